@@ -1,0 +1,106 @@
+# What each command does: README.md, "Development".
+#   make test PYTHON=python3.13   another Python, with a virtual environment of its own
+#   make test T=tests/test_x.py   a part of the suite
+
+PYTHON  ?=
+VERSION := $(if $(PYTHON),$(shell $(PYTHON) -c \
+    'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
+VENV    ?= .venv$(VERSION:%=-%)
+PY       = $(VENV)/bin/python
+T       ?= tests
+CC      ?= cc
+
+WARN     = -Wall -Wextra -Wno-unused-parameter -Werror
+DEBUG    = -O2 -g -UNDEBUG $(WARN)
+SAN      = -O1 -g -UNDEBUG -fno-omit-frame-pointer
+# greenlet copies C stacks with memcpy: stack redzones would be false alarms.
+ASAN     = $(SAN) -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+           --param asan-stack=0
+LIBSAN   = $(foreach lib,asan ubsan,$(shell $(CC) -print-file-name=lib$(lib).so))
+PLAIN    = $(wildcard $(patsubst %,csrc/%.c,list clock inbox park chunk))
+RACES    = $(patsubst tests/c/%.c,race-%,$(wildcard tests/c/test_*.c))
+
+# Every flavour has its own folder; build/debug is copied into the checkout as well.
+folder   = build/$(1)$(VERSION:%=-%)
+compile  = $(PY) setup.py -qq build --build-base $(call folder,$(1)) \
+           --build-lib $(call folder,$(1))/lib
+# Run the rest of the line with the tasklets of a flavour.
+with     = PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(call folder,$(1))/lib
+
+.PHONY: build ready ready-lint release demo test stress asan race lint format bench \
+        matrix wheel clean distclean
+.DEFAULT_GOAL = build
+
+build: ready    # assertions on, warnings are errors
+	CFLAGS="$(DEBUG)" $(call compile,debug) build_ext --inplace
+
+ready:    # the virtual environment with all that building and testing need
+	@tools/setup $(VENV) test $(PYTHON)
+
+ready-lint: ready
+	@tools/setup $(VENV) lint $(PYTHON)
+
+test: build    # make test T=tests/test_channel.py
+	$(PY) -m pytest $(T)
+
+release: ready
+	CFLAGS="-O2 -DNDEBUG" $(call compile,release)
+
+demo: release
+	PYTHONPATH=$(CURDIR)/$(call folder,release)/lib \
+	    $(PY) examples/demo.py $(DEMO_ARGS)
+
+stress: ready    # the same tests with a yield wherever one is legal
+	CFLAGS="$(DEBUG) -DTL_STRESS" $(call compile,stress)
+	$(call with,stress) $(PY) -m pytest $(T)
+
+asan: ready    # bad memory, undefined behaviour and leaks, in C and through Python
+	CFLAGS="$(ASAN)" $(call compile,asan)
+	$(call with,asan) PYTHONMALLOC=malloc \
+	    ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=0 \
+	    LD_PRELOAD="$(LIBSAN)" $(PY) -m pytest -m "not slow" $(T)
+
+race: $(RACES)    # data races in the layer without Python
+
+# The thread sanitizer wants its addresses where they were before the kernel
+# spread mappings wider.
+race-%: tests/c/%.c
+	mkdir -p build/race
+	$(CC) -std=gnu11 -D_GNU_SOURCE $(SAN) $(WARN) -fsanitize=thread -iquote csrc \
+	    $< $(PLAIN) -pthread -o build/race/$*
+	$$(setarch -R true 2>/dev/null && echo setarch -R) build/race/$*
+
+lint: build ready-lint
+	$(VENV)/bin/clang-format --dry-run -Werror \
+	    $(wildcard csrc/*.[ch] tests/c/*.[ch] tasklets/include/*.h)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(PY) -m mypy.stubtest tasklets._core
+
+format: ready-lint
+	$(VENV)/bin/clang-format -i \
+	    $(wildcard csrc/*.[ch] tests/c/*.[ch] tasklets/include/*.h)
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: release    # make bench OLD=before.json compares with an earlier run
+	$(call with,release) $(PY) -m benchmarks.run build/bench.json
+	$(if $(OLD),$(PY) -m benchmarks.compare $(OLD) build/bench.json)
+
+# The whole suite on every Python; those that are missing are fetched if possible.
+matrix: matrix-3.11 matrix-3.12 matrix-3.13 matrix-3.14 matrix-3.15
+matrix-%:
+	+@tools/matrix $*
+
+wheel: ready    # and a look at what it installs
+	rm -rf build/lib.* build/installed dist/*.whl
+	$(PY) -m pip -q wheel --no-deps --no-build-isolation -w dist .
+	$(PY) -m pip -q install --no-deps --target build/installed dist/*.whl
+	PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/installed \
+	    $(PY) -c 'import tasklets as t; print("installed:", t.__file__)'
+
+clean:
+	rm -rf build dist tasklets/*.so *.egg-info
+
+distclean: clean
+	rm -rf .venv .venv-*

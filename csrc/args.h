@@ -1,0 +1,28 @@
+// args.h - keyword parsing for METH_FASTCALL | METH_KEYWORDS methods.
+#ifndef TL_ARGS_H
+#define TL_ARGS_H
+
+#include "compat.h"
+
+// One table per method. names[] lists the parameters in order.
+struct tl_argspec {
+    const char *fname;        // "send()" in error messages: "send"
+    const char *const *names; // NULL-terminated
+    int required;             // names[0 .. required) must be given
+    int posonly;              // names[0 .. posonly) only by position
+    int maxpos;               // names[0 .. maxpos) may be positional
+};
+
+// Sort the arguments of a vectorcall into out[], one slot per name.
+//
+// out[i] is a borrowed reference, or NULL where the caller gave nothing; the
+// caller of this function supplies the default. Returns 0, or -1 with a
+// TypeError set, worded as CPython words its own.
+int tl_args_parse(const struct tl_argspec *spec, PyObject *const *args,
+                  Py_ssize_t nargs, PyObject *kwnames, PyObject **out);
+
+// Read a truth value the strict way Stackless does: only bool and int will do.
+// Returns 0 or 1, or -1 with a TypeError that carries message.
+int tl_args_flag(PyObject *value, const char *message);
+
+#endif // TL_ARGS_H

@@ -1,0 +1,38 @@
+// bomb.h - an exception on its way to another tasklet.
+#ifndef TL_BOMB_H
+#define TL_BOMB_H
+
+#include "state.h"
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *type, *value, *traceback; // as PyErr_Restore() takes them; may be NULL
+} BombObject;
+
+// A bomb of the three parts, each stolen.
+PyObject *tl_bomb_new(struct tl_state *state, PyObject *type, PyObject *value,
+                      PyObject *traceback);
+
+// A bomb of one exception object, stolen.
+PyObject *tl_bomb_of(struct tl_state *state, PyObject *exc);
+
+// A bomb of the arguments of throw(): class or instance, value, traceback. NULL with a
+// TypeError if they do not fit each other.
+PyObject *tl_bomb_of_raise(struct tl_state *state, PyObject *exc, PyObject *value,
+                           PyObject *traceback);
+
+// A bomb that makes cls(*args) where it goes off. NULL with a TypeError whose text
+// names caller if cls is not an exception class.
+PyObject *tl_bomb_of_class(struct tl_state *state, const char *caller,
+                           PyObject *const *args, Py_ssize_t nargs);
+
+static inline bool
+tl_bomb_check(struct tl_state *state, PyObject *object)
+{
+    return Py_TYPE(object) == state->bomb_type;
+}
+
+// Raise what bomb (stolen) carries. Always returns NULL.
+PyObject *tl_bomb_raise(PyObject *bomb);
+
+#endif // TL_BOMB_H

@@ -1,0 +1,431 @@
+#include "channel.h"
+#include "errors.h"
+
+enum { SEND = 1, RECEIVE = -1 };
+
+// One operation on its way, kept on the stack of the tasklet that does it.
+struct action {
+    ChannelObject *ch;
+    struct tl_sched *s;
+    PyObject *value; // borrowed; NULL for a receive
+    int dir;
+    bool may_block;
+};
+
+// ---- the queue
+
+static TaskletObject *
+waiter_of(struct tl_wait *wait)
+{
+    return TL_CONTAINER(wait, TaskletObject, wait);
+}
+
+static void
+joined_queue(struct tl_wait *wait)
+{
+    ((ChannelObject *)wait->on)->waiting += waiter_of(wait)->sending;
+}
+
+static void
+left_queue(struct tl_wait *wait)
+{
+    TaskletObject *t = waiter_of(wait);
+    ((ChannelObject *)wait->on)->waiting -= t->sending;
+    t->sending = 0;
+    t->iterating = false;
+}
+
+static const struct tl_wait_kind send_wait = {"send to", joined_queue, left_queue};
+static const struct tl_wait_kind receive_wait = {"receive from", joined_queue,
+                                                 left_queue};
+
+// The first that waits in the other direction, or NULL.
+static TaskletObject *
+partner_of(const struct action *act)
+{
+    return act->ch->waiting * act->dir < 0 ? tl_task_of(act->ch->queue.next) : NULL;
+}
+
+// ---- stored values
+
+static int
+items_push(ChannelObject *ch, PyObject *value)
+{
+    if (ch->count == ch->room) {
+        Py_ssize_t room = ch->room ? 2 * ch->room : 8;
+        PyObject **grown = PyMem_New(PyObject *, room);
+        if (grown == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        for (Py_ssize_t i = 0; i < ch->count; i++) {
+            grown[i] = ch->items[(ch->first + i) % ch->room];
+        }
+        PyMem_Free(ch->items);
+        ch->items = grown;
+        ch->room = room;
+        ch->first = 0;
+    }
+    ch->items[(ch->first + ch->count++) % ch->room] = Py_NewRef(value);
+    return 0;
+}
+
+static PyObject *
+items_pop(ChannelObject *ch)
+{
+    PyObject *value = ch->items[ch->first];
+    ch->first = (ch->first + 1) % ch->room;
+    ch->count--;
+    return value;
+}
+
+static bool
+has_room(const ChannelObject *ch)
+{
+    return ch->maxsize <= 0 || ch->count < ch->maxsize;
+}
+
+// Whether the operation is done with the buffer alone.
+static bool
+uses_buffer(const struct action *act)
+{
+    const ChannelObject *ch = act->ch;
+    return ch->buffered &&
+           (act->dir == RECEIVE ? ch->count > 0 : ch->waiting >= 0 && has_room(ch));
+}
+
+// ---- errors
+
+static PyObject *
+raise_closed(const struct action *act)
+{
+    struct tl_state *state = act->s->state;
+    PyErr_SetString(act->ch->classic ? PyExc_ValueError : state->channel_closed,
+                    "Send/receive operation on a closed channel");
+    return NULL;
+}
+
+static PyObject *
+raise_block_trap(const struct action *act)
+{
+    struct tl_state *state = act->s->state;
+    PyErr_SetString(act->ch->classic ? PyExc_RuntimeError : state->block_trap_error,
+                    "this tasklet does not like to be blocked.");
+    return NULL;
+}
+
+// ---- the channel callback
+
+static int
+tell_callback(const struct action *act, bool will_block)
+{
+    struct tl_sched *s = act->s;
+    PyObject *callback = Py_NewRef(s->state->channel_callback);
+    PyObject *args[] = {(PyObject *)act->ch, (PyObject *)s->current,
+                        PyLong_FromLong(act->dir > 0), PyLong_FromLong(will_block)};
+    PyObject *result = NULL;
+    if (args[2] != NULL && args[3] != NULL) {
+        s->in_channel_callback = true;
+        s->no_switch++;
+        result = PyObject_Vectorcall(callback, args, 4, NULL);
+        s->no_switch--;
+        s->in_channel_callback = false;
+    }
+    Py_XDECREF(result);
+    Py_XDECREF(args[2]);
+    Py_XDECREF(args[3]);
+    Py_DECREF(callback);
+    return result == NULL ? -1 : 0;
+}
+
+// Told before anything moves, unless the partner is another thread's.
+static int
+tell_before(const struct action *act)
+{
+    TaskletObject *partner = partner_of(act), *me = act->s->current;
+    if (partner != NULL && partner->home != act->s) {
+        return 0;
+    }
+    bool runs = me->place == TL_RUNNABLE; // a signal handler may act for one that waits
+    if (runs) {
+        Py_XSETREF(me->tempval, Py_XNewRef(act->value));
+    }
+    int result = tell_callback(act, partner == NULL && !uses_buffer(act));
+    if (runs && !me->thrown) {
+        Py_CLEAR(me->tempval);
+    }
+    return result;
+}
+
+// ---- the operation
+
+static PyObject *
+block(const struct action *act, bool iterating)
+{
+    TaskletObject *me = act->s->current;
+    struct tl_leave how = {.kind = act->dir == SEND ? &send_wait : &receive_wait,
+                           .on = (PyObject *)act->ch,
+                           .queue = &act->ch->queue,
+                           .classic = act->ch->classic};
+    tl_sched_drop_later(act->s, tl_task_swap(me, Py_XNewRef(act->value)));
+    me->sending = (signed char)act->dir;
+    me->iterating = iterating;
+    PyObject *result = tl_sched_leave(act->s, &how);
+    if (TL_UNLIKELY(result == NULL)) {
+        // It may not even have left.
+        me->sending = 0;
+        me->iterating = false;
+        Py_CLEAR(me->tempval);
+    }
+    return result;
+}
+
+// Give the partner its value, take it out of the queue and make it runnable. The caller
+// goes on, with what the partner had for it.
+static PyObject *
+pass_on(const struct action *act, TaskletObject *partner)
+{
+    PyObject *taken = tl_task_swap(partner, Py_XNewRef(act->value));
+    tl_task_end_wait(partner);
+    tl_sched_ready(partner);
+    if (act->s->ndrop > 0) {
+        tl_sched_drop_now(act->s);
+    }
+    if (TL_UNLIKELY(taken != NULL && tl_bomb_check(act->s->state, taken))) {
+        return tl_bomb_raise(taken);
+    }
+    return taken != NULL ? taken : Py_NewRef(Py_None);
+}
+
+// Swap the two values, and take the partner out of the queue.
+static void
+exchange(const struct action *act, TaskletObject *partner)
+{
+    PyObject *taken = tl_task_swap(partner, Py_XNewRef(act->value));
+    tl_sched_drop_later(act->s, tl_task_swap(act->s->current, taken));
+    tl_task_end_wait(partner);
+}
+
+static PyObject *
+meet_other_thread(const struct action *act, TaskletObject *partner)
+{
+    struct tl_sched *s = act->s;
+    if (partner->home->dead) {
+        PyErr_SetString(PyExc_RuntimeError, "tasklet has no thread");
+        return NULL;
+    }
+    PyObject *result = pass_on(act, partner);
+    if (s->state->channel_callback != NULL && !s->in_channel_callback) {
+        PyObject *exc = PyErr_GetRaisedException();
+        if (tell_callback(act, false) < 0) {
+            PyErr_WriteUnraisable((PyObject *)act->ch); // it is done already
+        }
+        PyErr_SetRaisedException(exc);
+    }
+    return result;
+}
+
+// Returns NULL without an exception set if other code has run, and the partner may be
+// gone.
+static PyObject *
+meet(const struct action *act, TaskletObject *partner)
+{
+    struct tl_sched *s = act->s;
+    ChannelObject *ch = act->ch;
+    if (TL_UNLIKELY(partner->home != s)) {
+        return meet_other_thread(act, partner);
+    }
+    bool all = ch->schedule_all && s->no_switch == 0;
+    bool prefer = ch->preference == -act->dir && s->no_switch == 0;
+    if (!all && !prefer) {
+        return pass_on(act, partner);
+    }
+    TaskletObject *next = tl_task_next(s->current);
+    if (prefer && !all) {
+        next = partner;
+    } else if (next == s->current) {
+        next = partner;
+    }
+    if (TL_UNLIKELY(tl_sched_prepare(s, next) != 0)) {
+        return NULL; // an error, or one stack more: look again
+    }
+    exchange(act, partner);
+    if (all) {
+        tl_ring_append(s, partner);
+    } else {
+        tl_ring_behind_head(s, partner);
+    }
+    return tl_sched_rotate(s);
+}
+
+static PyObject *
+use_buffer(const struct action *act)
+{
+    ChannelObject *ch = act->ch;
+    if (act->dir == SEND) {
+        if (ch->closing) {
+            return raise_closed(act);
+        }
+        return items_push(ch, act->value) < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    PyObject *value = items_pop(ch);
+    if (ch->waiting > 0) {
+        // The first sender's value takes the free place.
+        TaskletObject *sender = tl_task_of(ch->queue.next);
+        PyObject *stored = tl_task_swap(sender, NULL);
+        (void)items_push(ch, stored != NULL ? stored : Py_None); // there is room
+        tl_sched_drop_later(act->s, stored);
+        tl_task_end_wait(sender);
+        tl_sched_ready(sender);
+        if (act->s->ndrop > 0) {
+            tl_sched_drop_now(act->s);
+        }
+    }
+    return tl_bomb_check(act->s->state, value) ? tl_bomb_raise(value) : value;
+}
+
+static PyObject *
+perform(struct action *act, bool iterating)
+{
+    ChannelObject *ch = act->ch;
+    struct tl_sched *s = act->s;
+    if (TL_UNLIKELY(s->in_channel_callback)) {
+        PyErr_SetString(PyExc_RuntimeError, "Recursive channel call due to callbacks!");
+        return NULL;
+    }
+    if (TL_UNLIKELY(tl_sched_check_thrown(s) < 0)) {
+        return NULL;
+    }
+    if (TL_UNLIKELY(s->state->channel_callback != NULL)) {
+        if (tell_before(act) < 0 || tl_sched_check_thrown(s) < 0) {
+            return NULL;
+        }
+    }
+    for (;;) {
+        TaskletObject *partner = partner_of(act);
+        if (partner == NULL) {
+            break;
+        }
+        PyObject *result = meet(act, partner);
+        if (result != NULL || PyErr_Occurred()) {
+            return result;
+        }
+    }
+    if (ch->buffered && uses_buffer(act)) {
+        return use_buffer(act);
+    }
+    if (!act->may_block && !ch->closing) {
+        return NULL;
+    }
+    if (TL_UNLIKELY(s->current->block_trap) && act->may_block) {
+        return raise_block_trap(act);
+    }
+    if (TL_UNLIKELY(ch->closing)) {
+        return raise_closed(act);
+    }
+    if (TL_UNLIKELY(s->no_switch > 0)) {
+        tl_errors_no_switch(s);
+        return NULL;
+    }
+    return block(act, iterating);
+}
+
+static PyObject *
+begin(ChannelObject *ch, int dir, PyObject *value, bool may_block, bool iterating)
+{
+    struct action act = {.ch = ch,
+                         .s = tl_sched_for((PyObject *)ch),
+                         .value = value,
+                         .dir = dir,
+                         .may_block = may_block};
+    if (TL_UNLIKELY(act.s == NULL)) {
+        return NULL;
+    }
+    return perform(&act, iterating);
+}
+
+PyObject *
+tl_channel_send(ChannelObject *ch, PyObject *value)
+{
+    return begin(ch, SEND, value, true, false);
+}
+
+PyObject *
+tl_channel_receive(ChannelObject *ch)
+{
+    return begin(ch, RECEIVE, NULL, true, false);
+}
+
+PyObject *
+tl_channel_next(ChannelObject *ch)
+{
+    if (ch->closing && tl_channel_balance(ch) <= 0) {
+        return NULL;
+    }
+    return begin(ch, RECEIVE, NULL, true, true);
+}
+
+int
+tl_channel_try_send(ChannelObject *ch, PyObject *value)
+{
+    PyObject *result = begin(ch, SEND, value, false, false);
+    Py_XDECREF(result);
+    return result != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
+}
+
+PyObject *
+tl_channel_try_receive(ChannelObject *ch)
+{
+    return begin(ch, RECEIVE, NULL, false, false);
+}
+
+// ---- closing
+
+int
+tl_channel_close(ChannelObject *ch, bool wake)
+{
+    struct tl_state *state = tl_state_of_object((PyObject *)ch);
+    PyObject *closed = NULL, *stop = NULL, *text = NULL;
+    if (wake) {
+        text = PyUnicode_FromString("Send/receive operation on a closed channel");
+        if (text == NULL) {
+            return -1;
+        }
+        closed = tl_bomb_new(state, Py_NewRef(state->channel_closed), text, NULL);
+        stop = tl_bomb_new(state, Py_NewRef(PyExc_StopIteration), NULL, NULL);
+        if (closed == NULL || stop == NULL) {
+            Py_XDECREF(closed);
+            Py_XDECREF(stop);
+            return -1;
+        }
+    }
+    ch->closing = true;
+    // Waking may give up the GIL: not more than are there now.
+    for (Py_ssize_t left = ch->waiting; wake && left < 0 && ch->waiting < 0; left++) {
+        TaskletObject *t = tl_task_of(ch->queue.next);
+        PyObject *bomb = t->iterating ? stop : closed;
+        PyObject *old = tl_task_swap(t, Py_NewRef(bomb));
+        tl_task_end_wait(t);
+        tl_sched_ready(t);
+        Py_XDECREF(old);
+    }
+    Py_XDECREF(closed);
+    Py_XDECREF(stop);
+    return 0;
+}
+
+void
+tl_channel_clear(ChannelObject *ch)
+{
+    while (!tl_link_is_single(&ch->queue)) {
+        TaskletObject *t = tl_task_of(ch->queue.next);
+        tl_task_end_wait(t);
+        Py_DECREF(t); // its finalizer ends it
+    }
+    while (ch->count > 0) {
+        Py_DECREF(items_pop(ch));
+    }
+    PyMem_Free(ch->items);
+    ch->items = NULL;
+    ch->room = ch->first = 0;
+}

@@ -1,0 +1,53 @@
+// channel.h - tasklets meet here and hand each other values one at a time.
+#ifndef TL_CHANNEL_H
+#define TL_CHANNEL_H
+
+#include "sched.h"
+
+// Invariants
+// I1: all in queue wait in one direction; waiting counts them, senders positive,
+//     receivers negative.
+// I2: items is used by a QueueChannel alone: a circular buffer of room slots, count of
+//     them filled from first on.
+// I3: in a QueueChannel receivers wait only while count is 0, senders only while count
+//     is maxsize.
+typedef struct {
+    PyObject_HEAD
+    struct tl_link queue;
+    PyObject *weakrefs;
+    Py_ssize_t waiting;
+    signed char preference; // -1 the receiver, 1 the sender, 0 neither runs at once
+    bool schedule_all, closing;
+    bool buffered, classic;
+    PyObject **items;
+    Py_ssize_t first, count, room, maxsize; // maxsize <= 0: no limit
+} ChannelObject;
+
+// The two directions. Each returns a new reference, or NULL with an exception set; for
+// a send that is what the receiver left there, as a rule None.  Switch: may.
+PyObject *tl_channel_send(ChannelObject *ch, PyObject *value);
+PyObject *tl_channel_receive(ChannelObject *ch);
+
+// As tl_channel_receive(), but NULL without an exception at the end of a closed one.
+PyObject *tl_channel_next(ChannelObject *ch);
+
+// Without blocking. try_send: 1 if delivered, 0 if not, -1 with an exception set.
+// try_receive: NULL without an exception set if there is nothing.
+int tl_channel_try_send(ChannelObject *ch, PyObject *value);
+PyObject *tl_channel_try_receive(ChannelObject *ch);
+
+// Senders and stored values positive, receivers negative.
+static inline Py_ssize_t
+tl_channel_balance(const ChannelObject *ch)
+{
+    return ch->waiting + ch->count;
+}
+
+// Forbid blocking; wake: those that wait to receive get ChannelClosed, or the end of
+// their iteration. Returns 0, or -1 with MemoryError set and nobody woken.
+int tl_channel_close(ChannelObject *ch, bool wake);
+
+// Let go of all waiters and values.
+void tl_channel_clear(ChannelObject *ch);
+
+#endif // TL_CHANNEL_H

@@ -1,0 +1,240 @@
+#include "chunk.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+enum { SLAB_SIZE = 1 << 20, CLASSES = 2, SPARE_MOST = 2 };
+
+struct block {
+    struct block *next;
+};
+
+// One aligned megabyte. Blocks that were never used keep their pages unallocated.
+//
+// Invariants
+// I1: used counts the blocks handed out; fresh those never handed out so far.
+// I2: a slab is in its class's list of slabs with room while used < total.
+struct slab {
+    struct slab *prev, *next;
+    struct block *freed;
+    uint32_t used, fresh, total, size;
+};
+
+// The one process-wide cache. Index: an open hash of slab addresses, because a block
+// that comes back may not be ours.
+static struct {
+    pthread_mutex_t mutex;
+    struct slab with_room[CLASSES]; // list heads
+    struct slab **index;
+    size_t index_size, slabs;
+    size_t empty[CLASSES]; // slabs with used == 0
+} cache = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static size_t
+hash_of(const void *slab)
+{
+    return ((uintptr_t)slab >> 20) * (size_t)0x9E3779B97F4A7C15u >> 20;
+}
+
+static struct slab **
+index_slot(const struct slab *slab)
+{
+    size_t mask = cache.index_size - 1;
+    for (size_t i = hash_of(slab) & mask;; i = (i + 1) & mask) {
+        if (cache.index[i] == NULL || cache.index[i] == slab) {
+            return &cache.index[i];
+        }
+    }
+}
+
+// Make room for one slab more; the index stays at most half full.
+static bool
+index_reserve(void)
+{
+    if (cache.index != NULL && (cache.slabs + 1) * 2 <= cache.index_size) {
+        return true;
+    }
+    size_t old_size = cache.index_size;
+    struct slab **old = cache.index;
+    size_t new_size = old_size ? old_size * 2 : 64;
+    struct slab **fresh = calloc(new_size, sizeof *fresh);
+    if (fresh == NULL) {
+        return false;
+    }
+    cache.index = fresh;
+    cache.index_size = new_size;
+    for (size_t i = 0; i < old_size; i++) {
+        if (old[i] != NULL) {
+            *index_slot(old[i]) = old[i];
+        }
+    }
+    free(old);
+    return true;
+}
+
+static void
+index_remove(struct slab *slab)
+{
+    size_t mask = cache.index_size - 1;
+    size_t i = (size_t)(index_slot(slab) - cache.index);
+    cache.index[i] = NULL;
+    // Re-seat the run behind the hole.
+    for (size_t j = (i + 1) & mask; cache.index[j] != NULL; j = (j + 1) & mask) {
+        struct slab *moved = cache.index[j];
+        cache.index[j] = NULL;
+        *index_slot(moved) = moved;
+    }
+}
+
+static void
+list_init(struct slab *head)
+{
+    if (head->next == NULL) {
+        head->prev = head->next = head;
+    }
+}
+
+static void
+list_add(struct slab *head, struct slab *slab)
+{
+    slab->prev = head;
+    slab->next = head->next;
+    head->next->prev = slab;
+    head->next = slab;
+}
+
+static void
+list_remove(struct slab *slab)
+{
+    slab->prev->next = slab->next;
+    slab->next->prev = slab->prev;
+}
+
+static struct slab *
+slab_map(void)
+{
+    char *raw = mmap(NULL, 2 * SLAB_SIZE, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (raw == MAP_FAILED) {
+        return NULL;
+    }
+    char *slab =
+        (char *)(((uintptr_t)raw + SLAB_SIZE - 1) & ~(uintptr_t)(SLAB_SIZE - 1));
+    if (slab > raw) {
+        munmap(raw, (size_t)(slab - raw));
+    }
+    munmap(slab + SLAB_SIZE, (size_t)(raw + SLAB_SIZE - slab));
+#ifdef MADV_NOHUGEPAGE
+    // Only the head of a large block is touched: a huge page would make all resident.
+    madvise(slab, SLAB_SIZE, MADV_NOHUGEPAGE);
+#endif
+    return (struct slab *)slab;
+}
+
+static struct slab *
+slab_new(int class, size_t size)
+{
+    if (!index_reserve()) {
+        return NULL;
+    }
+    struct slab *slab = slab_map();
+    if (slab == NULL) {
+        return NULL;
+    }
+    slab->freed = NULL;
+    slab->used = slab->fresh = 0;
+    slab->size = (uint32_t)size;
+    // The slab's own head takes the place of the first block.
+    slab->total = (uint32_t)(SLAB_SIZE / size) - 1;
+    *index_slot(slab) = slab;
+    cache.slabs++;
+    cache.empty[class]++;
+    list_add(&cache.with_room[class], slab);
+    return slab;
+}
+
+static void
+slab_free(int class, struct slab *slab)
+{
+    list_remove(slab);
+    index_remove(slab);
+    cache.slabs--;
+    cache.empty[class]--;
+    munmap(slab, SLAB_SIZE);
+}
+
+static int
+class_of(size_t size)
+{
+    return size == TL_CHUNK_SMALL ? 0 : 1;
+}
+
+void *
+tl_chunk_alloc(size_t size)
+{
+    int class = class_of(size);
+    void *found = NULL;
+    pthread_mutex_lock(&cache.mutex);
+    struct slab *head = &cache.with_room[class];
+    list_init(head);
+    struct slab *slab = head->next != head ? head->next : slab_new(class, size);
+    if (slab != NULL) {
+        if (slab->freed != NULL) {
+            found = slab->freed;
+            slab->freed = slab->freed->next;
+        } else {
+            found = (char *)slab + (size_t)(++slab->fresh) * slab->size;
+        }
+        if (slab->used++ == 0) {
+            cache.empty[class]--;
+        }
+        if (slab->used == slab->total) {
+            list_remove(slab);
+        }
+    }
+    pthread_mutex_unlock(&cache.mutex);
+    return found;
+}
+
+bool
+tl_chunk_free(void *block)
+{
+    struct slab *slab =
+        (struct slab *)((uintptr_t)block & ~(uintptr_t)(SLAB_SIZE - 1));
+    pthread_mutex_lock(&cache.mutex);
+    bool ours = cache.index != NULL && *index_slot(slab) == slab;
+    if (ours) {
+        int class = class_of(slab->size);
+        struct block *freed = block;
+        freed->next = slab->freed;
+        slab->freed = freed;
+        if (slab->used-- == slab->total) {
+            list_add(&cache.with_room[class], slab);
+        }
+        if (slab->used == 0 && ++cache.empty[class] > SPARE_MOST) {
+            slab_free(class, slab);
+        }
+    }
+    pthread_mutex_unlock(&cache.mutex);
+    return ours;
+}
+
+size_t
+tl_chunk_slabs(void)
+{
+    pthread_mutex_lock(&cache.mutex);
+    size_t slabs = cache.slabs;
+    pthread_mutex_unlock(&cache.mutex);
+    return slabs;
+}
+
+void
+tl_chunk_after_fork(void)
+{
+    // Another thread may have held it when this process was copied; it was inside one
+    // of the short functions above, whose changes the child cannot tell apart. They
+    // run under the interpreter's lock, which the forking thread held.
+    pthread_mutex_init(&cache.mutex, NULL);
+}

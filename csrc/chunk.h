@@ -1,0 +1,27 @@
+// chunk.h - blocks of two sizes, carved out of slabs that go back when empty.
+//
+// The interpreter takes 16 KiB for the first Python frame of every stack, straight from
+// the system: the cost of a birth, and with 100,000 stacks more mappings than Linux
+// allows. The small size is a first piece for stacks that stay shallow.
+#ifndef TL_CHUNK_H
+#define TL_CHUNK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { TL_CHUNK_SMALL = 1024, TL_CHUNK_LARGE = 16384 };
+
+// size is TL_CHUNK_SMALL or TL_CHUNK_LARGE. NULL without memory.  Thread: any.
+void *tl_chunk_alloc(size_t size);
+
+// Take a block back if it came from here; false, and nothing done, otherwise.
+// Thread: any.
+bool tl_chunk_free(void *block);
+
+// Slabs held now, for tests and statistics.  Thread: any.
+size_t tl_chunk_slabs(void);
+
+// Repair the lock in a child of fork().
+void tl_chunk_after_fork(void);
+
+#endif // TL_CHUNK_H

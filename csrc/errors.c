@@ -1,0 +1,111 @@
+#include "errors.h"
+
+enum { LINES_MOST = 50 };
+
+void
+tl_errors_no_switch(struct tl_sched *s)
+{
+    if (s->no_switch > 0) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "cannot switch tasklets inside a callback or a signal handler: "
+                        "let it return, or use insert() or a pending throw()");
+    } else {
+        PyErr_SetString(s->classic_trap ? PyExc_RuntimeError
+                                        : s->state->switch_trap_error,
+                        "switch_trap");
+    }
+}
+
+// One line on a waiting tasklet.
+static PyObject *
+describe(TaskletObject *t)
+{
+    return PyUnicode_FromFormat("\n  %R, of thread %lu", t, t->home->ident);
+}
+
+struct listing {
+    PyObject *text;
+    int lines, left_out;
+};
+
+static int
+list_one(struct listing *listing, TaskletObject *t)
+{
+    if (t->place != TL_WAITING) {
+        return 0;
+    }
+    if (listing->lines == LINES_MOST) {
+        listing->left_out++;
+        return 0;
+    }
+    listing->lines++;
+    PyObject *line = describe(t);
+    if (line == NULL) {
+        return -1;
+    }
+    PyUnicode_AppendAndDel(&listing->text, line);
+    return listing->text == NULL ? -1 : 0;
+}
+
+static int
+list_waiting(struct tl_state *state, struct listing *listing)
+{
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
+        struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
+        if (list_one(listing, s->main) < 0) {
+            return -1;
+        }
+        for (struct tl_link *j = s->started.next; j != &s->started; j = j->next) {
+            if (list_one(listing, TL_CONTAINER(j, TaskletObject, started)) < 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
+// An exception of type with text, and after it all waiting tasklets.
+static PyObject *
+with_waiting(struct tl_state *state, PyObject *type, bool list, PyObject *text)
+{
+    struct listing listing = {.text = text};
+    if (list && listing.text != NULL) {
+        if (list_waiting(state, &listing) < 0) {
+            Py_CLEAR(listing.text);
+        } else if (listing.left_out > 0) {
+            PyUnicode_AppendAndDel(
+                &listing.text,
+                PyUnicode_FromFormat("\n  and %d more", listing.left_out));
+        }
+    }
+    if (listing.text == NULL) {
+        return PyErr_GetRaisedException();
+    }
+    PyObject *exc = PyObject_CallOneArg(type, listing.text);
+    Py_DECREF(listing.text);
+    return exc != NULL ? exc : PyErr_GetRaisedException();
+}
+
+PyObject *
+tl_errors_deadlock(struct tl_state *state, bool classic)
+{
+    return with_waiting(
+        state, classic ? PyExc_RuntimeError : state->deadlock_error, !classic,
+        PyUnicode_FromString(
+            "Deadlock: the last runnable tasklet cannot be blocked."));
+}
+
+PyObject *
+tl_errors_stranded(struct tl_state *state, TaskletObject *waiter)
+{
+    bool classic =
+        waiter->wait.on != NULL &&
+        PyObject_TypeCheck(waiter->wait.on, state->classic_channel_type);
+    const char *text = waiter->sending > 0
+                           ? "the main tasklet is sending without a receiver available."
+                       : waiter->sending < 0
+                           ? "the main tasklet is receiving without a sender available."
+                           : "the main tasklet waits for a tasklet that cannot end.";
+    return with_waiting(state, classic ? PyExc_RuntimeError : state->deadlock_error,
+                        !classic, PyUnicode_FromString(text));
+}

@@ -1,0 +1,17 @@
+// errors.h - the exceptions that tell who waits for what.
+#ifndef TL_ERRORS_H
+#define TL_ERRORS_H
+
+#include "sched.h"
+
+// The deadlock exception: a new reference, or NULL with another exception set. classic:
+// a RuntimeError with Stackless's text alone.
+PyObject *tl_errors_deadlock(struct tl_state *state, bool classic);
+
+// The same for a main tasklet or caller of run() that waits in vain.
+PyObject *tl_errors_stranded(struct tl_state *state, TaskletObject *waiter);
+
+// Raise the error for a switch under switch_trap(), or inside a callback.
+void tl_errors_no_switch(struct tl_sched *s);
+
+#endif // TL_ERRORS_H

@@ -1,0 +1,84 @@
+#include "fiber.h"
+
+#include <greenlet/greenlet.h>
+
+int
+tl_fiber_import(void)
+{
+    PyGreenlet_Import();
+    if (_PyGreenlet_API == NULL) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_ImportError, "greenlet has no C API");
+        }
+        return -1;
+    }
+    return 0;
+}
+
+PyObject *
+tl_fiber_current(void)
+{
+    return (PyObject *)PyGreenlet_GetCurrent();
+}
+
+PyObject *
+tl_fiber_new(PyObject *args)
+{
+    // As PyGreenlet_New(), less the dict that it makes for its keywords.
+    PyTypeObject *type = &PyGreenlet_Type;
+    PyObject *fiber = type->tp_new(type, args, NULL);
+    if (fiber != NULL && type->tp_init(fiber, args, NULL) < 0) {
+        Py_CLEAR(fiber);
+    }
+    if (fiber != NULL) {
+        // Made on demand by whoever wants it: nobody does, and it takes room.
+        Py_CLEAR(((PyGreenlet *)fiber)->dict);
+    }
+    return fiber;
+}
+
+int
+tl_fiber_switch(PyObject *fiber)
+{
+    PyObject *result = PyGreenlet_Switch((PyGreenlet *)fiber, NULL, NULL);
+    if (TL_UNLIKELY(result == NULL)) {
+        return -1;
+    }
+    Py_DECREF(result);
+    return 0;
+}
+
+int
+tl_fiber_throw(PyObject *fiber)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    PyObject *result = PyGreenlet_Throw((PyGreenlet *)fiber, (PyObject *)Py_TYPE(exc),
+                                        exc, NULL);
+    Py_DECREF(exc);
+    if (result == NULL) {
+        return -1;
+    }
+    Py_DECREF(result);
+    return 0;
+}
+
+int
+tl_fiber_set_parent(PyObject *fiber, PyObject *parent)
+{
+    return PyGreenlet_SetParent((PyGreenlet *)fiber, (PyGreenlet *)parent);
+}
+
+bool
+tl_fiber_is_private(PyObject *fiber)
+{
+    PyGreenlet *greenlet = (PyGreenlet *)fiber;
+    // Two references: the owner's, and that of greenlet's thread state.
+    return Py_REFCNT(fiber) <= 2 && greenlet->weakreflist == NULL &&
+           greenlet->dict == NULL;
+}
+
+PyObject *
+tl_fiber_frame(PyObject *fiber)
+{
+    return PyObject_GetAttrString(fiber, "gr_frame");
+}

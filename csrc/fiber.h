@@ -1,0 +1,36 @@
+// fiber.h - the only user of greenlet: C stacks that can be switched.
+//
+// A fiber is a greenlet, handed around as a PyObject.
+#ifndef TL_FIBER_H
+#define TL_FIBER_H
+
+#include "compat.h"
+
+// Load greenlet's C API. Returns 0, or -1 with an exception set.
+int tl_fiber_import(void);
+
+// The fiber that runs now: a new reference, or NULL with an exception set.
+PyObject *tl_fiber_current(void);
+
+// A fiber that will call run(), a child of parent: args is the pair (run, parent).
+PyObject *tl_fiber_new(PyObject *args);
+
+// Continue fiber. Returns 0 when somebody continues the caller, -1 with an exception
+// set if that somebody threw one.
+// Switch: yes.
+int tl_fiber_switch(PyObject *fiber);
+
+// Continue fiber with the exception that is set. Returns as tl_fiber_switch().
+// Switch: yes.
+int tl_fiber_throw(PyObject *fiber);
+
+// Where fiber goes when it ends.
+int tl_fiber_set_parent(PyObject *fiber, PyObject *parent);
+
+// Whether the running fiber is known to nobody but its one owner and greenlet itself.
+bool tl_fiber_is_private(PyObject *fiber);
+
+// The innermost frame of a suspended fiber: a new reference, None without one.
+PyObject *tl_fiber_frame(PyObject *fiber);
+
+#endif // TL_FIBER_H

@@ -1,0 +1,724 @@
+// functions.c - the module's functions: parse, one call down, convert.
+#include "args.h"
+#include "channel.h"
+#include "chunk.h"
+#include "errors.h"
+#include "gil.h"
+#include "live.h"
+#include "loop.h"
+#include "outcome.h"
+#include "thread.h"
+#include "types.h"
+
+// ---- the run queue
+
+PyDoc_STRVAR(run_doc,
+"run($module, /, timeout=0, threadblock=False, soft=False, ignore_nesting=False,\n"
+"    totaltimeout=False)\n"
+"--\n"
+"\n"
+"Run the other tasklets of this thread until none is runnable. Returns None.\n"
+"\n"
+"Any tasklet may call it, also while another is inside run(). An uncaught exception\n"
+"of a tasklet is raised here, in the innermost run(); the others stay as they are.\n"
+"As in Stackless Python, the options have no effect without a timeout, and a timeout,\n"
+"a number of ticks, is not supported by this version: RuntimeError.");
+
+static PyObject *
+fn_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"timeout",        "threadblock",  "soft",
+                                        "ignore_nesting", "totaltimeout", NULL};
+    static const struct tl_argspec spec = {.fname = "run", .names = names, .maxpos = 5};
+    PyObject *argv[5];
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
+        return NULL;
+    }
+    long timeout = argv[0] == NULL ? 0 : PyLong_AsLong(argv[0]);
+    if (timeout == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (timeout > 0) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "run() with a timeout in ticks is not supported by this version "
+                        "of tasklets: use scheduler.run(switches=...)");
+        return NULL;
+    }
+    for (int i = 1; i < 5; i++) {
+        if (argv[i] != NULL && PyObject_IsTrue(argv[i]) < 0) {
+            return NULL;
+        }
+    }
+    return tl_sched_run(s, false, 0);
+}
+
+PyDoc_STRVAR(scheduler_run_doc,
+"scheduler_run($module, /, *, switches=None, threadblock=False)\n"
+"--\n"
+"\n"
+"Run the other tasklets of this thread until none is runnable or a budget ends.\n"
+"\n"
+"switches: how many tasklets may be entered; when that many were, None is returned and\n"
+"the run queue stays as it is. threadblock: while none is runnable, wait as long as\n"
+"another thread could make one so. An uncaught exception of a tasklet is raised here.\n"
+"Raises ValueError if switches is not positive.");
+
+static PyObject *
+fn_scheduler_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    static const char *const names[] = {"switches", "threadblock", NULL};
+    static const struct tl_argspec spec = {.fname = "run", .names = names};
+    PyObject *argv[2];
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
+        return NULL;
+    }
+    unsigned long long switches = 0;
+    if (argv[0] != NULL && argv[0] != Py_None) {
+        long long wanted = PyLong_AsLongLong(argv[0]);
+        if (wanted == -1 && PyErr_Occurred()) {
+            return NULL;
+        }
+        if (wanted <= 0) {
+            PyErr_Format(PyExc_ValueError, "switches must be positive, not %lld",
+                         wanted);
+            return NULL;
+        }
+        switches = (unsigned long long)wanted;
+    }
+    int threadblock = argv[1] == NULL ? 0 : PyObject_IsTrue(argv[1]);
+    return threadblock < 0 ? NULL : tl_sched_run(s, threadblock, switches);
+}
+
+// The one optional argument of schedule() and schedule_remove(), or the current tasklet.
+static PyObject *
+parse_retval(struct tl_sched *s, const char *fname, PyObject *const *args,
+             Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"retval", NULL};
+    const struct tl_argspec spec = {.fname = fname, .names = names, .maxpos = 1};
+    PyObject *argv[1];
+    if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
+        return NULL;
+    }
+    return argv[0] != NULL ? argv[0] : (PyObject *)s->current;
+}
+
+PyDoc_STRVAR(schedule_doc,
+"schedule($module, /, retval=<the current tasklet>)\n"
+"--\n"
+"\n"
+"Let the other runnable tasklets of this thread run, each in its turn.\n"
+"\n"
+"Returns retval, unless somebody set tempval meanwhile. Alone, it returns at once.");
+
+static PyObject *
+fn_schedule(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    if (s == NULL) {
+        return NULL;
+    }
+    PyObject *value = (PyObject *)s->current;
+    if (nargs > 0 || kwnames != NULL) {
+        value = parse_retval(s, "schedule", args, nargs, kwnames);
+    }
+    return value == NULL ? NULL : tl_sched_yield(s, value);
+}
+
+static PyObject *
+schedule_remove(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames, bool classic)
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    if (s == NULL) {
+        return NULL;
+    }
+    PyObject *value = parse_retval(s, "schedule_remove", args, nargs, kwnames);
+    if (value == NULL || tl_sched_check_thrown(s) < 0) {
+        return NULL;
+    }
+    TaskletObject *me = s->current;
+    if (me->place != TL_RUNNABLE) {
+        tl_errors_no_switch(s);
+        return NULL;
+    }
+    PyObject *old = tl_task_swap(me, Py_NewRef(value));
+    Py_XDECREF(old);
+    struct tl_leave how = {.classic = classic};
+    PyObject *result = tl_sched_leave(s, &how);
+    if (result == NULL) {
+        Py_CLEAR(me->tempval);
+    }
+    return result;
+}
+
+PyDoc_STRVAR(schedule_remove_doc,
+"schedule_remove($module, /, retval=<the current tasklet>)\n"
+"--\n"
+"\n"
+"Pause the current tasklet: the others run, and it does when somebody inserts it.\n"
+"\n"
+"Returns retval, unless somebody set tempval meanwhile. The last runnable tasklet wakes\n"
+"the innermost run(); if none is to be woken, DeadlockError.");
+
+static PyObject *
+fn_schedule_remove(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames)
+{
+    return schedule_remove(mod, args, nargs, kwnames, false);
+}
+
+static PyObject *
+fn_classic_schedule_remove(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
+                           PyObject *kwnames)
+{
+    return schedule_remove(mod, args, nargs, kwnames, true);
+}
+
+PyDoc_STRVAR(spawn_doc,
+"spawn($module, func, /, *args, name=None, **kwargs)\n"
+"--\n"
+"\n"
+"Have func(*args, **kwargs) run in a new tasklet, which is returned, runnable.\n"
+"\n"
+"It runs in a copy of the caller's contextvars Context, and keeps its result or\n"
+"exception for result() and exception(). Raises TypeError if func is not callable or\n"
+"name not a str.");
+
+// Split what spawn() got by keyword into name (borrowed) and the rest (a new dict or
+// NULL). Returns 0, or -1 with an exception set.
+static int
+split_keywords(PyObject *const *values, PyObject *kwnames, PyObject **name,
+               PyObject **rest)
+{
+    *name = *rest = NULL;
+    Py_ssize_t count = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *key = PyTuple_GET_ITEM(kwnames, i);
+        if (PyUnicode_CompareWithASCIIString(key, "name") == 0) {
+            *name = values[i] == Py_None ? NULL : values[i];
+            continue;
+        }
+        if (*rest == NULL) {
+            *rest = PyDict_New();
+        }
+        if (*rest == NULL || PyDict_SetItem(*rest, key, values[i]) < 0) {
+            Py_CLEAR(*rest);
+            return -1;
+        }
+    }
+    if (*name != NULL && !PyUnicode_Check(*name)) {
+        PyErr_SetString(PyExc_TypeError, "a tasklet's name must be a str");
+        Py_CLEAR(*rest);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+note_spawn(TaskletObject *t, PyObject *name)
+{
+    struct tl_outcome *outcome = tl_outcome_of(t);
+    if (outcome == NULL) {
+        return -1;
+    }
+    outcome->keep = true;
+    outcome->name = Py_XNewRef(name);
+    PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
+    if (frame != NULL) {
+        outcome->code = (PyObject *)PyFrame_GetCode(frame);
+        outcome->lasti = PyFrame_GetLasti(frame);
+        Py_DECREF(frame);
+    }
+    return 0;
+}
+
+static PyObject *
+fn_spawn(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    struct tl_state *state = tl_state_of_module(mod);
+    struct tl_sched *s = tl_sched_get(state);
+    if (s == NULL) {
+        return NULL;
+    }
+    if (nargs == 0 || !PyCallable_Check(args[0])) {
+        PyErr_SetString(PyExc_TypeError, "spawn() needs a callable to run");
+        return NULL;
+    }
+    PyObject *name, *rest;
+    if (split_keywords(args + nargs, kwnames, &name, &rest) < 0) {
+        return NULL;
+    }
+    TaskletObject *t = tl_task_new(state->tasklet_type, s);
+    if (t == NULL || note_spawn(t, name) < 0) {
+        goto fail;
+    }
+    t->args = PyTuple_New(nargs - 1);
+    t->context = PyContext_CopyCurrent();
+    if (t->args == NULL || t->context == NULL) {
+        goto fail;
+    }
+    for (Py_ssize_t i = 1; i < nargs; i++) {
+        PyTuple_SET_ITEM(t->args, i - 1, Py_NewRef(args[i]));
+    }
+    t->kwargs = rest;
+    t->func = Py_NewRef(args[0]);
+    t->life = TL_NEW;
+    s->spawned++;
+    tl_ring_append(s, (TaskletObject *)Py_NewRef(t));
+    return (PyObject *)t;
+
+fail:
+    Py_XDECREF(rest);
+    Py_XDECREF(t);
+    return NULL;
+}
+
+// ---- asking
+
+PyDoc_STRVAR(getcurrent_doc,
+"getcurrent($module, /)\n"
+"--\n"
+"\n"
+"Return the running tasklet of this thread; in a schedule callback, the one before.");
+
+static PyObject *
+fn_getcurrent(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    return s == NULL ? NULL : Py_NewRef(s->current);
+}
+
+PyDoc_STRVAR(getmain_doc,
+"getmain($module, /)\n"
+"--\n"
+"\n"
+"Return the main tasklet of this thread: the code that began it.");
+
+static PyObject *
+fn_getmain(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    return s == NULL ? NULL : Py_NewRef(s->main);
+}
+
+PyDoc_STRVAR(getcurrentid_doc,
+"getcurrentid($module, /)\n"
+"--\n"
+"\n"
+"Return a number that identifies the current tasklet: the thread's id for a main one.");
+
+static PyObject *
+fn_getcurrentid(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_sched *s = tl_sched_mine;
+    if (s == NULL || s->current->is_main) {
+        return PyLong_FromUnsignedLong(PyThread_get_thread_ident());
+    }
+    uintptr_t address = (uintptr_t)s->current;
+    return PyLong_FromSize_t((address >> 4) ^ (address << (8 * sizeof address - 4)));
+}
+
+PyDoc_STRVAR(getruncount_doc,
+"getruncount($module, /)\n"
+"--\n"
+"\n"
+"Return how many tasklets of this thread are runnable, the running one included.");
+
+static PyObject *
+fn_getruncount(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    return s == NULL ? NULL : PyLong_FromSsize_t(s->runcount);
+}
+
+PyDoc_STRVAR(getthreads_doc,
+"getthreads($module, /)\n"
+"--\n"
+"\n"
+"Return the ids of all Python threads, the oldest first.");
+
+static PyObject *
+fn_getthreads(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
+{
+    return tl_thread_list();
+}
+
+PyDoc_STRVAR(get_thread_info_doc,
+"get_thread_info($module, thread_id=-1, flags=0, /)\n"
+"--\n"
+"\n"
+"Return (main tasklet, current tasklet, run count) of a thread, -1 being this one.\n"
+"\n"
+"(None, None, 0) for a thread that has not used tasklets yet. With bit 31 of flags set,\n"
+"a fourth item lists the callers of run(): None in the place of the one whose timeout\n"
+"is in force, then the callers from the outermost; None before the first run(). Raises\n"
+"RuntimeError if there is no such thread.");
+
+static PyObject *
+list_watches(struct tl_sched *s)
+{
+    if (s->watch == NULL) {
+        Py_RETURN_NONE;
+    }
+    PyObject *list = PyList_New(s->nwatch + 1);
+    if (list != NULL) {
+        PyList_SET_ITEM(list, 0, Py_NewRef(Py_None));
+        for (int i = 0; i < s->nwatch; i++) {
+            PyList_SET_ITEM(list, i + 1, Py_NewRef(s->watch[i].who));
+        }
+    }
+    return list;
+}
+
+static PyObject *
+thread_info(struct tl_sched *s, unsigned long flags)
+{
+    PyObject *main = s ? (PyObject *)s->main : Py_None;
+    PyObject *current = s ? (PyObject *)s->current : Py_None;
+    Py_ssize_t count = s ? s->runcount : 0;
+    if (flags & 1UL << 31) {
+        PyObject *watches = s ? list_watches(s) : Py_NewRef(Py_None);
+        return Py_BuildValue("OOnN", main, current, count, watches);
+    }
+    return Py_BuildValue("OOn", main, current, count);
+}
+
+static PyObject *
+fn_get_thread_info(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct tl_state *state = tl_state_of_module(mod);
+    if (nargs > 2) {
+        PyErr_SetString(PyExc_TypeError, "get_thread_info() takes at most 2 arguments");
+        return NULL;
+    }
+    for (Py_ssize_t i = 0; i < nargs; i++) {
+        if (!PyLong_Check(args[i])) {
+            PyErr_Format(PyExc_TypeError, "get_thread_info() needs an int, not %s",
+                         Py_TYPE(args[i])->tp_name);
+            return NULL;
+        }
+    }
+    unsigned long flags = nargs > 1 ? PyLong_AsUnsignedLongMask(args[1]) : 0;
+    int overflow = 0;
+    long asked = nargs > 0 ? PyLong_AsLongAndOverflow(args[0], &overflow) : -1;
+    if (asked == -1 && overflow == 0) {
+        struct tl_sched *mine = tl_sched_get(state);
+        return mine == NULL ? NULL : thread_info(mine, flags);
+    }
+    unsigned long ident = PyLong_AsUnsignedLongMask(args[0]);
+    if (overflow < 0 || !tl_thread_exists(ident)) {
+        PyErr_Clear();
+        PyErr_SetString(PyExc_RuntimeError, "Thread id not found");
+        return NULL;
+    }
+    return thread_info(tl_thread_sched(state, ident), flags);
+}
+
+PyDoc_STRVAR(getuncollectables_doc,
+"getuncollectables($module, /)\n"
+"--\n"
+"\n"
+"Return the tasklets of all threads that have started and not ended, main ones left\n"
+"out. Those that nobody can reach and the collector does not find are among them.");
+
+static PyObject *
+fn_getuncollectables(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_state *state = tl_state_of_module(mod);
+    PyObject *list = PyList_New(0);
+    if (list == NULL) {
+        return NULL;
+    }
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
+        struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
+        for (struct tl_link *j = s->started.next; j != &s->started; j = j->next) {
+            TaskletObject *t = TL_CONTAINER(j, TaskletObject, started);
+            if (PyList_Append(list, (PyObject *)t) < 0) {
+                Py_DECREF(list);
+                return NULL;
+            }
+        }
+    }
+    return list;
+}
+
+// ---- traps and callbacks
+
+static PyObject *
+switch_trap(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, bool classic)
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    if (s == NULL) {
+        return NULL;
+    }
+    if (nargs > 1) {
+        PyErr_SetString(PyExc_TypeError, "switch_trap() takes at most 1 argument");
+        return NULL;
+    }
+    long change = nargs > 0 ? PyLong_AsLong(args[0]) : 0;
+    if (change == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (change > INT_MAX / 2 || change < INT_MIN / 2 || s->trap + change > INT_MAX / 2 ||
+        s->trap + change < INT_MIN / 2) {
+        PyErr_SetString(PyExc_OverflowError, "switch_trap() counts no further");
+        return NULL;
+    }
+    int old = s->trap;
+    s->trap += (int)change;
+    if (change != 0) {
+        s->classic_trap = classic;
+    }
+    return PyLong_FromLong(old);
+}
+
+PyDoc_STRVAR(switch_trap_doc,
+"switch_trap($module, change=0, /)\n"
+"--\n"
+"\n"
+"Add change to this thread's trap counter and return the old value.\n"
+"\n"
+"While it is not 0, whatever would switch to another tasklet raises SwitchTrapError\n"
+"and changes nothing; insert(), remove() and waking other threads are allowed.");
+
+static PyObject *
+fn_switch_trap(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
+{
+    return switch_trap(mod, args, nargs, false);
+}
+
+static PyObject *
+fn_classic_switch_trap(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
+{
+    return switch_trap(mod, args, nargs, true);
+}
+
+// Put value in *slot and return what was there, or None.
+static PyObject *
+replace(PyObject **slot, PyObject *value, const char *message)
+{
+    if (message != NULL && value != Py_None && !PyCallable_Check(value)) {
+        PyErr_SetString(PyExc_TypeError, message);
+        return NULL;
+    }
+    PyObject *old = *slot;
+    *slot = value == Py_None ? NULL : Py_NewRef(value);
+    return old != NULL ? old : Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(set_channel_callback_doc,
+"set_channel_callback($module, func, /)\n"
+"--\n"
+"\n"
+"Have func(channel, tasklet, sending, willblock) called at each channel operation.\n"
+"\n"
+"Returns the callback before, or None; None removes it. It is called before anything\n"
+"moves, or after if the partner is another thread's. It may not use channels or\n"
+"switch; an exception that it raises is raised by the operation.");
+
+static PyObject *
+fn_set_channel_callback(PyObject *mod, PyObject *func)
+{
+    return replace(&tl_state_of_module(mod)->channel_callback, func,
+                   "channel callback must be callable");
+}
+
+PyDoc_STRVAR(set_schedule_callback_doc,
+"set_schedule_callback($module, func, /)\n"
+"--\n"
+"\n"
+"Have func(prev, next) called before each switch, on all threads.\n"
+"\n"
+"Returns the callback before, or None; None removes it. It may not switch; an\n"
+"exception that it raises is reported as unraisable. prev is None when a thread's main\n"
+"tasklet is made.");
+
+static PyObject *
+fn_set_schedule_callback(PyObject *mod, PyObject *func)
+{
+    return replace(&tl_state_of_module(mod)->schedule_callback, func,
+                   "schedule callback must be callable");
+}
+
+PyDoc_STRVAR(set_error_handler_doc,
+"set_error_handler($module, func=None, /)\n"
+"--\n"
+"\n"
+"Have func(type, value, traceback) called with each uncaught exception of a tasklet.\n"
+"\n"
+"Returns the handler before, or None; None removes it. It is called in the dying\n"
+"tasklet; if it returns, the error is dealt with, if it raises, that goes to run().");
+
+static PyObject *
+fn_set_error_handler(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs > 1) {
+        PyErr_SetString(PyExc_TypeError,
+                        "set_error_handler() takes at most 1 argument");
+        return NULL;
+    }
+    return replace(&tl_state_of_module(mod)->error_handler,
+                   nargs > 0 ? args[0] : Py_None, NULL);
+}
+
+static PyObject *
+or_none(PyObject *object)
+{
+    return Py_NewRef(object != NULL ? object : Py_None);
+}
+
+PyDoc_STRVAR(get_channel_callback_doc,
+"get_channel_callback($module, /)\n"
+"--\n"
+"\n"
+"Return what set_channel_callback() set, or None.");
+
+static PyObject *
+fn_get_channel_callback(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    return or_none(tl_state_of_module(mod)->channel_callback);
+}
+
+PyDoc_STRVAR(get_schedule_callback_doc,
+"get_schedule_callback($module, /)\n"
+"--\n"
+"\n"
+"Return what set_schedule_callback() set, or None.");
+
+static PyObject *
+fn_get_schedule_callback(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    return or_none(tl_state_of_module(mod)->schedule_callback);
+}
+
+// ---- statistics and service
+
+PyDoc_STRVAR(statistics_doc,
+"statistics($module, /)\n"
+"--\n"
+"\n"
+"Return a dict of counts: of this thread, and of the process.\n"
+"\n"
+"runnable, started (begun and not ended), switches, spawned, finished, pooled_stacks,\n"
+"sleeps and spins (waits for other threads) are this thread's; tasklets, channels,\n"
+"threads (that have used tasklets), slabs (megabytes held for stacks) the process's.");
+
+static PyObject *
+fn_statistics(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_state *state = tl_state_of_module(mod);
+    struct tl_sched *s = tl_sched_get(state);
+    if (s == NULL) {
+        return NULL;
+    }
+    Py_ssize_t threads = 0;
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
+        threads++;
+    }
+    return Py_BuildValue(
+        "{s:n,s:n,s:K,s:K,s:K,s:i,s:K,s:K,s:l,s:l,s:n,s:n}", "runnable", s->runcount,
+        "started", s->nstarted, "switches", (unsigned long long)s->switches, "spawned",
+        (unsigned long long)s->spawned, "finished", (unsigned long long)s->finished,
+        "pooled_stacks", s->npool, "sleeps", (unsigned long long)s->park.sleeps,
+        "spins", (unsigned long long)s->park.spins, "tasklets",
+        tl_live[TL_LIVE_TASKLET], "channels", tl_live[TL_LIVE_CHANNEL], "threads",
+        threads, "slabs", (Py_ssize_t)tl_chunk_slabs());
+}
+
+PyDoc_STRVAR(live_counts_doc,
+"live_counts($module, /)\n"
+"--\n"
+"\n"
+"Return how many objects of each C type are alive, for leak tests.");
+
+static PyObject *
+fn_live_counts(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    // The caller's own scheduler is not to look like something new.
+    if (tl_sched_get(tl_state_of_module(mod)) == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("{s:l,s:l,s:l,s:l}", "tasklet", tl_live[TL_LIVE_TASKLET],
+                         "channel", tl_live[TL_LIVE_CHANNEL], "bomb",
+                         tl_live[TL_LIVE_BOMB], "scheduler", tl_live[TL_LIVE_SCHED]);
+}
+
+PyDoc_STRVAR(libuv_version_doc,
+"libuv_version($module, /)\n"
+"--\n"
+"\n"
+"Return the version of the libuv that is loaded.");
+
+static PyObject *
+fn_libuv_version(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
+{
+    return PyUnicode_FromString(tl_loop_version());
+}
+
+static PyObject *
+fn_main_has_ended(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    tl_thread_main_has_ended(tl_state_of_module(mod));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+fn_at_exit(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    tl_thread_at_exit(tl_state_of_module(mod));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+fn_after_fork(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    tl_thread_after_fork(tl_state_of_module(mod));
+    Py_RETURN_NONE;
+}
+
+// clang-format off
+
+#define FAST(function) (PyCFunction)(void (*)(void))function
+
+PyMethodDef tl_functions[] = {
+    {"run", FAST(fn_run), METH_FASTCALL | METH_KEYWORDS, run_doc},
+    {"scheduler_run", FAST(fn_scheduler_run), METH_FASTCALL | METH_KEYWORDS,
+     scheduler_run_doc},
+    {"schedule", FAST(fn_schedule), METH_FASTCALL | METH_KEYWORDS, schedule_doc},
+    {"schedule_remove", FAST(fn_schedule_remove), METH_FASTCALL | METH_KEYWORDS,
+     schedule_remove_doc},
+    {"stackless_schedule_remove", FAST(fn_classic_schedule_remove),
+     METH_FASTCALL | METH_KEYWORDS, schedule_remove_doc},
+    {"spawn", FAST(fn_spawn), METH_FASTCALL | METH_KEYWORDS, spawn_doc},
+    {"getcurrent", fn_getcurrent, METH_NOARGS, getcurrent_doc},
+    {"getmain", fn_getmain, METH_NOARGS, getmain_doc},
+    {"getcurrentid", fn_getcurrentid, METH_NOARGS, getcurrentid_doc},
+    {"getruncount", fn_getruncount, METH_NOARGS, getruncount_doc},
+    {"getthreads", fn_getthreads, METH_NOARGS, getthreads_doc},
+    {"get_thread_info", FAST(fn_get_thread_info), METH_FASTCALL, get_thread_info_doc},
+    {"getuncollectables", fn_getuncollectables, METH_NOARGS, getuncollectables_doc},
+    {"switch_trap", FAST(fn_switch_trap), METH_FASTCALL, switch_trap_doc},
+    {"stackless_switch_trap", FAST(fn_classic_switch_trap), METH_FASTCALL,
+     switch_trap_doc},
+    {"set_channel_callback", fn_set_channel_callback, METH_O,
+     set_channel_callback_doc},
+    {"get_channel_callback", fn_get_channel_callback, METH_NOARGS,
+     get_channel_callback_doc},
+    {"set_schedule_callback", fn_set_schedule_callback, METH_O,
+     set_schedule_callback_doc},
+    {"get_schedule_callback", fn_get_schedule_callback, METH_NOARGS,
+     get_schedule_callback_doc},
+    {"set_error_handler", FAST(fn_set_error_handler), METH_FASTCALL,
+     set_error_handler_doc},
+    {"statistics", fn_statistics, METH_NOARGS, statistics_doc},
+    {"live_counts", fn_live_counts, METH_NOARGS, live_counts_doc},
+    {"libuv_version", fn_libuv_version, METH_NOARGS, libuv_version_doc},
+    {"_main_has_ended", fn_main_has_ended, METH_NOARGS, NULL},
+    {"_at_exit", fn_at_exit, METH_NOARGS, NULL},
+    {"_after_fork", fn_after_fork, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,218 @@
+// The only reader of the interpreter's internals, with frames.c.
+#define Py_BUILD_CORE_MODULE 1
+#include "gil.h"
+
+#include <internal/pycore_context.h>
+#include <internal/pycore_gc.h>
+#include <internal/pycore_interp.h>
+#include <internal/pycore_runtime.h>
+#include <internal/pycore_pystate.h>
+#if PY_VERSION_HEX >= 0x030D0000
+#include <internal/pycore_gil.h>
+#endif
+
+#ifndef HEAD_LOCK // 3.11 keeps it to itself
+#define HEAD_LOCK(runtime)                                                             \
+    PyThread_acquire_lock((runtime)->interpreters.mutex, WAIT_LOCK)
+#define HEAD_UNLOCK(runtime) PyThread_release_lock((runtime)->interpreters.mutex)
+#endif
+
+static struct _gil_runtime_state *
+gil_state(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyInterpreterState_Main()->ceval.gil;
+#else
+    return &_PyRuntime.ceval.gil;
+#endif
+}
+
+static int
+gil_locked(void)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return _Py_atomic_load_int_relaxed(&gil_state()->locked);
+#else
+    return _Py_atomic_load_relaxed(&gil_state()->locked);
+#endif
+}
+
+static PyThreadState *
+gil_holder(void)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return _Py_atomic_load_ptr_relaxed(&gil_state()->last_holder);
+#else
+    return (PyThreadState *)_Py_atomic_load_relaxed(&gil_state()->last_holder);
+#endif
+}
+
+bool
+tl_gil_is_free(void)
+{
+    return gil_locked() == 0;
+}
+
+unsigned long
+tl_gil_main_ident(void)
+{
+    return _PyRuntime.main_thread;
+}
+
+bool
+tl_gil_is_main_thread(void)
+{
+    return PyThread_get_thread_ident() == _PyRuntime.main_thread;
+}
+
+bool
+tl_gil_is_collecting(void)
+{
+    return PyInterpreterState_Get()->gc.collecting != 0;
+}
+
+void
+tl_gil_unfinalize(PyObject *object)
+{
+    PyGC_Head *head = _Py_AS_GC(object);
+    head->_gc_prev &= ~(uintptr_t)_PyGC_PREV_MASK_FINALIZED;
+    assert(!PyObject_GC_IsFinalized(object));
+}
+
+void
+tl_gil_each_thread(int (*visit)(unsigned long, PyThreadState *, void *), void *arg)
+{
+    PyInterpreterState *interp = PyInterpreterState_Get();
+    HEAD_LOCK(&_PyRuntime);
+    // Not PyThreadState_Next(): from 3.13 it takes this lock itself.
+    for (PyThreadState *ts = interp->threads.head; ts != NULL; ts = ts->next) {
+        if (visit(ts->thread_id, ts, arg) != 0) {
+            break;
+        }
+    }
+    HEAD_UNLOCK(&_PyRuntime);
+}
+
+void
+tl_gil_reset_recursion(PyThreadState *ts)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    ts->py_recursion_remaining = ts->py_recursion_limit;
+#if PY_VERSION_HEX >= 0x030D0000 && PY_VERSION_HEX < 0x030E0000
+    ts->c_recursion_remaining = Py_C_RECURSION_LIMIT;
+#elif PY_VERSION_HEX < 0x030D0000
+    ts->c_recursion_remaining = C_RECURSION_LIMIT;
+#endif
+#else
+    ts->recursion_remaining = ts->recursion_limit;
+#endif
+}
+
+int
+tl_gil_recursion_depth(PyThreadState *ts)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return ts->py_recursion_limit - ts->py_recursion_remaining;
+#else
+    return ts->recursion_limit - ts->recursion_remaining;
+#endif
+}
+
+void
+tl_gil_give_chunk(PyThreadState *ts, void *memory, size_t size)
+{
+    if (ts->datastack_chunk != NULL) {
+        return;
+    }
+    _PyStackChunk *chunk = memory;
+    chunk->previous = NULL;
+    chunk->size = size;
+    chunk->top = 0;
+    ts->datastack_chunk = chunk;
+    ts->datastack_limit = (PyObject **)((char *)chunk + size);
+    // The interpreter, too, leaves the first word of a root chunk unused, so that no
+    // frame lies at its start and it is never popped.
+    ts->datastack_top = &chunk->data[1];
+}
+
+void *
+tl_gil_take_chunk(PyThreadState *ts, void *chunk)
+{
+    if (ts->datastack_chunk != chunk) {
+        return NULL;
+    }
+    ts->datastack_chunk = NULL;
+    ts->datastack_limit = NULL;
+    ts->datastack_top = NULL;
+    return chunk;
+}
+
+PyObject *
+tl_gil_swap_context(PyThreadState *ts, PyObject *context)
+{
+    PyObject *old = ts->context;
+    ts->context = context;
+    ts->context_ver++;
+    return old;
+}
+
+PyObject *
+tl_gil_context(PyThreadState *ts)
+{
+    if (ts->context == NULL) {
+        PyObject *context = PyContext_New();
+        if (context == NULL) {
+            return NULL;
+        }
+        Py_XDECREF(tl_gil_swap_context(ts, context));
+    }
+    return ts->context;
+}
+
+PyObject *
+tl_gil_seen_context(PyThreadState *ts)
+{
+    return ts->context;
+}
+
+bool
+tl_gil_context_is_entered(PyObject *context)
+{
+    return ((PyContext *)context)->ctx_entered != 0;
+}
+
+static int
+count_self(unsigned long ident, PyThreadState *ts, void *found)
+{
+    *(bool *)found |= ts == PyThreadState_Get() && ident == PyThread_get_thread_ident();
+    return *(bool *)found;
+}
+
+static int
+refuse(const char *what)
+{
+    PyErr_Format(PyExc_ImportError,
+                 "tasklets was built for another layout of this interpreter (%s): "
+                 "build it again for Python %s",
+                 what, Py_GetVersion());
+    return -1;
+}
+
+int
+tl_gil_check(void)
+{
+    PyThreadState *ts = PyThreadState_Get();
+    if (gil_locked() != 1 || gil_holder() != ts) {
+        return refuse("the GIL's fields");
+    }
+    bool found = false;
+    tl_gil_each_thread(count_self, &found);
+    if (!found) {
+        return refuse("the list of threads");
+    }
+    if (tl_gil_recursion_depth(ts) < 0 ||
+        tl_gil_recursion_depth(ts) > Py_GetRecursionLimit()) {
+        return refuse("the recursion counters");
+    }
+    return 0;
+}

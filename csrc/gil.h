@@ -1,0 +1,58 @@
+// gil.h - what we read and set inside the interpreter, on every supported version.
+#ifndef TL_GIL_H
+#define TL_GIL_H
+
+#include "compat.h"
+
+// Compare our idea of the interpreter's structs with what can be seen of them from
+// outside. Returns 0, or -1 with an ImportError that tells what does not fit.
+int tl_gil_check(void);
+
+// Whether the GIL is free. Unreliable by nature: it may be taken the moment after.
+// Thread: any.  Locks: needs no GIL.
+bool tl_gil_is_free(void);
+
+// The thread that the interpreter started in.
+unsigned long tl_gil_main_ident(void);
+
+// Whether the calling thread is the one the interpreter started in.
+bool tl_gil_is_main_thread(void);
+
+// Whether a cyclic collection is running in this interpreter.
+bool tl_gil_is_collecting(void);
+
+// Let a collected object have its finalizer called once more.
+void tl_gil_unfinalize(PyObject *object);
+
+// Call visit(ident, ts, arg) for every thread state of this interpreter, newest first,
+// until it returns non-zero. visit must not run Python code nor give up the GIL.
+void tl_gil_each_thread(int (*visit)(unsigned long ident, PyThreadState *ts, void *arg),
+                        void *arg);
+
+// A fresh C stack: no recursion, and a first frame chunk of our own.
+void tl_gil_reset_recursion(PyThreadState *ts);
+
+// How deep the running Python code is, counted by the interpreter.
+int tl_gil_recursion_depth(PyThreadState *ts);
+
+// Hand the current stack, which has no frame yet, chunk as its first piece of frame
+// memory. size counts bytes.
+void tl_gil_give_chunk(PyThreadState *ts, void *chunk, size_t size);
+
+// Take back the chunk that tl_gil_give_chunk() gave. The stack must be empty again.
+// Returns NULL if the stack's first piece is not chunk.
+void *tl_gil_take_chunk(PyThreadState *ts, void *chunk);
+
+// Put context (stolen, may be NULL) in force and return the one before (owned).
+PyObject *tl_gil_swap_context(PyThreadState *ts, PyObject *context);
+
+// The context in force, borrowed; made if there is none. NULL with an exception set.
+PyObject *tl_gil_context(PyThreadState *ts);
+
+// The context in force, borrowed, or NULL.
+PyObject *tl_gil_seen_context(PyThreadState *ts);
+
+// Whether some Context.run() is inside context.
+bool tl_gil_context_is_entered(PyObject *context);
+
+#endif // TL_GIL_H

@@ -1,0 +1,178 @@
+#include "idle.h"
+#include "gil.h"
+
+#include <unistd.h>
+
+// How often a thread looks whether those that could wake it are still there, when only
+// threads without a scheduler can: their end tells nobody. In nanoseconds.
+#define LOOK_AGAIN INT64_C(1000000000)
+
+// The main thread is done with the program and only waits for the other threads.
+static bool
+has_ended(struct tl_state *state, unsigned long ident)
+{
+    return state->main_has_ended && ident == tl_gil_main_ident();
+}
+
+struct census {
+    struct tl_state *state;
+    long threads;
+};
+
+static int
+count_thread(unsigned long ident, PyThreadState *Py_UNUSED(ts), void *arg)
+{
+    struct census *census = arg;
+    census->threads += !has_ended(census->state, ident);
+    return 0;
+}
+
+// Whether a thread other than s's that has a scheduler is not waiting. *schedulers
+// counts those that have one.
+static bool
+other_scheduler_runs(struct tl_sched *s, long *schedulers)
+{
+    struct tl_state *state = s->state;
+    *schedulers = 0;
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
+        struct tl_sched *other = TL_CONTAINER(i, struct tl_sched, all);
+        if (other->dead || has_ended(state, other->ident)) {
+            continue;
+        }
+        ++*schedulers;
+        if (other != s && (!other->waiting || other->head != NULL)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Whether there is a thread that has no scheduler: it may make one any time.
+static bool
+plain_thread_runs(struct tl_sched *s, long schedulers)
+{
+    struct census census = {.state = s->state};
+    tl_gil_each_thread(count_thread, &census);
+    return census.threads > schedulers;
+}
+
+bool
+tl_idle_others_can_run(struct tl_sched *s)
+{
+    long schedulers;
+    return other_scheduler_runs(s, &schedulers) || plain_thread_runs(s, schedulers);
+}
+
+void
+tl_idle_recheck(struct tl_state *state)
+{
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
+        struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
+        if (s->waiting) {
+            tl_park_wake(&s->park);
+        }
+    }
+}
+
+// Run signal handlers. The current tasklet is in no state to be left meanwhile.
+static int
+run_signal_handlers(struct tl_sched *s)
+{
+    s->no_switch++;
+    int result = PyErr_CheckSignals();
+    s->no_switch--;
+    return result;
+}
+
+// Have signal handlers write to fd, or to nothing with -1. Returns where they wrote
+// before; -1, with no exception set, if that was nowhere or cannot be found out.
+static int
+set_wakeup_fd(struct tl_state *state, int fd)
+{
+    PyObject *result = PyObject_CallFunction(state->set_wakeup_fd, "i", fd);
+    long before = result == NULL ? -1 : PyLong_AsLong(result);
+    Py_XDECREF(result);
+    PyErr_Clear();
+    return (int)before;
+}
+
+static void
+give_up_gil(struct tl_sched *s, bool in_main, bool may_sleep, int64_t limit_ns)
+{
+    PyThreadState *ts = PyEval_SaveThread();
+    if (may_sleep) {
+        tl_park_sleep(&s->park, limit_ns, in_main);
+    } else {
+        tl_park_spin(&s->park, tl_gil_is_free);
+    }
+    while (!in_main && Py_IsFinalizing()) {
+        // A daemon thread may not come back: the interpreter would end it in the
+        // middle of a fiber's stack.
+        pause();
+    }
+    PyEval_RestoreThread(ts);
+}
+
+// The main thread sleeps. A signal that comes in, on whatever thread, between our look
+// at it and the sleep must end the sleep: its handler writes to our pipe. A program that
+// has its own descriptor there keeps it.
+static int
+sleep_in_main(struct tl_sched *s, int64_t limit_ns)
+{
+    int fd = tl_park_signal_fd(&s->park);
+    int before = fd >= 0 ? set_wakeup_fd(s->state, fd) : -1;
+    if (before >= 0) {
+        set_wakeup_fd(s->state, before);
+    }
+    int result = run_signal_handlers(s);
+    if (result == 0 && s->head == NULL) {
+        give_up_gil(s, true, true, limit_ns);
+    }
+    if (fd >= 0 && before < 0) {
+        PyObject *exc = PyErr_GetRaisedException();
+        set_wakeup_fd(s->state, -1);
+        PyErr_SetRaisedException(exc);
+    }
+    return result;
+}
+
+enum tl_idle
+tl_idle_wait(struct tl_sched *s)
+{
+    bool in_main = tl_gil_is_main_thread(), have_spun = false;
+    enum tl_idle result = TL_IDLE_WORK;
+    s->waiting = true;
+    for (;;) {
+        if (in_main && run_signal_handlers(s) < 0) {
+            result = TL_IDLE_ERROR;
+            break;
+        }
+        if (s->head != NULL) {
+            break;
+        }
+        long schedulers;
+        int64_t limit_ns = -1;
+        if (!other_scheduler_runs(s, &schedulers)) {
+            if (!plain_thread_runs(s, schedulers)) {
+                result = TL_IDLE_DEADLOCK;
+                break;
+            }
+            limit_ns = LOOK_AGAIN;
+        }
+        if (!have_spun) {
+            tl_park_reset(&s->park);
+            have_spun = true;
+            give_up_gil(s, in_main, false, 0);
+        } else if (!in_main) {
+            give_up_gil(s, false, true, limit_ns);
+            have_spun = false;
+        } else if (sleep_in_main(s, limit_ns) < 0) {
+            result = TL_IDLE_ERROR;
+            break;
+        } else {
+            have_spun = false;
+        }
+    }
+    s->waiting = false;
+    return result;
+}

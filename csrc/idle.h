@@ -1,0 +1,19 @@
+// idle.h - a thread with nothing to run waits for the others.
+#ifndef TL_IDLE_H
+#define TL_IDLE_H
+
+#include "sched.h"
+
+enum tl_idle { TL_IDLE_WORK, TL_IDLE_DEADLOCK, TL_IDLE_ERROR };
+
+// Wait until the ring has somebody (WORK), nobody could ever put one there (DEADLOCK),
+// or a signal handler raised (ERROR, the exception is set).
+enum tl_idle tl_idle_wait(struct tl_sched *s);
+
+// Whether any other thread may still put a tasklet into a ring of s's thread.
+bool tl_idle_others_can_run(struct tl_sched *s);
+
+// Have all waiting threads look again whether they can ever be woken.
+void tl_idle_recheck(struct tl_state *state);
+
+#endif // TL_IDLE_H

@@ -1,0 +1,259 @@
+// module.c - builds tasklets._core: types, exceptions, hooks into the interpreter.
+#include "chunk.h"
+#include "fiber.h"
+#include "gil.h"
+#include "live.h"
+#include "stacks.h"
+#include "types.h"
+
+_Atomic long tl_live[TL_LIVE_KINDS];
+
+// ---- frame memory
+
+// The allocator that was there before ours, which serves what is not for us. Set once:
+// allocators are never taken out again.
+static PyObjectArenaAllocator arena_before;
+
+static void *
+arena_alloc(void *Py_UNUSED(ctx), size_t size)
+{
+    void *block = size == TL_CHUNK_LARGE ? tl_chunk_alloc(size) : NULL;
+    return block != NULL ? block : arena_before.alloc(arena_before.ctx, size);
+}
+
+static void
+arena_free(void *Py_UNUSED(ctx), void *block, size_t size)
+{
+    bool may_be_ours = size == TL_CHUNK_LARGE || size == TL_CHUNK_SMALL;
+    if (!may_be_ours || !tl_chunk_free(block)) {
+        arena_before.free(arena_before.ctx, block, size);
+    }
+}
+
+static void
+install_arena(void)
+{
+    if (arena_before.alloc == NULL) {
+        PyObject_GetArenaAllocator(&arena_before);
+        PyObjectArenaAllocator ours = {NULL, arena_alloc, arena_free};
+        PyObject_SetArenaAllocator(&ours);
+    }
+}
+
+// ---- types and exceptions
+
+static int
+add_type(PyObject *mod, PyType_Spec *spec, PyTypeObject *base, PyTypeObject **slot)
+{
+    *slot = (PyTypeObject *)PyType_FromModuleAndSpec(mod, spec, (PyObject *)base);
+    return *slot == NULL ? -1 : PyModule_AddType(mod, *slot);
+}
+
+static int
+add_types(PyObject *mod, struct tl_state *state)
+{
+    if (add_type(mod, &tl_tasklet_spec, NULL, &state->tasklet_type) < 0 ||
+        add_type(mod, &tl_channel_spec, NULL, &state->channel_type) < 0 ||
+        add_type(mod, &tl_queue_channel_spec, state->channel_type,
+                 &state->queue_channel_type) < 0 ||
+        add_type(mod, &tl_bomb_spec, NULL, &state->bomb_type) < 0 ||
+        add_type(mod, &tl_atomic_spec, NULL, &state->atomic_type) < 0) {
+        return -1;
+    }
+    state->classic_channel_type = (PyTypeObject *)PyType_FromModuleAndSpec(
+        mod, &tl_classic_channel_spec, (PyObject *)state->channel_type);
+    return state->classic_channel_type == NULL
+               ? -1
+               : PyModule_AddObjectRef(mod, "stackless_channel",
+                                       (PyObject *)state->classic_channel_type);
+}
+
+static int
+add_error(PyObject *mod, const char *name, const char *doc, PyObject *base,
+          PyObject **slot)
+{
+    *slot = base == NULL ? NULL : PyErr_NewExceptionWithDoc(name, doc, base, NULL);
+    return *slot == NULL ? -1 : PyModule_AddObjectRef(mod, strchr(name, '.') + 1, *slot);
+}
+
+static int
+add_errors(PyObject *mod, struct tl_state *state)
+{
+    PyObject *futures = PyImport_ImportModule("concurrent.futures");
+    PyObject *cancelled =
+        futures ? PyObject_GetAttrString(futures, "CancelledError") : NULL;
+    PyObject *bases =
+        cancelled ? PyTuple_Pack(2, cancelled, PyExc_RuntimeError) : NULL;
+    int result = 0;
+    if (add_error(mod, "tasklets.TaskletExit",
+                  "Ends a tasklet without being an error; see tasklet.kill().",
+                  PyExc_SystemExit, &state->tasklet_exit) < 0 ||
+        add_error(mod, "tasklets.CancelledError",
+                  "The tasklet whose result was asked for has been killed.", bases,
+                  &state->cancelled_error) < 0 ||
+        add_error(mod, "tasklets.DeadlockError",
+                  "Nobody could ever end this wait. Lists who waits for what.",
+                  PyExc_RuntimeError, &state->deadlock_error) < 0 ||
+        add_error(mod, "tasklets.ChannelClosed",
+                  "The operation would block, and the channel is closed.",
+                  PyExc_ValueError, &state->channel_closed) < 0 ||
+        add_error(mod, "tasklets.BlockTrapError",
+                  "The operation would block, and the tasklet's block_trap is set.",
+                  PyExc_RuntimeError, &state->block_trap_error) < 0 ||
+        add_error(mod, "tasklets.SwitchTrapError",
+                  "The operation would switch, and switch_trap() forbids that.",
+                  PyExc_RuntimeError, &state->switch_trap_error) < 0) {
+        result = -1;
+    }
+    Py_XDECREF(bases);
+    Py_XDECREF(cancelled);
+    Py_XDECREF(futures);
+    return result;
+}
+
+// ---- the interpreter's events
+
+// Call modname.funcname(arg), or with name given funcname(name=arg).
+static int
+call_with(const char *modname, const char *funcname, const char *name, PyObject *arg)
+{
+    PyObject *mod = PyImport_ImportModule(modname);
+    PyObject *func = mod ? PyObject_GetAttrString(mod, funcname) : NULL;
+    PyObject *args = name ? PyTuple_New(0) : PyTuple_Pack(1, arg);
+    PyObject *kwargs = name ? Py_BuildValue("{sO}", name, arg) : NULL;
+    PyObject *result = NULL;
+    if (func != NULL && args != NULL && (name == NULL || kwargs != NULL)) {
+        result = PyObject_Call(func, args, kwargs);
+    }
+    Py_XDECREF(result);
+    Py_XDECREF(kwargs);
+    Py_XDECREF(args);
+    Py_XDECREF(func);
+    Py_XDECREF(mod);
+    return result == NULL ? -1 : 0;
+}
+
+static int
+hook(PyObject *mod, const char *function, const char *modname, const char *funcname,
+     const char *name)
+{
+    PyObject *func = PyObject_GetAttrString(mod, function);
+    int result = func ? call_with(modname, funcname, name, func) : -1;
+    Py_XDECREF(func);
+    return result;
+}
+
+static int
+add_hooks(PyObject *mod)
+{
+    if (hook(mod, "_at_exit", "atexit", "register", NULL) < 0 ||
+        hook(mod, "_after_fork", "os", "register_at_fork", "after_in_child") < 0) {
+        return -1;
+    }
+    // Called before the interpreter waits for its threads. A private name, and too late
+    // when it is waiting already: then threads in a deadlock just stay there.
+    if (hook(mod, "_main_has_ended", "threading", "_register_atexit", NULL) < 0) {
+        PyErr_Clear();
+    }
+    return 0;
+}
+
+static int
+refuse_sub_interpreter(void)
+{
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError,
+                        "tasklets can only be used in the main interpreter: greenlet, "
+                        "which it stands on, keeps process-wide state");
+        return -1;
+    }
+    return 0;
+}
+
+static int
+module_exec(PyObject *mod)
+{
+    struct tl_state *state = tl_state_of_module(mod);
+    tl_link_init(&state->scheds);
+    if (refuse_sub_interpreter() < 0 || tl_gil_check() < 0 || tl_fiber_import() < 0 ||
+        add_errors(mod, state) < 0 || add_types(mod, state) < 0) {
+        return -1;
+    }
+    state->run_stack = PyCFunction_New(&tl_stacks_run_def, mod);
+    state->run_nursery = PyCFunction_New(&tl_stacks_nursery_def, mod);
+    PyObject *signal = PyImport_ImportModule("_signal");
+    state->set_wakeup_fd =
+        signal ? PyObject_GetAttrString(signal, "set_wakeup_fd") : NULL;
+    Py_XDECREF(signal);
+    if (state->run_stack == NULL || state->run_nursery == NULL ||
+        state->set_wakeup_fd == NULL) {
+        return -1;
+    }
+    install_arena();
+    return add_hooks(mod);
+}
+
+static int
+module_traverse(PyObject *mod, visitproc visit, void *arg)
+{
+    struct tl_state *state = tl_state_of_module(mod);
+    Py_VISIT(state->tasklet_type);
+    Py_VISIT(state->channel_type);
+    Py_VISIT(state->queue_channel_type);
+    Py_VISIT(state->classic_channel_type);
+    Py_VISIT(state->bomb_type);
+    Py_VISIT(state->atomic_type);
+    Py_VISIT(state->tasklet_exit);
+    Py_VISIT(state->cancelled_error);
+    Py_VISIT(state->deadlock_error);
+    Py_VISIT(state->channel_closed);
+    Py_VISIT(state->block_trap_error);
+    Py_VISIT(state->switch_trap_error);
+    Py_VISIT(state->channel_callback);
+    Py_VISIT(state->schedule_callback);
+    Py_VISIT(state->error_handler);
+    Py_VISIT(state->run_stack);
+    Py_VISIT(state->run_nursery);
+    Py_VISIT(state->set_wakeup_fd);
+    return 0;
+}
+
+// The types, errors and builtins stay: schedulers and tasklets that outlive the module
+// use them to the end of the process.
+static int
+module_clear(PyObject *mod)
+{
+    struct tl_state *state = tl_state_of_module(mod);
+    Py_CLEAR(state->channel_callback);
+    Py_CLEAR(state->schedule_callback);
+    Py_CLEAR(state->error_handler);
+    return 0;
+}
+
+// clang-format off
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+    TL_MOD_SLOT_INTERP
+    TL_MOD_SLOT_GIL
+    {0, NULL},
+};
+
+PyMODINIT_FUNC PyInit__core(void);
+
+struct PyModuleDef tl_module_def = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "tasklets._core",
+    .m_doc = "C core of the tasklets package.",
+    .m_size = sizeof(struct tl_state),
+    .m_methods = tl_functions,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&tl_module_def);
+}

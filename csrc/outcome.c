@@ -1,0 +1,123 @@
+#include "outcome.h"
+
+const struct tl_wait_kind tl_outcome_wait = {.verb = "join"};
+
+struct tl_outcome *
+tl_outcome_of(TaskletObject *t)
+{
+    if (t->outcome == NULL) {
+        t->outcome = PyMem_Calloc(1, sizeof *t->outcome);
+        if (t->outcome == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        tl_link_init(&t->outcome->waiters);
+    }
+    return t->outcome;
+}
+
+void
+tl_outcome_free(struct tl_outcome *outcome)
+{
+    if (outcome == NULL) {
+        return;
+    }
+    assert(tl_link_is_single(&outcome->waiters));
+    Py_XDECREF(outcome->name);
+    Py_XDECREF(outcome->code);
+    Py_XDECREF(outcome->value);
+    Py_XDECREF(outcome->exc);
+    Py_XDECREF(outcome->callbacks);
+    PyMem_Free(outcome);
+}
+
+static bool
+always_goes_to_main(PyObject *exc)
+{
+    return PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt) ||
+           PyErr_GivenExceptionMatches(exc, PyExc_SystemExit);
+}
+
+void
+tl_outcome_release_waiters(TaskletObject *t)
+{
+    struct tl_outcome *outcome = t->outcome;
+    while (!tl_link_is_single(&outcome->waiters)) {
+        TaskletObject *waiter = tl_task_of(outcome->waiters.next);
+        tl_task_end_wait(waiter);
+        tl_sched_ready(waiter);
+    }
+}
+
+static void
+call_callbacks(TaskletObject *t)
+{
+    PyObject *callbacks = t->outcome->callbacks;
+    t->outcome->callbacks = NULL;
+    for (Py_ssize_t i = 0; callbacks != NULL && i < PyList_GET_SIZE(callbacks); i++) {
+        PyObject *callback = Py_NewRef(PyList_GET_ITEM(callbacks, i));
+        PyObject *result = PyObject_CallOneArg(callback, (PyObject *)t);
+        if (result == NULL) {
+            PyErr_WriteUnraisable(callback);
+        }
+        Py_XDECREF(result);
+        Py_DECREF(callback);
+    }
+    Py_XDECREF(callbacks);
+}
+
+PyObject *
+tl_outcome_settle(TaskletObject *t, PyObject *result, PyObject *exc)
+{
+    struct tl_outcome *outcome = t->outcome;
+    PyObject *exit_type = t->home->state->tasklet_exit;
+    bool heard = outcome->callbacks != NULL ||
+                 (outcome->keep && !tl_link_is_single(&outcome->waiters));
+    outcome->done = true;
+    outcome->cancelled = exc != NULL && PyErr_GivenExceptionMatches(exc, exit_type);
+    if (outcome->keep) {
+        outcome->value = result;
+        outcome->exc = outcome->cancelled ? NULL : Py_XNewRef(exc);
+    } else {
+        Py_XDECREF(result);
+    }
+    tl_outcome_release_waiters(t);
+    call_callbacks(t);
+    if (exc != NULL && heard && !always_goes_to_main(exc)) {
+        Py_CLEAR(exc);
+    }
+    return exc;
+}
+
+void
+tl_outcome_abandon(TaskletObject *t)
+{
+    if (t->outcome != NULL && !t->outcome->done) {
+        t->outcome->done = t->outcome->cancelled = true;
+        tl_outcome_release_waiters(t);
+    }
+}
+
+int
+tl_outcome_join(struct tl_sched *s, TaskletObject *t)
+{
+    if (t == s->current) {
+        PyErr_SetString(PyExc_RuntimeError, "a tasklet cannot wait for its own end");
+        return -1;
+    }
+    if (s->current->block_trap) {
+        PyErr_SetString(s->state->block_trap_error,
+                        "this tasklet does not like to be blocked.");
+        return -1;
+    }
+    struct tl_outcome *outcome = tl_outcome_of(t);
+    if (outcome == NULL) {
+        return -1;
+    }
+    struct tl_leave how = {.kind = &tl_outcome_wait,
+                           .on = (PyObject *)t,
+                           .queue = &outcome->waiters};
+    PyObject *value = tl_sched_leave(s, &how);
+    Py_XDECREF(value);
+    return value == NULL ? -1 : 0;
+}

@@ -1,0 +1,230 @@
+#include "park.h"
+#include "clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#endif
+
+enum { SPIN_MOST = 20000, SPIN_LEAST = 1000, CHECK_EVERY = 32 };
+
+static inline void
+cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
+
+// Whether this thread may run on more than one CPU: alone on one, a spinning thread
+// only keeps the peer from answering.
+static bool
+has_many_cpus(void)
+{
+#ifdef __linux__
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        return CPU_COUNT(&set) > 1;
+    }
+#endif
+    return true;
+}
+
+void
+tl_park_init(struct tl_park *park)
+{
+    atomic_store_explicit(&park->state, TL_PARK_IDLE, memory_order_relaxed);
+    park->event_fd = -1;
+    park->signal_fds[0] = park->signal_fds[1] = -1;
+    park->spin_limit = SPIN_MOST;
+    park->many_cpus = has_many_cpus();
+    park->sleeps = park->spins = 0;
+}
+
+static void
+close_fd(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+void
+tl_park_fini(struct tl_park *park)
+{
+    close_fd(&park->event_fd);
+    close_fd(&park->signal_fds[0]);
+    close_fd(&park->signal_fds[1]);
+}
+
+int
+tl_park_signal_fd(struct tl_park *park)
+{
+    if (park->signal_fds[0] < 0) {
+        if (pipe(park->signal_fds) < 0) {
+            return -1;
+        }
+        for (int i = 0; i < 2; i++) {
+            fcntl(park->signal_fds[i], F_SETFD, FD_CLOEXEC);
+            fcntl(park->signal_fds[i], F_SETFL, O_NONBLOCK);
+        }
+    }
+    return park->signal_fds[1];
+}
+
+static void
+wait_on_word(struct tl_park *park, int64_t limit_ns)
+{
+#ifdef __linux__
+    struct timespec limit = {.tv_sec = limit_ns / 1000000000,
+                             .tv_nsec = limit_ns % 1000000000};
+    syscall(SYS_futex, &park->state, FUTEX_WAIT_PRIVATE, TL_PARK_SLEEPING,
+            limit_ns < 0 ? NULL : &limit, NULL, 0);
+#else
+    // Without futexes a thread looks again every millisecond.
+    usleep(1000);
+    (void)park;
+    (void)limit_ns;
+#endif
+}
+
+void
+tl_park_wake(struct tl_park *park)
+{
+    // Release: the waker's changes are seen by the owner after its acquire in
+    // tl_park_spin() or tl_park_sleep().
+    uint32_t old =
+        atomic_exchange_explicit(&park->state, TL_PARK_WOKEN, memory_order_acq_rel);
+    if (old != TL_PARK_SLEEPING) {
+        return;
+    }
+#ifdef __linux__
+    if (park->event_fd >= 0) {
+        uint64_t one = 1;
+        ssize_t n = write(park->event_fd, &one, sizeof one);
+        (void)n; // a full counter wakes as well
+    } else {
+        syscall(SYS_futex, &park->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    }
+#endif
+}
+
+bool
+tl_park_spin(struct tl_park *park, bool (*may_go)(void))
+{
+    if (!park->many_cpus) {
+        // Acquire: pairs with the release in tl_park_wake().
+        return atomic_load_explicit(&park->state, memory_order_acquire) ==
+               TL_PARK_WOKEN;
+    }
+    int64_t start = 0;
+    bool woken = false;
+    for (unsigned turn = 0;; turn++) {
+        // Acquire: pairs with the release in tl_park_wake().
+        woken =
+            atomic_load_explicit(&park->state, memory_order_acquire) == TL_PARK_WOKEN;
+        if (woken && may_go()) {
+            park->spins++;
+            park->spin_limit *= 2;
+            if (park->spin_limit > SPIN_MOST) {
+                park->spin_limit = SPIN_MOST;
+            }
+            return true;
+        }
+        cpu_relax();
+        if (turn % CHECK_EVERY == 0) {
+            int64_t now = tl_clock_now();
+            if (start == 0) {
+                start = now;
+            } else if (now - start > park->spin_limit) {
+                return woken;
+            }
+        }
+    }
+}
+
+// After a sleep: was it short enough that a longer spin would have met the wake?
+static void
+adapt(struct tl_park *park, int64_t slept)
+{
+    park->many_cpus = has_many_cpus();
+    if (slept < 2 * SPIN_MOST) {
+        park->spin_limit = SPIN_MOST;
+    } else if (park->spin_limit > SPIN_LEAST) {
+        park->spin_limit /= 2;
+    }
+}
+
+#ifdef __linux__
+static void
+drain(int fd)
+{
+    char buffer[64];
+    while (read(fd, buffer, sizeof buffer) > 0) {
+    }
+}
+
+// Sleep in poll(), where the signal pipe can end the wait too.
+static void
+wait_in_poll(struct tl_park *park, int64_t limit_ns)
+{
+    struct pollfd fds[2] = {{.fd = park->event_fd, .events = POLLIN},
+                            {.fd = park->signal_fds[0], .events = POLLIN}};
+    struct timespec limit = {.tv_sec = limit_ns / 1000000000,
+                             .tv_nsec = limit_ns % 1000000000};
+    int n = ppoll(fds, park->signal_fds[0] >= 0 ? 2 : 1, limit_ns < 0 ? NULL : &limit,
+                  NULL);
+    if (n > 0) {
+        if (fds[0].revents) {
+            drain(park->event_fd);
+        }
+        if (park->signal_fds[0] >= 0 && fds[1].revents) {
+            drain(park->signal_fds[0]);
+        }
+    }
+}
+#endif
+
+void
+tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool signals)
+{
+#ifdef __linux__
+    // A park that ever slept in poll() always does: wakers look at event_fd.
+    if (signals && park->event_fd < 0) {
+        park->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    }
+#endif
+    uint32_t expected = TL_PARK_IDLE;
+    // Acquire: on failure a wake has come, and its changes must be seen.
+    if (!atomic_compare_exchange_strong_explicit(&park->state, &expected,
+                                                 TL_PARK_SLEEPING, memory_order_acq_rel,
+                                                 memory_order_acquire)) {
+        return;
+    }
+    int64_t start = tl_clock_now();
+    park->sleeps++;
+#ifdef __linux__
+    if (park->event_fd >= 0) {
+        wait_in_poll(park, limit_ns);
+    } else {
+        wait_on_word(park, limit_ns);
+    }
+#else
+    wait_on_word(park, limit_ns);
+#endif
+    expected = TL_PARK_SLEEPING;
+    // Acquire: on failure a wake has come, and its changes must be seen.
+    atomic_compare_exchange_strong_explicit(&park->state, &expected, TL_PARK_IDLE,
+                                            memory_order_acq_rel, memory_order_acquire);
+    adapt(park, tl_clock_now() - start);
+}

@@ -1,0 +1,55 @@
+// park.h - one thread sleeps until another wakes it; many wakes count as one.
+#ifndef TL_PARK_H
+#define TL_PARK_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+//   IDLE --wake--> WOKEN --tl_park_reset--> IDLE
+//    |               ^
+//    +--sleep--> SLEEPING        (wake: through WOKEN, with a system call)
+enum tl_park_state { TL_PARK_IDLE, TL_PARK_WOKEN, TL_PARK_SLEEPING };
+
+struct tl_park {
+    _Atomic uint32_t state;
+    int event_fd;       // -1 until the owner first sleeps in poll()
+    int signal_fds[2];  // a pipe that signal handlers write to; -1 until needed
+    int64_t spin_limit; // how long the next spin may last, adapted to its success
+    bool many_cpus;     // whether spinning can help at all
+    uint64_t sleeps, spins;
+};
+
+void tl_park_init(struct tl_park *park);
+void tl_park_fini(struct tl_park *park);
+
+// Wake the owner, or its next sleep. One system call, if the owner sleeps.
+// Thread: any.
+void tl_park_wake(struct tl_park *park);
+
+// Whether a wake would need a system call now.  Thread: any.
+static inline bool
+tl_park_is_asleep(struct tl_park *park)
+{
+    return atomic_load_explicit(&park->state, memory_order_relaxed) == TL_PARK_SLEEPING;
+}
+
+// Forget earlier wakes.
+static inline void
+tl_park_reset(struct tl_park *park)
+{
+    atomic_store_explicit(&park->state, TL_PARK_IDLE, memory_order_relaxed);
+}
+
+// Spin for the adaptive limit until woken and may_go() is true. Returns whether a wake
+// has come.
+bool tl_park_spin(struct tl_park *park, bool (*may_go)(void));
+
+// Sleep until woken, or limit_ns passed (< 0: no limit), or, with signals, a byte came
+// down the signal pipe or a signal handler interrupted the wait.
+void tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool signals);
+
+// Make the signal pipe and return the end that handlers write to, or -1.
+int tl_park_signal_fd(struct tl_park *park);
+
+#endif // TL_PARK_H

@@ -1,0 +1,635 @@
+// sched.c - the ring and every switch. Nothing else continues a fiber, but stacks.c.
+#include "sched.h"
+#include "errors.h"
+#include "fiber.h"
+#include "frames.h"
+#include "gil.h"
+#include "idle.h"
+#include "stacks.h"
+
+TL_THREAD_LOCAL struct tl_sched *tl_sched_mine;
+
+// ---- the ring
+
+void
+tl_ring_append(struct tl_sched *s, TaskletObject *t)
+{
+    assert(t->place == TL_FLOATING && tl_link_is_single(&t->link));
+    if (s->head == NULL) {
+        s->head = t;
+    } else {
+        tl_link_insert_before(&t->link, &s->head->link);
+    }
+    t->place = TL_RUNNABLE;
+    s->runcount++;
+}
+
+void
+tl_ring_front(struct tl_sched *s, TaskletObject *t)
+{
+    tl_ring_append(s, t);
+    s->head = t;
+}
+
+void
+tl_ring_remove(struct tl_sched *s, TaskletObject *t)
+{
+    assert(t->place == TL_RUNNABLE);
+    if (s->head == t) {
+        s->head = tl_link_is_single(&t->link) ? NULL : tl_task_next(t);
+    }
+    tl_link_remove(&t->link);
+    t->place = TL_FLOATING;
+    s->runcount--;
+}
+
+void
+tl_ring_behind_head(struct tl_sched *s, TaskletObject *t)
+{
+    assert(t->place == TL_FLOATING && s->head != NULL);
+    tl_link_insert_before(&t->link, s->head->link.next);
+    t->place = TL_RUNNABLE;
+    s->runcount++;
+}
+
+void
+tl_sched_drop_later(struct tl_sched *s, PyObject *object)
+{
+    if (object == NULL) {
+        return;
+    }
+    if (TL_UNLIKELY(s->ndrop == s->drop_room)) {
+        int room = s->drop_room ? 2 * s->drop_room : 16;
+        PyObject **grown = PyMem_Realloc(s->drop, room * sizeof *grown);
+        if (grown == NULL) {
+            return; // without memory it is safer to leak it than to run code now
+        }
+        s->drop = grown;
+        s->drop_room = room;
+    }
+    s->drop[s->ndrop++] = object;
+}
+
+void
+tl_sched_drop_now(struct tl_sched *s)
+{
+    while (s->ndrop > 0) {
+        PyObject *object = s->drop[--s->ndrop];
+        Py_DECREF(object);
+    }
+}
+
+void
+tl_sched_notify(struct tl_sched *s)
+{
+    if (s == tl_sched_mine || !s->waiting) {
+        return;
+    }
+    if (tl_park_is_asleep(&s->park) && !s->park.many_cpus) {
+        // Both threads share one CPU: woken while we hold the GIL, it would only run
+        // into us and sleep again.
+        s->refs++;
+        PyThreadState *ts = PyEval_SaveThread();
+        tl_park_wake(&s->park);
+        PyEval_RestoreThread(ts);
+        tl_sched_unref(s);
+    } else {
+        tl_park_wake(&s->park);
+    }
+}
+
+void
+tl_sched_ready(TaskletObject *t)
+{
+    struct tl_sched *s = t->home;
+    if (s->dead) {
+        Py_DECREF(t);
+        return;
+    }
+    tl_ring_append(s, t);
+    tl_sched_notify(s);
+}
+
+// ---- preparing a switch
+
+int
+tl_sched_prepare(struct tl_sched *s, TaskletObject *t)
+{
+    if (TL_UNLIKELY((s->trap != 0 || s->no_switch > 0) && t != s->current)) {
+        tl_errors_no_switch(s);
+        return -1;
+    }
+    if (t->life == TL_NEW && s->pool == NULL) {
+        return tl_stacks_reserve(s);
+    }
+    return 0;
+}
+
+int
+tl_sched_check_thrown(struct tl_sched *s)
+{
+    TaskletObject *me = s->current;
+    if (TL_LIKELY(!me->thrown)) {
+        return 0;
+    }
+    me->thrown = false;
+    PyObject *value = tl_task_swap(me, NULL);
+    if (value == NULL || !tl_bomb_check(s->state, value)) {
+        Py_XDECREF(value);
+        return 0;
+    }
+    tl_bomb_raise(value);
+    return -1;
+}
+
+// A budget of run(switches=...) has ended: its owner goes before t.
+static TaskletObject *
+over_budget(struct tl_sched *s, TaskletObject *t)
+{
+    for (int i = 0; i < s->nwatch; i++) {
+        struct tl_watch *watch = &s->watch[i];
+        if (watch->limit <= s->switches && watch->who->place == TL_FLOATING) {
+            tl_ring_front(s, (TaskletObject *)Py_NewRef(watch->who));
+            return watch->who;
+        }
+    }
+    return t;
+}
+
+static void
+tell_callback(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
+{
+    PyObject *callback = Py_NewRef(s->state->schedule_callback);
+    s->no_switch++;
+    s->target = to;
+    PyObject *result =
+        PyObject_CallFunctionObjArgs(callback, (PyObject *)from, (PyObject *)to, NULL);
+    if (result == NULL) {
+        PyErr_WriteUnraisable(callback);
+    }
+    Py_XDECREF(result);
+    s->target = NULL;
+    s->no_switch--;
+    tl_sched_drop_later(s, callback);
+}
+
+// The last decisions before from is left for to, which is in the ring.
+static inline TaskletObject *
+decide(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
+{
+    if (TL_UNLIKELY(s->switches >= s->limit)) {
+        to = over_budget(s, to);
+    }
+    s->head = to;
+    s->switches++;
+    if (TL_UNLIKELY(s->state->schedule_callback != NULL) && to != from) {
+        tell_callback(s, from, to);
+    }
+    return to;
+}
+
+// ---- switching
+
+int
+tl_sched_bounce(struct tl_sched *s)
+{
+    // greenlet's own API has continued a fiber whose tasklet is not the current one.
+    // Whoever did it gets the error, and the tasklet here goes on waiting.
+    TaskletObject *current = s->current;
+    PyObject *here = tl_fiber_current();
+    PyObject *thrown = PyErr_GetRaisedException();
+    PyErr_SetString(PyExc_RuntimeError,
+                    "a greenlet's switch(), throw() or end reached the stack of a "
+                    "tasklet that is not running: continue it with insert(), run() or "
+                    "its channel");
+    if (thrown != NULL) {
+        PyObject *exc = PyErr_GetRaisedException();
+        PyException_SetContext(exc, thrown);
+        PyErr_SetRaisedException(exc);
+    }
+    if (current->fiber == here) {
+        // Its last stop was on this very fiber, which is not its own.
+        PyObject *own = current->stack ? current->stack->fiber : s->main_fiber;
+        if (own == here) {
+            Py_FatalError("tasklets: two tasklets on one stack");
+        }
+        Py_SETREF(current->fiber, Py_NewRef(own));
+    }
+    Py_XDECREF(here);
+    return tl_fiber_throw(current->fiber);
+}
+
+static void
+note_where(struct tl_sched *s, TaskletObject *from)
+{
+    PyObject *fiber = tl_fiber_current();
+    if (TL_LIKELY(fiber == from->fiber)) {
+        Py_DECREF(fiber);
+    } else if (fiber == NULL) {
+        PyErr_Clear();
+    } else {
+        // It stops inside a greenlet of its own, or no longer does.
+        tl_sched_drop_later(s, from->fiber);
+        from->fiber = fiber;
+    }
+    from->depth = tl_gil_recursion_depth(s->ts);
+    from->seen_context = tl_gil_seen_context(s->ts);
+    from->top = tl_frames_top(s->ts);
+}
+
+// Leave from, which is already where it is to wait, for to, which is in the ring.
+static void
+go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
+{
+    to = decide(s, from, to);
+    if (to == from) {
+        return;
+    }
+    note_where(s, from);
+    s->current = to;
+    PyObject *fiber = to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber;
+    tl_fiber_switch(fiber);
+    while (TL_UNLIKELY(s->current != from)) {
+        tl_sched_bounce(s);
+    }
+    from->top = NULL;
+    if (TL_UNLIKELY(from->revived)) {
+        from->revived = false;
+        tl_gil_unfinalize((PyObject *)from);
+    }
+    if (TL_UNLIKELY(from->context != NULL)) {
+        tl_sched_drop_later(s, tl_gil_swap_context(s->ts, from->context));
+        from->context = NULL;
+    }
+}
+
+PyObject *
+tl_sched_arrive(struct tl_sched *s)
+{
+    PyObject *value = tl_task_swap(s->current, NULL);
+    if (s->ndrop > 0) {
+        tl_sched_drop_now(s);
+    }
+    if (TL_LIKELY(value == NULL)) {
+        Py_RETURN_NONE;
+    }
+    if (TL_UNLIKELY(tl_bomb_check(s->state, value))) {
+        return tl_bomb_raise(value);
+    }
+    return value;
+}
+
+// ---- the ring became empty
+
+static bool
+threadblock_in_force(struct tl_sched *s)
+{
+    return s->nwatch > 0 && s->watch[s->nwatch - 1].threadblock;
+}
+
+// Put t into the ring, wherever it is now.
+static void
+into_ring(struct tl_sched *s, TaskletObject *t)
+{
+    if (t->place == TL_WAITING) {
+        tl_task_end_wait(t);
+        tl_ring_append(s, t);
+    } else if (t->place == TL_FLOATING) {
+        tl_ring_append(s, (TaskletObject *)Py_NewRef(t));
+    }
+}
+
+// Have exc (stolen) raised in t, and make it the next.
+static TaskletObject *
+deliver(struct tl_sched *s, TaskletObject *t, PyObject *exc)
+{
+    PyObject *bomb = exc == NULL ? NULL : tl_bomb_of(s->state, exc);
+    if (bomb == NULL) {
+        PyErr_WriteUnraisable((PyObject *)t);
+    }
+    tl_sched_drop_later(s, tl_task_swap(t, bomb));
+    into_ring(s, t);
+    s->head = t;
+    return t;
+}
+
+// Nobody can run, now or ever: who is resumed, or NULL if it is the leaver's fault.
+static TaskletObject *
+after_deadlock(struct tl_sched *s, bool has_ended)
+{
+    TaskletObject *watcher = tl_sched_watcher(s);
+    if (watcher->place == TL_FLOATING && (has_ended || tl_gil_is_main_thread())) {
+        into_ring(s, watcher);
+        return watcher;
+    }
+    if (!has_ended) {
+        return NULL;
+    }
+    return deliver(s, watcher, tl_errors_stranded(s->state, watcher));
+}
+
+// Wait for other threads. Returns who is next, in the ring; or NULL with an exception
+// set that is for the leaver, who is back in the ring then.
+static TaskletObject *
+wait_for_others(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool classic)
+{
+    TaskletObject *to = NULL;
+    switch (tl_idle_wait(s)) {
+    case TL_IDLE_WORK:
+        to = s->head;
+        if (to->life == TL_NEW && s->pool == NULL && tl_stacks_reserve(s) < 0) {
+            break;
+        }
+        return s->head;
+    case TL_IDLE_DEADLOCK:
+        to = after_deadlock(s, has_ended);
+        if (to == NULL) {
+            PyErr_SetRaisedException(tl_errors_deadlock(s->state, classic));
+        }
+        break;
+    case TL_IDLE_ERROR:
+        if (leaver != s->main) {
+            return deliver(s, s->main, PyErr_GetRaisedException());
+        }
+        break;
+    }
+    if (to == NULL || PyErr_Occurred()) {
+        into_ring(s, leaver);
+        s->head = leaver;
+        return NULL;
+    }
+    return to;
+}
+
+// ---- the public moves
+
+PyObject *
+tl_sched_yield(struct tl_sched *s, PyObject *value)
+{
+    TaskletObject *me = s->current;
+    if (tl_sched_check_thrown(s) < 0) {
+        return NULL;
+    }
+    TaskletObject *to;
+    int ready;
+    do {
+        to = tl_task_next(me);
+        if (to == me) {
+            return Py_NewRef(value);
+        }
+        ready = tl_sched_prepare(s, to);
+        if (TL_UNLIKELY(ready < 0)) {
+            return NULL;
+        }
+    } while (TL_UNLIKELY(ready > 0));
+    tl_sched_drop_later(s, tl_task_swap(me, Py_NewRef(value)));
+    go(s, me, to);
+    return tl_sched_arrive(s);
+}
+
+PyObject *
+tl_sched_rotate(struct tl_sched *s)
+{
+    TaskletObject *me = s->current;
+    go(s, me, tl_task_next(me));
+    return tl_sched_arrive(s);
+}
+
+PyObject *
+tl_sched_jump(struct tl_sched *s, TaskletObject *t, bool leave)
+{
+    TaskletObject *me = s->current;
+    if (t != me) {
+        into_ring(s, t);
+        if (leave) {
+            tl_ring_remove(s, me);
+            tl_sched_drop_later(s, (PyObject *)me);
+        }
+        go(s, me, t);
+    }
+    return tl_sched_arrive(s);
+}
+
+// Who runs if the current one leaves. NULL: nobody on this thread; the current one:
+// there is no point in leaving.
+static TaskletObject *
+successor(struct tl_sched *s, bool floats)
+{
+    TaskletObject *me = s->current;
+    if (!tl_link_is_single(&me->link)) {
+        return tl_task_next(me);
+    }
+    TaskletObject *watcher = tl_sched_watcher(s);
+    if (threadblock_in_force(s)) {
+        return NULL;
+    }
+    if (watcher->place == TL_FLOATING || (watcher == me && floats)) {
+        return watcher;
+    }
+    return NULL;
+}
+
+PyObject *
+tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
+{
+    TaskletObject *me = s->current, *to;
+    if (tl_sched_check_thrown(s) < 0) {
+        return NULL;
+    }
+    if (TL_UNLIKELY(s->no_switch > 0)) {
+        tl_errors_no_switch(s);
+        return NULL;
+    }
+    for (;;) {
+        to = successor(s, how->kind == NULL);
+        if (to == me) {
+            return tl_sched_arrive(s);
+        }
+        if (to == NULL && !tl_idle_others_can_run(s)) {
+            if (tl_sched_watcher(s)->place != TL_FLOATING) {
+                PyErr_SetRaisedException(tl_errors_deadlock(s->state, how->classic));
+                return NULL;
+            }
+            to = tl_sched_watcher(s); // of run(threadblock=True)
+        }
+        if (to == NULL && s->trap != 0) {
+            tl_errors_no_switch(s);
+            return NULL;
+        }
+        int ready = to == NULL ? 0 : tl_sched_prepare(s, to);
+        if (ready < 0) {
+            return NULL;
+        }
+        if (ready == 0) {
+            break;
+        }
+    }
+
+    // From here to the switch no other code runs.
+    tl_ring_remove(s, me);
+    if (how->kind != NULL) {
+        me->place = TL_WAITING;
+        tl_wait_arm(&me->wait, how->kind, how->on, &me->link, how->queue);
+    } else {
+        tl_sched_drop_later(s, (PyObject *)me);
+    }
+    if (to == NULL) {
+        to = wait_for_others(s, me, false, how->classic);
+        if (to == NULL) {
+            PyObject *exc = PyErr_GetRaisedException();
+            tl_sched_drop_later(s, tl_task_swap(me, NULL));
+            tl_sched_drop_now(s);
+            PyErr_SetRaisedException(exc);
+            return NULL;
+        }
+    } else if (to->place == TL_FLOATING) {
+        // A caller of run() gets an error that was about to be passed on.
+        if (me->tempval != NULL && tl_bomb_check(s->state, me->tempval)) {
+            tl_sched_drop_later(s, tl_task_swap(to, Py_NewRef(me->tempval)));
+        }
+        into_ring(s, to);
+    }
+    go(s, me, to);
+    return tl_sched_arrive(s);
+}
+
+// ---- run()
+
+static void
+reckon_limit(struct tl_sched *s)
+{
+    s->limit = UINT64_MAX;
+    for (int i = 0; i < s->nwatch; i++) {
+        if (s->watch[i].limit < s->limit) {
+            s->limit = s->watch[i].limit;
+        }
+    }
+}
+
+static int
+watch_push(struct tl_sched *s, bool threadblock, uint64_t max_switches)
+{
+    if (s->nwatch == s->watch_room) {
+        int room = s->watch_room ? 2 * s->watch_room : 4;
+        struct tl_watch *grown = PyMem_Realloc(s->watch, room * sizeof *grown);
+        if (grown == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        s->watch = grown;
+        s->watch_room = room;
+    }
+    struct tl_watch *watch = &s->watch[s->nwatch++];
+    watch->who = (TaskletObject *)Py_NewRef(s->current);
+    watch->threadblock = threadblock;
+    watch->limit = max_switches > 0 ? s->switches + max_switches : UINT64_MAX;
+    reckon_limit(s);
+    return 0;
+}
+
+// Take the current tasklet off the stack of callers of run(), and with it all above.
+static void
+watch_pop(struct tl_sched *s)
+{
+    TaskletObject *me = s->current;
+    int mine = s->nwatch - 1;
+    while (mine >= 0 && s->watch[mine].who != me) {
+        mine--;
+    }
+    if (mine < 0) {
+        return; // one further out came back first, and took us off
+    }
+    int top = s->nwatch;
+    s->nwatch = mine;
+    for (int i = top - 1; i > mine; i--) {
+        TaskletObject *inner = s->watch[i].who;
+        if (inner->place == TL_FLOATING) {
+            tl_ring_append(s, inner);
+        } else {
+            Py_DECREF(inner); // its ring or queue has another reference
+        }
+    }
+    reckon_limit(s);
+    Py_DECREF(me); // it is in the ring
+}
+
+PyObject *
+tl_sched_run(struct tl_sched *s, bool threadblock, uint64_t max_switches)
+{
+    TaskletObject *me = s->current, *to = NULL;
+    if (tl_sched_check_thrown(s) < 0) {
+        return NULL;
+    }
+    if (s->no_switch > 0) {
+        tl_errors_no_switch(s);
+        return NULL;
+    }
+    for (;;) {
+        bool alone = tl_link_is_single(&me->link);
+        if (alone && (!threadblock || !tl_idle_others_can_run(s))) {
+            Py_RETURN_NONE;
+        }
+        to = alone ? NULL : tl_task_next(me);
+        int ready = to == NULL ? 0 : tl_sched_prepare(s, to);
+        if (ready < 0) {
+            return NULL;
+        }
+        if (ready == 0) {
+            break;
+        }
+    }
+    if (watch_push(s, threadblock, max_switches) < 0) {
+        return NULL;
+    }
+    tl_ring_remove(s, me);
+    tl_sched_drop_later(s, (PyObject *)me);
+    if (to == NULL) {
+        to = wait_for_others(s, me, false, false);
+        if (to == NULL) {
+            watch_pop(s);
+            PyObject *exc = PyErr_GetRaisedException();
+            tl_sched_drop_now(s);
+            PyErr_SetRaisedException(exc);
+            return NULL;
+        }
+    }
+    go(s, me, to);
+    watch_pop(s);
+    PyObject *value = tl_sched_arrive(s);
+    if (value == NULL) {
+        return NULL;
+    }
+    Py_DECREF(value);
+    Py_RETURN_NONE;
+}
+
+// ---- endings
+
+TaskletObject *
+tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *exc)
+{
+    TaskletObject *to;
+    tl_ring_remove(s, ended);
+    tl_sched_drop_later(s, (PyObject *)ended);
+    if (exc != NULL) {
+        bool exits = PyErr_GivenExceptionMatches(exc, PyExc_SystemExit);
+        to = deliver(s, exits ? s->main : tl_sched_watcher(s), exc);
+    } else if (s->head != NULL) {
+        to = s->head;
+    } else if (tl_sched_watcher(s)->place == TL_FLOATING && !threadblock_in_force(s)) {
+        to = tl_sched_watcher(s);
+        into_ring(s, to);
+    } else {
+        to = wait_for_others(s, ended, true, false);
+        if (to == NULL) {
+            // No memory for the stack of the one that is next.
+            into_ring(s, s->main);
+            tl_ring_remove(s, ended);
+            Py_DECREF(ended);
+            to = deliver(s, s->main, PyErr_GetRaisedException());
+        }
+    }
+    to = decide(s, ended, to);
+    s->current = to;
+    return to;
+}

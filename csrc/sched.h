@@ -1,0 +1,154 @@
+// sched.h - one scheduler per OS thread: who runs, who is next.
+#ifndef TL_SCHED_H
+#define TL_SCHED_H
+
+#include "bomb.h"
+#include "park.h"
+#include "tasklet.h"
+
+// A caller of run(), paused until the others are done or its budget is.
+struct tl_watch {
+    TaskletObject *who; // counted
+    uint64_t limit;     // value of sched->switches at which it is woken
+    bool threadblock;
+};
+
+// Invariants
+// I1: head is the ring's first, NULL when the ring is empty; runcount its length.
+// I2: while Python code of this thread runs, and no_switch is 0, current == head.
+// I3: watch[0 .. nwatch) are the callers of run(), the innermost last.
+// I4: waiting implies head == NULL or a wake on its way.
+struct tl_sched {
+    long refs;
+    struct tl_state *state;
+    PyThreadState *ts;
+    unsigned long ident;
+    struct tl_link all; // in state->scheds
+    bool dead;          // its thread is gone
+
+    TaskletObject *head, *current;
+    TaskletObject *main; // counted
+    Py_ssize_t runcount;
+    uint64_t switches, limit;
+    struct tl_watch *watch;
+    int nwatch, watch_room;
+
+    int trap;           // switch_trap()
+    bool classic_trap;  // it was set through the stackless module
+    int no_switch;      // a callback or signal handler runs: nobody may leave
+    bool in_channel_callback;
+    TaskletObject *target; // who is about to run, while the schedule callback is told
+
+    // References to be dropped after the next arrival, when all is whole again.
+    PyObject **drop;
+    int ndrop, drop_room;
+
+    struct tl_stack *pool, *birth;
+    int npool;
+    PyObject *nursery;    // the fiber on which all stacks are born
+    PyObject *main_fiber; // where the thread started with us
+    PyObject *stack_args; // (run_stack, main fiber)
+    struct tl_link started;
+    Py_ssize_t nstarted, peak;
+    uint64_t spawned, finished;
+
+    struct tl_park park;
+    bool waiting;
+};
+
+// The calling thread's scheduler, or NULL if it has none yet.
+extern TL_THREAD_LOCAL struct tl_sched *tl_sched_mine;
+
+// The calling thread's scheduler, made if it has none. NULL with an exception set.
+struct tl_sched *tl_sched_make(struct tl_state *state);
+
+static inline struct tl_sched *
+tl_sched_get(struct tl_state *state)
+{
+    return TL_LIKELY(tl_sched_mine != NULL) ? tl_sched_mine : tl_sched_make(state);
+}
+
+// For a caller that has one of our objects at hand, not the state.
+static inline struct tl_sched *
+tl_sched_for(PyObject *object)
+{
+    return TL_LIKELY(tl_sched_mine != NULL) ? tl_sched_mine
+                                            : tl_sched_make(tl_state_of_object(object));
+}
+
+void tl_sched_unref(struct tl_sched *s);
+
+// The ring. remove hands out one reference to t, the others take over one.
+void tl_ring_append(struct tl_sched *s, TaskletObject *t);
+void tl_ring_behind_head(struct tl_sched *s, TaskletObject *t);
+void tl_ring_front(struct tl_sched *s, TaskletObject *t);
+void tl_ring_remove(struct tl_sched *s, TaskletObject *t);
+
+// Drop object (may be NULL) after the next arrival.
+void tl_sched_drop_later(struct tl_sched *s, PyObject *object);
+
+// Make t, which floats, runnable on its own thread and wake that. Takes over one
+// reference.
+void tl_sched_ready(TaskletObject *t);
+
+// Tell another thread's scheduler that its ring has changed.
+// Switch: no, but the GIL may be given up where the thread would collide with us.
+void tl_sched_notify(struct tl_sched *s);
+
+// Who is resumed when nobody can run: the innermost caller of run(), else main.
+static inline TaskletObject *
+tl_sched_watcher(struct tl_sched *s)
+{
+    return s->nwatch > 0 ? s->watch[s->nwatch - 1].who : s->main;
+}
+
+// Check that the current tasklet may leave for t, and have a stack ready for it.
+// Returns 0; 1 if other code may have run, so that the caller must look again; -1 with
+// an exception set.
+int tl_sched_prepare(struct tl_sched *s, TaskletObject *t);
+
+// The switches below return what the current tasklet is resumed with: a new reference,
+// or NULL with an exception set. All of them: Switch: yes.
+
+// Go to the end of the ring.
+PyObject *tl_sched_yield(struct tl_sched *s, PyObject *value);
+
+// How the current tasklet leaves the ring.
+struct tl_leave {
+    const struct tl_wait_kind *kind; // NULL: it floats
+    PyObject *on;
+    struct tl_link *queue;
+    bool classic; // a deadlock is a plain RuntimeError
+};
+
+PyObject *tl_sched_leave(struct tl_sched *s, const struct tl_leave *how);
+
+// Run t next, which floats or is runnable; leave: the current one floats meanwhile.
+// tl_sched_prepare() has just returned 0 for t.
+PyObject *tl_sched_jump(struct tl_sched *s, TaskletObject *t, bool leave);
+
+// The current one goes to the end. tl_sched_prepare() has just returned 0 for the one
+// behind it.
+PyObject *tl_sched_rotate(struct tl_sched *s);
+
+// Stackless's run(): until nobody else can run or, if max_switches > 0, so many
+// tasklets were entered.
+PyObject *tl_sched_run(struct tl_sched *s, bool threadblock, uint64_t max_switches);
+
+// The exception that is pending for the current tasklet from another thread: raise it.
+// Returns 0 if there is none, else -1.
+int tl_sched_check_thrown(struct tl_sched *s);
+
+// What the current tasklet returns with, from its tempval.
+PyObject *tl_sched_arrive(struct tl_sched *s);
+
+// Used by stacks.c: hand the thread from an ended tasklet to the next. Returns who.
+TaskletObject *tl_sched_after_end(struct tl_sched *s, TaskletObject *ended,
+                                  PyObject *exc);
+
+
+// Send whoever reached the wrong stack back with an error. Returns as tl_fiber_switch().
+int tl_sched_bounce(struct tl_sched *s);
+void tl_sched_drop_now(struct tl_sched *s);
+
+#endif // TL_SCHED_H

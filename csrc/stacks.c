@@ -1,0 +1,337 @@
+#include "stacks.h"
+#include "chunk.h"
+#include "fiber.h"
+#include "gil.h"
+#include "outcome.h"
+
+#include <malloc.h>
+
+// Parked stacks kept for the next tasklets, and how many deaths make it worth while to
+// hand memory back to the system.
+enum { POOL_MOST = 128, TRIM_EVERY = 20000 };
+
+// ---- births
+
+// The nursery is the fiber from which all others are first switched to, so that all
+// have the same base: born from each other, they would lie ever deeper.
+static int
+nursery_make(struct tl_sched *s)
+{
+    if (s->nursery == NULL) {
+        PyObject *args = PyTuple_Pack(2, s->state->run_nursery, s->main_fiber);
+        if (args == NULL) {
+            return -1;
+        }
+        s->nursery = tl_fiber_new(args);
+        Py_DECREF(args);
+    }
+    if (s->nursery != NULL && s->stack_args == NULL) {
+        s->stack_args = PyTuple_Pack(2, s->state->run_stack, s->main_fiber);
+    }
+    return s->stack_args == NULL ? -1 : 0;
+}
+
+int
+tl_stacks_reserve(struct tl_sched *s)
+{
+    if (s->pool != NULL) {
+        return 0;
+    }
+    if (nursery_make(s) < 0) {
+        return -1;
+    }
+    struct tl_stack *stack = PyMem_Calloc(1, sizeof *stack);
+    if (stack == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    stack->fiber = tl_fiber_new(s->stack_args);
+    if (stack->fiber == NULL) {
+        PyMem_Free(stack);
+        return -1;
+    }
+    stack->fresh = true;
+    stack->next = s->pool;
+    s->pool = stack;
+    s->npool++;
+    return 1;
+}
+
+static void
+assign(struct tl_sched *s, struct tl_stack *stack, TaskletObject *t)
+{
+    stack->job = t;
+    t->stack = stack;
+    t->fiber = Py_NewRef(stack->fiber);
+    t->life = TL_STARTED;
+    tl_link_insert_before(&t->started, &s->started);
+    if (++s->nstarted > s->peak) {
+        s->peak = s->nstarted;
+    }
+}
+
+PyObject *
+tl_stacks_start(struct tl_sched *s, TaskletObject *t)
+{
+    struct tl_stack *stack = s->pool;
+    s->pool = stack->next;
+    s->npool--;
+    assign(s, stack, t);
+    if (stack->fresh) {
+        stack->fresh = false;
+        s->birth = stack;
+        return s->nursery;
+    }
+    return stack->fiber;
+}
+
+static PyObject *
+run_nursery(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
+{
+    struct tl_sched *s = tl_sched_mine;
+    int status = 0;
+    for (;;) {
+        if (s->birth != NULL) {
+            status = tl_fiber_switch(s->birth->fiber);
+        } else if (status < 0 && s->nursery == NULL) {
+            return NULL; // tl_stacks_free() dropped it
+        } else {
+            status = tl_sched_bounce(s);
+        }
+    }
+}
+
+// ---- one tasklet's life
+
+// What remains to be told to main or run() of exc (stolen): NULL if nothing does.
+static PyObject *
+ask_error_handler(struct tl_sched *s, PyObject *exc)
+{
+    struct tl_state *state = s->state;
+    if (PyErr_GivenExceptionMatches(exc, state->tasklet_exit) ||
+        (PyErr_GivenExceptionMatches(exc, PyExc_SystemExit) &&
+         !tl_gil_is_main_thread())) {
+        Py_DECREF(exc);
+        return NULL;
+    }
+    if (state->error_handler == NULL ||
+        PyErr_GivenExceptionMatches(exc, PyExc_SystemExit)) {
+        return exc;
+    }
+    PyObject *handler = Py_NewRef(state->error_handler);
+    PyObject *traceback = PyException_GetTraceback(exc);
+    PyObject *result = PyObject_CallFunctionObjArgs(
+        handler, (PyObject *)Py_TYPE(exc), exc, traceback ? traceback : Py_None, NULL);
+    Py_XDECREF(traceback);
+    Py_DECREF(exc);
+    Py_DECREF(handler);
+    if (result == NULL) {
+        return PyErr_GetRaisedException();
+    }
+    Py_DECREF(result);
+    return NULL;
+}
+
+// Its function returned while another tasklet was the current one: code of it had been
+// continued by greenlet's own API. It is over all the same; the error goes to whoever
+// did it, through the fiber's parent.
+static void
+end_out_of_turn(struct tl_sched *s, TaskletObject *t)
+{
+    TaskletObject *current = s->current;
+    PyObject *own = current->stack ? current->stack->fiber : s->main_fiber;
+    Py_XSETREF(current->fiber, Py_NewRef(own));
+    if (tl_fiber_set_parent(t->stack->fiber, own) < 0) {
+        PyErr_Clear();
+    }
+    PyErr_SetString(PyExc_RuntimeError,
+                    "a tasklet's function was continued by greenlet's switch(), and "
+                    "ended, while another tasklet was running");
+}
+
+// t no longer holds the fiber it stopped on; it may be one of its own making.
+static void
+release_fiber(struct tl_sched *s, TaskletObject *t, struct tl_stack *stack)
+{
+    PyObject *fiber = t->fiber;
+    t->fiber = NULL;
+    if (fiber == stack->fiber) {
+        Py_DECREF(fiber); // the stack holds another
+    } else {
+        tl_sched_drop_later(s, fiber);
+    }
+}
+
+static void
+forget_job(struct tl_sched *s, TaskletObject *t)
+{
+    t->life = TL_UNBOUND;
+    t->ended = true;
+    t->stack = NULL;
+    tl_link_remove(&t->started);
+    s->nstarted--;
+    s->finished++;
+}
+
+// Run the stack's tasklet to its end. Returns who is next, made current; or NULL with an
+// exception set if the stack is to die of it.
+static TaskletObject *
+run_job(struct tl_sched *s, struct tl_stack *stack)
+{
+    TaskletObject *t = stack->job;
+    PyObject *context = t->context, *result = NULL, *exc = NULL;
+    t->context = NULL;
+    tl_gil_reset_recursion(s->ts);
+    Py_XDECREF(tl_gil_swap_context(s->ts, context));
+    PyObject *value = tl_sched_arrive(s);
+    if (value != NULL) {
+        Py_DECREF(value);
+        result = PyObject_Call(t->func, t->args, t->kwargs);
+    }
+    if (TL_UNLIKELY(result == NULL)) {
+        exc = PyErr_GetRaisedException();
+    }
+
+    Py_CLEAR(t->args);
+    Py_CLEAR(t->kwargs);
+    Py_CLEAR(t->func);
+    if (t->outcome != NULL) {
+        exc = tl_outcome_settle(t, result, exc);
+    } else {
+        Py_XDECREF(result);
+    }
+    if (TL_UNLIKELY(exc != NULL)) {
+        exc = ask_error_handler(s, exc);
+    }
+    Py_CLEAR(t->tempval);
+    Py_XDECREF(tl_gil_swap_context(s->ts, NULL));
+    release_fiber(s, t, stack);
+    if (TL_UNLIKELY(!tl_fiber_is_private(stack->fiber))) {
+        if (tl_stacks_reserve(s) < 0) {
+            PyErr_Clear(); // this stack serves once more, known or not
+        }
+        release_fiber(s, t, stack);
+    }
+
+    t->thrown = false;
+    if (TL_UNLIKELY(s->current != t)) {
+        Py_XDECREF(exc);
+        end_out_of_turn(s, t);
+        exc = PyErr_GetRaisedException();
+        forget_job(s, t);
+        if (t->place == TL_WAITING) {
+            tl_task_end_wait(t);
+            tl_sched_drop_later(s, (PyObject *)t);
+        } else if (t->place == TL_RUNNABLE) {
+            tl_ring_remove(s, t);
+            tl_sched_drop_later(s, (PyObject *)t);
+        }
+        PyErr_SetRaisedException(exc);
+        return NULL;
+    }
+    forget_job(s, t);
+    return tl_sched_after_end(s, t, exc);
+}
+
+// ---- the life of a stack
+
+static void
+stack_end(struct tl_sched *s, struct tl_stack *stack)
+{
+    void *chunk = tl_gil_take_chunk(s->ts, stack->chunk);
+    if (chunk != NULL) {
+        tl_chunk_free(chunk);
+    }
+    PyMem_Free(stack);
+}
+
+// After very many deaths what the allocator has free is worth returning.
+static void
+trim(struct tl_sched *s)
+{
+#ifdef __GLIBC__
+    if (s->peak >= TRIM_EVERY && s->nstarted < s->peak / 16) {
+        s->peak = s->nstarted;
+        malloc_trim(0);
+    }
+#endif
+}
+
+static PyObject *
+run_stack(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
+{
+    struct tl_sched *s = tl_sched_mine;
+    struct tl_stack *stack = s->birth;
+    if (stack == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "only the scheduler starts a stack");
+        return NULL;
+    }
+    s->birth = NULL;
+    stack->chunk = tl_chunk_alloc(TL_CHUNK_SMALL);
+    if (stack->chunk != NULL) {
+        tl_gil_give_chunk(s->ts, stack->chunk, TL_CHUNK_SMALL);
+    }
+    for (;;) {
+        TaskletObject *to = run_job(s, stack);
+        stack->job = NULL;
+        if (to == NULL) {
+            PyObject *exc = PyErr_GetRaisedException();
+            Py_CLEAR(stack->fiber); // greenlet's thread state holds another
+            stack_end(s, stack);
+            PyErr_SetRaisedException(exc);
+            return NULL;
+        }
+        bool clean = tl_fiber_is_private(stack->fiber);
+        if (to->life == TL_NEW && (clean || s->pool == NULL)) {
+            assign(s, stack, to);
+            continue;
+        }
+        if (clean && s->npool < POOL_MOST) {
+            stack->next = s->pool;
+            s->pool = stack;
+            s->npool++;
+        } else {
+            // With the last reference gone, greenlet ends it where it stops below.
+            tl_sched_drop_later(s, stack->fiber);
+            stack->fiber = NULL;
+            trim(s);
+        }
+        PyObject *target = to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber;
+        int status = tl_fiber_switch(target);
+        while (stack->job == NULL) {
+            if (status < 0 && stack->fiber == NULL) {
+                PyObject *exc = PyErr_GetRaisedException();
+                stack_end(s, stack);
+                PyErr_SetRaisedException(exc);
+                return NULL;
+            }
+            status = tl_sched_bounce(s);
+        }
+    }
+}
+
+void
+tl_stacks_free(struct tl_sched *s)
+{
+    while (s->pool != NULL) {
+        struct tl_stack *stack = s->pool;
+        s->pool = stack->next;
+        s->npool--;
+        PyObject *fiber = stack->fiber;
+        stack->fiber = NULL;
+        if (stack->fresh) {
+            PyMem_Free(stack);
+        }
+        Py_DECREF(fiber);
+    }
+    Py_CLEAR(s->nursery);
+    Py_CLEAR(s->stack_args);
+}
+
+// clang-format off
+
+PyMethodDef tl_stacks_run_def = {
+    "run_stack", run_stack, METH_NOARGS, "What the stacks of tasklets run."};
+
+PyMethodDef tl_stacks_nursery_def = {
+    "run_nursery", run_nursery, METH_NOARGS, "What bears the stacks of tasklets."};

@@ -1,0 +1,31 @@
+// stacks.h - the stacks that tasklets run on: born from one base, and used again.
+#ifndef TL_STACKS_H
+#define TL_STACKS_H
+
+#include "sched.h"
+
+// A pooled fiber. While it runs or holds a tasklet it is that tasklet's; parked, it is
+// in the pool of its thread.
+struct tl_stack {
+    PyObject *fiber;       // counted
+    void *chunk;           // its first frame memory, ours
+    TaskletObject *job;    // borrowed; NULL while parked
+    struct tl_stack *next; // in the pool
+    bool fresh;            // never switched to
+};
+
+// Have a stack in the pool. Returns 0 if there was one, 1 if one was made (other code
+// may have run), -1 with an exception set.
+int tl_stacks_reserve(struct tl_sched *s);
+
+// Give t, which is new, a stack from the pool, and return the fiber to switch to
+// (borrowed).
+PyObject *tl_stacks_start(struct tl_sched *s, TaskletObject *t);
+
+// End the parked stacks and the nursery.
+void tl_stacks_free(struct tl_sched *s);
+
+// The builtins that fibers run.
+extern PyMethodDef tl_stacks_run_def, tl_stacks_nursery_def;
+
+#endif // TL_STACKS_H

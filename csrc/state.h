@@ -1,0 +1,54 @@
+// state.h - everything the module owns, one copy per interpreter.
+#ifndef TL_STATE_H
+#define TL_STATE_H
+
+#include "compat.h"
+#include "list.h"
+
+struct tl_state {
+    PyTypeObject *tasklet_type;
+    PyTypeObject *channel_type;
+    PyTypeObject *queue_channel_type;
+    PyTypeObject *classic_channel_type; // raises as Stackless does
+    PyTypeObject *bomb_type;
+    PyTypeObject *atomic_type;
+
+    PyObject *tasklet_exit;
+    PyObject *cancelled_error;
+    PyObject *deadlock_error;
+    PyObject *channel_closed;
+    PyObject *block_trap_error;
+    PyObject *switch_trap_error;
+
+    PyObject *channel_callback;  // NULL: none
+    PyObject *schedule_callback; // NULL: none
+    PyObject *error_handler;     // NULL: none
+
+    PyObject *run_stack;    // the builtin that every pooled stack runs
+    PyObject *run_nursery;  // the builtin that the nursery runs
+    PyObject *set_wakeup_fd; // signal's
+    struct tl_link scheds;  // every thread's scheduler
+    bool main_has_ended;    // the interpreter waits for its threads, or is past that
+    bool ending;            // no tasklet is to run any more
+};
+
+extern struct PyModuleDef tl_module_def;
+
+static inline struct tl_state *
+tl_state_of_module(PyObject *mod)
+{
+    struct tl_state *state = PyModule_GetState(mod);
+    assert(state != NULL);
+    return state;
+}
+
+// For an object of one of our types or of a subclass.
+static inline struct tl_state *
+tl_state_of_object(PyObject *object)
+{
+    PyObject *mod = PyType_GetModuleByDef(Py_TYPE(object), &tl_module_def);
+    assert(mod != NULL);
+    return tl_state_of_module(mod);
+}
+
+#endif // TL_STATE_H

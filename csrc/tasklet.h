@@ -1,0 +1,109 @@
+// tasklet.h - the tasklet object and its states.
+#ifndef TL_TASKLET_H
+#define TL_TASKLET_H
+
+#include "list.h"
+#include "state.h"
+#include "wait.h"
+
+struct tl_sched;
+struct tl_stack;
+
+//   UNBOUND --bind with arguments, setup--> NEW --first switch--> STARTED
+//      ^                                     |                       |
+//      +---------- bind(None) ---------------+                       |
+//      +----------------- return or raise (ended is set) ------------+
+enum tl_life { TL_UNBOUND, TL_NEW, TL_STARTED };
+
+//   FLOATING <--insert, remove--> RUNNABLE --block--> WAITING
+//                                     ^--- wake, kill ----+
+enum tl_place { TL_FLOATING, TL_RUNNABLE, TL_WAITING };
+
+// What becomes of a tasklet and who wants to know; made when first needed.
+struct tl_outcome {
+    PyObject *name;       // NULL: the function's
+    PyObject *code;       // where spawn() was called, or NULL
+    int lasti;
+    bool keep;            // made by spawn(): keep value or exception
+    bool done, cancelled;
+    PyObject *value, *exc;
+    PyObject *callbacks;  // list, or NULL
+    struct tl_link waiters; // tasklets that wait for the end
+};
+
+// Invariants
+// I1: place is RUNNABLE iff link is in home's ring, WAITING iff wait is armed and link
+//     in its queue, FLOATING iff link is single.
+// I2: the ring and the queues own one reference to each member.
+// I3: fiber is set while life is STARTED, and for main; stack only while STARTED and
+//     never for main.
+// I4: top and seen_context are only meaningful while STARTED and not running; they are
+//     kept alive by the fiber.
+typedef struct TaskletObject {
+    PyObject_HEAD
+    struct tl_link link;
+    struct tl_wait wait;
+    struct tl_sched *home; // counted
+    PyObject *tempval;     // what the pending operation will return; NULL: None
+    PyObject *fiber;       // where it continues
+    struct tl_stack *stack;
+    PyObject *func, *args, *kwargs; // from setup to the end
+    PyObject *context;     // to be put in force when it next runs, or NULL
+    void *top;             // innermost frame
+    PyObject *seen_context;
+    struct tl_link started; // in home's list of the started
+    struct tl_outcome *outcome;
+    PyObject *weakrefs;
+    int depth;             // Python recursion depth where it left
+    unsigned char life, place;
+    signed char sending;   // 1 or -1 while it waits on a channel
+    bool is_main, ended, atomic, ignore_nesting, block_trap;
+    bool thrown; // a throw came from another thread while it ran
+    bool iterating; // waits in __next__, which a waking close() ends
+    bool revived;   // its finalizer has run, and posted a kill
+} TaskletObject;
+
+static inline TaskletObject *
+tl_task_of(struct tl_link *link)
+{
+    return TL_CONTAINER(link, TaskletObject, link);
+}
+
+static inline TaskletObject *
+tl_task_next(TaskletObject *t)
+{
+    return tl_task_of(t->link.next);
+}
+
+// Take t out of what it waits for. The queue's reference passes to the caller.
+static inline void
+tl_task_end_wait(TaskletObject *t)
+{
+    tl_wait_end(&t->wait, &t->link);
+    t->place = TL_FLOATING;
+}
+
+// t's outcome record, made if it has none. NULL with MemoryError set.
+struct tl_outcome *tl_outcome_of(TaskletObject *t);
+void tl_outcome_free(struct tl_outcome *outcome);
+
+// A new tasklet of class cls that lives on sched's thread.
+TaskletObject *tl_task_new(PyTypeObject *cls, struct tl_sched *sched);
+
+// Stackless's rules for bind() and for what setup() does to a bound tasklet.
+int tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs);
+int tl_task_setup(TaskletObject *t, PyObject *args, PyObject *kwargs);
+
+// Whether it has something to run, on a thread that exists.
+bool tl_task_is_alive(TaskletObject *t);
+
+// Put value (stolen) into tempval and return what was there, owned, or NULL.
+static inline PyObject *
+tl_task_swap(TaskletObject *t, PyObject *value)
+{
+    PyObject *old = t->tempval;
+    t->tempval = value;
+    return old;
+}
+
+#endif // TL_TASKLET_H

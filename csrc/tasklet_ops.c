@@ -1,0 +1,779 @@
+// tasklet_ops.c - the methods of a tasklet: parse, one call down, convert.
+#include "tasklet_ops.h"
+#include "gil.h"
+#include "outcome.h"
+#include "thread.h"
+
+static PyObject *
+raise_runtime(const char *text)
+{
+    PyErr_SetString(PyExc_RuntimeError, text);
+    return NULL;
+}
+
+// ---- setting up
+
+PyDoc_STRVAR(bind_doc,
+"bind($self, func=None, args=None, kwargs=None)\n"
+"--\n"
+"\n"
+"Bind to a function; with args or kwargs also set up, paused. Returns the tasklet.\n"
+"\n"
+"Without arguments: unbind. The caller's contextvars Context is shared from now on.\n"
+"Raises RuntimeError for a tasklet that is current, scheduled, blocked or started, and\n"
+"TypeError for arguments of the wrong type; the tasklet is unchanged then.");
+
+static PyObject *
+tasklet_bind(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
+{
+    static const char *const names[] = {"func", "args", "kwargs", NULL};
+    static const struct tl_argspec spec = {
+        .fname = "bind", .names = names, .maxpos = 3};
+    PyObject *argv[3];
+    if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
+        return NULL;
+    }
+    for (int i = 0; i < 3; i++) {
+        if (argv[i] == NULL) {
+            argv[i] = Py_None;
+        }
+    }
+    return tl_task_bind(self, argv[0], argv[1], argv[2]) < 0 ? NULL : Py_NewRef(self);
+}
+
+PyObject *
+tl_tasklet_call(TaskletObject *self, PyObject *args, PyObject *kwargs)
+{
+    return tl_task_setup(self, args, kwargs) < 0 ? NULL : Py_NewRef(self);
+}
+
+PyDoc_STRVAR(setup_doc,
+"setup($self, /, *args, **kwargs)\n"
+"--\n"
+"\n"
+"Give the bound function its arguments and make the tasklet runnable on its thread.\n"
+"\n"
+"Returns the tasklet. Raises RuntimeError if it is alive or not bound.");
+
+static PyObject *
+tasklet_setup(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    return tl_tasklet_call((TaskletObject *)self, args, kwargs);
+}
+
+// ---- the run queue
+
+// Whether t can be put into its ring. Returns 0, or -1 with an exception set.
+static int
+check_insert(TaskletObject *t)
+{
+    const char *why = NULL;
+    if (t->home->dead) {
+        why = "Target thread isn't initialized";
+    } else if (t->place == TL_WAITING) {
+        why = "You cannot run a blocked tasklet";
+    } else if (!tl_task_is_alive(t)) {
+        why = "You cannot run an unbound(dead) tasklet";
+    }
+    if (why != NULL) {
+        raise_runtime(why);
+        return -1;
+    }
+    return 0;
+}
+
+PyDoc_STRVAR(insert_doc,
+"insert($self, /)\n"
+"--\n"
+"\n"
+"Put it at the end of its thread's run queue, if it is paused, and wake that thread.\n"
+"\n"
+"Returns the tasklet. Raises RuntimeError if it is blocked, not alive, or its thread\n"
+"has ended.");
+
+static PyObject *
+tasklet_insert(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (check_insert(self) < 0) {
+        return NULL;
+    }
+    if (self->place == TL_FLOATING) {
+        tl_sched_ready((TaskletObject *)Py_NewRef(self));
+    }
+    return Py_NewRef(self);
+}
+
+PyDoc_STRVAR(remove_doc,
+"remove($self, /)\n"
+"--\n"
+"\n"
+"Take it out of the run queue: it is paused. Returns the tasklet.\n"
+"\n"
+"Raises RuntimeError if it is blocked, or its thread's current tasklet.");
+
+static PyObject *
+tasklet_remove(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_sched *s = self->home;
+    if (self->place == TL_WAITING) {
+        return raise_runtime("You cannot remove a blocked tasklet.");
+    }
+    if (self->place == TL_RUNNABLE && (s->current == self || s->target == self)) {
+        return raise_runtime("The current tasklet cannot be removed.");
+    }
+    if (self->place == TL_RUNNABLE) {
+        tl_ring_remove(s, self);
+        Py_DECREF(self); // the caller has another
+    }
+    return Py_NewRef(self);
+}
+
+// Make it next on another thread.
+static PyObject *
+run_there(TaskletObject *t)
+{
+    struct tl_sched *s = t->home;
+    if (t->place == TL_RUNNABLE) {
+        if (t == s->current || t == s->target) {
+            Py_RETURN_NONE;
+        }
+        tl_ring_remove(s, t);
+    } else {
+        Py_INCREF(t);
+    }
+    if (s->head == NULL || s->head != s->current) {
+        tl_ring_front(s, t);
+    } else {
+        tl_ring_behind_head(s, t);
+    }
+    tl_sched_notify(s);
+    Py_RETURN_NONE;
+}
+
+// Check and prepare until both hold without other code having run in between.
+static int
+prepare_to_enter(struct tl_sched *s, TaskletObject *t)
+{
+    int ready;
+    do {
+        if (check_insert(t) < 0) {
+            return -1;
+        }
+        ready = tl_sched_prepare(s, t);
+    } while (ready > 0);
+    return ready;
+}
+
+PyDoc_STRVAR(run_doc,
+"run($self, /)\n"
+"--\n"
+"\n"
+"Run it now; the caller stays in the run queue, at its end.\n"
+"\n"
+"A tasklet of another thread becomes that thread's next one instead. Raises\n"
+"RuntimeError if it is blocked or not alive.");
+
+static PyObject *
+tasklet_run(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_sched *s = tl_sched_for((PyObject *)self);
+    if (s == NULL || tl_sched_check_thrown(s) < 0) {
+        return NULL;
+    }
+    if (self->home->dead) {
+        return raise_runtime("tasklet has no thread");
+    }
+    if (self->home != s) {
+        return check_insert(self) < 0 ? NULL : run_there(self);
+    }
+    if (prepare_to_enter(s, self) < 0) {
+        return NULL;
+    }
+    return tl_sched_jump(s, self, false);
+}
+
+PyDoc_STRVAR(switch_doc,
+"switch($self, /)\n"
+"--\n"
+"\n"
+"Run it now; the caller is paused.\n"
+"\n"
+"Raises RuntimeError if it is blocked, not alive, or of another thread.");
+
+static PyObject *
+tasklet_switch(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_sched *s = tl_sched_for((PyObject *)self);
+    if (s == NULL || tl_sched_check_thrown(s) < 0) {
+        return NULL;
+    }
+    if (self->home != s) {
+        return raise_runtime("can't switch to a different thread.");
+    }
+    if (prepare_to_enter(s, self) < 0) {
+        return NULL;
+    }
+    return tl_sched_jump(s, self, self != s->current);
+}
+
+// ---- exceptions for others
+
+// Have bomb (stolen) raised in t, which is alive.
+static PyObject *
+throw_later(TaskletObject *t, PyObject *bomb)
+{
+    PyObject *old = tl_task_swap(t, bomb);
+    if (t->home->current == t && t->place == TL_RUNNABLE) {
+        t->thrown = true; // seen at its next operation
+    } else if (t->place == TL_WAITING) {
+        tl_task_end_wait(t);
+        tl_sched_ready(t);
+    } else if (t->place == TL_FLOATING) {
+        tl_sched_ready((TaskletObject *)Py_NewRef(t));
+    }
+    Py_XDECREF(old);
+    Py_RETURN_NONE;
+}
+
+// TaskletExit for one that is not alive: nothing, but it leaves where it is.
+static PyObject *
+throw_at_dead(TaskletObject *t, bool exits)
+{
+    if (!exits) {
+        return raise_runtime(t->home->dead ? "tasklet has no thread"
+                                           : "You cannot throw to a dead tasklet");
+    }
+    if (t->place == TL_WAITING) {
+        tl_task_end_wait(t);
+        Py_DECREF(t);
+    } else if (t->place == TL_RUNNABLE) {
+        tl_ring_remove(t->home, t);
+        Py_DECREF(t);
+    }
+    Py_RETURN_NONE;
+}
+
+// Throw bomb (stolen, NULL: an exception is set).
+static PyObject *
+throw_bomb(TaskletObject *t, PyObject *bomb, bool pending)
+{
+    struct tl_sched *s = bomb == NULL ? NULL : tl_sched_for((PyObject *)t);
+    if (s == NULL) {
+        Py_XDECREF(bomb);
+        return NULL;
+    }
+    PyObject *type = ((BombObject *)bomb)->type;
+    bool exits = PyErr_GivenExceptionMatches(type, s->state->tasklet_exit);
+    if (t == s->current && t->place == TL_RUNNABLE) {
+        return tl_bomb_raise(bomb);
+    }
+    int ready;
+    do {
+        if (!tl_task_is_alive(t)) {
+            Py_DECREF(bomb);
+            return throw_at_dead(t, exits);
+        }
+        if (t->home != s || pending) {
+            return throw_later(t, bomb);
+        }
+        if (tl_sched_check_thrown(s) < 0) {
+            Py_DECREF(bomb);
+            return NULL;
+        }
+        ready = tl_sched_prepare(s, t);
+    } while (ready > 0);
+    if (ready < 0) {
+        Py_DECREF(bomb);
+        return NULL;
+    }
+    tl_sched_drop_later(s, tl_task_swap(t, bomb));
+    return tl_sched_jump(s, t, false);
+}
+
+PyDoc_STRVAR(kill_doc,
+"kill($self, pending=False)\n"
+"--\n"
+"\n"
+"Raise TaskletExit in it: now, or with pending when it is next resumed.\n"
+"\n"
+"Its finally blocks run; it may catch TaskletExit and live on. A tasklet that is not\n"
+"alive is left alone. One of another thread gets it when that thread next switches.");
+
+static PyObject *
+tasklet_kill(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
+{
+    static const char *const names[] = {"pending", NULL};
+    static const struct tl_argspec spec = {
+        .fname = "kill", .names = names, .maxpos = 1};
+    PyObject *argv[1];
+    if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
+        return NULL;
+    }
+    int pending = argv[0] == NULL ? 0 : PyObject_IsTrue(argv[0]);
+    if (pending < 0) {
+        return NULL;
+    }
+    struct tl_state *state = tl_state_of_object((PyObject *)self);
+    return throw_bomb(self,
+                      tl_bomb_new(state, Py_NewRef(state->tasklet_exit), NULL, NULL),
+                      pending);
+}
+
+PyDoc_STRVAR(throw_doc,
+"throw($self, exc, val=None, tb=None, pending=False)\n"
+"--\n"
+"\n"
+"Raise an exception in it: now, or with pending when it is next resumed.\n"
+"\n"
+"exc is an exception class or instance, val and tb as in a three-part raise. On the\n"
+"current tasklet it is raised at once. Raises RuntimeError if it is not alive, and\n"
+"TypeError for arguments that do not fit.");
+
+static PyObject *
+tasklet_throw(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
+              PyObject *kwnames)
+{
+    static const char *const names[] = {"exc", "val", "tb", "pending", NULL};
+    static const struct tl_argspec spec = {
+        .fname = "throw", .names = names, .required = 1, .maxpos = 4};
+    PyObject *argv[4];
+    if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
+        return NULL;
+    }
+    int pending = argv[3] == NULL ? 0 : PyObject_IsTrue(argv[3]);
+    if (pending < 0) {
+        return NULL;
+    }
+    struct tl_state *state = tl_state_of_object((PyObject *)self);
+    return throw_bomb(self,
+                      tl_bomb_of_raise(state, argv[0], argv[1] ? argv[1] : Py_None,
+                                       argv[2] ? argv[2] : Py_None),
+                      pending);
+}
+
+PyDoc_STRVAR(raise_exception_doc,
+"raise_exception($self, cls, /, *args)\n"
+"--\n"
+"\n"
+"Raise cls(*args) in it now. The instance is made on its side.");
+
+static PyObject *
+tasklet_raise_exception(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct tl_state *state = tl_state_of_object((PyObject *)self);
+    return throw_bomb(
+        self, tl_bomb_of_class(state, "tasklet.raise_exception", args, nargs), false);
+}
+
+// ---- flags
+
+// Set *flag from an int or bool and return what it was.
+static PyObject *
+set_flag(bool *flag, PyObject *value, const char *message)
+{
+    int wanted = tl_args_flag(value, message);
+    if (wanted < 0) {
+        return NULL;
+    }
+    bool old = *flag;
+    *flag = wanted;
+    return PyBool_FromLong(old);
+}
+
+PyDoc_STRVAR(set_atomic_doc,
+"set_atomic($self, flag, /)\n"
+"--\n"
+"\n"
+"Set the atomic flag and return the old one.");
+
+static PyObject *
+tasklet_set_atomic(TaskletObject *self, PyObject *flag)
+{
+    return set_flag(&self->atomic, flag,
+                    "set_atomic needs exactly one bool or integer");
+}
+
+PyDoc_STRVAR(set_ignore_nesting_doc,
+"set_ignore_nesting($self, flag, /)\n"
+"--\n"
+"\n"
+"Set the flag that lets a watchdog interrupt nested code, and return the old one.");
+
+static PyObject *
+tasklet_set_ignore_nesting(TaskletObject *self, PyObject *flag)
+{
+    return set_flag(&self->ignore_nesting, flag,
+                    "set_ignore_nesting needs exactly one bool or integer");
+}
+
+// ---- threads
+
+PyDoc_STRVAR(bind_thread_doc,
+"bind_thread($self, thread_id=-1, /)\n"
+"--\n"
+"\n"
+"Make another thread its home: the caller's, or the one with that id.\n"
+"\n"
+"Raises RuntimeError if it is runnable or has started, ValueError for a thread that\n"
+"does not exist or has not used tasklets yet.");
+
+static PyObject *
+tasklet_bind_thread(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct tl_state *state = tl_state_of_object((PyObject *)self);
+    struct tl_sched *to = tl_sched_get(state);
+    if (to == NULL) {
+        return NULL;
+    }
+    if (nargs > 1) {
+        PyErr_SetString(PyExc_TypeError, "bind_thread() takes at most 1 argument");
+        return NULL;
+    }
+    if (nargs == 1) {
+        PyObject *minus_one = PyLong_FromLong(-1);
+        int own = minus_one ? PyObject_RichCompareBool(args[0], minus_one, Py_EQ) : -1;
+        Py_XDECREF(minus_one);
+        unsigned long ident = own != 0 ? 0 : PyLong_AsUnsignedLong(args[0]);
+        if (own < 0 || (own == 0 && PyErr_Occurred())) {
+            return NULL;
+        }
+        if (own == 0) {
+            to = tl_thread_sched(state, ident);
+        }
+    }
+    if (to == NULL) {
+        PyErr_SetString(PyExc_ValueError, "bad thread");
+        return NULL;
+    }
+    if (self->home == to) {
+        Py_RETURN_NONE;
+    }
+    if (self->life == TL_STARTED) {
+        return raise_runtime("tasklet has C state on its stack");
+    }
+    if (self->place != TL_FLOATING) {
+        return raise_runtime("can't (re)bind a runnable tasklet");
+    }
+    to->refs++;
+    struct tl_sched *from = self->home;
+    self->home = to;
+    tl_sched_unref(from);
+    Py_RETURN_NONE;
+}
+
+// ---- contextvars
+
+PyObject *
+tl_tasklet_context(TaskletObject *t)
+{
+    struct tl_sched *s = t->home;
+    if (!s->dead && s->current == t && t->top == NULL) {
+        return tl_gil_context(s->ts);
+    }
+    if (t->context != NULL) {
+        return t->context;
+    }
+    if (t->life == TL_STARTED && t->seen_context != NULL) {
+        return t->seen_context;
+    }
+    t->context = PyContext_New();
+    return t->context;
+}
+
+PyDoc_STRVAR(set_context_doc,
+"set_context($self, context, /)\n"
+"--\n"
+"\n"
+"Have context be the contextvars Context in force while it runs. Returns the tasklet.\n"
+"\n"
+"Raises RuntimeError for a tasklet that is current or runnable on another thread, or\n"
+"is inside Context.run().");
+
+static PyObject *
+tasklet_set_context(TaskletObject *self, PyObject *context)
+{
+    struct tl_sched *s = tl_sched_for((PyObject *)self);
+    if (s == NULL) {
+        return NULL;
+    }
+    if (!PyContext_CheckExact(context)) {
+        PyErr_Format(PyExc_TypeError, "set_context() needs a contextvars.Context, not %s",
+                     Py_TYPE(context)->tp_name);
+        return NULL;
+    }
+    if (self->home != s && !self->home->dead &&
+        (self->home->current == self || self->place == TL_RUNNABLE)) {
+        return raise_runtime("tasklet belongs to a different thread");
+    }
+    PyObject *present = tl_tasklet_context(self);
+    if (present == NULL) {
+        return NULL;
+    }
+    if (tl_gil_context_is_entered(present)) {
+        return raise_runtime("the current context of the tasklet has been entered.");
+    }
+    if (s->current == self && self->top == NULL) {
+        Py_XDECREF(tl_gil_swap_context(s->ts, Py_NewRef(context)));
+    } else {
+        Py_XSETREF(self->context, Py_NewRef(context));
+    }
+    return Py_NewRef(self);
+}
+
+PyDoc_STRVAR(context_run_doc,
+"context_run($self, func, /, *args, **kwargs)\n"
+"--\n"
+"\n"
+"Call func here and now, with this tasklet's contextvars Context in force.");
+
+static PyObject *
+tasklet_context_run(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
+                    PyObject *kwnames)
+{
+    if (nargs == 0) {
+        PyErr_SetString(PyExc_TypeError, "context_run() takes at least 1 argument");
+        return NULL;
+    }
+    PyObject *context = tl_tasklet_context(self);
+    if (context == NULL) {
+        return NULL;
+    }
+    PyThreadState *ts = PyThreadState_Get();
+    PyObject *before = tl_gil_swap_context(ts, Py_NewRef(context));
+    PyObject *result = PyObject_Vectorcall(args[0], args + 1, (size_t)nargs - 1, kwnames);
+    PyObject *exc = result == NULL ? PyErr_GetRaisedException() : NULL;
+    Py_XDECREF(tl_gil_swap_context(ts, before));
+    if (exc != NULL) {
+        PyErr_SetRaisedException(exc);
+    }
+    return result;
+}
+
+// ---- the end of a tasklet
+
+static bool
+has_ended(TaskletObject *t)
+{
+    return t->outcome != NULL && t->outcome->done ? true
+                                                  : t->ended || t->home->dead;
+}
+
+static int
+wait_for_end(TaskletObject *t)
+{
+    if (has_ended(t)) {
+        return 0;
+    }
+    struct tl_sched *s = tl_sched_for((PyObject *)t);
+    return s == NULL ? -1 : tl_outcome_join(s, t);
+}
+
+PyDoc_STRVAR(join_doc,
+"join($self, /)\n"
+"--\n"
+"\n"
+"Wait until it has ended, on whatever thread. Returns True.\n"
+"\n"
+"Raises RuntimeError if called by the tasklet itself, DeadlockError if it can never\n"
+"end, BlockTrapError if the caller must not block. Its error is not raised here.");
+
+static PyObject *
+tasklet_join(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (wait_for_end(self) < 0) {
+        return NULL;
+    }
+    Py_RETURN_TRUE;
+}
+
+// Wait for the end of a tasklet whose outcome is kept. NULL with an exception set.
+static struct tl_outcome *
+wait_for_outcome(TaskletObject *t)
+{
+    if (t->outcome == NULL || !t->outcome->keep) {
+        raise_runtime("only a tasklet made by spawn() keeps its result: use spawn(), or "
+                      "send the result through a channel");
+        return NULL;
+    }
+    if (wait_for_end(t) < 0) {
+        return NULL;
+    }
+    if (t->outcome->cancelled || !t->outcome->done) {
+        PyErr_Format(t->home->state->cancelled_error, "%R was killed", t);
+        return NULL;
+    }
+    return t->outcome;
+}
+
+PyDoc_STRVAR(result_doc,
+"result($self, /)\n"
+"--\n"
+"\n"
+"Wait for the end, then return what the function returned or raise what it raised.\n"
+"\n"
+"Only for tasklets made by spawn(), else RuntimeError. Raises CancelledError if it was\n"
+"killed; for the rest as join().");
+
+static PyObject *
+tasklet_result(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_outcome *outcome = wait_for_outcome(self);
+    if (outcome == NULL) {
+        return NULL;
+    }
+    if (outcome->exc != NULL) {
+        PyErr_SetRaisedException(Py_NewRef(outcome->exc));
+        return NULL;
+    }
+    return Py_NewRef(outcome->value != NULL ? outcome->value : Py_None);
+}
+
+PyDoc_STRVAR(exception_doc,
+"exception($self, /)\n"
+"--\n"
+"\n"
+"Wait for the end, then return the exception that ended it, or None.\n"
+"\n"
+"As result() for the rest.");
+
+static PyObject *
+tasklet_exception(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_outcome *outcome = wait_for_outcome(self);
+    if (outcome == NULL) {
+        return NULL;
+    }
+    return Py_NewRef(outcome->exc != NULL ? outcome->exc : Py_None);
+}
+
+PyDoc_STRVAR(done_doc,
+"done($self, /)\n"
+"--\n"
+"\n"
+"Whether it has ended, in whatever way.");
+
+static PyObject *
+tasklet_done(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(has_ended(self));
+}
+
+PyDoc_STRVAR(cancelled_doc,
+"cancelled($self, /)\n"
+"--\n"
+"\n"
+"Whether it was killed, or its thread ended before it.");
+
+static PyObject *
+tasklet_cancelled(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(self->outcome != NULL && self->outcome->cancelled);
+}
+
+PyDoc_STRVAR(add_done_callback_doc,
+"add_done_callback($self, func, /)\n"
+"--\n"
+"\n"
+"Call func(tasklet) once it has ended, on its stack; at once if it has.\n"
+"\n"
+"An exception in func is reported as unraisable.");
+
+static PyObject *
+tasklet_add_done_callback(TaskletObject *self, PyObject *func)
+{
+    if (!PyCallable_Check(func)) {
+        PyErr_SetString(PyExc_TypeError, "the callback must be callable");
+        return NULL;
+    }
+    if (has_ended(self)) {
+        PyObject *result = PyObject_CallOneArg(func, (PyObject *)self);
+        if (result == NULL) {
+            PyErr_WriteUnraisable(func);
+        }
+        Py_XDECREF(result);
+        Py_RETURN_NONE;
+    }
+    struct tl_outcome *outcome = tl_outcome_of(self);
+    if (outcome == NULL) {
+        return NULL;
+    }
+    if (outcome->callbacks == NULL) {
+        outcome->callbacks = PyList_New(0);
+    }
+    if (outcome->callbacks == NULL || PyList_Append(outcome->callbacks, func) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(remove_done_callback_doc,
+"remove_done_callback($self, func, /)\n"
+"--\n"
+"\n"
+"Forget a callback, as often as it was added; return how often that was.");
+
+static PyObject *
+tasklet_remove_done_callback(TaskletObject *self, PyObject *func)
+{
+    Py_ssize_t removed = 0;
+    PyObject *callbacks = self->outcome ? Py_XNewRef(self->outcome->callbacks) : NULL;
+    for (Py_ssize_t i = 0; callbacks != NULL && i < PyList_GET_SIZE(callbacks);) {
+        PyObject *one = Py_NewRef(PyList_GET_ITEM(callbacks, i));
+        int same = PyObject_RichCompareBool(one, func, Py_EQ);
+        Py_DECREF(one);
+        if (same < 0 || (same && i < PyList_GET_SIZE(callbacks) &&
+                         PyList_SetSlice(callbacks, i, i + 1, NULL) < 0)) {
+            Py_DECREF(callbacks);
+            return NULL;
+        }
+        removed += same;
+        i += !same;
+    }
+    Py_XDECREF(callbacks);
+    return PyLong_FromSsize_t(removed);
+}
+
+static PyObject *
+tasklet_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyErr_Format(PyExc_TypeError, "cannot pickle '%s' object: it holds a stack",
+                 Py_TYPE(self)->tp_name);
+    return NULL;
+}
+
+// clang-format off
+
+#define FAST(function) (PyCFunction)(void (*)(void))function
+
+PyMethodDef tl_tasklet_methods[] = {
+    {"bind", FAST(tasklet_bind), METH_FASTCALL | METH_KEYWORDS, bind_doc},
+    {"setup", FAST(tasklet_setup), METH_VARARGS | METH_KEYWORDS, setup_doc},
+    {"insert", (PyCFunction)tasklet_insert, METH_NOARGS, insert_doc},
+    {"remove", (PyCFunction)tasklet_remove, METH_NOARGS, remove_doc},
+    {"run", (PyCFunction)tasklet_run, METH_NOARGS, run_doc},
+    {"switch", (PyCFunction)tasklet_switch, METH_NOARGS, switch_doc},
+    {"kill", FAST(tasklet_kill), METH_FASTCALL | METH_KEYWORDS, kill_doc},
+    {"throw", FAST(tasklet_throw), METH_FASTCALL | METH_KEYWORDS, throw_doc},
+    {"raise_exception", FAST(tasklet_raise_exception), METH_FASTCALL,
+     raise_exception_doc},
+    {"set_atomic", (PyCFunction)tasklet_set_atomic, METH_O, set_atomic_doc},
+    {"set_ignore_nesting", (PyCFunction)tasklet_set_ignore_nesting, METH_O,
+     set_ignore_nesting_doc},
+    {"bind_thread", FAST(tasklet_bind_thread), METH_FASTCALL, bind_thread_doc},
+    {"set_context", (PyCFunction)tasklet_set_context, METH_O, set_context_doc},
+    {"context_run", FAST(tasklet_context_run), METH_FASTCALL | METH_KEYWORDS,
+     context_run_doc},
+    {"join", (PyCFunction)tasklet_join, METH_NOARGS, join_doc},
+    {"result", (PyCFunction)tasklet_result, METH_NOARGS, result_doc},
+    {"exception", (PyCFunction)tasklet_exception, METH_NOARGS, exception_doc},
+    {"done", (PyCFunction)tasklet_done, METH_NOARGS, done_doc},
+    {"cancelled", (PyCFunction)tasklet_cancelled, METH_NOARGS, cancelled_doc},
+    {"add_done_callback", (PyCFunction)tasklet_add_done_callback, METH_O,
+     add_done_callback_doc},
+    {"remove_done_callback", (PyCFunction)tasklet_remove_done_callback, METH_O,
+     remove_done_callback_doc},
+    {"__reduce__", tasklet_reduce, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,576 @@
+// tasklet_type.c - the tasklet's life as a Python object, and its attributes.
+#include "args.h"
+#include "fiber.h"
+#include "frames.h"
+#include "gil.h"
+#include "live.h"
+#include "outcome.h"
+#include "tasklet_ops.h"
+#include "types.h"
+
+static PyObject *
+tasklet_new(PyTypeObject *cls, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    PyObject *mod = PyType_GetModuleByDef(cls, &tl_module_def);
+    struct tl_sched *s = mod == NULL ? NULL : tl_sched_get(tl_state_of_module(mod));
+    return s == NULL ? NULL : (PyObject *)tl_task_new(cls, s);
+}
+
+static int
+tasklet_init(TaskletObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"func", "args", "kwargs", NULL};
+    PyObject *func = Py_None, *func_args = Py_None, *func_kwargs = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|OOO:tasklet", names, &func,
+                                     &func_args, &func_kwargs)) {
+        return -1;
+    }
+    return tl_task_bind(self, func, func_args, func_kwargs);
+}
+
+// Whether the collector may look at the frames: they do not move meanwhile.
+static bool
+is_suspended(TaskletObject *t)
+{
+    return t->life == TL_STARTED && t->top != NULL && !t->home->dead;
+}
+
+static int
+tasklet_traverse(TaskletObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->tempval);
+    Py_VISIT(self->func);
+    Py_VISIT(self->args);
+    Py_VISIT(self->kwargs);
+    Py_VISIT(self->context);
+    Py_VISIT(self->fiber);
+    struct tl_outcome *outcome = self->outcome;
+    if (outcome != NULL) {
+        Py_VISIT(outcome->name);
+        Py_VISIT(outcome->value);
+        Py_VISIT(outcome->exc);
+        Py_VISIT(outcome->callbacks);
+        struct tl_link *i = outcome->waiters.next;
+        for (; i != &outcome->waiters; i = i->next) {
+            Py_VISIT(tl_task_of(i));
+        }
+    }
+    if (is_suspended(self)) {
+        return tl_frames_traverse(self->top, visit, arg);
+    }
+    return 0;
+}
+
+static int
+tasklet_clear(TaskletObject *self)
+{
+    if (self->life == TL_STARTED && !self->home->dead) {
+        return 0; // its stack needs all of it
+    }
+    Py_CLEAR(self->tempval);
+    Py_CLEAR(self->func);
+    Py_CLEAR(self->args);
+    Py_CLEAR(self->kwargs);
+    Py_CLEAR(self->context);
+    if (self->outcome != NULL) {
+        Py_CLEAR(self->outcome->value);
+        Py_CLEAR(self->outcome->exc);
+        Py_CLEAR(self->outcome->callbacks);
+    }
+    return 0;
+}
+
+// ---- what nobody can reach is ended
+
+static bool
+needs_end(TaskletObject *t)
+{
+    struct tl_state *state = t->home->state;
+    return t->life == TL_STARTED && !t->is_main && !t->home->dead && !state->ending &&
+           t->place != TL_RUNNABLE && !Py_IsFinalizing();
+}
+
+// Have it killed when its thread next switches.
+static int
+end_later(TaskletObject *t)
+{
+    struct tl_state *state = t->home->state;
+    PyObject *bomb = tl_bomb_new(state, Py_NewRef(state->tasklet_exit), NULL, NULL);
+    if (bomb == NULL) {
+        return -1;
+    }
+    PyObject *old = tl_task_swap(t, bomb);
+    if (t->place == TL_WAITING) {
+        tl_task_end_wait(t); // the queue's reference goes to the ring
+    } else {
+        Py_INCREF(t);
+    }
+    t->revived = true;
+    tl_sched_ready(t);
+    Py_XDECREF(old);
+    return 0;
+}
+
+// Kill it here and now, up to ten times while it refuses.
+static int
+end_now(struct tl_sched *s, TaskletObject *t)
+{
+    for (int i = 0; i < 10 && needs_end(t) && t->place == TL_FLOATING; i++) {
+        int ready = tl_sched_prepare(s, t);
+        PyObject *bomb =
+            ready < 0 ? NULL
+                      : tl_bomb_new(s->state, Py_NewRef(s->state->tasklet_exit), NULL,
+                                    NULL);
+        if (bomb == NULL) {
+            return -1;
+        }
+        Py_XSETREF(t->tempval, bomb);
+        // The value that is on its way to the current tasklet is not for us.
+        TaskletObject *me = s->current;
+        PyObject *kept = tl_task_swap(me, NULL);
+        PyObject *result = tl_sched_jump(s, t, false);
+        if (me->tempval == NULL) {
+            me->tempval = kept;
+        } else {
+            Py_XDECREF(kept);
+        }
+        if (result == NULL) {
+            PyErr_WriteUnraisable((PyObject *)t);
+        }
+        Py_XDECREF(result);
+    }
+    if (!needs_end(t) || t->place != TL_FLOATING) {
+        return 0;
+    }
+    // It refuses to end: keep it, where the collector keeps what it cannot free.
+    PyObject *gc = PyImport_ImportModule("gc");
+    PyObject *garbage = gc ? PyObject_GetAttrString(gc, "garbage") : NULL;
+    int result = garbage ? PyList_Append(garbage, (PyObject *)t) : -1;
+    Py_XDECREF(garbage);
+    Py_XDECREF(gc);
+    return result;
+}
+
+static void
+tasklet_finalize(TaskletObject *self)
+{
+    if (!needs_end(self)) {
+        return;
+    }
+    struct tl_sched *s = tl_sched_mine;
+    PyObject *exc = PyErr_GetRaisedException();
+    bool now = s == self->home && self->place == TL_FLOATING && s->no_switch == 0 &&
+               s->trap == 0 && s->current->place == TL_RUNNABLE &&
+               s->current == s->head && !tl_gil_is_collecting();
+    if ((now ? end_now(s, self) : end_later(self)) < 0) {
+        Py_INCREF(self); // rather keep it than free a stack in use
+        PyErr_WriteUnraisable((PyObject *)self);
+    }
+    PyErr_SetRaisedException(exc);
+}
+
+// Returns whether somebody holds the object again.
+static bool
+is_resurrected(TaskletObject *self)
+{
+    if (!needs_end(self)) {
+        return false;
+    }
+    // Not PyObject_CallFinalizerFromDealloc(): that calls a finalizer only once, and a
+    // tasklet may survive several.
+    Py_SET_REFCNT((PyObject *)self, 1);
+    tasklet_finalize(self);
+    Py_SET_REFCNT((PyObject *)self, Py_REFCNT(self) - 1);
+    return Py_REFCNT(self) > 0;
+}
+
+static void
+tasklet_dealloc(TaskletObject *self)
+{
+    PyTypeObject *cls = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (is_resurrected(self)) {
+        PyObject_GC_Track((PyObject *)self);
+        return;
+    }
+    assert(self->place == TL_FLOATING);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    if (self->outcome != NULL) {
+        tl_outcome_release_waiters(self);
+        tl_outcome_free(self->outcome);
+        self->outcome = NULL;
+    }
+    if (self->life == TL_STARTED && self->home->state->ending) {
+        // Its stack stays as it is: the interpreter is ending.
+        self->fiber = NULL;
+        tl_link_remove(&self->started);
+    }
+    self->life = TL_UNBOUND;
+    tasklet_clear(self);
+    Py_CLEAR(self->fiber);
+    tl_sched_unref(self->home);
+    cls->tp_free(self);
+    tl_live_add(TL_LIVE_TASKLET, -1);
+    Py_DECREF(cls);
+}
+
+// ---- repr
+
+static PyObject *
+name_of(TaskletObject *t)
+{
+    if (t->outcome != NULL && t->outcome->name != NULL) {
+        return Py_NewRef(t->outcome->name);
+    }
+    if (t->is_main) {
+        return PyUnicode_FromString("main");
+    }
+    PyObject *func = t->func != NULL ? t->func : t->tempval;
+    PyObject *name = NULL;
+    if (func != NULL && (t->func != NULL || t->life == TL_UNBOUND)) {
+        name = PyObject_GetAttrString(func, "__qualname__");
+        if (name == NULL) {
+            PyErr_Clear();
+        } else if (!PyUnicode_Check(name)) {
+            Py_CLEAR(name);
+        }
+    }
+    return name != NULL ? name : PyUnicode_FromString("tasklet");
+}
+
+static const char *
+state_word(TaskletObject *t)
+{
+    if (t->home->dead) {
+        return "without a thread";
+    }
+    if (t->home->current == t && t->place != TL_WAITING) {
+        return "running";
+    }
+    if (t->place == TL_RUNNABLE) {
+        return "runnable";
+    }
+    if (t->life == TL_UNBOUND) {
+        return t->ended ? "ended" : t->tempval != NULL ? "bound" : "unbound";
+    }
+    return "paused";
+}
+
+static PyObject *
+tasklet_repr(TaskletObject *self)
+{
+    PyObject *name = name_of(self), *text;
+    if (name == NULL) {
+        return NULL;
+    }
+    if (self->place == TL_WAITING) {
+        text = PyUnicode_FromFormat("<%s %R blocked, waits to %s <%s at %p>, at %p>",
+                                    Py_TYPE(self)->tp_name, name, self->wait.kind->verb,
+                                    Py_TYPE(self->wait.on)->tp_name, self->wait.on,
+                                    self);
+    } else {
+        text = PyUnicode_FromFormat("<%s %R %s at %p>", Py_TYPE(self)->tp_name, name,
+                                    state_word(self), self);
+    }
+    Py_DECREF(name);
+    return text;
+}
+
+// ---- attributes
+
+static bool
+is_current(TaskletObject *t)
+{
+    return !t->home->dead && t->home->current == t;
+}
+
+static PyObject *
+get_alive(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(tl_task_is_alive(self));
+}
+
+static PyObject *
+get_scheduled(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->place != TL_FLOATING);
+}
+
+static PyObject *
+get_blocked(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->place == TL_WAITING);
+}
+
+static PyObject *
+get_paused(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(tl_task_is_alive(self) && self->place == TL_FLOATING);
+}
+
+static PyObject *
+get_restorable(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->life != TL_STARTED);
+}
+
+static PyObject *
+get_is_current(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(is_current(self));
+}
+
+static PyObject *
+get_is_main(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->is_main);
+}
+
+static PyObject *
+get_thread_id(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return self->home->dead ? PyLong_FromLong(-1)
+                            : PyLong_FromUnsignedLong(self->home->ident);
+}
+
+// The neighbour in ring or queue; a queue ends at its channel's own link.
+static PyObject *
+neighbour(TaskletObject *t, struct tl_link *link)
+{
+    if (t->place == TL_FLOATING) {
+        Py_RETURN_NONE;
+    }
+    if (t->place == TL_WAITING && link == t->wait.queue) {
+        Py_RETURN_NONE;
+    }
+    return Py_NewRef(tl_task_of(link));
+}
+
+static PyObject *
+get_next(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return neighbour(self, self->link.next);
+}
+
+static PyObject *
+get_prev(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return neighbour(self, self->link.prev);
+}
+
+static PyObject *
+get_tempval(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(self->tempval != NULL ? self->tempval : Py_None);
+}
+
+static int
+set_tempval(TaskletObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    if (value == NULL) {
+        PyErr_SetString(PyExc_TypeError, "tempval cannot be deleted");
+        return -1;
+    }
+    Py_XSETREF(self->tempval, value == Py_None ? NULL : Py_NewRef(value));
+    return 0;
+}
+
+static PyObject *
+get_frame(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    if (self->life != TL_STARTED || self->home->dead) {
+        Py_RETURN_NONE;
+    }
+    if (is_current(self)) {
+        PyObject *frame = (PyObject *)PyThreadState_GetFrame(self->home->ts);
+        return frame != NULL ? frame : Py_NewRef(Py_None);
+    }
+    if (self->top == NULL) {
+        Py_RETURN_NONE;
+    }
+    return tl_fiber_frame(self->fiber);
+}
+
+static PyObject *
+get_atomic(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->atomic);
+}
+
+static PyObject *
+get_ignore_nesting(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->ignore_nesting);
+}
+
+static PyObject *
+get_block_trap(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->block_trap);
+}
+
+static int
+set_block_trap(TaskletObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    const char *message = "block_trap must be set to a bool or integer";
+    if (value == NULL) {
+        PyErr_SetString(PyExc_TypeError, message);
+        return -1;
+    }
+    int flag = tl_args_flag(value, message);
+    if (flag < 0) {
+        return -1;
+    }
+    self->block_trap = flag;
+    return 0;
+}
+
+static PyObject *
+get_recursion_depth(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    if (self->life != TL_STARTED || self->home->dead) {
+        return PyLong_FromLong(0);
+    }
+    return PyLong_FromLong(is_current(self) ? tl_gil_recursion_depth(self->home->ts)
+                                            : self->depth);
+}
+
+static PyObject *
+get_nesting_level(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(self->life == TL_STARTED && !self->home->dead);
+}
+
+static PyObject *
+get_context_id(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *context = tl_tasklet_context(self);
+    return context == NULL ? NULL : PyLong_FromVoidPtr(context);
+}
+
+static PyObject *
+get_channel(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    bool on_channel = self->place == TL_WAITING && self->sending != 0;
+    return Py_NewRef(on_channel ? self->wait.on : Py_None);
+}
+
+static PyObject *
+get_name(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return name_of(self);
+}
+
+static int
+set_name(TaskletObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    if (value == NULL || !PyUnicode_Check(value)) {
+        PyErr_SetString(PyExc_TypeError, "a tasklet's name must be a str");
+        return -1;
+    }
+    struct tl_outcome *outcome = tl_outcome_of(self);
+    if (outcome == NULL) {
+        return -1;
+    }
+    Py_XSETREF(outcome->name, Py_NewRef(value));
+    return 0;
+}
+
+static PyObject *
+get_spawned_at(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    struct tl_outcome *outcome = self->outcome;
+    if (outcome == NULL || outcome->code == NULL) {
+        Py_RETURN_NONE;
+    }
+    PyCodeObject *code = (PyCodeObject *)outcome->code;
+    return Py_BuildValue("Oi", code->co_filename,
+                         PyCode_Addr2Line(code, outcome->lasti));
+}
+
+// clang-format off
+
+static PyGetSetDef tasklet_getset[] = {
+    {"alive", (getter)get_alive, NULL,
+     "Whether it has something to run, on a thread that exists.", NULL},
+    {"scheduled", (getter)get_scheduled, NULL, "Runnable or blocked.", NULL},
+    {"blocked", (getter)get_blocked, NULL,
+     "Whether it waits on a channel or for another tasklet.", NULL},
+    {"paused", (getter)get_paused, NULL, "Alive, and neither runnable nor blocked.",
+     NULL},
+    {"restorable", (getter)get_restorable, NULL,
+     "Whether it could be pickled whole: it has not started.", NULL},
+    {"is_current", (getter)get_is_current, NULL, "Whether it is its thread's current.",
+     NULL},
+    {"is_main", (getter)get_is_main, NULL, "Whether it is its thread's main tasklet.",
+     NULL},
+    {"thread_id", (getter)get_thread_id, NULL,
+     "The id of its thread, -1 if that has ended.", NULL},
+    {"next", (getter)get_next, NULL,
+     "The next in the run queue or in the channel's queue; None at a queue's end, or\n"
+     "if it is in none.", NULL},
+    {"prev", (getter)get_prev, NULL, "As next, in the other direction.", NULL},
+    {"tempval", (getter)get_tempval, (setter)set_tempval,
+     "What the operation it waits in will return; a bomb is raised instead. For a\n"
+     "blocked sender, what it sends; before setup, the function.", NULL},
+    {"frame", (getter)get_frame, NULL, "Its innermost frame, or None.", NULL},
+    {"atomic", (getter)get_atomic, NULL, "The flag that set_atomic() sets.", NULL},
+    {"ignore_nesting", (getter)get_ignore_nesting, NULL,
+     "The flag that set_ignore_nesting() sets.", NULL},
+    {"block_trap", (getter)get_block_trap, (setter)set_block_trap,
+     "If set, an operation of this tasklet that would block raises BlockTrapError.",
+     NULL},
+    {"recursion_depth", (getter)get_recursion_depth, NULL,
+     "How deep its Python code is; 0 if it is not running.", NULL},
+    {"nesting_level", (getter)get_nesting_level, NULL,
+     "0 before the start and after the end, else at least 1.", NULL},
+    {"context_id", (getter)get_context_id, NULL, "The id() of its contextvars Context.",
+     NULL},
+    {"_channel", (getter)get_channel, NULL, "The channel it waits on, or None.", NULL},
+    {"name", (getter)get_name, (setter)set_name,
+     "For people: what spawn() was told, else the function's name.", NULL},
+    {"spawned_at", (getter)get_spawned_at, NULL,
+     "(file, line) of the call of spawn(), or None.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef tasklet_members[] = {
+    {"__weaklistoffset__", Py_T_PYSSIZET, offsetof(TaskletObject, weakrefs),
+     Py_READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyDoc_STRVAR(tasklet_doc,
+"tasklet(func=None, args=None, kwargs=None)\n"
+"--\n"
+"\n"
+"A function that runs on a stack of its own, by turns with others of its thread.\n"
+"\n"
+"tasklet(func)(*args) makes it runnable. With args or kwargs given here it is set up,\n"
+"but paused until insert(). As in Stackless Python; see also spawn().");
+
+static PyType_Slot tasklet_slots[] = {
+    {Py_tp_doc, (void *)tasklet_doc},
+    {Py_tp_new, tasklet_new},
+    {Py_tp_init, tasklet_init},
+    {Py_tp_call, tl_tasklet_call},
+    {Py_tp_repr, tasklet_repr},
+    {Py_tp_traverse, tasklet_traverse},
+    {Py_tp_clear, tasklet_clear},
+    {Py_tp_finalize, tasklet_finalize},
+    {Py_tp_dealloc, tasklet_dealloc},
+    {Py_tp_methods, tl_tasklet_methods},
+    {Py_tp_getset, tasklet_getset},
+    {Py_tp_members, tasklet_members},
+    {0, NULL},
+};
+
+PyType_Spec tl_tasklet_spec = {
+    .name = "tasklets.tasklet",
+    .basicsize = sizeof(TaskletObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = tasklet_slots,
+};

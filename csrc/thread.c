@@ -1,0 +1,414 @@
+#include "thread.h"
+#include "chunk.h"
+#include "fiber.h"
+#include "gil.h"
+#include "idle.h"
+#include "live.h"
+#include "outcome.h"
+#include "stacks.h"
+
+// The name of the capsule in a thread state's dict that tells us of the thread's end.
+#define GUARD "tasklets.thread"
+
+// How much a thread's tasklets may still do once they were told to end.
+enum { LAST_SWITCHES = 10000 };
+
+static void thread_ended(PyObject *guard);
+
+// ---- births
+
+static void
+call_for_new_main(struct tl_sched *s)
+{
+    PyObject *callback = s->state->schedule_callback;
+    if (callback == NULL) {
+        return;
+    }
+    Py_INCREF(callback);
+    s->no_switch++;
+    PyObject *result =
+        PyObject_CallFunctionObjArgs(callback, Py_None, (PyObject *)s->main, NULL);
+    if (result == NULL) {
+        PyErr_WriteUnraisable(callback);
+    }
+    Py_XDECREF(result);
+    s->no_switch--;
+    Py_DECREF(callback);
+}
+
+static int
+make_main(struct tl_sched *s)
+{
+    TaskletObject *t = tl_task_new(s->state->tasklet_type, s);
+    if (t == NULL) {
+        return -1;
+    }
+    s->main = s->current = t;
+    t->is_main = true;
+    t->life = TL_STARTED;
+    s->main_fiber = tl_fiber_current();
+    if (s->main_fiber == NULL) {
+        return -1;
+    }
+    t->fiber = Py_NewRef(s->main_fiber);
+    tl_ring_append(s, (TaskletObject *)Py_NewRef(t));
+    return 0;
+}
+
+static int
+hang_guard(struct tl_sched *s)
+{
+    PyObject *dict = PyThreadState_GetDict();
+    PyObject *guard = dict ? PyCapsule_New(s, GUARD, thread_ended) : NULL;
+    if (guard == NULL) {
+        return -1;
+    }
+    s->refs++; // the guard's
+    int result = PyDict_SetItemString(dict, GUARD, guard);
+    Py_DECREF(guard);
+    return result;
+}
+
+struct tl_sched *
+tl_sched_make(struct tl_state *state)
+{
+    if (state->ending) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the interpreter is ending: no thread can begin with tasklets");
+        return NULL;
+    }
+    struct tl_sched *s = PyMem_Calloc(1, sizeof *s);
+    if (s == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    tl_live_add(TL_LIVE_SCHED, 1);
+    s->refs = 1;
+    s->state = state;
+    s->ts = PyThreadState_Get();
+    s->ident = PyThread_get_thread_ident();
+    s->limit = UINT64_MAX;
+    tl_link_init(&s->started);
+    tl_link_init(&s->all);
+    tl_park_init(&s->park);
+    if (make_main(s) < 0 || hang_guard(s) < 0) {
+        s->dead = true;
+        Py_CLEAR(s->main_fiber);
+        Py_CLEAR(s->main);
+        tl_sched_unref(s);
+        return NULL;
+    }
+    tl_link_insert_before(&s->all, &state->scheds);
+    tl_sched_mine = s;
+    tl_sched_unref(s); // the guard holds it
+    call_for_new_main(s);
+    return s;
+}
+
+void
+tl_sched_unref(struct tl_sched *s)
+{
+    if (--s->refs > 0) {
+        return;
+    }
+    assert(s->dead && s->main == NULL && s->head == NULL);
+    tl_park_fini(&s->park);
+    PyMem_Free(s->watch);
+    PyMem_Free(s->drop);
+    PyMem_Free(s);
+    tl_live_add(TL_LIVE_SCHED, -1);
+}
+
+// ---- ends
+
+static void
+report(TaskletObject *t)
+{
+    if (PyErr_Occurred()) {
+        PyErr_WriteUnraisable((PyObject *)t);
+    }
+}
+
+// Throw TaskletExit into t, out of its turn.
+static void
+tell_to_end(struct tl_sched *s, TaskletObject *t)
+{
+    if (t->place == TL_RUNNABLE) {
+        tl_ring_remove(s, t);
+        Py_DECREF(t); // the caller has another reference
+    } else if (t->place == TL_WAITING) {
+        tl_task_end_wait(t);
+        Py_DECREF(t);
+    }
+    PyObject *bomb =
+        tl_bomb_new(s->state, Py_NewRef(s->state->tasklet_exit), NULL, NULL);
+    if (bomb != NULL) {
+        Py_XSETREF(t->tempval, bomb);
+        Py_XDECREF(tl_sched_jump(s, t, false));
+    }
+    report(t);
+}
+
+// Take those out of the ring that have not begun: they never will.
+static void
+drop_unstarted(struct tl_sched *s)
+{
+    TaskletObject *t = s->head;
+    for (Py_ssize_t left = s->runcount; left > 0; left--) {
+        TaskletObject *next = tl_task_next(t);
+        if (t->life == TL_NEW) {
+            tl_ring_remove(s, t);
+            tl_sched_drop_later(s, (PyObject *)t);
+        }
+        t = next;
+    }
+    tl_sched_drop_now(s);
+}
+
+// The started ones as a list, or NULL.
+static PyObject *
+list_started(struct tl_sched *s)
+{
+    PyObject *list = PyList_New(0);
+    struct tl_link *i = s->started.next;
+    for (; list != NULL && i != &s->started; i = i->next) {
+        if (PyList_Append(list, (PyObject *)TL_CONTAINER(i, TaskletObject, started)) <
+            0) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
+// Tell every started tasklet of the calling thread once to end, those too that are born
+// meanwhile, and let them.
+static void
+end_tasklets(struct tl_sched *s)
+{
+    PyObject *told = PySet_New(NULL);
+    bool again = told != NULL;
+    s->trap = 0;
+    while (again) {
+        again = false;
+        drop_unstarted(s);
+        PyObject *list = list_started(s);
+        for (Py_ssize_t i = 0; list != NULL && i < PyList_GET_SIZE(list); i++) {
+            TaskletObject *t = (TaskletObject *)PyList_GET_ITEM(list, i);
+            PyObject *key = PyLong_FromVoidPtr(t);
+            int seen = key == NULL ? -1 : PySet_Contains(told, key);
+            if (seen == 0 && PySet_Add(told, key) == 0 && t->life == TL_STARTED) {
+                again = true;
+                tell_to_end(s, t);
+            }
+            Py_XDECREF(key);
+            report(s->main);
+        }
+        Py_XDECREF(list);
+        report(s->main);
+    }
+    Py_XDECREF(told);
+    drop_unstarted(s);
+    Py_XDECREF(tl_sched_run(s, false, LAST_SWITCHES));
+    report(s->main);
+    drop_unstarted(s);
+}
+
+// Their thread is gone, and they never run again.
+static void
+abandon_tasklets(struct tl_sched *s, bool leave_channels)
+{
+    while (!tl_link_is_single(&s->started)) {
+        TaskletObject *t = TL_CONTAINER(s->started.next, TaskletObject, started);
+        Py_INCREF(t);
+        tl_link_remove(&t->started);
+        s->nstarted--;
+        t->top = NULL;
+        t->seen_context = NULL;
+        PyMem_Free(t->stack);
+        t->stack = NULL;
+        if (t->place == TL_RUNNABLE) {
+            tl_ring_remove(s, t);
+            Py_DECREF(t);
+        } else if (t->place == TL_WAITING && leave_channels) {
+            tl_task_end_wait(t);
+            Py_DECREF(t);
+        }
+        tl_outcome_abandon(t);
+        Py_DECREF(t);
+    }
+    while (s->head != NULL) {
+        TaskletObject *t = s->head;
+        tl_ring_remove(s, t);
+        Py_DECREF(t);
+    }
+}
+
+static void
+let_go_of_main(struct tl_sched *s)
+{
+    for (int i = 0; i < s->nwatch; i++) {
+        Py_DECREF(s->watch[i].who);
+    }
+    s->nwatch = 0;
+    TaskletObject *t = s->main;
+    if (t->place == TL_WAITING) {
+        tl_task_end_wait(t);
+        Py_DECREF(t);
+    }
+    tl_outcome_abandon(t);
+    Py_CLEAR(t->fiber);
+    Py_CLEAR(s->main_fiber);
+    t->life = TL_UNBOUND;
+    t->ended = true;
+    s->current = s->main = NULL;
+    Py_DECREF(t);
+}
+
+static void
+remove_sched(struct tl_sched *s)
+{
+    s->dead = true;
+    s->ts = NULL;
+    tl_link_remove(&s->all);
+}
+
+// The thread state goes away, as a rule with its thread, which runs this.
+static void
+thread_ended(PyObject *guard)
+{
+    struct tl_sched *s = PyCapsule_GetPointer(guard, GUARD);
+    struct tl_state *state = s->state;
+    PyObject *exc = PyErr_GetRaisedException();
+    if (s != tl_sched_mine || state->ending || Py_IsFinalizing()) {
+        // A daemon thread at the end of the interpreter, or a thread that did not come
+        // along through a fork: nothing of it can run.
+        s->dead = true;
+    } else {
+        end_tasklets(s);
+        remove_sched(s);
+        abandon_tasklets(s, false);
+        tl_stacks_free(s);
+        let_go_of_main(s);
+        tl_sched_drop_now(s);
+        tl_sched_mine = NULL;
+        tl_idle_recheck(state);
+        tl_sched_unref(s);
+    }
+    PyErr_SetRaisedException(exc);
+}
+
+void
+tl_thread_main_has_ended(struct tl_state *state)
+{
+    state->main_has_ended = true;
+    tl_idle_recheck(state);
+}
+
+void
+tl_thread_at_exit(struct tl_state *state)
+{
+    if (tl_sched_mine != NULL) {
+        end_tasklets(tl_sched_mine);
+    }
+    state->ending = true;
+}
+
+void
+tl_thread_after_fork(struct tl_state *state)
+{
+    tl_chunk_after_fork();
+    struct tl_sched *mine = tl_sched_mine;
+    if (mine != NULL) {
+        tl_park_fini(&mine->park);
+        tl_park_init(&mine->park);
+    }
+    struct tl_link *next;
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = next) {
+        next = i->next;
+        struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
+        if (s != mine) {
+            s->refs++;
+            remove_sched(s);
+            abandon_tasklets(s, true);
+            let_go_of_main(s);
+            tl_sched_unref(s);
+            next = state->scheds.next; // the list may have changed
+        }
+    }
+}
+
+// ---- look-ups
+
+struct tl_sched *
+tl_thread_sched(struct tl_state *state, unsigned long ident)
+{
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
+        struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
+        if (s->ident == ident && !s->dead) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+struct idents {
+    unsigned long *found;
+    Py_ssize_t count, room;
+};
+
+static int
+note_ident(unsigned long ident, PyThreadState *Py_UNUSED(ts), void *arg)
+{
+    struct idents *idents = arg;
+    if (idents->count < idents->room) {
+        idents->found[idents->count] = ident;
+    }
+    idents->count++;
+    return 0;
+}
+
+PyObject *
+tl_thread_list(void)
+{
+    // No allocation while the list is locked: count, and look again if it grew.
+    struct idents idents = {0};
+    do {
+        idents.room = idents.count + 8;
+        idents.count = 0;
+        PyMem_Free(idents.found);
+        idents.found = PyMem_New(unsigned long, idents.room);
+        if (idents.found == NULL) {
+            return PyErr_NoMemory();
+        }
+        tl_gil_each_thread(note_ident, &idents);
+    } while (idents.count > idents.room);
+    PyObject *list = PyList_New(idents.count);
+    for (Py_ssize_t i = 0; list != NULL && i < idents.count; i++) {
+        PyObject *ident = PyLong_FromUnsignedLong(idents.found[idents.count - 1 - i]);
+        if (ident == NULL) {
+            Py_CLEAR(list);
+        } else {
+            PyList_SET_ITEM(list, i, ident);
+        }
+    }
+    PyMem_Free(idents.found);
+    return list;
+}
+
+static int
+same_ident(unsigned long ident, PyThreadState *Py_UNUSED(ts), void *wanted)
+{
+    if (ident == *(unsigned long *)wanted) {
+        *(unsigned long *)wanted = 0;
+        return 1;
+    }
+    return 0;
+}
+
+bool
+tl_thread_exists(unsigned long ident)
+{
+    unsigned long wanted = ident;
+    tl_gil_each_thread(same_ident, &wanted);
+    return ident != 0 && wanted == 0;
+}

@@ -1,0 +1,25 @@
+// thread.h - schedulers come and go with their threads: births, ends, forks, exit.
+#ifndef TL_THREAD_H
+#define TL_THREAD_H
+
+#include "sched.h"
+
+// The scheduler of a thread, or NULL if that has none.
+struct tl_sched *tl_thread_sched(struct tl_state *state, unsigned long ident);
+
+// Idents of all Python threads, oldest first: a new list.
+PyObject *tl_thread_list(void);
+
+// Whether a thread with that ident exists.
+bool tl_thread_exists(unsigned long ident);
+
+// The main thread has left the program and waits for the others.
+void tl_thread_main_has_ended(struct tl_state *state);
+
+// End the calling thread's tasklets, for the end of the interpreter.
+void tl_thread_at_exit(struct tl_state *state);
+
+// In the child of a fork.
+void tl_thread_after_fork(struct tl_state *state);
+
+#endif // TL_THREAD_H

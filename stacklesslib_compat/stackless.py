@@ -1,0 +1,216 @@
+"""The module `stackless` of Stackless Python 3.8.
+
+`import stackless` finds it after `stacklesslib_compat.install()`. What Stackless
+documents is here under the same names; pickling of running tasklets and soft switching
+are not, and their switches are kept without an effect.
+
+Importing it puts `TaskletExit` into builtins, as Stackless does.
+"""
+
+import builtins
+import sys
+import threading
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from types import ModuleType
+from typing import Any, Literal, TypeVar
+
+from tasklets import _core
+from tasklets._core import (
+    atomic,
+    bomb,
+    get_channel_callback,
+    get_schedule_callback,
+    get_thread_info,
+    getcurrent,
+    getcurrentid,
+    getmain,
+    getruncount,
+    getthreads,
+    getuncollectables,
+    run,
+    schedule,
+    set_channel_callback,
+    set_error_handler,
+    set_schedule_callback,
+    tasklet,
+)
+
+# These raise plain RuntimeError and ValueError, with the texts of Stackless alone.
+from tasklets._core import stackless_channel as channel
+from tasklets._core import stackless_schedule_remove as schedule_remove
+from tasklets._core import stackless_switch_trap as switch_trap
+
+__all__ = [
+    "PICKLEFLAGS_PICKLE_CONTEXT",
+    "PICKLEFLAGS_PRESERVE_AG_FINALIZER",
+    "PICKLEFLAGS_PRESERVE_TRACING_STATE",
+    "PICKLEFLAGS_RESET_AG_FINALIZER",
+    "atomic",
+    "bomb",
+    "cframe",
+    "channel",
+    "cstack",
+    "enable_softswitch",
+    "get_channel_callback",
+    "get_schedule_callback",
+    "get_thread_info",
+    "getcurrent",
+    "getcurrentid",
+    "getdebug",
+    "getmain",
+    "getruncount",
+    "getthreads",
+    "getuncollectables",
+    "pickle_flags",
+    "pickle_flags_default",
+    "run",
+    "schedule",
+    "schedule_remove",
+    "set_channel_callback",
+    "set_error_handler",
+    "set_schedule_callback",
+    "stackless",
+    "switch_trap",
+    "tasklet",
+]
+
+T = TypeVar("T")
+
+builtins.TaskletExit = _core.TaskletExit  # type: ignore[attr-defined]
+
+
+class cframe:
+    """The type of Stackless's C frames, of which there are none."""
+
+    __slots__ = ()
+
+
+class cstack:
+    """The type of Stackless's saved C stacks, of which there are none."""
+
+    __slots__ = ()
+
+
+def getdebug() -> bool:
+    """Return whether this is a debug build of Stackless, which it never is."""
+    return False
+
+
+def enable_softswitch(flag: object, /) -> Literal[False]:
+    """Return whether soft switching was enabled, which it cannot be."""
+    return False
+
+
+# Pickle flags: kept for those who set them, without an effect.
+
+PICKLEFLAGS_PRESERVE_TRACING_STATE = 1
+PICKLEFLAGS_PRESERVE_AG_FINALIZER = 2
+PICKLEFLAGS_RESET_AG_FINALIZER = 4
+PICKLEFLAGS_PICKLE_CONTEXT = 8
+_ALL_PICKLEFLAGS = 15
+
+
+class _PickleFlags(threading.local):
+    """Pickle flags of this thread, to begin with those that all threads begin with."""
+
+    default = 0
+
+    def __init__(self) -> None:
+        self.flags = self.default
+
+
+_pickle_flags = _PickleFlags()
+
+
+def _changed_flags(old: int, new: int, mask: int) -> int:
+    if new < -1 or (new >= 0 and new & ~_ALL_PICKLEFLAGS):
+        raise ValueError("you must not set an undefined pickle-flag")
+    return old if new == -1 else (old & ~mask) | (new & mask)
+
+
+def pickle_flags(new: int = -1, mask: int = -1) -> int:
+    """Set those of this thread's pickle flags that are in mask; return the old ones."""
+    old = _pickle_flags.flags
+    _pickle_flags.flags = _changed_flags(old, new, mask)
+    return old
+
+
+def pickle_flags_default(new: int = -1, mask: int = -1) -> int:
+    """Do the same with the flags that a new thread starts with."""
+    old = _PickleFlags.default
+    _PickleFlags.default = _changed_flags(old, new, mask)
+    return old
+
+
+# What Stackless's own tests use.
+
+
+def _tasklet_get_unpicklable_state(tasklet: tasklet, /) -> dict[str, Context]:
+    """Return what a pickled tasklet leaves out; the context is a copy."""
+    return {"context": tasklet.context_run(copy_context)}
+
+
+def test_outside() -> None:
+    """Run all scheduled tasklets but the caller."""
+    run()
+
+
+def test_cframe_nr(switches: int) -> None:
+    """Call schedule() that many times."""
+    for _ in range(switches):
+        schedule(None)
+
+
+def _test_nostacklesscall(func: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Call func."""
+    return func(*args, **kwargs)
+
+
+class _Module(ModuleType):
+    """A module some of whose attributes are computed when they are read."""
+
+    @property
+    def current(self) -> tasklet:
+        """The tasklet that runs on this thread."""
+        return getcurrent()
+
+    @property
+    def main(self) -> tasklet:
+        """The main tasklet of this thread."""
+        return getmain()
+
+    @property
+    def runcount(self) -> int:
+        """How many tasklets of this thread can run."""
+        return getruncount()
+
+    @property
+    def threads(self) -> list[int]:
+        """The ids of all threads."""
+        return getthreads()
+
+    @property
+    def debug(self) -> bool:
+        """What getdebug() returns."""
+        return getdebug()
+
+    @property
+    def uncollectables(self) -> list[tasklet]:
+        """The tasklets that have started and not ended."""
+        return getuncollectables()
+
+    @property
+    def pickle_with_tracing_state(self) -> bool:
+        """Whether the first pickle flag is set; setting it sets the default as well."""
+        return bool(pickle_flags() & PICKLEFLAGS_PRESERVE_TRACING_STATE)
+
+    @pickle_with_tracing_state.setter
+    def pickle_with_tracing_state(self, flag: object) -> None:
+        new = PICKLEFLAGS_PRESERVE_TRACING_STATE if flag else 0
+        pickle_flags(new, PICKLEFLAGS_PRESERVE_TRACING_STATE)
+        pickle_flags_default(new, PICKLEFLAGS_PRESERVE_TRACING_STATE)
+
+
+stackless = sys.modules[__name__]
+stackless.__class__ = _Module

@@ -1,0 +1,65 @@
+"""Tasklets, channels and their scheduler: many threads of Python code in one thread."""
+
+from tasklets import scheduler as scheduler
+from tasklets._core import BlockTrapError as BlockTrapError
+from tasklets._core import CancelledError as CancelledError
+from tasklets._core import ChannelClosed as ChannelClosed
+from tasklets._core import DeadlockError as DeadlockError
+from tasklets._core import QueueChannel as QueueChannel
+from tasklets._core import SwitchTrapError as SwitchTrapError
+from tasklets._core import TaskletExit as TaskletExit
+from tasklets._core import atomic as atomic
+from tasklets._core import bomb as bomb
+from tasklets._core import channel as channel
+from tasklets._core import get_channel_callback as get_channel_callback
+from tasklets._core import get_schedule_callback as get_schedule_callback
+from tasklets._core import get_thread_info as get_thread_info
+from tasklets._core import getcurrent as getcurrent
+from tasklets._core import getcurrentid as getcurrentid
+from tasklets._core import getmain as getmain
+from tasklets._core import getruncount as getruncount
+from tasklets._core import getthreads as getthreads
+from tasklets._core import run as run
+from tasklets._core import schedule as schedule
+from tasklets._core import schedule_remove as schedule_remove
+from tasklets._core import set_channel_callback as set_channel_callback
+from tasklets._core import set_error_handler as set_error_handler
+from tasklets._core import set_schedule_callback as set_schedule_callback
+from tasklets._core import spawn as spawn
+from tasklets._core import switch_trap as switch_trap
+from tasklets._core import tasklet as tasklet
+from tasklets._traps import block_trap as block_trap
+from tasklets._traps import no_switch as no_switch
+
+__all__ = [
+    "BlockTrapError",
+    "CancelledError",
+    "ChannelClosed",
+    "DeadlockError",
+    "QueueChannel",
+    "SwitchTrapError",
+    "TaskletExit",
+    "atomic",
+    "block_trap",
+    "bomb",
+    "channel",
+    "get_channel_callback",
+    "get_schedule_callback",
+    "get_thread_info",
+    "getcurrent",
+    "getcurrentid",
+    "getmain",
+    "getruncount",
+    "getthreads",
+    "no_switch",
+    "run",
+    "schedule",
+    "schedule_remove",
+    "scheduler",
+    "set_channel_callback",
+    "set_error_handler",
+    "set_schedule_callback",
+    "spawn",
+    "switch_trap",
+    "tasklet",
+]

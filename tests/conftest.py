@@ -1,0 +1,85 @@
+"""Fixtures shared by every test."""
+
+import gc
+import sys
+
+import pytest
+
+import tasklets
+from tasklets import _core
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Note that a test failed: its traceback keeps objects alive."""
+    report = yield
+    if report.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_alive(request):
+    """Fail a test that leaves one of our C objects behind."""
+    gc.collect()
+    before = _core.live_counts()
+    yield
+    gc.collect()
+    if not request.node.stash.get(FAILED, False):
+        after = _core.live_counts()
+        grown = {
+            kind: f"{before.get(kind, 0)} -> {count}"
+            for kind, count in after.items()
+            if count > before.get(kind, 0)
+        }
+        assert not grown, f"still alive after the test: {grown}"
+
+
+@pytest.fixture(autouse=True)
+def scheduler_as_new(nothing_left_alive):
+    """Undo what a test did to the scheduler, callbacks and traps of this thread."""
+    yield
+    tasklets.set_channel_callback(None)
+    tasklets.set_schedule_callback(None)
+    tasklets.set_error_handler(None)
+    tasklets.switch_trap(-tasklets.switch_trap())
+    here = tasklets.getcurrent()
+    for _ in range(tasklets.getruncount() - 1):
+        if here.next is here:
+            break
+        # Off the ring first, so that nobody else runs while this one ends.
+        here.next.remove().kill()
+    assert tasklets.getruncount() == 1, "the test left runnable tasklets behind"
+
+
+@pytest.fixture
+def growth():
+    """Return a function that measures the blocks leaked by one call of its argument.
+
+    Under a foreign allocator there are no blocks to count, and the answer is 0.
+    """
+
+    def measure(work, calls=500, warm_up=20):
+        for _ in range(warm_up):
+            work()
+        gc.collect()
+        before = sys.getallocatedblocks()
+        for _ in range(calls):
+            work()
+        gc.collect()
+        return (sys.getallocatedblocks() - before) / calls
+
+    return measure
+
+
+@pytest.fixture
+def no_leak(growth):
+    """Return a function that fails if calling its argument leaks."""
+
+    def check(work, calls=500, warm_up=20):
+        blocks = growth(work, calls, warm_up)
+        assert blocks < 0.1, f"{work.__name__} leaks {blocks:.2f} blocks a call"
+
+    return check

@@ -1,0 +1,97 @@
+"""The include graph of csrc/ points downwards only."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+CSRC = Path(__file__).parent.parent / "csrc"
+LONGEST = 700
+
+# Lowest first. A file may include headers of its own row and of the rows before it.
+# fmt: off
+LAYERS = [
+    # Plain C, no Python.h.
+    ["list", "clock", "inbox", "park", "chunk"],
+    # CPython ground.
+    [
+        "compat", "gil", "frames", "governor", "state", "live", "args", "wait", "bomb",
+    ],
+    # One file per foreign library.
+    ["fiber", "loop"],
+    # Core.
+    [
+        "runq", "tasklet", "slice", "sched", "thread", "stacks", "outcome", "errors",
+        "idle",
+    ],
+    # Services over the scheduler.
+    [
+        "channel", "queue", "lock", "watchdog", "timer", "worker", "select", "group",
+        "io", "stream", "fs", "process", "signal", "atom", "shared", "stm", "join",
+    ],
+    # The Python face; every *_type and *_ops file belongs here too.
+    ["types", "functions", "capi", "module"],
+]
+# fmt: on
+ROWS = {name: row for row, names in enumerate(LAYERS) for name in names}
+FACE = len(LAYERS) - 1
+
+# Each foreign header has its owners.
+OWNERS = {
+    "greenlet/greenlet.h": {"fiber"},
+    "uv.h": {"loop", "io", "stream", "fs", "process", "signal"},
+    "Python.h": {"compat"},
+}
+# Who may look into the interpreter, and so may care which version it is.
+INTERNALS = {"compat", "frames", "gil"}
+
+FILES = sorted(CSRC.glob("*.[ch]"))
+every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+
+
+def row_of(stem):
+    """Return the row of a file; None for a name that has no place yet."""
+    return FACE if stem.endswith(("_type", "_ops")) else ROWS.get(stem)
+
+
+def includes(path, opening='[<"]'):
+    """Return the headers that a file names; ours are quoted, others in brackets."""
+    pattern = rf'^\s*#\s*include\s*{opening}([^">]+)[">]'
+    return re.findall(pattern, path.read_text(), re.M)
+
+
+def test_there_are_files_to_check():
+    assert FILES
+
+
+@every_file
+def test_a_file_has_a_place_in_the_map(path):
+    assert row_of(path.stem) is not None, f"give {path.name} a row in LAYERS"
+
+
+@every_file
+def test_includes_point_down(path):
+    for header in includes(path, '"'):
+        mine, other = row_of(path.stem), row_of(header.removesuffix(".h"))
+        assert other <= mine, f"{path.name} reaches up to {header}"
+
+
+@every_file
+def test_a_foreign_header_is_included_by_its_owners_only(path):
+    for header in includes(path):
+        if header in OWNERS:
+            owners = OWNERS[header]
+            assert path.stem in owners, f"{header} is only for {sorted(owners)}"
+        if header.startswith(("internal/", "pycore_", "cpython/")):
+            assert path.stem in INTERNALS, f"{header} is only for {sorted(INTERNALS)}"
+
+
+@every_file
+def test_versions_are_compared_only_where_the_internals_are_known(path):
+    if path.stem not in INTERNALS:
+        assert not re.search(r"PY_VERSION_HEX|Py_GIL_DISABLED", path.read_text())
+
+
+@every_file
+def test_a_file_stays_readable_in_one_sitting(path):
+    assert len(path.read_text().splitlines()) <= LONGEST, f"split {path.name}"
