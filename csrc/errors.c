@@ -20,7 +20,11 @@ tl_errors_no_switch(struct tl_sched *s)
 static PyObject *
 describe(TaskletObject *t)
 {
-    return PyUnicode_FromFormat("\n  %R, of thread %lu", t, t->home->ident);
+    PyObject *text = tl_task_describe(t);
+    PyObject *line =
+        text ? PyUnicode_FromFormat("\n  %U, of thread %lu", text, t->home->ident) : NULL;
+    Py_XDECREF(text);
+    return line;
 }
 
 struct listing {

@@ -83,14 +83,19 @@ void
 tl_gil_each_thread(int (*visit)(unsigned long, PyThreadState *, void *), void *arg)
 {
     PyInterpreterState *interp = PyInterpreterState_Get();
+#if PY_VERSION_HEX >= 0x030D0000
+    // Each step locks the list for itself; who leaves it holds the GIL, as we do.
+    for (PyThreadState *ts = PyInterpreterState_ThreadHead(interp);
+         ts != NULL && visit(ts->thread_id, ts, arg) == 0;
+         ts = PyThreadState_Next(ts)) {
+    }
+#else
     HEAD_LOCK(&_PyRuntime);
-    // Not PyThreadState_Next(): from 3.13 it takes this lock itself.
-    for (PyThreadState *ts = interp->threads.head; ts != NULL; ts = ts->next) {
-        if (visit(ts->thread_id, ts, arg) != 0) {
-            break;
-        }
+    for (PyThreadState *ts = interp->threads.head;
+         ts != NULL && visit(ts->thread_id, ts, arg) == 0; ts = ts->next) {
     }
     HEAD_UNLOCK(&_PyRuntime);
+#endif
 }
 
 void
@@ -145,6 +150,12 @@ tl_gil_take_chunk(PyThreadState *ts, void *chunk)
     ts->datastack_limit = NULL;
     ts->datastack_top = NULL;
     return chunk;
+}
+
+bool
+tl_gil_has_chunk(PyThreadState *ts, void *chunk)
+{
+    return ts->datastack_chunk == chunk && chunk != NULL;
 }
 
 PyObject *

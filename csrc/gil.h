@@ -43,6 +43,9 @@ void tl_gil_give_chunk(PyThreadState *ts, void *chunk, size_t size);
 // Returns NULL if the stack's first piece is not chunk.
 void *tl_gil_take_chunk(PyThreadState *ts, void *chunk);
 
+// Whether the innermost piece of frame memory is chunk, which is not NULL.
+bool tl_gil_has_chunk(PyThreadState *ts, void *chunk);
+
 // Put context (stolen, may be NULL) in force and return the one before (owned).
 PyObject *tl_gil_swap_context(PyThreadState *ts, PyObject *context);
 

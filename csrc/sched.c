@@ -119,7 +119,7 @@ tl_sched_prepare(struct tl_sched *s, TaskletObject *t)
         tl_errors_no_switch(s);
         return -1;
     }
-    if (t->life == TL_NEW && s->pool == NULL) {
+    if (t->life == TL_NEW && s->npool == 0) {
         return tl_stacks_reserve(s);
     }
     return 0;
@@ -219,9 +219,21 @@ tl_sched_bounce(struct tl_sched *s)
     return tl_fiber_throw(current->fiber);
 }
 
-static void
-note_where(struct tl_sched *s, TaskletObject *from)
+// Whether from is surely on its own stack's fiber: a greenlet inside it would have
+// frame memory of its own.
+static inline bool
+is_on_own_fiber(struct tl_sched *s, TaskletObject *from)
 {
+    return from->stack != NULL && from->stack->fiber == from->fiber &&
+           tl_gil_has_chunk(s->ts, from->stack->chunk);
+}
+
+static inline void
+note_fiber(struct tl_sched *s, TaskletObject *from)
+{
+    if (TL_LIKELY(is_on_own_fiber(s, from))) {
+        return;
+    }
     PyObject *fiber = tl_fiber_current();
     if (TL_LIKELY(fiber == from->fiber)) {
         Py_DECREF(fiber);
@@ -232,6 +244,12 @@ note_where(struct tl_sched *s, TaskletObject *from)
         tl_sched_drop_later(s, from->fiber);
         from->fiber = fiber;
     }
+}
+
+static inline void
+note_where(struct tl_sched *s, TaskletObject *from)
+{
+    note_fiber(s, from);
     from->depth = tl_gil_recursion_depth(s->ts);
     from->seen_context = tl_gil_seen_context(s->ts);
     from->top = tl_frames_top(s->ts);
@@ -299,14 +317,21 @@ into_ring(struct tl_sched *s, TaskletObject *t)
     }
 }
 
-// Have exc (stolen) raised in t, and make it the next.
-static TaskletObject *
-deliver(struct tl_sched *s, TaskletObject *t, PyObject *exc)
+// A bomb of exc (stolen). Without memory there is none: the error is reported, and lost.
+static PyObject *
+bomb_of(struct tl_sched *s, PyObject *exc)
 {
     PyObject *bomb = exc == NULL ? NULL : tl_bomb_of(s->state, exc);
     if (bomb == NULL) {
-        PyErr_WriteUnraisable((PyObject *)t);
+        PyErr_WriteUnraisable(NULL);
     }
+    return bomb;
+}
+
+// Have bomb (stolen) go off in t, and make it the next.
+static TaskletObject *
+deliver(struct tl_sched *s, TaskletObject *t, PyObject *bomb)
+{
     tl_sched_drop_later(s, tl_task_swap(t, bomb));
     into_ring(s, t);
     s->head = t;
@@ -325,19 +350,21 @@ after_deadlock(struct tl_sched *s, bool has_ended)
     if (!has_ended) {
         return NULL;
     }
-    return deliver(s, watcher, tl_errors_stranded(s->state, watcher));
+    return deliver(s, watcher, bomb_of(s, tl_errors_stranded(s->state, watcher)));
 }
 
 // Wait for other threads. Returns who is next, in the ring; or NULL with an exception
 // set that is for the leaver, who is back in the ring then.
+// The current tasklet is not in the ring: code that runs here, in finalizers say, may
+// not switch.
 static TaskletObject *
-wait_for_others(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool classic)
+wait_and_decide(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool classic)
 {
     TaskletObject *to = NULL;
     switch (tl_idle_wait(s)) {
     case TL_IDLE_WORK:
         to = s->head;
-        if (to->life == TL_NEW && s->pool == NULL && tl_stacks_reserve(s) < 0) {
+        if (to->life == TL_NEW && s->npool == 0 && tl_stacks_reserve(s) < 0) {
             break;
         }
         return s->head;
@@ -349,7 +376,7 @@ wait_for_others(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool 
         break;
     case TL_IDLE_ERROR:
         if (leaver != s->main) {
-            return deliver(s, s->main, PyErr_GetRaisedException());
+            return deliver(s, s->main, bomb_of(s, PyErr_GetRaisedException()));
         }
         break;
     }
@@ -358,6 +385,15 @@ wait_for_others(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool 
         s->head = leaver;
         return NULL;
     }
+    return to;
+}
+
+static TaskletObject *
+wait_for_others(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool classic)
+{
+    s->no_switch++;
+    TaskletObject *to = wait_and_decide(s, leaver, has_ended, classic);
+    s->no_switch--;
     return to;
 }
 
@@ -609,11 +645,16 @@ TaskletObject *
 tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *exc)
 {
     TaskletObject *to;
+    PyObject *bomb = NULL;
+    bool exits = exc != NULL && PyErr_GivenExceptionMatches(exc, PyExc_SystemExit);
+    if (exc != NULL) {
+        bomb = bomb_of(s, exc);
+    }
+    // From here to the switch no other code runs, unless no_switch is raised.
     tl_ring_remove(s, ended);
     tl_sched_drop_later(s, (PyObject *)ended);
     if (exc != NULL) {
-        bool exits = PyErr_GivenExceptionMatches(exc, PyExc_SystemExit);
-        to = deliver(s, exits ? s->main : tl_sched_watcher(s), exc);
+        to = deliver(s, exits ? s->main : tl_sched_watcher(s), bomb);
     } else if (s->head != NULL) {
         to = s->head;
     } else if (tl_sched_watcher(s)->place == TL_FLOATING && !threadblock_in_force(s)) {
@@ -623,10 +664,10 @@ tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *exc)
         to = wait_for_others(s, ended, true, false);
         if (to == NULL) {
             // No memory for the stack of the one that is next.
-            into_ring(s, s->main);
             tl_ring_remove(s, ended);
-            Py_DECREF(ended);
-            to = deliver(s, s->main, PyErr_GetRaisedException());
+            Py_DECREF(ended); // another is to be dropped later
+            to = deliver(s, s->main, NULL);
+            PyErr_WriteUnraisable((PyObject *)to);
         }
     }
     to = decide(s, ended, to);

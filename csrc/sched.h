@@ -43,9 +43,10 @@ struct tl_sched {
     PyObject **drop;
     int ndrop, drop_room;
 
-    struct tl_stack *pool, *birth;
-    int npool;
-    PyObject *nursery;    // the fiber on which all stacks are born
+    struct tl_stack *pool[2], *birth; // parked stacks by lane; see stacks.c
+    int npool, next_lane, nurseries_begun;
+    Py_ssize_t deep;      // stacks in the second lane
+    PyObject *nursery[2]; // the fibers on which all stacks are born
     PyObject *main_fiber; // where the thread started with us
     PyObject *stack_args; // (run_stack, main fiber)
     struct tl_link started;

@@ -6,35 +6,63 @@
 
 #include <malloc.h>
 
-// Parked stacks kept for the next tasklets, and how many deaths make it worth while to
-// hand memory back to the system.
-enum { POOL_MOST = 128, TRIM_EVERY = 20000 };
+// Parked stacks kept for the next tasklets; how many deaths make it worth while to hand
+// memory back to the system; stacks in the second lane; how far that lies below the
+// first.
+enum { POOL_MOST = 128, TRIM_EVERY = 20000, DEEP_MOST = 64, LANE_GAP = 6000 };
 
 // ---- births
+//
+// A nursery is a fiber from which others are first switched to, so that all have the
+// same base: born from each other, they would lie ever deeper.
+//
+// There are two, the second some way below the first. To continue a stack, greenlet
+// saves what lies below that stack's base, and so a switch between two of one lane
+// copies both. Two tasklets of different lanes that take turns, sender and receiver say,
+// stay in place, but for one half of one of them. With many tasklets that wins nothing,
+// so only a few stacks are born there.
 
-// The nursery is the fiber from which all others are first switched to, so that all
-// have the same base: born from each other, they would lie ever deeper.
 static int
 nursery_make(struct tl_sched *s)
 {
-    if (s->nursery == NULL) {
-        PyObject *args = PyTuple_Pack(2, s->state->run_nursery, s->main_fiber);
-        if (args == NULL) {
-            return -1;
+    for (int lane = 0; lane < 2; lane++) {
+        if (s->nursery[lane] == NULL) {
+            PyObject *args = PyTuple_Pack(2, s->state->run_nursery, s->main_fiber);
+            s->nursery[lane] = args == NULL ? NULL : tl_fiber_new(args);
+            Py_XDECREF(args);
+            if (s->nursery[lane] == NULL) {
+                return -1;
+            }
         }
-        s->nursery = tl_fiber_new(args);
-        Py_DECREF(args);
     }
-    if (s->nursery != NULL && s->stack_args == NULL) {
+    if (s->stack_args == NULL) {
         s->stack_args = PyTuple_Pack(2, s->state->run_stack, s->main_fiber);
     }
     return s->stack_args == NULL ? -1 : 0;
 }
 
+static void
+park(struct tl_sched *s, struct tl_stack *stack)
+{
+    stack->next = s->pool[stack->lane];
+    s->pool[stack->lane] = stack;
+    s->npool++;
+}
+
+static struct tl_stack *
+unpark(struct tl_sched *s)
+{
+    int lane = s->pool[s->next_lane] != NULL ? s->next_lane : !s->next_lane;
+    struct tl_stack *stack = s->pool[lane];
+    s->pool[lane] = stack->next;
+    s->npool--;
+    return stack;
+}
+
 int
 tl_stacks_reserve(struct tl_sched *s)
 {
-    if (s->pool != NULL) {
+    if (s->npool > 0) {
         return 0;
     }
     if (nursery_make(s) < 0) {
@@ -51,9 +79,9 @@ tl_stacks_reserve(struct tl_sched *s)
         return -1;
     }
     stack->fresh = true;
-    stack->next = s->pool;
-    s->pool = stack;
-    s->npool++;
+    stack->lane = s->next_lane == 1 && s->deep < DEEP_MOST;
+    s->deep += stack->lane;
+    park(s, stack);
     return 1;
 }
 
@@ -61,6 +89,7 @@ static void
 assign(struct tl_sched *s, struct tl_stack *stack, TaskletObject *t)
 {
     stack->job = t;
+    s->next_lane = !stack->lane;
     t->stack = stack;
     t->fiber = Py_NewRef(stack->fiber);
     t->life = TL_STARTED;
@@ -73,27 +102,43 @@ assign(struct tl_sched *s, struct tl_stack *stack, TaskletObject *t)
 PyObject *
 tl_stacks_start(struct tl_sched *s, TaskletObject *t)
 {
-    struct tl_stack *stack = s->pool;
-    s->pool = stack->next;
-    s->npool--;
+    struct tl_stack *stack = unpark(s);
     assign(s, stack, t);
-    if (stack->fresh) {
-        stack->fresh = false;
-        s->birth = stack;
-        return s->nursery;
+    if (!stack->fresh) {
+        return stack->fiber;
     }
-    return stack->fiber;
+    stack->fresh = false;
+    s->birth = stack;
+    // The second nursery begins out of the first.
+    return s->nursery[s->nurseries_begun == 2 ? stack->lane : 0];
+}
+
+// Begin the second nursery, from far down. It comes back at once.
+__attribute__((noinline)) static void
+begin_second_nursery(struct tl_sched *s)
+{
+    volatile char gap[LANE_GAP];
+    gap[0] = 0;
+    (void)tl_fiber_switch(s->nursery[1]);
+    gap[LANE_GAP - 1] = gap[0];
 }
 
 static PyObject *
 run_nursery(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
 {
     struct tl_sched *s = tl_sched_mine;
-    int status = 0;
+    int lane = s->nurseries_begun++;
+    int status = lane == 1 ? tl_fiber_switch(s->nursery[0]) : 0;
     for (;;) {
-        if (s->birth != NULL) {
-            status = tl_fiber_switch(s->birth->fiber);
-        } else if (status < 0 && s->nursery == NULL) {
+        struct tl_stack *birth = s->birth;
+        if (birth != NULL && birth->lane == lane) {
+            status = tl_fiber_switch(birth->fiber);
+        } else if (birth != NULL) {
+            if (s->nurseries_begun == 1) {
+                begin_second_nursery(s);
+            }
+            status = tl_fiber_switch(s->nursery[1]);
+        } else if (status < 0 && s->nursery[lane] == NULL) {
             return NULL; // tl_stacks_free() dropped it
         } else {
             status = tl_sched_bounce(s);
@@ -192,6 +237,10 @@ run_job(struct tl_sched *s, struct tl_stack *stack)
         exc = PyErr_GetRaisedException();
     }
 
+    if (t->outcome != NULL && t->outcome->name == NULL) {
+        t->outcome->name = tl_task_name(t); // or NULL: a name is not worth an error
+        PyErr_Clear();
+    }
     Py_CLEAR(t->args);
     Py_CLEAR(t->kwargs);
     Py_CLEAR(t->func);
@@ -238,7 +287,8 @@ run_job(struct tl_sched *s, struct tl_stack *stack)
 static void
 stack_end(struct tl_sched *s, struct tl_stack *stack)
 {
-    void *chunk = tl_gil_take_chunk(s->ts, stack->chunk);
+    s->deep -= stack->lane;
+    void *chunk = tl_gil_take_chunk(PyThreadState_Get(), stack->chunk);
     if (chunk != NULL) {
         tl_chunk_free(chunk);
     }
@@ -282,14 +332,12 @@ run_stack(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
             return NULL;
         }
         bool clean = tl_fiber_is_private(stack->fiber);
-        if (to->life == TL_NEW && (clean || s->pool == NULL)) {
+        if (to->life == TL_NEW && (clean || s->npool == 0)) {
             assign(s, stack, to);
             continue;
         }
         if (clean && s->npool < POOL_MOST) {
-            stack->next = s->pool;
-            s->pool = stack;
-            s->npool++;
+            park(s, stack);
         } else {
             // With the last reference gone, greenlet ends it where it stops below.
             tl_sched_drop_later(s, stack->fiber);
@@ -313,10 +361,8 @@ run_stack(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
 void
 tl_stacks_free(struct tl_sched *s)
 {
-    while (s->pool != NULL) {
-        struct tl_stack *stack = s->pool;
-        s->pool = stack->next;
-        s->npool--;
+    while (s->npool > 0) {
+        struct tl_stack *stack = unpark(s);
         PyObject *fiber = stack->fiber;
         stack->fiber = NULL;
         if (stack->fresh) {
@@ -324,7 +370,9 @@ tl_stacks_free(struct tl_sched *s)
         }
         Py_DECREF(fiber);
     }
-    Py_CLEAR(s->nursery);
+    for (int lane = 1; lane >= 0; lane--) {
+        Py_CLEAR(s->nursery[lane]);
+    }
     Py_CLEAR(s->stack_args);
 }
 

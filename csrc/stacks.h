@@ -11,6 +11,7 @@ struct tl_stack {
     void *chunk;           // its first frame memory, ours
     TaskletObject *job;    // borrowed; NULL while parked
     struct tl_stack *next; // in the pool
+    unsigned char lane;    // which nursery bears it, or bore it
     bool fresh;            // never switched to
 };
 
@@ -22,7 +23,7 @@ int tl_stacks_reserve(struct tl_sched *s);
 // (borrowed).
 PyObject *tl_stacks_start(struct tl_sched *s, TaskletObject *t);
 
-// End the parked stacks and the nursery.
+// End the parked stacks and the nurseries.
 void tl_stacks_free(struct tl_sched *s);
 
 // The builtins that fibers run.

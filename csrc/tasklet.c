@@ -45,18 +45,6 @@ bind_refused(TaskletObject *t, bool unbind)
     return 0;
 }
 
-// Take over the context of the caller, who shares it from now on.
-static int
-share_context(TaskletObject *t)
-{
-    PyObject *context = tl_gil_context(PyThreadState_Get());
-    if (context == NULL) {
-        return -1;
-    }
-    Py_XSETREF(t->context, Py_NewRef(context));
-    return 0;
-}
-
 static int
 check_bind_args(PyObject *func, PyObject *args, PyObject *kwargs)
 {
@@ -75,78 +63,117 @@ check_bind_args(PyObject *func, PyObject *args, PyObject *kwargs)
     return 0;
 }
 
-// Give t, whose function is in tempval, arguments: it can run from now on.
-static int
-give_args(TaskletObject *t, PyObject *args, PyObject *kwargs)
+// What a tasklet held before, to be let go of when it is whole again: that can run any
+// code.
+struct old {
+    PyObject *held[8];
+    int count;
+};
+
+static void
+keep_old(struct old *old, PyObject **slot, PyObject *now)
 {
-    if (t->tempval == NULL || !PyCallable_Check(t->tempval)) {
+    old->held[old->count++] = *slot;
+    *slot = now;
+}
+
+static void
+let_go(struct old *old)
+{
+    while (old->count > 0) {
+        Py_XDECREF(old->held[--old->count]);
+    }
+}
+
+static void
+forget_outcome(TaskletObject *t, struct old *old)
+{
+    t->ended = false;
+    if (t->outcome != NULL) {
+        t->outcome->done = t->outcome->cancelled = false;
+        keep_old(old, &t->outcome->value, NULL);
+        keep_old(old, &t->outcome->exc, NULL);
+    }
+}
+
+// Give t, whose function is func, arguments: it can run from now on. context is shared
+// with the caller if t has none.
+static int
+give_args(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs,
+          PyObject *context, struct old *old)
+{
+    if (func == NULL || !PyCallable_Check(func)) {
         PyErr_SetString(PyExc_RuntimeError,
                         "the tasklet was not bound to a function");
         return -1;
     }
     PyObject *own_args = args != NULL ? Py_NewRef(args) : PyTuple_New(0);
     PyObject *own_kwargs = NULL;
-    if (own_args == NULL) {
-        return -1;
-    }
     if (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0) {
         own_kwargs = PyDict_Copy(kwargs);
         if (own_kwargs == NULL) {
-            Py_DECREF(own_args);
-            return -1;
+            Py_CLEAR(own_args);
         }
     }
-    if (t->context == NULL && share_context(t) < 0) {
-        Py_DECREF(own_args);
-        Py_XDECREF(own_kwargs);
+    if (own_args == NULL) {
         return -1;
     }
-    Py_XSETREF(t->args, own_args);
-    Py_XSETREF(t->kwargs, own_kwargs);
-    Py_XSETREF(t->func, tl_task_swap(t, NULL));
-    t->life = TL_NEW;
-    t->ended = false;
-    if (t->outcome != NULL) {
-        t->outcome->done = t->outcome->cancelled = false;
-        Py_CLEAR(t->outcome->value);
-        Py_CLEAR(t->outcome->exc);
+    keep_old(old, &t->args, own_args);
+    keep_old(old, &t->kwargs, own_kwargs);
+    keep_old(old, &t->func, Py_NewRef(func));
+    keep_old(old, &t->tempval, NULL);
+    if (t->context == NULL) {
+        t->context = Py_NewRef(context);
     }
+    t->life = TL_NEW;
+    forget_outcome(t, old);
     return 0;
+}
+
+static PyObject *
+none_to_null(PyObject *object)
+{
+    return object == Py_None ? NULL : object;
 }
 
 int
 tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
 {
-    func = func == Py_None ? NULL : func;
-    args = args == Py_None ? NULL : args;
-    kwargs = kwargs == Py_None ? NULL : kwargs;
+    func = none_to_null(func);
+    args = none_to_null(args);
+    kwargs = none_to_null(kwargs);
     bool unbind = func == NULL && args == NULL && kwargs == NULL;
-    if (check_bind_args(func, args, kwargs) < 0 || bind_refused(t, unbind) < 0) {
+    bool set_up = args != NULL || kwargs != NULL;
+    PyObject *context = tl_gil_context(PyThreadState_Get());
+    struct old old = {0};
+    if (context == NULL || check_bind_args(func, args, kwargs) < 0 ||
+        bind_refused(t, unbind) < 0) {
         return -1;
     }
-    if (args != NULL || kwargs != NULL) {
-        if (t->home->dead) {
-            PyErr_SetString(PyExc_RuntimeError, "tasklet has no thread");
-            return -1;
-        }
+    if (set_up && t->home->dead) {
+        PyErr_SetString(PyExc_RuntimeError, "tasklet has no thread");
+        return -1;
     }
-    if (func != NULL && share_context(t) < 0) {
+    if (set_up && give_args(t, func != NULL ? func : t->tempval, args, kwargs, context,
+                            &old) < 0) {
         return -1;
     }
     if (func != NULL) {
-        Py_XSETREF(t->tempval, Py_NewRef(func));
+        PyObject *before = t->context;
+        t->context = Py_NewRef(context);
+        keep_old(&old, &before, NULL);
     }
-    if (args != NULL || kwargs != NULL) {
-        return give_args(t, args, kwargs);
+    if (!set_up) {
+        // What it was set up for, it forgets.
+        t->life = TL_UNBOUND;
+        keep_old(&old, &t->args, NULL);
+        keep_old(&old, &t->kwargs, NULL);
+        keep_old(&old, &t->func, NULL);
+        if (func != NULL || unbind) {
+            keep_old(&old, &t->tempval, Py_XNewRef(func));
+        }
     }
-    // Set up before and not started: it forgets that.
-    t->life = TL_UNBOUND;
-    if (unbind) {
-        Py_CLEAR(t->tempval);
-    }
-    Py_CLEAR(t->args);
-    Py_CLEAR(t->kwargs);
-    Py_CLEAR(t->func);
+    let_go(&old);
     return 0;
 }
 
@@ -161,11 +188,85 @@ tl_task_setup(TaskletObject *t, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "tasklet has no thread");
         return -1;
     }
-    if (bind_refused(t, false) < 0 || give_args(t, args, kwargs) < 0) {
+    PyObject *context = tl_gil_context(PyThreadState_Get());
+    struct old old = {0};
+    if (context == NULL || bind_refused(t, false) < 0 ||
+        give_args(t, t->tempval, args, kwargs, context, &old) < 0) {
         return -1;
     }
-    if (t->place == TL_FLOATING && t->life == TL_NEW) {
-        tl_sched_ready((TaskletObject *)Py_NewRef(t));
-    }
+    tl_sched_ready((TaskletObject *)Py_NewRef(t));
+    let_go(&old);
     return 0;
+}
+
+// ---- names
+
+// What func is called, as far as no code of others has to be asked.
+static PyObject *
+name_of_function(PyObject *func)
+{
+    if (PyMethod_Check(func)) {
+        func = PyMethod_GET_FUNCTION(func);
+    }
+    if (PyFunction_Check(func)) {
+        return Py_NewRef(((PyFunctionObject *)func)->func_qualname);
+    }
+    if (PyCFunction_Check(func)) {
+        return PyUnicode_FromString(((PyCFunctionObject *)func)->m_ml->ml_name);
+    }
+    PyTypeObject *type = PyType_Check(func) ? (PyTypeObject *)func : Py_TYPE(func);
+    return PyUnicode_FromString(type->tp_name);
+}
+
+PyObject *
+tl_task_name(TaskletObject *t)
+{
+    if (t->outcome != NULL && t->outcome->name != NULL) {
+        return Py_NewRef(t->outcome->name);
+    }
+    if (t->is_main) {
+        return PyUnicode_FromString("main");
+    }
+    PyObject *func = t->life == TL_UNBOUND ? t->tempval : t->func;
+    if (func != NULL && PyCallable_Check(func)) {
+        return name_of_function(func);
+    }
+    return PyUnicode_FromString("tasklet");
+}
+
+static const char *
+state_word(TaskletObject *t)
+{
+    if (t->home->dead) {
+        return "without a thread";
+    }
+    if (t->home->current == t && t->place != TL_WAITING) {
+        return "running";
+    }
+    if (t->place == TL_RUNNABLE) {
+        return "runnable";
+    }
+    if (t->life == TL_UNBOUND) {
+        return t->ended ? "ended" : t->tempval != NULL ? "bound" : "unbound";
+    }
+    return "paused";
+}
+
+PyObject *
+tl_task_describe(TaskletObject *t)
+{
+    PyObject *name = tl_task_name(t), *text;
+    if (name == NULL) {
+        return NULL;
+    }
+    if (t->place == TL_WAITING) {
+        text = PyUnicode_FromFormat("<%s '%U' blocked, waits to %s <%s at %p>, at %p>",
+                                    Py_TYPE(t)->tp_name, name, t->wait.kind->verb,
+                                    Py_TYPE(t->wait.on)->tp_name, t->wait.on, t);
+    } else {
+        text = PyUnicode_FromFormat("<%s '%U' %s at %p>", Py_TYPE(t)->tp_name, name,
+                                    state_word(t), t);
+    }
+    Py_DECREF(name);
+    return text;
 }

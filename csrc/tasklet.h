@@ -97,6 +97,10 @@ int tl_task_setup(TaskletObject *t, PyObject *args, PyObject *kwargs);
 // Whether it has something to run, on a thread that exists.
 bool tl_task_is_alive(TaskletObject *t);
 
+// Its name, and a line about it: new references. No code of others runs.
+PyObject *tl_task_name(TaskletObject *t);
+PyObject *tl_task_describe(TaskletObject *t);
+
 // Put value (stolen) into tempval and return what was there, owned, or NULL.
 static inline PyObject *
 tl_task_swap(TaskletObject *t, PyObject *value)

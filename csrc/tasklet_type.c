@@ -125,7 +125,11 @@ end_now(struct tl_sched *s, TaskletObject *t)
         if (bomb == NULL) {
             return -1;
         }
-        Py_XSETREF(t->tempval, bomb);
+        if (!needs_end(t) || t->place != TL_FLOATING) {
+            Py_DECREF(bomb); // making it let others act
+            break;
+        }
+        tl_sched_drop_later(s, tl_task_swap(t, bomb));
         // The value that is on its way to the current tasklet is not for us.
         TaskletObject *me = s->current;
         PyObject *kept = tl_task_swap(me, NULL);
@@ -220,63 +224,9 @@ tasklet_dealloc(TaskletObject *self)
 // ---- repr
 
 static PyObject *
-name_of(TaskletObject *t)
-{
-    if (t->outcome != NULL && t->outcome->name != NULL) {
-        return Py_NewRef(t->outcome->name);
-    }
-    if (t->is_main) {
-        return PyUnicode_FromString("main");
-    }
-    PyObject *func = t->func != NULL ? t->func : t->tempval;
-    PyObject *name = NULL;
-    if (func != NULL && (t->func != NULL || t->life == TL_UNBOUND)) {
-        name = PyObject_GetAttrString(func, "__qualname__");
-        if (name == NULL) {
-            PyErr_Clear();
-        } else if (!PyUnicode_Check(name)) {
-            Py_CLEAR(name);
-        }
-    }
-    return name != NULL ? name : PyUnicode_FromString("tasklet");
-}
-
-static const char *
-state_word(TaskletObject *t)
-{
-    if (t->home->dead) {
-        return "without a thread";
-    }
-    if (t->home->current == t && t->place != TL_WAITING) {
-        return "running";
-    }
-    if (t->place == TL_RUNNABLE) {
-        return "runnable";
-    }
-    if (t->life == TL_UNBOUND) {
-        return t->ended ? "ended" : t->tempval != NULL ? "bound" : "unbound";
-    }
-    return "paused";
-}
-
-static PyObject *
 tasklet_repr(TaskletObject *self)
 {
-    PyObject *name = name_of(self), *text;
-    if (name == NULL) {
-        return NULL;
-    }
-    if (self->place == TL_WAITING) {
-        text = PyUnicode_FromFormat("<%s %R blocked, waits to %s <%s at %p>, at %p>",
-                                    Py_TYPE(self)->tp_name, name, self->wait.kind->verb,
-                                    Py_TYPE(self->wait.on)->tp_name, self->wait.on,
-                                    self);
-    } else {
-        text = PyUnicode_FromFormat("<%s %R %s at %p>", Py_TYPE(self)->tp_name, name,
-                                    state_word(self), self);
-    }
-    Py_DECREF(name);
-    return text;
+    return tl_task_describe(self);
 }
 
 // ---- attributes
@@ -461,7 +411,7 @@ get_channel(TaskletObject *self, void *Py_UNUSED(closure))
 static PyObject *
 get_name(TaskletObject *self, void *Py_UNUSED(closure))
 {
-    return name_of(self);
+    return tl_task_name(self);
 }
 
 static int

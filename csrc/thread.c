@@ -133,6 +133,13 @@ report(TaskletObject *t)
 static void
 tell_to_end(struct tl_sched *s, TaskletObject *t)
 {
+    PyObject *bomb =
+        tl_bomb_new(s->state, Py_NewRef(s->state->tasklet_exit), NULL, NULL);
+    if (bomb == NULL || t->life != TL_STARTED) {
+        Py_XDECREF(bomb);
+        report(t);
+        return;
+    }
     if (t->place == TL_RUNNABLE) {
         tl_ring_remove(s, t);
         Py_DECREF(t); // the caller has another reference
@@ -140,12 +147,8 @@ tell_to_end(struct tl_sched *s, TaskletObject *t)
         tl_task_end_wait(t);
         Py_DECREF(t);
     }
-    PyObject *bomb =
-        tl_bomb_new(s->state, Py_NewRef(s->state->tasklet_exit), NULL, NULL);
-    if (bomb != NULL) {
-        Py_XSETREF(t->tempval, bomb);
-        Py_XDECREF(tl_sched_jump(s, t, false));
-    }
+    tl_sched_drop_later(s, tl_task_swap(t, bomb));
+    Py_XDECREF(tl_sched_jump(s, t, false));
     report(t);
 }
 
@@ -243,6 +246,30 @@ abandon_tasklets(struct tl_sched *s, bool leave_channels)
     }
 }
 
+// Wake t if it waits for the end of a tasklet of a thread that is gone.
+static void
+wake_joiner(TaskletObject *t)
+{
+    if (t->place == TL_WAITING && t->wait.kind == &tl_outcome_wait &&
+        ((TaskletObject *)t->wait.on)->home->dead) {
+        tl_task_end_wait(t);
+        tl_sched_ready(t);
+    }
+}
+
+// Those that never began are in no list; who waits for them can be found.
+static void
+wake_joiners(struct tl_state *state)
+{
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
+        struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
+        wake_joiner(s->main);
+        for (struct tl_link *j = s->started.next; j != &s->started; j = j->next) {
+            wake_joiner(TL_CONTAINER(j, TaskletObject, started));
+        }
+    }
+}
+
 static void
 let_go_of_main(struct tl_sched *s)
 {
@@ -291,6 +318,7 @@ thread_ended(PyObject *guard)
         let_go_of_main(s);
         tl_sched_drop_now(s);
         tl_sched_mine = NULL;
+        wake_joiners(state);
         tl_idle_recheck(state);
         tl_sched_unref(s);
     }

@@ -156,28 +156,21 @@ def text(error):
     return f"{kind_name(type(error))}: {str(error).partition(chr(10))[0]}"
 
 
-class Run:
-    """One program on one module."""
+class Watched:
+    """One program on one module, and what it shows."""
 
     def __init__(self, module, program):
         self.module = module
         self.program = program
-        self.modelled = hasattr(module, "drive")
         self.lines = []
         self.channels = []
-        for preference, schedule_all in program.channels:
-            channel = module.channel()
-            channel.preference = preference
-            channel.schedule_all = schedule_all
-            self.channels.append(channel)
-        self.main = module.getcurrent()
-        self.tasklets = [self.main]
-        self.names = {id(self.main): "M"}
-        self.bodies = itertools.cycle(program.bodies)
+        self.tasklets = []
+        self.names = {}
         self.steps = 0
-        self.in_callback = False
 
-    # What can be seen.
+    def add(self, tasklet, name):
+        self.names[id(tasklet)] = name
+        self.tasklets.append(tasklet)
 
     def name(self, tasklet):
         return "-" if tasklet is None else self.names.get(id(tasklet), "?")
@@ -187,14 +180,10 @@ class Run:
             return self.name(value)
         if isinstance(value, self.module.bomb):
             return f"bomb {kind_name(value.type)}"
-        if callable(value):
-            return "function"
-        return repr(value)
+        return "function" if callable(value) else repr(value)
 
-    def see(self):
-        """Describe everything: each tasklet, each channel, the thread."""
-        module, name = self.module, self.name
-        seen = [f"{name(module.getcurrent())} rc={module.getruncount()}"]
+    def see_tasklets(self):
+        """Describe each tasklet: flags, place, neighbours, tempval."""
         for tasklet in self.tasklets:
             flags = (
                 "ca"[tasklet.alive]
@@ -202,37 +191,71 @@ class Run:
                 + "-b"[tasklet.blocked]
                 + "-p"[tasklet.paused]
                 + "-c"[tasklet.is_current]
+                + "-m"[tasklet.is_main]
                 + "-t"[tasklet.block_trap]
             )
             where = tasklet._channel
             if where is not None:
                 flags += str(self.channels.index(where))
-            seen.append(
-                f"{name(tasklet)}:{flags}<{name(tasklet.prev)}>{name(tasklet.next)}"
+            yield (
+                f"{self.name(tasklet)}:{flags}"
+                f"<{self.name(tasklet.prev)}>{self.name(tasklet.next)}"
                 f"={self.value(tasklet.tempval)}"
             )
+
+    def see_channels(self):
+        """Describe each channel: balance, queue, state, settings."""
         for channel in self.channels:
             waiting = ""
             tasklet = channel.queue
             while tasklet is not None and len(waiting) <= len(self.tasklets):
-                waiting += name(tasklet)
+                waiting += self.name(tasklet)
                 tasklet = tasklet.next
-            seen.append(
+            yield (
                 f"({channel.balance}:{waiting} {channel.closing:d}{channel.closed:d}"
                 f" {channel.preference} {channel.schedule_all:d})"
             )
-        return " ".join(seen)
+
+    def see(self):
+        return " ".join([*self.see_tasklets(), *self.see_channels()])
 
     def log(self, line):
         self.lines.append(f"{line} | {self.see()}")
+
+    def result(self, outcome):
+        """Return what an operation of the model came to, or raise it."""
+        if isinstance(outcome, self.module.bomb):
+            raise outcome.error()
+        return outcome
+
+
+class Run(Watched):
+    """One program of one thread."""
+
+    def __init__(self, module, program):
+        super().__init__(module, program)
+        self.modelled = hasattr(module, "drive")
+        for preference, schedule_all in program.channels:
+            channel = module.channel()
+            channel.preference = preference
+            channel.schedule_all = schedule_all
+            self.channels.append(channel)
+        self.main = module.getcurrent()
+        self.add(self.main, "M")
+        self.bodies = itertools.cycle(program.bodies)
+        self.in_callback = False
+        self.ended = False
+
+    def see(self):
+        current = self.name(self.module.getcurrent())
+        return f"{current} rc={self.module.getruncount()} {super().see()}"
 
     # Operations. What may switch is not called here but returned to the body.
 
     def new_tasklet(self):
         tasklet = self.module.tasklet(self.function(self.body))
         letter = "abcdefghijklmnop"[len(self.tasklets) - 1]
-        self.names[id(tasklet)] = letter
-        self.tasklets.append(tasklet)
+        self.add(tasklet, letter)
         return tasklet, letter
 
     def function(self, body):
@@ -474,12 +497,6 @@ class Run:
 
     # Running.
 
-    def result(self, outcome):
-        """Return what an operation of the model came to, or raise it."""
-        if isinstance(outcome, self.module.bomb):
-            raise outcome.error()
-        return outcome
-
     def body(self, me, operations):
         self.log(f"{me} starts")
         for kind, a, b in operations:
@@ -511,8 +528,6 @@ class Run:
                     return error
         self.log(f"{me} ends")
         return None
-
-    ended = False
 
     def main_program(self):
         module = self.module

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from inspect import isgenerator
 
 import model
-from model_programs import difference, kind_name, text, through
+from model_programs import Watched, difference, text, through
 
 MOST_STEPS = 100
 MOST_TASKLETS = 8
@@ -62,7 +62,7 @@ class Program:
 
 def random_program(seed):
     rnd = random.Random(seed)
-    kinds = rnd.sample(list(OPERATIONS), rnd.randint(3, 8)) + ["spawn", "run"]
+    kinds = [*rnd.sample(list(OPERATIONS), rnd.randint(3, 8)), "spawn", "run"]
     kinds += rnd.choice([[], ["send", "receive"], ["insert", "run_it"]])
     weights = [OPERATIONS[kind] for kind in kinds]
 
@@ -90,73 +90,25 @@ class Worker:
     def __init__(self, number):
         self.number = number
         self.asking = False
+        self.settling = False
         self.done = False
         self.command = None
         self.main = None
         self.tasklets = []
 
 
-class Run:
+class Run(Watched):
     """One program; the subclasses know how to have threads."""
 
     def __init__(self, module, program):
-        self.module = module
-        self.program = program
-        self.lines = []
-        self.channels = []
+        super().__init__(module, program)
         for preference in program.channels:
             channel = module.channel()
             channel.preference = preference
             self.channels.append(channel)
         self.workers = [Worker(0), Worker(1)]
-        self.tasklets = []
-        self.names = {}
-        self.steps = 0
-
-    # What can be seen.
-
-    def name(self, tasklet):
-        return "-" if tasklet is None else self.names.get(id(tasklet), "?")
-
-    def value(self, value):
-        if isinstance(value, self.module.tasklet):
-            return self.name(value)
-        if isinstance(value, self.module.bomb):
-            return f"bomb {kind_name(value.type)}"
-        return "function" if callable(value) else repr(value)
-
-    def see(self):
-        name = self.name
-        seen = []
-        for tasklet in self.tasklets:
-            flags = (
-                "ca"[tasklet.alive]
-                + "-s"[tasklet.scheduled]
-                + "-b"[tasklet.blocked]
-                + "-p"[tasklet.paused]
-                + "-m"[tasklet.is_main]
-            )
-            seen.append(
-                f"{name(tasklet)}:{flags}<{name(tasklet.prev)}>{name(tasklet.next)}"
-                f"={self.value(tasklet.tempval)}"
-            )
-        for channel in self.channels:
-            waiting = ""
-            tasklet = channel.queue
-            while tasklet is not None and len(waiting) <= len(self.tasklets):
-                waiting += name(tasklet)
-                tasklet = tasklet.next
-            seen.append(f"({channel.balance}:{waiting})")
-        return " ".join(seen)
-
-    def log(self, line):
-        self.lines.append(f"{line} | {self.see()}")
 
     # Operations.
-
-    def add(self, tasklet, name):
-        self.names[id(tasklet)] = name
-        self.tasklets.append(tasklet)
 
     def spawn(self, worker):
         tasklet = self.module.tasklet(self.function(self.body))
@@ -223,11 +175,6 @@ class Run:
                 if tasklet.alive and not runs:
                     tasklet.tempval = f"t{b}"
         return None
-
-    def result(self, outcome):
-        if isinstance(outcome, self.module.bomb):
-            raise outcome.error()
-        return outcome
 
     def body(self, worker, me, operations):
         for kind, a, b in operations:
@@ -340,6 +287,7 @@ class RealRun(Run):
         return lambda *args: through(body(*args))
 
     def start(self):
+        self.over = threading.Event()
         for worker in self.workers:
             worker.inbox = queue.SimpleQueue()
             worker.thread = threading.Thread(
@@ -353,6 +301,8 @@ class RealRun(Run):
     def thread_main(self, worker):
         worker.main = self.module.getmain()
         through(self.main_body(worker))
+        # The end of a thread is another matter: all are there until all are done.
+        self.over.wait()
 
     def ask(self, worker):
         worker.asking = True
@@ -368,10 +318,18 @@ class RealRun(Run):
         return self.module.get_thread_info(worker.thread.ident)[2] == 0
 
     def settle(self):
-        me = threading.current_thread()
+        here = threading.current_thread()
+        me = next((w for w in self.workers if w.thread is here), None)
+        if me is not None:
+            me.settling = True
         for worker in self.workers:
-            while worker.thread is not me and not self.at_rest(worker):
+            # One that waits for me in turn has come to rest as far as I know.
+            while not (
+                worker is me or self.at_rest(worker) or (me and worker.settling)
+            ):
                 time.sleep(0)  # let it have the GIL
+        if me is not None:
+            me.settling = False
 
     def give(self, worker, command):
         worker.asking = False
@@ -383,6 +341,7 @@ class RealRun(Run):
         self.settle()
 
     def finish(self):
+        self.over.set()
         for worker in self.workers:
             worker.thread.join()
 

@@ -1,0 +1,1 @@
+"""What the operations cost: python -m benchmarks.run."""

@@ -1,0 +1,110 @@
+"""Hold a million blocked tasklets, end them in random order, look at what remains.
+
+python -m benchmarks.million [--count N] [--seed N] [--json]
+
+Exit status 1 if mappings or resident memory are not back within 5 % of the start.
+"""
+
+import argparse
+import gc
+import json
+import random
+import sys
+import time
+
+from benchmarks.measure import mappings, resident
+from tasklets import channel, getruncount, run, tasklet
+
+LIMIT = 0.05
+
+
+def look():
+    """Return what the process holds now."""
+    gc.collect()
+    return {"mappings": mappings(), "resident": resident()}
+
+
+def body(ch):
+    """Block until told to end."""
+    ch.receive()
+
+
+def warm_up():
+    """Use everything once, so that only what tasklets leave behind is counted."""
+    ch = channel()
+    tasklet(body)(ch)
+    run()
+    ch.send(None)
+    run()
+    look()
+
+
+def hold_and_end(count, seed, report):
+    """Block count tasklets and end them in random order."""
+    start = time.perf_counter()
+    # A channel each: who is to end is told by name.
+    channels = [channel() for _ in range(count)]
+    for ch in channels:
+        tasklet(body)(ch)
+    run()
+    report["seconds_to_block"] = time.perf_counter() - start
+    report["blocked"] = sum(ch.balance < 0 for ch in channels)
+    report["peak"] = look()
+
+    random.Random(seed).shuffle(channels)
+    start = time.perf_counter()
+    while channels:
+        channels.pop().send(None)
+    run()
+    report["seconds_to_end"] = time.perf_counter() - start
+
+
+def measure(count, seed=0):
+    """Return the report of one run."""
+    warm_up()
+    report = {"count": count, "start": look()}
+    hold_and_end(count, seed, report)
+    report["end"] = look()
+    report["left_runnable"] = getruncount() - 1
+    start, end = report["start"], report["end"]
+    report["growth"] = {key: end[key] / start[key] - 1 for key in start}
+    report["passed"] = (
+        report["blocked"] == count
+        and report["left_runnable"] == 0
+        and all(growth <= LIMIT for growth in report["growth"].values())
+    )
+    return report
+
+
+def lines(report):
+    """Yield the report for people."""
+    yield f"{report['count']:,} tasklets blocked in {report['seconds_to_block']:.1f} s,"
+    yield f"ended in random order in {report['seconds_to_end']:.1f} s"
+    yield ""
+    yield "| | mappings | resident MB |"
+    yield "| --- | --- | --- |"
+    for when in ("start", "peak", "end"):
+        held = report[when]
+        yield f"| {when} | {held['mappings']:,} | {held['resident'] / 2**20:,.1f} |"
+    growth = report["growth"]
+    yield f"| growth | {growth['mappings']:+.1%} | {growth['resident']:+.1%} |"
+    yield ""
+    used = report["peak"]["resident"] - report["start"]["resident"]
+    yield f"{used / report['count'] / 1024:.2f} KB each, its channel included"
+    yield "PASSED" if report["passed"] else f"FAILED: more than {LIMIT:.0%} remained"
+
+
+def main(argv=None):
+    """Run, print, and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.million")
+    parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args(argv)
+    report = measure(args.count, args.seed)
+    print(json.dumps(report, indent=1) if args.json else "\n".join(lines(report)))
+    return 0 if report["passed"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

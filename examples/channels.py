@@ -1,0 +1,41 @@
+"""Two tasklets hand each other values through channels."""
+
+import tasklets
+
+# A channel is a meeting place. send() waits for a receiver and receive() for a sender;
+# when both are there the value goes across.
+question = tasklets.channel()
+answer = tasklets.channel()
+
+
+def asks():
+    """Ask three questions."""
+    for number in (3, 4, 5):
+        question.send(number)
+        print("the square of", number, "is", answer.receive())
+
+
+def knows():
+    """Answer whatever is asked."""
+    while True:
+        number = question.receive()
+        answer.send(number * number)
+
+
+# A tasklet is made from a function; calling it gives the arguments and makes it
+# runnable. Nothing runs yet.
+tasklets.tasklet(asks)()
+tasklets.tasklet(knows)()
+print("both are runnable")
+
+# run() lets all tasklets run until none of them can go on. knows() does not end: it
+# waits for a fourth question, and would go on if somebody sent one.
+tasklets.run()
+print("nothing more to do; waiting for a question:", -question.balance)
+
+# Output:
+#   both are runnable
+#   the square of 3 is 9
+#   the square of 4 is 16
+#   the square of 5 is 25
+#   nothing more to do; waiting for a question: 1

@@ -1,0 +1,46 @@
+"""What happens when everybody waits for somebody else, and how to read the error."""
+
+import tasklets
+
+left, right = tasklets.channel(), tasklets.channel()
+
+
+def first():
+    """Receive, then send."""
+    left.receive()  # would be sent by second(), after it has received
+    right.send("from first")
+
+
+def second():
+    """Receive, then send, the other way round."""
+    right.receive()  # would be sent by first(), after it has received
+    left.send("from second")
+
+
+tasklets.spawn(first)
+tasklets.spawn(second, name="the second one")
+
+# run() returns: nobody is runnable. That alone is no error, for the main program may
+# still send something.
+tasklets.run()
+print("waiting on left and right:", -left.balance, -right.balance)
+
+# But now the main program wants to wait as well, on a channel that nobody will ever
+# send to. The error is raised in whoever was the last to run, and lists all who wait:
+# the name of each, what it waits to do, and on what object. The addresses show that
+# they wait on two different channels, and that nobody waits to send.
+try:
+    tasklets.channel().receive()
+except tasklets.DeadlockError as error:
+    print(error)
+
+# The one who got the error did not block and can repair the situation.
+left.send("from main")
+print("received:", left.receive())
+
+# Output:
+#   waiting on left and right: 1 1
+#   Deadlock: the last runnable tasklet cannot be blocked.
+#     <tasklets.tasklet 'first' blocked, waits to receive from <tasklets.channel at ...
+#     <tasklets.tasklet 'the second one' blocked, waits to receive from <tasklets...
+#   received: from second

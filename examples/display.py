@@ -1,0 +1,44 @@
+"""Progress and tables on a terminal, or plain lines where there is none."""
+
+import sys
+import time
+from collections.abc import Iterable
+
+
+class Progress:
+    """One line that is written over on a terminal; elsewhere a line a second."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.rewrites = sys.stdout.isatty()
+        self.gap = 0.1 if self.rewrites else 1.0
+        self.width = 0
+        self.last = time.monotonic()
+
+    def show(self, text: str) -> None:
+        """Show text, unless something was shown a moment ago."""
+        now = time.monotonic()
+        if now - self.last >= self.gap:
+            self.last = now
+            self._write(text)
+
+    def end(self, text: str) -> None:
+        """Show text in any case, and leave it there."""
+        self._write(text)
+        if self.rewrites:
+            print()
+
+    def _write(self, text: str) -> None:
+        line = f"{self.title}: {text}"
+        if self.rewrites:
+            print("\r" + line.ljust(self.width), end="", flush=True)
+            self.width = len(line)
+        else:
+            print(line, flush=True)
+
+
+def table(rows: Iterable[tuple[str, object]]) -> str:
+    """Return the rows as lines of two columns."""
+    rows = [(name, str(value)) for name, value in rows]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)

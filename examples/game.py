@@ -1,0 +1,176 @@
+"""A game loop: thousands of creatures, each a tasklet with a mailbox.
+
+A creature is an ordinary function that loops over its mailbox. Each frame puts a tick
+into every mailbox; a creature that gets one takes a step, greets whoever stands in the
+same cell, and the richer of the two gives away half of what it has more. The loop lets
+the tasklets run until all mailboxes are empty again.
+
+    python examples/game.py [creatures] [frames]
+"""
+
+import math
+import random
+import sys
+import time
+from dataclasses import dataclass
+
+from display import Progress, table
+
+import tasklets
+from tasklets import scheduler
+
+TICK, GREETING, GIFT = "tick", "greeting", "gift"
+STEPS = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
+
+# How many tasklets a frame may enter, for each creature. What is left over when a frame
+# ends early goes on in the next one, and the picture does not freeze.
+BUDGET = 5
+
+
+class World:
+    """A square without edges: who leaves on the right comes in on the left."""
+
+    def __init__(self, count: int, seed: int = 1) -> None:
+        self.random = random.Random(seed)
+        self.side = max(1, math.isqrt(count))
+        # In each cell the creatures, in the order of their coming; values are unused.
+        self.cells: list[dict[Creature, None]] = [{} for _ in range(self.side**2)]
+        self.messages = 0
+        self.creatures = [Creature(self, number) for number in range(count)]
+
+    def energy(self) -> int:
+        """Return the sum of what all creatures have. Nothing may get lost."""
+        return sum(creature.energy for creature in self.creatures)
+
+    def frame(self) -> bool:
+        """Let every creature take a step. Returns whether all got to the end of it."""
+        for creature in self.creatures:
+            creature.mailbox.send((TICK, creature, 0))
+        scheduler.run(switches=BUDGET * len(self.creatures))
+        return tasklets.getruncount() == 1
+
+    def end(self) -> int:
+        """Let all creatures finish, and return how many tasklets have ended."""
+        tasklets.run()
+        for creature in self.creatures:
+            creature.mailbox.close(wake=True)  # ends the loops over the mailboxes
+        tasklets.run()
+        return sum(creature.tasklet.done() for creature in self.creatures)
+
+
+class Creature:
+    """Somebody in the world, with a mailbox for everything that happens to it."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self.world = world
+        self.x, self.y = number % world.side, number // world.side % world.side
+        self.energy = world.random.randrange(1000)
+        self.mailbox = tasklets.QueueChannel()
+        self.mailbox.preference = 1  # who sends goes on; who receives gets its turn
+        self.cell()[self] = None
+        self.tasklet = tasklets.spawn(self.live)
+
+    def cell(self) -> "dict[Creature, None]":
+        """Return everybody who stands where it stands."""
+        return self.world.cells[self.y * self.world.side + self.x]
+
+    def live(self) -> None:
+        """Do what the mailbox says, until it is closed. This is the tasklet."""
+        for kind, sender, amount in self.mailbox:  # blocks here when it is empty
+            if kind == TICK:
+                self.step()
+            elif kind == GREETING:
+                self.share(sender, amount)
+            else:
+                self.energy += amount
+
+    def step(self) -> None:
+        """Move by at most one cell and greet those who are there."""
+        dx, dy = self.world.random.choice(STEPS)
+        del self.cell()[self]
+        self.x = (self.x + dx) % self.world.side
+        self.y = (self.y + dy) % self.world.side
+        here = self.cell()
+        for other in here:
+            self.tell(other, GREETING, self.energy)
+        here[self] = None
+
+    def share(self, sender: "Creature", its_energy: int) -> None:
+        """Give the sender half of what is more here than there."""
+        gift = (self.energy - its_energy) // 2
+        if gift > 0:
+            self.energy -= gift
+            self.tell(sender, GIFT, gift)
+
+    def tell(self, other: "Creature", kind: str, amount: int) -> None:
+        """Put a message into another one's mailbox."""
+        self.world.messages += 1
+        other.mailbox.send((kind, self, amount))
+
+
+@dataclass
+class Report:
+    """What a game was like."""
+
+    creatures: int
+    frames: int
+    seconds: float
+    slowest: float
+    cut_short: int
+    messages: int
+    ended: int
+    energy_before: int
+    energy_after: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether all energy is still there and every tasklet has ended."""
+        return self.energy_before == self.energy_after and self.ended == self.creatures
+
+    def rows(self) -> list[tuple[str, object]]:
+        """Return the report as rows of a table."""
+        rate = self.messages / self.seconds
+        energy = f"{self.energy_before:,} {self.energy_after:,}"
+        return [
+            ("creatures, a tasklet each", f"{self.creatures:,}"),
+            ("frames", f"{self.frames} in {self.seconds:.2f} s"),
+            ("frames per second", f"{self.frames / self.seconds:.1f}"),
+            ("slowest frame", f"{1000 * self.slowest:.1f} ms"),
+            ("frames that were cut short", self.cut_short),
+            ("messages between creatures", f"{self.messages:,} ({rate:,.0f} a second)"),
+            ("energy before and after", energy),
+            ("tasklets that have ended", f"{self.ended:,}"),
+        ]
+
+
+def play(creatures: int = 10_000, frames: int = 50) -> Report:
+    """Run the loop, show how it goes, and return what it was like."""
+    progress = Progress("game")
+    world = World(creatures)
+    before = world.energy()
+    tasklets.run()  # every creature reaches its mailbox
+    times, cut_short = [], 0
+    for number in range(1, frames + 1):
+        began = time.perf_counter()
+        cut_short += not world.frame()
+        times.append(time.perf_counter() - began)
+        progress.show(f"frame {number} of {frames}, {world.messages:,} messages")
+    ended = world.end()
+    progress.end(f"{frames} frames, {world.messages:,} messages")
+    return Report(
+        creatures=creatures,
+        frames=frames,
+        seconds=sum(times),
+        slowest=max(times),
+        cut_short=cut_short,
+        messages=world.messages,
+        ended=ended,
+        energy_before=before,
+        energy_after=world.energy(),
+    )
+
+
+if __name__ == "__main__":
+    report = play(*map(int, sys.argv[1:3]))
+    print(table(report.rows()))
+    sys.exit(0 if report.ok else 1)

@@ -1,0 +1,42 @@
+"""A loop over a channel, and how it ends."""
+
+import tasklets
+
+lines = tasklets.channel()
+
+
+def reader():
+    """Print each line that comes."""
+    for line in lines:  # receives, again and again
+        print("read", line)
+    print("no more lines")
+
+
+tasklets.tasklet(reader)()
+lines.send("one")
+lines.send_sequence(["two", "three"])
+
+# close() only forbids to wait. Who waits already, as the reader does, goes on waiting;
+# close(wake=True) ends its loop.
+lines.close(wake=True)
+tasklets.run()
+
+try:
+    lines.send("four")
+except tasklets.ChannelClosed as error:
+    print("cannot send:", error)
+
+# What a QueueChannel has stored before it is closed can still be received.
+stored = tasklets.QueueChannel()
+for number in range(3):
+    stored.send(number)  # does not wait for anybody
+stored.close()
+print("stored:", len(stored), "received:", list(stored))
+
+# Output:
+#   read one
+#   read two
+#   read three
+#   no more lines
+#   cannot send: Send/receive operation on a closed channel
+#   stored: 3 received: [0, 1, 2]

@@ -1,0 +1,121 @@
+"""Each benchmark, with tiny sizes: it runs, and what it returns is a cost."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+sys.path.append(str(ROOT))  # last: the tasklets under test may be elsewhere
+
+from benchmarks import compare, measure, million, run, switches  # noqa: E402
+from benchmarks.table import WORKLOADS  # noqa: E402
+
+TINY = 0.0005
+SUBJECTS = [
+    (name, subject)
+    for name, workload in WORKLOADS.items()
+    for subject in workload.subjects()
+]
+
+
+def is_cost(value):
+    # Little memory may cost nothing at all.
+    return isinstance(value, (int, float)) and 0 <= value < 1e9
+
+
+def result(median, low):
+    return {"tasklets": {"median": median, "low": low, "high": 2 * median}}
+
+
+def report_file(path, **workloads):
+    path.write_text(json.dumps({"workloads": workloads}))
+    return path
+
+
+def test_every_row_of_the_table_has_a_title_of_its_own():
+    titles = [workload.title for workload in WORKLOADS.values()]
+    assert len(titles) == len(set(titles))
+
+
+def test_a_bare_switch_takes_time():
+    assert measure.bare_switch(100) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "subject"), SUBJECTS)
+def test_a_workload_gives_a_cost(name, subject):
+    reference, cost = measure.sample_fresh(name, subject, TINY)
+    assert is_cost(cost)
+    assert (reference is None) == (WORKLOADS[name].reference is None)
+    assert reference is None or (is_cost(reference) and reference > 0)
+
+
+@pytest.mark.parametrize("name", [n for n, w in WORKLOADS.items() if not w.fresh])
+def test_a_workload_leaves_nothing_behind_in_its_process(name):
+    _, cost = measure.sample(WORKLOADS[name], "tasklets", TINY)
+    assert is_cost(cost)
+
+
+def test_the_table_has_a_row_for_each_measured_workload(capsys):
+    run.main(["schedule_2", "stream", "--repeat=2", f"--scale={TINY}", "--no-peers"])
+    head, empty, *rows = capsys.readouterr().out.splitlines()
+    assert "Bare greenlet switch" in head
+    assert empty == ""
+    assert [row.count("|") for row in rows] == [rows[0].count("|")] * 4
+    assert "`schedule()`, 2 runnable" in rows[2]
+    assert "stream" in rows[3]
+
+
+def test_the_report_can_be_written_and_compared_with_itself(tmp_path, capsys):
+    out = str(tmp_path / "out.json")
+    run.main([out, "stream", "--repeat=2", f"--scale={TINY}", "--no-peers", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert report == json.loads(Path(out).read_text())
+    assert report["bare_ns"]["median"] > 0
+    mine = report["workloads"]["stream"]["tasklets"]
+    assert 0 < mine["low"] <= mine["median"] <= mine["high"]
+    assert compare.main(out, out) == 0
+
+
+def test_an_unknown_name_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        run.main(["nonsense"])
+    assert "nonsense" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("median", "low", "status"),
+    [
+        pytest.param(1.05, 1.04, 0, id="a little slower"),
+        pytest.param(1.50, 0.90, 0, id="slower, but for some repetitions"),
+        pytest.param(1.50, 1.40, 1, id="slower each time"),
+        pytest.param(0.50, 0.40, 0, id="faster"),
+    ],
+)
+def test_only_what_is_slower_each_time_got_worse(tmp_path, median, low, status):
+    old = report_file(tmp_path / "old.json", stream=result(1.0, 0.9))
+    new = report_file(tmp_path / "new.json", stream=result(median, low))
+    assert compare.main(old, new) == status
+
+
+def test_a_workload_that_is_in_one_report_only_is_not_compared(tmp_path, capsys):
+    old = report_file(tmp_path / "old.json", stream=result(1.0, 0.9))
+    new = report_file(tmp_path / "new.json", fan_in=result(9.0, 9.0))
+    assert compare.main(old, new) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_few_of_a_million_end_in_random_order():
+    report = million.measure(300)
+    assert report["blocked"] == 300
+    assert report["left_runnable"] == 0
+    assert set(report["growth"]) == {"mappings", "resident"}
+    assert "300 tasklets" in "\n".join(million.lines(report))
+
+
+def test_a_few_of_ten_million_switches_are_made():
+    seconds, done, _, _ = switches.measure(1000)
+    assert seconds > 0
+    assert done == 1000

@@ -1,0 +1,151 @@
+"""The documentation is complete, and everything that it shows happens as shown.
+
+The blocks of a page that are marked python run in order, as one program. What such a
+block prints must stand in a block marked text right after it; "..." there stands for
+anything.
+"""
+
+import doctest
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from children import run_script
+
+import tasklets
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+SECONDS = 60
+MARK = "=== block at line"
+
+CLASSES = [
+    tasklets.tasklet,
+    tasklets.channel,
+    tasklets.QueueChannel,
+    tasklets.bomb,
+    tasklets.atomic,
+]
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def fences(page):
+    """Yield the line number, the mark and the lines of each block of a page."""
+    start = None
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        if not line.startswith("```"):
+            continue
+        if start is None:
+            start, mark = number, line[3:]
+        else:
+            yield start, mark, page.read_text().splitlines()[start : number - 1]
+            start = None
+
+
+def program(page):
+    """Return the page's program, its lines where they are on the page."""
+    lines = [""] * len(page.read_text().splitlines())
+    for start, mark, code in fences(page):
+        if mark == "python":
+            lines[start - 1] = f"print('{MARK} {start}', flush=True)"
+            lines[start : start + len(code)] = code
+    return "\n".join(lines)
+
+
+def promised(page):
+    """Return what each block of the page prints, by its line number."""
+    texts, last = {}, None
+    for start, mark, lines in fences(page):
+        if mark == "python":
+            last, texts[start] = start, ""
+        elif mark == "text" and last is not None:
+            texts[last] = "".join(f"{line}\n" for line in lines)
+            last = None
+        else:
+            last = None
+    return texts
+
+
+def public_names():
+    """Yield (name, object) for all that tasklets offers."""
+    for module in (tasklets, tasklets.scheduler):
+        for name in module.__all__:
+            yield f"{module.__name__}.{name}", getattr(module, name)
+    for cls in CLASSES:
+        for name in vars(cls):
+            if not name.startswith("_"):
+                yield f"tasklets.{cls.__name__}.{name}", getattr(cls, name)
+
+
+PUBLIC = dict(public_names())
+every_name = pytest.mark.parametrize("name", PUBLIC)
+
+
+@every_page
+def test_the_code_of_a_page_prints_what_the_page_says(page, tmp_path):
+    script = tmp_path / page.with_suffix(".py").name
+    script.write_text(program(page))
+    status, output = run_script(script, seconds=SECONDS)
+    assert status == 0, output
+    printed = re.split(rf"^{MARK} (\d+)\n", output, flags=re.M)[1:]
+    printed = dict(zip(map(int, printed[::2]), printed[1::2], strict=True))
+    same = doctest.OutputChecker().check_output
+    for line, want in promised(page).items():
+        got = printed[line]
+        assert same(want, got, doctest.ELLIPSIS), f"{page.name}:{line} prints\n{got}"
+
+
+@every_page
+def test_every_block_of_a_page_is_marked(page):
+    assert {mark for _, mark, _ in fences(page)} <= {"python", "text", "sh"}
+
+
+@every_page
+def test_the_links_of_a_page_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        other = page.parent / path if path else page
+        assert other.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.+)$", other.read_text(), re.M)
+            anchors = {
+                re.sub(r"[^\w\- ]", "", t).lower().replace(" ", "-") for t in titles
+            }
+            assert anchor in anchors, target
+
+
+@every_page
+def test_a_page_names_nothing_that_is_not_there(page):
+    for name in re.findall(r"\btasklets((?:\.[a-zA-Z_]+)+)", page.read_text()):
+        found = tasklets
+        for part in name[1:].split("."):
+            assert hasattr(found, part), f"{page.name}: tasklets{name}"
+            found = getattr(found, part)
+
+
+@every_page
+def test_a_page_is_reached_from_the_index(page):
+    assert page.name == "index.md" or f"({page.name}" in (DOCS / "index.md").read_text()
+
+
+@every_name
+def test_a_public_name_has_a_docstring(name):
+    doc = inspect.getdoc(PUBLIC[name])
+    assert doc
+    assert doc.strip()[-1] in ".!)", doc
+
+
+@every_name
+def test_a_public_name_is_in_the_reference(name):
+    short = name.rpartition(".")[2]
+    assert re.search(rf"`(?:[\w.]+\.)?{short}[`(]", (DOCS / "api.md").read_text())
+
+
+def test_every_example_is_named_in_the_index():
+    text = (DOCS / "index.md").read_text()
+    for example in (DOCS.parent / "examples").glob("*.py"):
+        assert f"../examples/{example.name}" in text
