@@ -22,6 +22,7 @@ import tasklets
 
 ROOT = Path(__file__).parent.parent
 LINKED = 1000  # producers of the fan-in, links of the chain
+BARE = "bare switch"
 BARE_SWITCHES = 40_000
 TURNS = 3
 
@@ -48,7 +49,7 @@ class Workload:
     peers: dict[str, Subject] = field(default_factory=dict)
     reference: Subject | None = None
     reference_size: int = BARE_SWITCHES
-    reference_name: str = "bare switch"
+    reference_name: str = BARE
     unit: float = 1
     suffix: str = " x"
     fresh: bool = False  # each measurement in a process of its own
@@ -109,13 +110,17 @@ def sample_fresh(name, subject, scale=1.0):
     return tuple(json.loads(output))
 
 
+def environment():
+    """Return an environment in which a new process finds these very tasklets."""
+    places = [str(Path(tasklets.__file__).parents[1]), str(ROOT)]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(places), "PYTHONSAFEPATH": "1"}
+
+
 def run_module(module, *args):
     """Return what a module of this folder prints in a process of its own."""
-    # These very tasklets, also where the current folder is not searched.
-    places = [str(Path(tasklets.__file__).parents[1]), str(ROOT)]
     return subprocess.run(
         [sys.executable, "-m", module, *args],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(places), "PYTHONSAFEPATH": "1"},
+        env=environment(),
         stdout=subprocess.PIPE,
         check=True,
         text=True,

@@ -1,6 +1,12 @@
 #include "bomb.h"
 #include "live.h"
 
+static PyObject *
+none_to_null(PyObject *object)
+{
+    return object == Py_None ? NULL : object;
+}
+
 PyObject *
 tl_bomb_new(struct tl_state *state, PyObject *type, PyObject *value,
             PyObject *traceback)
@@ -25,12 +31,6 @@ tl_bomb_of(struct tl_state *state, PyObject *exc)
 {
     return tl_bomb_new(state, Py_NewRef((PyObject *)Py_TYPE(exc)), exc,
                        PyException_GetTraceback(exc));
-}
-
-static PyObject *
-none_to_null(PyObject *object)
-{
-    return object == Py_None ? NULL : object;
 }
 
 PyObject *
@@ -96,8 +96,8 @@ tl_bomb_raise(PyObject *object)
     BombObject *bomb = (BombObject *)object;
     // Others may hold this bomb: raise copies of its references.
     PyObject *type = Py_XNewRef(bomb->type);
-    PyObject *value = Py_XNewRef(bomb->value);
-    PyObject *traceback = Py_XNewRef(bomb->traceback);
+    PyObject *value = Py_XNewRef(none_to_null(bomb->value));
+    PyObject *traceback = Py_XNewRef(none_to_null(bomb->traceback));
     Py_DECREF(bomb);
     if (type == NULL || !PyExceptionClass_Check(type) ||
         (traceback != NULL && !PyTraceBack_Check(traceback))) {

@@ -301,6 +301,9 @@ perform(struct action *act, bool iterating)
             return NULL;
         }
     }
+    if (ch->buffered && uses_buffer(act)) {
+        return use_buffer(act);
+    }
     for (;;) {
         TaskletObject *partner = partner_of(act);
         if (partner == NULL) {
@@ -310,9 +313,6 @@ perform(struct action *act, bool iterating)
         if (result != NULL || PyErr_Occurred()) {
             return result;
         }
-    }
-    if (ch->buffered && uses_buffer(act)) {
-        return use_buffer(act);
     }
     if (!act->may_block && !ch->closing) {
         return NULL;

@@ -1,12 +1,7 @@
-// functions.c - the module's functions: parse, one call down, convert.
+// functions.c - the module's functions on tasklets: parse, one call down, convert.
 #include "args.h"
-#include "channel.h"
-#include "chunk.h"
 #include "errors.h"
 #include "gil.h"
-#include "live.h"
-#include "loop.h"
-#include "outcome.h"
 #include "thread.h"
 #include "types.h"
 
@@ -446,240 +441,6 @@ fn_getuncollectables(PyObject *mod, PyObject *Py_UNUSED(ignored))
     return list;
 }
 
-// ---- traps and callbacks
-
-static PyObject *
-switch_trap(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, bool classic)
-{
-    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
-    if (s == NULL) {
-        return NULL;
-    }
-    if (nargs > 1) {
-        PyErr_SetString(PyExc_TypeError, "switch_trap() takes at most 1 argument");
-        return NULL;
-    }
-    long change = nargs > 0 ? PyLong_AsLong(args[0]) : 0;
-    if (change == -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    if (change > INT_MAX / 2 || change < INT_MIN / 2 || s->trap + change > INT_MAX / 2 ||
-        s->trap + change < INT_MIN / 2) {
-        PyErr_SetString(PyExc_OverflowError, "switch_trap() counts no further");
-        return NULL;
-    }
-    int old = s->trap;
-    s->trap += (int)change;
-    if (change != 0) {
-        s->classic_trap = classic;
-    }
-    return PyLong_FromLong(old);
-}
-
-PyDoc_STRVAR(switch_trap_doc,
-"switch_trap($module, change=0, /)\n"
-"--\n"
-"\n"
-"Add change to this thread's trap counter and return the old value.\n"
-"\n"
-"While it is not 0, whatever would switch to another tasklet raises SwitchTrapError\n"
-"and changes nothing; insert(), remove() and waking other threads are allowed.");
-
-static PyObject *
-fn_switch_trap(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
-{
-    return switch_trap(mod, args, nargs, false);
-}
-
-static PyObject *
-fn_classic_switch_trap(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
-{
-    return switch_trap(mod, args, nargs, true);
-}
-
-// Put value in *slot and return what was there, or None.
-static PyObject *
-replace(PyObject **slot, PyObject *value, const char *message)
-{
-    if (message != NULL && value != Py_None && !PyCallable_Check(value)) {
-        PyErr_SetString(PyExc_TypeError, message);
-        return NULL;
-    }
-    PyObject *old = *slot;
-    *slot = value == Py_None ? NULL : Py_NewRef(value);
-    return old != NULL ? old : Py_NewRef(Py_None);
-}
-
-PyDoc_STRVAR(set_channel_callback_doc,
-"set_channel_callback($module, func, /)\n"
-"--\n"
-"\n"
-"Have func(channel, tasklet, sending, willblock) called at each channel operation.\n"
-"\n"
-"Returns the callback before, or None; None removes it. It is called before anything\n"
-"moves, or after if the partner is another thread's. It may not use channels or\n"
-"switch; an exception that it raises is raised by the operation.");
-
-static PyObject *
-fn_set_channel_callback(PyObject *mod, PyObject *func)
-{
-    return replace(&tl_state_of_module(mod)->channel_callback, func,
-                   "channel callback must be callable");
-}
-
-PyDoc_STRVAR(set_schedule_callback_doc,
-"set_schedule_callback($module, func, /)\n"
-"--\n"
-"\n"
-"Have func(prev, next) called before each switch, on all threads.\n"
-"\n"
-"Returns the callback before, or None; None removes it. It may not switch; an\n"
-"exception that it raises is reported as unraisable. prev is None when a thread's main\n"
-"tasklet is made.");
-
-static PyObject *
-fn_set_schedule_callback(PyObject *mod, PyObject *func)
-{
-    return replace(&tl_state_of_module(mod)->schedule_callback, func,
-                   "schedule callback must be callable");
-}
-
-PyDoc_STRVAR(set_error_handler_doc,
-"set_error_handler($module, func=None, /)\n"
-"--\n"
-"\n"
-"Have func(type, value, traceback) called with each uncaught exception of a tasklet.\n"
-"\n"
-"Returns the handler before, or None; None removes it. It is called in the dying\n"
-"tasklet; if it returns, the error is dealt with, if it raises, that goes to run().");
-
-static PyObject *
-fn_set_error_handler(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (nargs > 1) {
-        PyErr_SetString(PyExc_TypeError,
-                        "set_error_handler() takes at most 1 argument");
-        return NULL;
-    }
-    return replace(&tl_state_of_module(mod)->error_handler,
-                   nargs > 0 ? args[0] : Py_None, NULL);
-}
-
-static PyObject *
-or_none(PyObject *object)
-{
-    return Py_NewRef(object != NULL ? object : Py_None);
-}
-
-PyDoc_STRVAR(get_channel_callback_doc,
-"get_channel_callback($module, /)\n"
-"--\n"
-"\n"
-"Return what set_channel_callback() set, or None.");
-
-static PyObject *
-fn_get_channel_callback(PyObject *mod, PyObject *Py_UNUSED(ignored))
-{
-    return or_none(tl_state_of_module(mod)->channel_callback);
-}
-
-PyDoc_STRVAR(get_schedule_callback_doc,
-"get_schedule_callback($module, /)\n"
-"--\n"
-"\n"
-"Return what set_schedule_callback() set, or None.");
-
-static PyObject *
-fn_get_schedule_callback(PyObject *mod, PyObject *Py_UNUSED(ignored))
-{
-    return or_none(tl_state_of_module(mod)->schedule_callback);
-}
-
-// ---- statistics and service
-
-PyDoc_STRVAR(statistics_doc,
-"statistics($module, /)\n"
-"--\n"
-"\n"
-"Return a dict of counts: of this thread, and of the process.\n"
-"\n"
-"runnable, started (begun and not ended), switches, spawned, finished, pooled_stacks,\n"
-"sleeps and spins (waits for other threads) are this thread's; tasklets, channels,\n"
-"threads (that have used tasklets), slabs (megabytes held for stacks) the process's.");
-
-static PyObject *
-fn_statistics(PyObject *mod, PyObject *Py_UNUSED(ignored))
-{
-    struct tl_state *state = tl_state_of_module(mod);
-    struct tl_sched *s = tl_sched_get(state);
-    if (s == NULL) {
-        return NULL;
-    }
-    Py_ssize_t threads = 0;
-    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
-        threads++;
-    }
-    return Py_BuildValue(
-        "{s:n,s:n,s:K,s:K,s:K,s:i,s:K,s:K,s:l,s:l,s:n,s:n}", "runnable", s->runcount,
-        "started", s->nstarted, "switches", (unsigned long long)s->switches, "spawned",
-        (unsigned long long)s->spawned, "finished", (unsigned long long)s->finished,
-        "pooled_stacks", s->npool, "sleeps", (unsigned long long)s->park.sleeps,
-        "spins", (unsigned long long)s->park.spins, "tasklets",
-        tl_live[TL_LIVE_TASKLET], "channels", tl_live[TL_LIVE_CHANNEL], "threads",
-        threads, "slabs", (Py_ssize_t)tl_chunk_slabs());
-}
-
-PyDoc_STRVAR(live_counts_doc,
-"live_counts($module, /)\n"
-"--\n"
-"\n"
-"Return how many objects of each C type are alive, for leak tests.");
-
-static PyObject *
-fn_live_counts(PyObject *mod, PyObject *Py_UNUSED(ignored))
-{
-    // The caller's own scheduler is not to look like something new.
-    if (tl_sched_get(tl_state_of_module(mod)) == NULL) {
-        return NULL;
-    }
-    return Py_BuildValue("{s:l,s:l,s:l,s:l}", "tasklet", tl_live[TL_LIVE_TASKLET],
-                         "channel", tl_live[TL_LIVE_CHANNEL], "bomb",
-                         tl_live[TL_LIVE_BOMB], "scheduler", tl_live[TL_LIVE_SCHED]);
-}
-
-PyDoc_STRVAR(libuv_version_doc,
-"libuv_version($module, /)\n"
-"--\n"
-"\n"
-"Return the version of the libuv that is loaded.");
-
-static PyObject *
-fn_libuv_version(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
-{
-    return PyUnicode_FromString(tl_loop_version());
-}
-
-static PyObject *
-fn_main_has_ended(PyObject *mod, PyObject *Py_UNUSED(ignored))
-{
-    tl_thread_main_has_ended(tl_state_of_module(mod));
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-fn_at_exit(PyObject *mod, PyObject *Py_UNUSED(ignored))
-{
-    tl_thread_at_exit(tl_state_of_module(mod));
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-fn_after_fork(PyObject *mod, PyObject *Py_UNUSED(ignored))
-{
-    tl_thread_after_fork(tl_state_of_module(mod));
-    Py_RETURN_NONE;
-}
-
 // clang-format off
 
 #define FAST(function) (PyCFunction)(void (*)(void))function
@@ -691,8 +452,6 @@ PyMethodDef tl_functions[] = {
     {"schedule", FAST(fn_schedule), METH_FASTCALL | METH_KEYWORDS, schedule_doc},
     {"schedule_remove", FAST(fn_schedule_remove), METH_FASTCALL | METH_KEYWORDS,
      schedule_remove_doc},
-    {"stackless_schedule_remove", FAST(fn_classic_schedule_remove),
-     METH_FASTCALL | METH_KEYWORDS, schedule_remove_doc},
     {"spawn", FAST(fn_spawn), METH_FASTCALL | METH_KEYWORDS, spawn_doc},
     {"getcurrent", fn_getcurrent, METH_NOARGS, getcurrent_doc},
     {"getmain", fn_getmain, METH_NOARGS, getmain_doc},
@@ -701,24 +460,11 @@ PyMethodDef tl_functions[] = {
     {"getthreads", fn_getthreads, METH_NOARGS, getthreads_doc},
     {"get_thread_info", FAST(fn_get_thread_info), METH_FASTCALL, get_thread_info_doc},
     {"getuncollectables", fn_getuncollectables, METH_NOARGS, getuncollectables_doc},
-    {"switch_trap", FAST(fn_switch_trap), METH_FASTCALL, switch_trap_doc},
-    {"stackless_switch_trap", FAST(fn_classic_switch_trap), METH_FASTCALL,
-     switch_trap_doc},
-    {"set_channel_callback", fn_set_channel_callback, METH_O,
-     set_channel_callback_doc},
-    {"get_channel_callback", fn_get_channel_callback, METH_NOARGS,
-     get_channel_callback_doc},
-    {"set_schedule_callback", fn_set_schedule_callback, METH_O,
-     set_schedule_callback_doc},
-    {"get_schedule_callback", fn_get_schedule_callback, METH_NOARGS,
-     get_schedule_callback_doc},
-    {"set_error_handler", FAST(fn_set_error_handler), METH_FASTCALL,
-     set_error_handler_doc},
-    {"statistics", fn_statistics, METH_NOARGS, statistics_doc},
-    {"live_counts", fn_live_counts, METH_NOARGS, live_counts_doc},
-    {"libuv_version", fn_libuv_version, METH_NOARGS, libuv_version_doc},
-    {"_main_has_ended", fn_main_has_ended, METH_NOARGS, NULL},
-    {"_at_exit", fn_at_exit, METH_NOARGS, NULL},
-    {"_after_fork", fn_after_fork, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+PyMethodDef tl_classic_functions[] = {
+    {"schedule_remove", FAST(fn_classic_schedule_remove),
+     METH_FASTCALL | METH_KEYWORDS, schedule_remove_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -7,6 +7,10 @@
 // threads without a scheduler can: their end tells nobody. In nanoseconds.
 #define LOOK_AGAIN INT64_C(1000000000)
 
+// How long the main thread sleeps without care for signals that other threads receive:
+// the care costs more than a short sleep.
+#define NAP INT64_C(1000000)
+
 // The main thread is done with the program and only waits for the other threads.
 static bool
 has_ended(struct tl_state *state, unsigned long ident)
@@ -96,14 +100,19 @@ set_wakeup_fd(struct tl_state *state, int fd)
     return (int)before;
 }
 
+enum way { SPIN, SLEEP, POLL };
+
 static void
-give_up_gil(struct tl_sched *s, bool in_main, bool may_sleep, int64_t limit_ns)
+give_up_gil(struct tl_sched *s, bool in_main, enum way way, int64_t limit_ns)
 {
     PyThreadState *ts = PyEval_SaveThread();
-    if (may_sleep) {
-        tl_park_sleep(&s->park, limit_ns, in_main);
-    } else {
+    if (s->owes != NULL) {
+        tl_nudge_pay(&s->nudge);
+    }
+    if (way == SPIN) {
         tl_park_spin(&s->park, tl_gil_is_free);
+    } else {
+        tl_park_sleep(&s->park, limit_ns, way == POLL);
     }
     while (!in_main && Py_IsFinalizing()) {
         // A daemon thread may not come back: the interpreter would end it in the
@@ -111,6 +120,22 @@ give_up_gil(struct tl_sched *s, bool in_main, bool may_sleep, int64_t limit_ns)
         pause();
     }
     PyEval_RestoreThread(ts);
+    tl_sched_settle(s);
+}
+
+// Whether this thread and those that may wake it can run at the same time.
+static void
+look_for_cpus(struct tl_sched *s)
+{
+    struct tl_state *state = s->state;
+    uint64_t cpus = s->park.cpus;
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
+        if ((cpus & (cpus - 1)) != 0) {
+            break;
+        }
+        cpus |= TL_CONTAINER(i, struct tl_sched, all)->park.cpus;
+    }
+    s->park.many_cpus = (cpus & (cpus - 1)) != 0;
 }
 
 // The main thread sleeps. A signal that comes in, on whatever thread, between our look
@@ -126,7 +151,7 @@ sleep_in_main(struct tl_sched *s, int64_t limit_ns)
     }
     int result = run_signal_handlers(s);
     if (result == 0 && s->head == NULL) {
-        give_up_gil(s, true, true, limit_ns);
+        give_up_gil(s, true, POLL, limit_ns);
     }
     if (fd >= 0 && before < 0) {
         PyObject *exc = PyErr_GetRaisedException();
@@ -136,11 +161,25 @@ sleep_in_main(struct tl_sched *s, int64_t limit_ns)
     return result;
 }
 
+// Whether somebody may still wake this thread, and how long it is sure of that.
+static bool
+may_be_woken(struct tl_sched *s, int64_t *limit_ns)
+{
+    long schedulers;
+    *limit_ns = -1;
+    if (other_scheduler_runs(s, &schedulers)) {
+        return true;
+    }
+    *limit_ns = LOOK_AGAIN;
+    return plain_thread_runs(s, schedulers);
+}
+
 enum tl_idle
 tl_idle_wait(struct tl_sched *s)
 {
-    bool in_main = tl_gil_is_main_thread(), have_spun = false;
+    bool in_main = tl_gil_is_main_thread();
     enum tl_idle result = TL_IDLE_WORK;
+    enum way way = SPIN;
     s->waiting = true;
     for (;;) {
         if (in_main && run_signal_handlers(s) < 0) {
@@ -150,27 +189,25 @@ tl_idle_wait(struct tl_sched *s)
         if (s->head != NULL) {
             break;
         }
-        long schedulers;
-        int64_t limit_ns = -1;
-        if (!other_scheduler_runs(s, &schedulers)) {
-            if (!plain_thread_runs(s, schedulers)) {
-                result = TL_IDLE_DEADLOCK;
+        int64_t limit_ns;
+        if (!may_be_woken(s, &limit_ns)) {
+            result = TL_IDLE_DEADLOCK;
+            break;
+        }
+        if (way == SPIN) {
+            look_for_cpus(s);
+            tl_park_reset(&s->park);
+            give_up_gil(s, in_main, SPIN, 0);
+            way = SLEEP;
+        } else if (way == SLEEP) {
+            give_up_gil(s, in_main, SLEEP, in_main ? NAP : limit_ns);
+            way = in_main ? POLL : SPIN;
+        } else {
+            if (sleep_in_main(s, limit_ns) < 0) {
+                result = TL_IDLE_ERROR;
                 break;
             }
-            limit_ns = LOOK_AGAIN;
-        }
-        if (!have_spun) {
-            tl_park_reset(&s->park);
-            have_spun = true;
-            give_up_gil(s, in_main, false, 0);
-        } else if (!in_main) {
-            give_up_gil(s, false, true, limit_ns);
-            have_spun = false;
-        } else if (sleep_in_main(s, limit_ns) < 0) {
-            result = TL_IDLE_ERROR;
-            break;
-        } else {
-            have_spun = false;
+            way = SPIN;
         }
     }
     s->waiting = false;

@@ -49,6 +49,21 @@ add_type(PyObject *mod, PyType_Spec *spec, PyTypeObject *base, PyTypeObject **sl
     return *slot == NULL ? -1 : PyModule_AddType(mod, *slot);
 }
 
+// Methods that did not fit into the type's own file.
+static int
+add_methods(PyTypeObject *type, PyMethodDef *defs)
+{
+    int result = 0;
+    for (; result == 0 && defs->ml_name != NULL; defs++) {
+        PyObject *method = PyDescr_NewMethod(type, defs);
+        result = method == NULL
+                     ? -1
+                     : PyObject_SetAttrString((PyObject *)type, defs->ml_name, method);
+        Py_XDECREF(method);
+    }
+    return result;
+}
+
 static int
 add_types(PyObject *mod, struct tl_state *state)
 {
@@ -60,12 +75,33 @@ add_types(PyObject *mod, struct tl_state *state)
         add_type(mod, &tl_atomic_spec, NULL, &state->atomic_type) < 0) {
         return -1;
     }
+    state->tasklet_type->tp_vectorcall = tl_tasklet_vectorcall;
+    if (add_methods(state->tasklet_type, tl_outcome_methods) < 0) {
+        return -1;
+    }
     state->classic_channel_type = (PyTypeObject *)PyType_FromModuleAndSpec(
         mod, &tl_classic_channel_spec, (PyObject *)state->channel_type);
     return state->classic_channel_type == NULL
                ? -1
                : PyModule_AddObjectRef(mod, "stackless_channel",
                                        (PyObject *)state->classic_channel_type);
+}
+
+// Add the functions of a table under their names with a prefix before them.
+static int
+add_functions(PyObject *mod, PyMethodDef *defs, const char *prefix)
+{
+    PyObject *modname = PyModule_GetNameObject(mod);
+    int result = modname == NULL ? -1 : 0;
+    for (; result == 0 && defs->ml_name != NULL; defs++) {
+        char name[64];
+        PyOS_snprintf(name, sizeof name, "%s%s", prefix, defs->ml_name);
+        PyObject *func = PyCFunction_NewEx(defs, mod, modname);
+        result = func == NULL ? -1 : PyModule_AddObjectRef(mod, name, func);
+        Py_XDECREF(func);
+    }
+    Py_XDECREF(modname);
+    return result;
 }
 
 static int
@@ -176,7 +212,10 @@ module_exec(PyObject *mod)
     struct tl_state *state = tl_state_of_module(mod);
     tl_link_init(&state->scheds);
     if (refuse_sub_interpreter() < 0 || tl_gil_check() < 0 || tl_fiber_import() < 0 ||
-        add_errors(mod, state) < 0 || add_types(mod, state) < 0) {
+        add_errors(mod, state) < 0 || add_types(mod, state) < 0 ||
+        add_functions(mod, tl_settings, "") < 0 ||
+        add_functions(mod, tl_classic_functions, "stackless_") < 0 ||
+        add_functions(mod, tl_classic_settings, "stackless_") < 0) {
         return -1;
     }
     state->run_stack = PyCFunction_New(&tl_stacks_run_def, mod);

@@ -66,14 +66,13 @@ call_callbacks(TaskletObject *t)
     Py_XDECREF(callbacks);
 }
 
-PyObject *
-tl_outcome_settle(TaskletObject *t, PyObject *result, PyObject *exc)
+bool
+tl_outcome_record(TaskletObject *t, PyObject *result, PyObject *exc)
 {
     struct tl_outcome *outcome = t->outcome;
     PyObject *exit_type = t->home->state->tasklet_exit;
     bool heard = outcome->callbacks != NULL ||
                  (outcome->keep && !tl_link_is_single(&outcome->waiters));
-    outcome->done = true;
     outcome->cancelled = exc != NULL && PyErr_GivenExceptionMatches(exc, exit_type);
     if (outcome->keep) {
         outcome->value = result;
@@ -81,12 +80,24 @@ tl_outcome_settle(TaskletObject *t, PyObject *result, PyObject *exc)
     } else {
         Py_XDECREF(result);
     }
-    tl_outcome_release_waiters(t);
-    call_callbacks(t);
-    if (exc != NULL && heard && !always_goes_to_main(exc)) {
+    return heard;
+}
+
+PyObject *
+tl_outcome_rest(PyObject *exc)
+{
+    if (!always_goes_to_main(exc)) {
         Py_CLEAR(exc);
     }
     return exc;
+}
+
+void
+tl_outcome_tell(TaskletObject *t)
+{
+    t->outcome->done = true;
+    tl_outcome_release_waiters(t);
+    call_callbacks(t);
 }
 
 void

@@ -7,10 +7,17 @@
 // How tasklets wait for the end of another.
 extern const struct tl_wait_kind tl_outcome_wait;
 
-// Record how t ended, with result or exc (both stolen, one may be NULL), wake who waits
-// for it and call the callbacks. Returns exc if it still has to go to main or run().
+// Record how t ended, with result (stolen, may be NULL) or exc (borrowed, may be NULL).
+// Returns whether anybody waits for the outcome, who gets the error then.
+bool tl_outcome_record(TaskletObject *t, PyObject *result, PyObject *exc);
+
+// What of exc (stolen), which somebody waited for, goes to main or run() all the same:
+// exc, or NULL.
+PyObject *tl_outcome_rest(PyObject *exc);
+
+// Wake who waits for the end of t, and call the callbacks.
 // Switch: may, in a callback.
-PyObject *tl_outcome_settle(TaskletObject *t, PyObject *result, PyObject *exc);
+void tl_outcome_tell(TaskletObject *t);
 
 // t's thread is gone and t with it: nobody is to wait for it.
 void tl_outcome_abandon(TaskletObject *t);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <string.h>
 #include <unistd.h>
 
 #ifdef __linux__
@@ -13,7 +14,7 @@
 #include <sys/syscall.h>
 #endif
 
-enum { SPIN_MOST = 20000, SPIN_LEAST = 1000, CHECK_EVERY = 32 };
+enum { SPIN_MOST = 20000, SPIN_LEAST = 1000, CHECK_EVERY = 32, LOOK_AT_CPUS = 16 };
 
 static inline void
 cpu_relax(void)
@@ -25,18 +26,21 @@ cpu_relax(void)
 #endif
 }
 
-// Whether this thread may run on more than one CPU: alone on one, a spinning thread
-// only keeps the peer from answering.
-static bool
-has_many_cpus(void)
+static uint64_t
+allowed_cpus(void)
 {
+    uint64_t cpus = 0;
 #ifdef __linux__
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0) {
-        return CPU_COUNT(&set) > 1;
+        uint64_t words[sizeof set / sizeof(uint64_t)];
+        memcpy(words, &set, sizeof words);
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+            cpus |= words[i];
+        }
     }
 #endif
-    return true;
+    return cpus != 0 ? cpus : ~(uint64_t)0;
 }
 
 void
@@ -46,7 +50,8 @@ tl_park_init(struct tl_park *park)
     park->event_fd = -1;
     park->signal_fds[0] = park->signal_fds[1] = -1;
     park->spin_limit = SPIN_MOST;
-    park->many_cpus = has_many_cpus();
+    park->cpus = allowed_cpus();
+    park->many_cpus = false;
     park->sleeps = park->spins = 0;
 }
 
@@ -105,17 +110,16 @@ tl_park_wake(struct tl_park *park)
     // tl_park_spin() or tl_park_sleep().
     uint32_t old =
         atomic_exchange_explicit(&park->state, TL_PARK_WOKEN, memory_order_acq_rel);
-    if (old != TL_PARK_SLEEPING) {
-        return;
-    }
 #ifdef __linux__
-    if (park->event_fd >= 0) {
+    if (old == TL_PARK_POLLING) {
         uint64_t one = 1;
         ssize_t n = write(park->event_fd, &one, sizeof one);
         (void)n; // a full counter wakes as well
-    } else {
+    } else if (old == TL_PARK_SLEEPING) {
         syscall(SYS_futex, &park->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     }
+#else
+    (void)old;
 #endif
 }
 
@@ -157,7 +161,9 @@ tl_park_spin(struct tl_park *park, bool (*may_go)(void))
 static void
 adapt(struct tl_park *park, int64_t slept)
 {
-    park->many_cpus = has_many_cpus();
+    if (park->sleeps % LOOK_AT_CPUS == 1) {
+        park->cpus = allowed_cpus();
+    }
     if (slept < 2 * SPIN_MOST) {
         park->spin_limit = SPIN_MOST;
     } else if (park->spin_limit > SPIN_LEAST) {
@@ -196,25 +202,28 @@ wait_in_poll(struct tl_park *park, int64_t limit_ns)
 #endif
 
 void
-tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool signals)
+tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool poll)
 {
 #ifdef __linux__
-    // A park that ever slept in poll() always does: wakers look at event_fd.
-    if (signals && park->event_fd < 0) {
+    if (poll && park->event_fd < 0) {
         park->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     }
+    poll = poll && park->event_fd >= 0;
+#else
+    poll = false;
 #endif
+    uint32_t asleep = poll ? TL_PARK_POLLING : TL_PARK_SLEEPING;
     uint32_t expected = TL_PARK_IDLE;
     // Acquire: on failure a wake has come, and its changes must be seen.
-    if (!atomic_compare_exchange_strong_explicit(&park->state, &expected,
-                                                 TL_PARK_SLEEPING, memory_order_acq_rel,
+    if (!atomic_compare_exchange_strong_explicit(&park->state, &expected, asleep,
+                                                 memory_order_acq_rel,
                                                  memory_order_acquire)) {
         return;
     }
     int64_t start = tl_clock_now();
     park->sleeps++;
 #ifdef __linux__
-    if (park->event_fd >= 0) {
+    if (poll) {
         wait_in_poll(park, limit_ns);
     } else {
         wait_on_word(park, limit_ns);
@@ -222,7 +231,7 @@ tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool signals)
 #else
     wait_on_word(park, limit_ns);
 #endif
-    expected = TL_PARK_SLEEPING;
+    expected = asleep;
     // Acquire: on failure a wake has come, and its changes must be seen.
     atomic_compare_exchange_strong_explicit(&park->state, &expected, TL_PARK_IDLE,
                                             memory_order_acq_rel, memory_order_acquire);

@@ -8,15 +8,16 @@
 
 //   IDLE --wake--> WOKEN --tl_park_reset--> IDLE
 //    |               ^
-//    +--sleep--> SLEEPING        (wake: through WOKEN, with a system call)
-enum tl_park_state { TL_PARK_IDLE, TL_PARK_WOKEN, TL_PARK_SLEEPING };
+//    +--sleep--> SLEEPING or POLLING      (wake: through WOKEN, with a system call)
+enum tl_park_state { TL_PARK_IDLE, TL_PARK_WOKEN, TL_PARK_SLEEPING, TL_PARK_POLLING };
 
 struct tl_park {
     _Atomic uint32_t state;
     int event_fd;       // -1 until the owner first sleeps in poll()
     int signal_fds[2];  // a pipe that signal handlers write to; -1 until needed
     int64_t spin_limit; // how long the next spin may last, adapted to its success
-    bool many_cpus;     // whether spinning can help at all
+    uint64_t cpus;      // where its thread may run, a bit for each CPU, from 64 on shared
+    bool many_cpus;     // whether the threads that wake it may run elsewhere
     uint64_t sleeps, spins;
 };
 
@@ -31,7 +32,7 @@ void tl_park_wake(struct tl_park *park);
 static inline bool
 tl_park_is_asleep(struct tl_park *park)
 {
-    return atomic_load_explicit(&park->state, memory_order_relaxed) == TL_PARK_SLEEPING;
+    return atomic_load_explicit(&park->state, memory_order_relaxed) >= TL_PARK_SLEEPING;
 }
 
 // Forget earlier wakes.
@@ -45,9 +46,9 @@ tl_park_reset(struct tl_park *park)
 // has come.
 bool tl_park_spin(struct tl_park *park, bool (*may_go)(void));
 
-// Sleep until woken, or limit_ns passed (< 0: no limit), or, with signals, a byte came
-// down the signal pipe or a signal handler interrupted the wait.
-void tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool signals);
+// Sleep until woken, or limit_ns passed (< 0: no limit), or a signal handler ran in this
+// thread; with poll, also until a byte comes down the signal pipe.
+void tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool poll);
 
 // Make the signal pipe and return the end that handlers write to, or -1.
 int tl_park_signal_fd(struct tl_park *park);

@@ -80,19 +80,32 @@ tl_sched_drop_now(struct tl_sched *s)
 }
 
 void
+tl_sched_settle(struct tl_sched *s)
+{
+    struct tl_sched *other = s->owes;
+    if (other != NULL) {
+        s->owes = NULL;
+        tl_nudge_forget(&s->nudge);
+        tl_sched_unref(other);
+    }
+}
+
+void
 tl_sched_notify(struct tl_sched *s)
 {
-    if (s == tl_sched_mine || !s->waiting) {
+    struct tl_sched *mine = tl_sched_mine;
+    if (s == mine || !s->waiting) {
         return;
     }
-    if (tl_park_is_asleep(&s->park) && !s->park.many_cpus) {
+    if (mine != NULL && !s->park.many_cpus && tl_park_is_asleep(&s->park) &&
+        (mine->owes == NULL || mine->owes == s)) {
         // Both threads share one CPU: woken while we hold the GIL, it would only run
         // into us and sleep again.
-        s->refs++;
-        PyThreadState *ts = PyEval_SaveThread();
-        tl_park_wake(&s->park);
-        PyEval_RestoreThread(ts);
-        tl_sched_unref(s);
+        if (mine->owes == NULL) {
+            mine->owes = s;
+            s->refs++;
+        }
+        tl_nudge_owe(&mine->nudge, &s->park);
     } else {
         tl_park_wake(&s->park);
     }
@@ -149,6 +162,7 @@ over_budget(struct tl_sched *s, TaskletObject *t)
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_watch *watch = &s->watch[i];
         if (watch->limit <= s->switches && watch->who->place == TL_FLOATING) {
+            s->head = t;
             tl_ring_front(s, (TaskletObject *)Py_NewRef(watch->who));
             return watch->who;
         }
@@ -411,7 +425,16 @@ tl_sched_yield(struct tl_sched *s, PyObject *value)
     do {
         to = tl_task_next(me);
         if (to == me) {
-            return Py_NewRef(value);
+            // Alone it only spends its budget, if there is one.
+            if (TL_LIKELY(s->limit == UINT64_MAX) || ++s->switches < s->limit ||
+                s->trap != 0 || s->no_switch > 0) {
+                return Py_NewRef(value);
+            }
+            to = over_budget(s, me);
+            if (to == me) {
+                return Py_NewRef(value);
+            }
+            break;
         }
         ready = tl_sched_prepare(s, to);
         if (TL_UNLIKELY(ready < 0)) {

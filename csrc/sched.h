@@ -3,7 +3,7 @@
 #define TL_SCHED_H
 
 #include "bomb.h"
-#include "park.h"
+#include "nudge.h"
 #include "tasklet.h"
 
 // A caller of run(), paused until the others are done or its budget is.
@@ -54,6 +54,8 @@ struct tl_sched {
     uint64_t spawned, finished;
 
     struct tl_park park;
+    struct tl_nudge nudge;
+    struct tl_sched *owes; // counted: whom nudge may still have to wake
     bool waiting;
 };
 
@@ -95,6 +97,9 @@ void tl_sched_ready(TaskletObject *t);
 // Tell another thread's scheduler that its ring has changed.
 // Switch: no, but the GIL may be given up where the thread would collide with us.
 void tl_sched_notify(struct tl_sched *s);
+
+// s owes nobody a wake any more: what it still owed is paid.
+void tl_sched_settle(struct tl_sched *s);
 
 // Who is resumed when nobody can run: the innermost caller of run(), else main.
 static inline TaskletObject *

@@ -170,11 +170,14 @@ ask_error_handler(struct tl_sched *s, PyObject *exc)
     Py_XDECREF(traceback);
     Py_DECREF(exc);
     Py_DECREF(handler);
-    if (result == NULL) {
-        return PyErr_GetRaisedException();
+    if (result != NULL) {
+        Py_DECREF(result);
+        return NULL;
     }
-    Py_DECREF(result);
-    return NULL;
+    if (PyErr_ExceptionMatches(state->tasklet_exit)) {
+        PyErr_Clear();
+    }
+    return PyErr_GetRaisedException();
 }
 
 // Its function returned while another tasklet was the current one: code of it had been
@@ -244,13 +247,17 @@ run_job(struct tl_sched *s, struct tl_stack *stack)
     Py_CLEAR(t->args);
     Py_CLEAR(t->kwargs);
     Py_CLEAR(t->func);
+    bool heard = false;
     if (t->outcome != NULL) {
-        exc = tl_outcome_settle(t, result, exc);
+        heard = tl_outcome_record(t, result, exc);
     } else {
         Py_XDECREF(result);
     }
     if (TL_UNLIKELY(exc != NULL)) {
-        exc = ask_error_handler(s, exc);
+        exc = heard ? tl_outcome_rest(exc) : ask_error_handler(s, exc);
+    }
+    if (t->outcome != NULL) {
+        tl_outcome_tell(t);
     }
     Py_CLEAR(t->tempval);
     Py_XDECREF(tl_gil_swap_context(s->ts, NULL));

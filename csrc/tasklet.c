@@ -24,19 +24,24 @@ tl_task_is_alive(TaskletObject *t)
     return t->life != TL_UNBOUND && !t->home->dead;
 }
 
+bool
+tl_task_is_current(TaskletObject *t)
+{
+    return !t->home->dead && !t->home->waiting && t->home->current == t;
+}
+
 static int
 bind_refused(TaskletObject *t, bool unbind)
 {
-    struct tl_sched *s = t->home;
     const char *why = NULL;
-    if (unbind && t->is_main) {
-        why = "can't unbind the main tasklet";
-    } else if (!s->dead && s->current == t) {
+    if (tl_task_is_current(t)) {
         why = "can't (re)bind the current tasklet";
     } else if (t->place != TL_FLOATING) {
         why = "tasklet is scheduled";
     } else if (t->life == TL_STARTED) {
         why = "tasklet has C state on its stack";
+    } else if (unbind && t->is_main) {
+        why = "can't unbind the main tasklet";
     }
     if (why != NULL) {
         PyErr_SetString(PyExc_RuntimeError, why);
@@ -163,7 +168,11 @@ tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
         t->context = Py_NewRef(context);
         keep_old(&old, &before, NULL);
     }
-    if (!set_up) {
+    if (!set_up && t->life == TL_UNBOUND && t->func == NULL) {
+        if (func != NULL || unbind) {
+            keep_old(&old, &t->tempval, Py_XNewRef(func));
+        }
+    } else if (!set_up) {
         // What it was set up for, it forgets.
         t->life = TL_UNBOUND;
         keep_old(&old, &t->args, NULL);
@@ -240,7 +249,7 @@ state_word(TaskletObject *t)
     if (t->home->dead) {
         return "without a thread";
     }
-    if (t->home->current == t && t->place != TL_WAITING) {
+    if (tl_task_is_current(t)) {
         return "running";
     }
     if (t->place == TL_RUNNABLE) {

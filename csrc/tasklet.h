@@ -101,6 +101,9 @@ bool tl_task_is_alive(TaskletObject *t);
 PyObject *tl_task_name(TaskletObject *t);
 PyObject *tl_task_describe(TaskletObject *t);
 
+// Whether it is the one that runs on its thread; while that waits for others, nobody is.
+bool tl_task_is_current(TaskletObject *t);
+
 // Put value (stolen) into tempval and return what was there, owned, or NULL.
 static inline PyObject *
 tl_task_swap(TaskletObject *t, PyObject *value)

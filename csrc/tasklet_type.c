@@ -11,9 +11,35 @@
 static PyObject *
 tasklet_new(PyTypeObject *cls, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
 {
-    PyObject *mod = PyType_GetModuleByDef(cls, &tl_module_def);
-    struct tl_sched *s = mod == NULL ? NULL : tl_sched_get(tl_state_of_module(mod));
+    struct tl_sched *s = tl_sched_mine;
+    if (TL_UNLIKELY(s == NULL)) {
+        PyObject *mod = PyType_GetModuleByDef(cls, &tl_module_def);
+        s = mod == NULL ? NULL : tl_sched_make(tl_state_of_module(mod));
+    }
     return s == NULL ? NULL : (PyObject *)tl_task_new(cls, s);
+}
+
+// What tasklet(...) calls for the type itself, not for subclasses.
+PyObject *
+tl_tasklet_vectorcall(PyObject *cls, PyObject *const *args, size_t nargsf,
+                      PyObject *kwnames)
+{
+    static const char *const names[] = {"func", "args", "kwargs", NULL};
+    static const struct tl_argspec spec = {
+        .fname = "tasklet", .names = names, .maxpos = 3};
+    PyObject *argv[3];
+    if (tl_args_parse(&spec, args, PyVectorcall_NARGS(nargsf), kwnames, argv) < 0) {
+        return NULL;
+    }
+    PyObject *self = tasklet_new((PyTypeObject *)cls, NULL, NULL);
+    for (int i = 0; i < 3; i++) {
+        argv[i] = argv[i] != NULL ? argv[i] : Py_None;
+    }
+    if (self != NULL &&
+        tl_task_bind((TaskletObject *)self, argv[0], argv[1], argv[2]) < 0) {
+        Py_CLEAR(self);
+    }
+    return self;
 }
 
 static int
@@ -231,12 +257,6 @@ tasklet_repr(TaskletObject *self)
 
 // ---- attributes
 
-static bool
-is_current(TaskletObject *t)
-{
-    return !t->home->dead && t->home->current == t;
-}
-
 static PyObject *
 get_alive(TaskletObject *self, void *Py_UNUSED(closure))
 {
@@ -270,7 +290,7 @@ get_restorable(TaskletObject *self, void *Py_UNUSED(closure))
 static PyObject *
 get_is_current(TaskletObject *self, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(is_current(self));
+    return PyBool_FromLong(tl_task_is_current(self));
 }
 
 static PyObject *
@@ -334,7 +354,7 @@ get_frame(TaskletObject *self, void *Py_UNUSED(closure))
     if (self->life != TL_STARTED || self->home->dead) {
         Py_RETURN_NONE;
     }
-    if (is_current(self)) {
+    if (tl_task_is_current(self)) {
         PyObject *frame = (PyObject *)PyThreadState_GetFrame(self->home->ts);
         return frame != NULL ? frame : Py_NewRef(Py_None);
     }
@@ -384,7 +404,7 @@ get_recursion_depth(TaskletObject *self, void *Py_UNUSED(closure))
     if (self->life != TL_STARTED || self->home->dead) {
         return PyLong_FromLong(0);
     }
-    return PyLong_FromLong(is_current(self) ? tl_gil_recursion_depth(self->home->ts)
+    return PyLong_FromLong(tl_task_is_current(self) ? tl_gil_recursion_depth(self->home->ts)
                                             : self->depth);
 }
 

@@ -91,6 +91,7 @@ tl_sched_make(struct tl_state *state)
     tl_link_init(&s->started);
     tl_link_init(&s->all);
     tl_park_init(&s->park);
+    tl_nudge_init(&s->nudge);
     if (make_main(s) < 0 || hang_guard(s) < 0) {
         s->dead = true;
         Py_CLEAR(s->main_fiber);
@@ -112,6 +113,7 @@ tl_sched_unref(struct tl_sched *s)
         return;
     }
     assert(s->dead && s->main == NULL && s->head == NULL);
+    tl_nudge_fini(&s->nudge);
     tl_park_fini(&s->park);
     PyMem_Free(s->watch);
     PyMem_Free(s->drop);
@@ -294,6 +296,14 @@ let_go_of_main(struct tl_sched *s)
 static void
 remove_sched(struct tl_sched *s)
 {
+    struct tl_state *state = s->state;
+    tl_sched_settle(s);
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
+        struct tl_sched *other = TL_CONTAINER(i, struct tl_sched, all);
+        if (other->owes == s) {
+            tl_sched_settle(other);
+        }
+    }
     s->dead = true;
     s->ts = NULL;
     tl_link_remove(&s->all);
@@ -345,6 +355,7 @@ void
 tl_thread_after_fork(struct tl_state *state)
 {
     tl_chunk_after_fork();
+    tl_nudge_after_fork();
     struct tl_sched *mine = tl_sched_mine;
     if (mine != NULL) {
         tl_park_fini(&mine->park);

@@ -8,6 +8,12 @@ extern PyType_Spec tl_tasklet_spec;
 extern PyType_Spec tl_channel_spec, tl_queue_channel_spec, tl_classic_channel_spec;
 extern PyType_Spec tl_bomb_spec, tl_atomic_spec;
 
-extern PyMethodDef tl_functions[];
+// Methods and functions. The classic ones behave as Stackless does, and have "stackless_" before their names.
+extern PyMethodDef tl_functions[], tl_settings[];
+extern PyMethodDef tl_outcome_methods[]; // of tasklet
+extern PyMethodDef tl_classic_functions[], tl_classic_settings[];
+
+PyObject *tl_tasklet_vectorcall(PyObject *cls, PyObject *const *args, size_t nargsf,
+                                PyObject *kwnames);
 
 #endif // TL_TYPES_H

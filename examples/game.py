@@ -155,15 +155,16 @@ def play(creatures: int = 10_000, frames: int = 50) -> Report:
         cut_short += not world.frame()
         times.append(time.perf_counter() - began)
         progress.show(f"frame {number} of {frames}, {world.messages:,} messages")
+    messages = world.messages  # what frames that were cut short have left is not timed
     ended = world.end()
-    progress.end(f"{frames} frames, {world.messages:,} messages")
+    progress.end(f"{frames} frames, {messages:,} messages")
     return Report(
         creatures=creatures,
         frames=frames,
         seconds=sum(times),
         slowest=max(times),
         cut_short=cut_short,
-        messages=world.messages,
+        messages=messages,
         ended=ended,
         energy_before=before,
         energy_after=world.energy(),

@@ -125,7 +125,10 @@ def start(
     target: tasklets.channel,
     *rest: object,
 ) -> tasklets.tasklet:
-    """Start tasklets for a stage, and one that closes its target when they are done."""
+    """Start tasklets for a stage, and one that waits for them and closes its target.
+
+    When one of them fails, or that one is killed, the others are killed too.
+    """
     workers = [tasklets.spawn(stage, source, target, *rest) for _ in range(number)]
 
     def close_after_the_last() -> None:
@@ -133,7 +136,9 @@ def start(
             for worker in workers:
                 worker.result()  # raises what went wrong there
         finally:
-            target.close(wake=True)  # and source is left to its own stage
+            for worker in workers:
+                worker.kill()  # does nothing to those that have ended
+            target.close(wake=True)
 
     return tasklets.spawn(close_after_the_last)
 
@@ -169,7 +174,9 @@ def pipeline(folder: str, progress: Progress) -> Index:
         for stage in (walking, reading, merging):
             stage.result()
     finally:
-        # Only needed after an error: it lets the other thread come to its end.
+        # Only needed after an error: have the stages of both threads come to their end.
+        walking.kill()
+        reading.kill()
         texts.close(wake=True)
         for _ in counts:
             pass

@@ -1,6 +1,7 @@
 """Each benchmark, with tiny sizes: it runs, and what it returns is a cost."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT))  # last: the tasklets under test may be elsewhere
 
-from benchmarks import compare, measure, million, run, switches  # noqa: E402
+from benchmarks import compare, instructions, measure, million, run, switches  # noqa: E402
 from benchmarks.table import WORKLOADS  # noqa: E402
 
 TINY = 0.0005
@@ -119,3 +120,15 @@ def test_a_few_of_ten_million_switches_are_made():
     seconds, done, _, _ = switches.measure(1000)
     assert seconds > 0
     assert done == 1000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("valgrind") is None, reason="needs valgrind")
+def test_instructions_can_be_counted_where_valgrind_is():
+    assert 100 < instructions.per_operation("schedule_2") < 1e6
+
+
+def test_instructions_are_counted_only_for_what_is_compared_with_a_switch(capsys):
+    with pytest.raises(SystemExit):
+        instructions.main(["memory"])
+    assert "memory" in capsys.readouterr().err

@@ -12,7 +12,7 @@ LONGEST = 700
 # fmt: off
 LAYERS = [
     # Plain C, no Python.h.
-    ["list", "clock", "inbox", "park", "chunk"],
+    ["list", "clock", "inbox", "park", "nudge", "chunk"],
     # CPython ground.
     [
         "compat", "gil", "frames", "governor", "state", "live", "args", "wait", "bomb",
@@ -30,7 +30,7 @@ LAYERS = [
         "io", "stream", "fs", "process", "signal", "atom", "shared", "stm", "join",
     ],
     # The Python face; every *_type and *_ops file belongs here too.
-    ["types", "functions", "capi", "module"],
+    ["types", "functions", "settings", "capi", "module"],
 ]
 # fmt: on
 ROWS = {name: row for row, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,163 @@
+#include "nudge.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <time.h>
+
+enum { TICK = 1000000, TICKS_BEFORE_REST = 20 };
+
+// The one process-wide payer.
+static struct {
+    pthread_mutex_t mutex; // guards wakers, and every payment by the payer
+    struct tl_nudge wakers;
+    bool has_wakers, started;
+    struct tl_park rest;       // where the payer sleeps
+    _Atomic bool resting;
+    _Atomic unsigned long debts; // counts all, to see whether there are new ones
+} payer = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+static void
+pay_old_debts(void)
+{
+    pthread_mutex_lock(&payer.mutex);
+    struct tl_nudge *n = payer.wakers.next;
+    for (; n != &payer.wakers; n = n->next) {
+        // Relaxed: the exchange in tl_nudge_pay() decides.
+        if (atomic_load_explicit(&n->owed, memory_order_relaxed) != NULL &&
+            ++n->age > 1) {
+            tl_nudge_pay(n);
+        }
+    }
+    pthread_mutex_unlock(&payer.mutex);
+}
+
+static void *
+pay_for_all(void *arg)
+{
+    unsigned long seen = 0;
+    int quiet = 0;
+    for (;;) {
+        struct timespec tick = {.tv_nsec = TICK};
+        nanosleep(&tick, NULL);
+        pay_old_debts();
+        // Acquire: pairs with the release in tl_nudge_owe().
+        unsigned long debts =
+            atomic_load_explicit(&payer.debts, memory_order_acquire);
+        quiet = debts == seen ? quiet + 1 : 0;
+        seen = debts;
+        if (quiet < TICKS_BEFORE_REST) {
+            continue;
+        }
+        tl_park_reset(&payer.rest);
+        atomic_store(&payer.resting, true);
+        // Sequentially consistent, as in tl_nudge_owe(): either we see its debt here, or
+        // it sees us resting.
+        if (atomic_load(&payer.debts) == seen) {
+            tl_park_sleep(&payer.rest, -1, false);
+        }
+        atomic_store(&payer.resting, false);
+        quiet = 0;
+    }
+    return arg;
+}
+
+// Returns whether the payer runs.
+static bool
+start_payer(void)
+{
+    pthread_mutex_lock(&payer.mutex);
+    if (!payer.started) {
+        tl_park_init(&payer.rest);
+        sigset_t all, before;
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before); // signals are for others
+        pthread_t thread;
+        payer.started = pthread_create(&thread, NULL, pay_for_all, NULL) == 0;
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (payer.started) {
+            pthread_detach(thread);
+        }
+    }
+    bool started = payer.started;
+    pthread_mutex_unlock(&payer.mutex);
+    return started;
+}
+
+void
+tl_nudge_init(struct tl_nudge *nudge)
+{
+    atomic_store_explicit(&nudge->owed, NULL, memory_order_relaxed);
+    nudge->age = 0;
+    pthread_mutex_lock(&payer.mutex);
+    if (!payer.has_wakers) {
+        payer.has_wakers = true;
+        payer.wakers.prev = payer.wakers.next = &payer.wakers;
+    }
+    nudge->prev = &payer.wakers;
+    nudge->next = payer.wakers.next;
+    nudge->next->prev = nudge;
+    payer.wakers.next = nudge;
+    pthread_mutex_unlock(&payer.mutex);
+}
+
+void
+tl_nudge_fini(struct tl_nudge *nudge)
+{
+    pthread_mutex_lock(&payer.mutex);
+    tl_nudge_pay(nudge);
+    nudge->prev->next = nudge->next;
+    nudge->next->prev = nudge->prev;
+    pthread_mutex_unlock(&payer.mutex);
+}
+
+void
+tl_nudge_owe(struct tl_nudge *nudge, struct tl_park *park)
+{
+    if (!payer.started && !start_payer()) {
+        tl_park_wake(park);
+        return;
+    }
+    // Release: what the waker changed is seen by whoever pays, and by the woken.
+    struct tl_park *before =
+        atomic_exchange_explicit(&nudge->owed, park, memory_order_acq_rel);
+    if (before == park) {
+        return;
+    }
+    atomic_fetch_add(&payer.debts, 1);
+    if (atomic_load(&payer.resting)) {
+        tl_park_wake(&payer.rest);
+    }
+}
+
+void
+tl_nudge_pay(struct tl_nudge *nudge)
+{
+    // Acquire: pairs with the release in tl_nudge_owe().
+    struct tl_park *park =
+        atomic_exchange_explicit(&nudge->owed, NULL, memory_order_acq_rel);
+    if (park != NULL) {
+        nudge->age = 0;
+        tl_park_wake(park);
+    }
+}
+
+void
+tl_nudge_forget(struct tl_nudge *nudge)
+{
+    tl_nudge_pay(nudge);
+    pthread_mutex_lock(&payer.mutex);
+    pthread_mutex_unlock(&payer.mutex);
+}
+
+void
+tl_nudge_after_fork(void)
+{
+    pthread_mutex_init(&payer.mutex, NULL);
+    payer.started = false;
+    atomic_store(&payer.resting, false);
+    struct tl_nudge *n = payer.wakers.next;
+    for (; payer.has_wakers && n != &payer.wakers; n = n->next) {
+        atomic_store_explicit(&n->owed, NULL, memory_order_relaxed);
+    }
+}

@@ -1,0 +1,35 @@
+// nudge.h - wakes that are put off until the waker goes to sleep itself.
+//
+// Where two threads share one CPU, the woken one takes the CPU at once, finds that the
+// waker holds what it needs, and goes back to sleep: two switches for nothing. A waker
+// owes the wake instead, and pays when it is about to sleep. Should it not, a thread of
+// ours pays for it after a millisecond or two; that thread rests while nobody owes.
+#ifndef TL_NUDGE_H
+#define TL_NUDGE_H
+
+#include "park.h"
+
+// What one waker owes. Invariant: a park that is owed a wake is not freed before
+// tl_nudge_forget() has returned.
+struct tl_nudge {
+    struct tl_nudge *prev, *next; // all wakers
+    _Atomic(struct tl_park *) owed;
+    int age; // ticks since it was owed
+};
+
+void tl_nudge_init(struct tl_nudge *nudge);
+void tl_nudge_fini(struct tl_nudge *nudge);
+
+// Owe park, and no other at the time, a wake.
+void tl_nudge_owe(struct tl_nudge *nudge, struct tl_park *park);
+
+// Pay what is owed. Needs no lock of the caller's.
+void tl_nudge_pay(struct tl_nudge *nudge);
+
+// Owe nothing any more: pay, and wait for a payment that is on its way.
+void tl_nudge_forget(struct tl_nudge *nudge);
+
+// In the child of a fork, where only the caller's thread lives on: nobody owes anything.
+void tl_nudge_after_fork(void);
+
+#endif // TL_NUDGE_H

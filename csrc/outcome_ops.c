@@ -1,0 +1,205 @@
+// outcome_ops.c - the methods of a tasklet that have to do with its end.
+#include "outcome.h"
+#include "types.h"
+
+// ---- the end of a tasklet
+
+static bool
+has_ended(TaskletObject *t)
+{
+    return t->outcome != NULL && t->outcome->done ? true
+                                                  : t->ended || t->home->dead;
+}
+
+static int
+wait_for_end(TaskletObject *t)
+{
+    if (has_ended(t)) {
+        return 0;
+    }
+    struct tl_sched *s = tl_sched_for((PyObject *)t);
+    return s == NULL ? -1 : tl_outcome_join(s, t);
+}
+
+PyDoc_STRVAR(join_doc,
+"join($self, /)\n"
+"--\n"
+"\n"
+"Wait until it has ended, on whatever thread. Returns True.\n"
+"\n"
+"Raises RuntimeError if called by the tasklet itself, DeadlockError if it can never\n"
+"end, BlockTrapError if the caller must not block. Its error is not raised here.");
+
+static PyObject *
+tasklet_join(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (wait_for_end(self) < 0) {
+        return NULL;
+    }
+    Py_RETURN_TRUE;
+}
+
+// Wait for the end of a tasklet whose outcome is kept. NULL with an exception set.
+static struct tl_outcome *
+wait_for_outcome(TaskletObject *t)
+{
+    if (t->outcome == NULL || !t->outcome->keep) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "only a tasklet made by spawn() keeps its result: use spawn(), "
+                        "or send the result through a channel");
+        return NULL;
+    }
+    if (wait_for_end(t) < 0) {
+        return NULL;
+    }
+    if (t->outcome->cancelled || !t->outcome->done) {
+        PyErr_Format(t->home->state->cancelled_error, "%R was killed", t);
+        return NULL;
+    }
+    return t->outcome;
+}
+
+PyDoc_STRVAR(result_doc,
+"result($self, /)\n"
+"--\n"
+"\n"
+"Wait for the end, then return what the function returned or raise what it raised.\n"
+"\n"
+"Only for tasklets made by spawn(), else RuntimeError. Raises CancelledError if it was\n"
+"killed; for the rest as join().");
+
+static PyObject *
+tasklet_result(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_outcome *outcome = wait_for_outcome(self);
+    if (outcome == NULL) {
+        return NULL;
+    }
+    if (outcome->exc != NULL) {
+        PyErr_SetRaisedException(Py_NewRef(outcome->exc));
+        return NULL;
+    }
+    return Py_NewRef(outcome->value != NULL ? outcome->value : Py_None);
+}
+
+PyDoc_STRVAR(exception_doc,
+"exception($self, /)\n"
+"--\n"
+"\n"
+"Wait for the end, then return the exception that ended it, or None.\n"
+"\n"
+"As result() for the rest.");
+
+static PyObject *
+tasklet_exception(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_outcome *outcome = wait_for_outcome(self);
+    if (outcome == NULL) {
+        return NULL;
+    }
+    return Py_NewRef(outcome->exc != NULL ? outcome->exc : Py_None);
+}
+
+PyDoc_STRVAR(done_doc,
+"done($self, /)\n"
+"--\n"
+"\n"
+"Whether it has ended, in whatever way.");
+
+static PyObject *
+tasklet_done(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(has_ended(self));
+}
+
+PyDoc_STRVAR(cancelled_doc,
+"cancelled($self, /)\n"
+"--\n"
+"\n"
+"Whether it was killed, or its thread ended before it.");
+
+static PyObject *
+tasklet_cancelled(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+{
+    bool lost = self->home->dead && !self->ended;
+    return PyBool_FromLong(lost ||
+                           (self->outcome != NULL && self->outcome->cancelled));
+}
+
+PyDoc_STRVAR(add_done_callback_doc,
+"add_done_callback($self, func, /)\n"
+"--\n"
+"\n"
+"Call func(tasklet) once it has ended, on its stack; at once if it has.\n"
+"\n"
+"An exception in func is reported as unraisable.");
+
+static PyObject *
+tasklet_add_done_callback(TaskletObject *self, PyObject *func)
+{
+    if (!PyCallable_Check(func)) {
+        PyErr_SetString(PyExc_TypeError, "the callback must be callable");
+        return NULL;
+    }
+    if (has_ended(self)) {
+        PyObject *result = PyObject_CallOneArg(func, (PyObject *)self);
+        if (result == NULL) {
+            PyErr_WriteUnraisable(func);
+        }
+        Py_XDECREF(result);
+        Py_RETURN_NONE;
+    }
+    struct tl_outcome *outcome = tl_outcome_of(self);
+    if (outcome == NULL) {
+        return NULL;
+    }
+    if (outcome->callbacks == NULL) {
+        outcome->callbacks = PyList_New(0);
+    }
+    if (outcome->callbacks == NULL || PyList_Append(outcome->callbacks, func) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(remove_done_callback_doc,
+"remove_done_callback($self, func, /)\n"
+"--\n"
+"\n"
+"Forget a callback, as often as it was added; return how often that was.");
+
+static PyObject *
+tasklet_remove_done_callback(TaskletObject *self, PyObject *func)
+{
+    Py_ssize_t removed = 0;
+    PyObject *callbacks = self->outcome ? Py_XNewRef(self->outcome->callbacks) : NULL;
+    for (Py_ssize_t i = 0; callbacks != NULL && i < PyList_GET_SIZE(callbacks);) {
+        PyObject *one = Py_NewRef(PyList_GET_ITEM(callbacks, i));
+        int same = PyObject_RichCompareBool(one, func, Py_EQ);
+        Py_DECREF(one);
+        if (same < 0 || (same && i < PyList_GET_SIZE(callbacks) &&
+                         PyList_SetSlice(callbacks, i, i + 1, NULL) < 0)) {
+            Py_DECREF(callbacks);
+            return NULL;
+        }
+        removed += same;
+        i += !same;
+    }
+    Py_XDECREF(callbacks);
+    return PyLong_FromSsize_t(removed);
+}
+
+// clang-format off
+
+PyMethodDef tl_outcome_methods[] = {
+    {"join", (PyCFunction)tasklet_join, METH_NOARGS, join_doc},
+    {"result", (PyCFunction)tasklet_result, METH_NOARGS, result_doc},
+    {"exception", (PyCFunction)tasklet_exception, METH_NOARGS, exception_doc},
+    {"done", (PyCFunction)tasklet_done, METH_NOARGS, done_doc},
+    {"cancelled", (PyCFunction)tasklet_cancelled, METH_NOARGS, cancelled_doc},
+    {"add_done_callback", (PyCFunction)tasklet_add_done_callback, METH_O,
+     add_done_callback_doc},
+    {"remove_done_callback", (PyCFunction)tasklet_remove_done_callback, METH_O,
+     remove_done_callback_doc},
+    {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,881 @@
+"""Call everything on every kind of object from every kind of place.
+
+usage: misuse.py PLACE...     prints "ok" and how many cases there were
+
+What a call does is not looked at: it may work or raise whatever it likes. Afterwards the
+scheduler must be whole. The case that is being tried is always in the file MISUSE_CASE,
+so that a crash or a hang can be told.
+"""
+
+# ruff: noqa: D101, D102, D103 - small parts of one table
+
+import contextlib
+import faulthandler
+import gc
+import itertools
+import os
+import signal
+import sys
+import threading
+import time
+import weakref
+
+import greenlet
+
+import tasklets
+from tasklets import QueueChannel, TaskletExit, channel, scheduler, tasklet
+
+HANG_SECONDS = 20
+
+main = tasklets.getmain()
+everyone = weakref.WeakSet()
+
+
+class Watched(tasklet):
+    """A tasklet that the cleaning up finds."""
+
+    def __init__(self, *args, **kwargs):
+        everyone.add(self)
+        super().__init__(*args, **kwargs)
+
+
+def watch(t):
+    everyone.add(t)
+    return t
+
+
+class Index:
+    def __index__(self):
+        raise KeyError("index")
+
+    __bool__ = __int__ = __index__
+
+
+# ---- objects of every kind
+
+
+def refusing():
+    for _ in range(3):
+        with contextlib.suppress(BaseException):
+            tasklets.schedule_remove()
+
+
+def failing():
+    raise KeyError
+
+
+def nothing(*args, **kwargs):
+    pass
+
+
+class Kinds:
+    """Each method makes a tasklet or a channel."""
+
+    def tasklet_by_new(self):
+        return tasklet.__new__(tasklet)
+
+    def subclass_by_new(self):
+        return Watched.__new__(Watched)
+
+    def unbound(self):
+        return Watched()
+
+    def bound(self):
+        return Watched(nothing)
+
+    def paused_before_start(self):
+        return Watched(nothing, ())
+
+    def runnable_before_start(self):
+        return Watched(nothing)()
+
+    def paused(self):
+        return self.started(tasklets.schedule_remove)
+
+    def runnable(self):
+        def work():
+            tasklets.schedule_remove()
+            tasklets.schedule()
+
+        return self.started(work).insert()
+
+    def refusing(self):
+        return self.started(refusing)
+
+    def receiving(self):
+        return self.started(channel().receive)
+
+    def sending(self):
+        return self.started(channel().send, 1)
+
+    def iterating(self):
+        return self.started(lambda: list(channel()))
+
+    def joining(self):
+        other = self.started(tasklets.schedule_remove)
+        return self.started(other.join)
+
+    def running_others(self):
+        stop = []
+
+        def work():
+            Watched(lambda: stop or tasklets.schedule_remove())()
+            tasklets.run()
+
+        return self.started(work)
+
+    def in_a_greenlet(self):
+        return self.started(lambda: greenlet.greenlet(tasklets.schedule_remove).switch())
+
+    def killed_pending(self):
+        t = self.started(channel().receive)
+        t.kill(pending=True)
+        return t
+
+    def ended(self):
+        return self.started(int)
+
+    def failed(self):
+        return self.started(failing)
+
+    def killed(self):
+        t = Watched(nothing)()
+        t.kill()
+        return t
+
+    def spawned(self):
+        return watch(tasklets.spawn(nothing))
+
+    def spawned_and_ended(self):
+        t = watch(tasklets.spawn(int))
+        tasklets.run()
+        return t
+
+    def spawned_and_failed(self):
+        t = watch(tasklets.spawn(failing))
+        with contextlib.suppress(KeyError):
+            tasklets.run()
+        return t
+
+    def main(self):
+        return main
+
+    def current(self):
+        return tasklets.getcurrent()
+
+    def started(self, work, *args):
+        t = Watched(work)(*args)
+        with contextlib.suppress(KeyError):
+            tasklets.run()
+        return t
+
+    def new_channel(self):
+        return channel.__new__(channel)
+
+    def channel_with_receivers(self):
+        ch = channel()
+        self.started(ch.receive)
+        self.started(lambda: list(ch))
+        return ch
+
+    def channel_with_senders(self):
+        ch = channel()
+        self.started(ch.send, 1)
+        self.started(ch.send, 2)
+        return ch
+
+    def channel_with_error(self):
+        ch = channel()
+        Watched(ch.send_exception)(KeyError, 1)
+        tasklets.schedule()
+        return ch
+
+    def closed_channel(self):
+        ch = channel()
+        ch.close()
+        return ch
+
+    def scheduling_channel(self):
+        ch = self.channel_with_receivers()
+        ch.schedule_all = 1
+        return ch
+
+    def queue_channel_by_new(self):
+        return QueueChannel.__new__(QueueChannel)
+
+    def full_queue_channel(self):
+        ch = QueueChannel(1)
+        ch.send(1)
+        self.started(ch.send, 2)
+        return ch
+
+    def empty_queue_channel(self):
+        ch = QueueChannel(1)
+        self.started(ch.receive)
+        return ch
+
+    def bomb(self):
+        return tasklets.bomb(KeyError, KeyError(1))
+
+    def bomb_by_new(self):
+        return tasklets.bomb.__new__(tasklets.bomb)
+
+    def atomic(self):
+        return tasklets.atomic()
+
+    def entered_atomic(self):
+        a = tasklets.atomic()
+        a.__enter__()
+        return a
+
+
+def kinds_here():
+    kinds = Kinds()
+    for name in vars(Kinds):
+        if not name.startswith("_") and name != "started":
+            yield name, getattr(kinds, name)
+
+
+# ---- calls of every kind
+
+SKIPPED = {"__del__", "__subclasshook__", "__init_subclass__", "__class_getitem__"}
+TYPES = [tasklet, Watched, channel, QueueChannel, tasklets.bomb, tasklets.atomic, object]
+
+
+def values(target):
+    """Return what to pass and to assign, sensible or not."""
+    return [
+        None, 0, 1, -1, True, "x", 1.5, (), (1,), {}, [], 2**31, 2**70, -(2**70),
+        nothing, failing, int, KeyError, KeyError(1), TaskletExit, TaskletExit(),
+        StopIteration, tasklets.bomb(KeyError), tasklets.bomb(), target, main,
+        channel(), threading.get_ident(), Index(), b"x",
+    ]  # fmt: skip
+
+
+def argument_lists(target):
+    """Return what to call a method with: (args, kwargs)."""
+    few = [None, 1, (), {}, nothing, KeyError, target]
+    return [
+        ((), {}),
+        *(((value,), {}) for value in values(target)),
+        *((pair, {}) for pair in itertools.product(few, repeat=2)),
+        ((nothing, (), {}), {}),
+        ((nothing, (1,), {"a": 1}), {}),
+        ((KeyError, None, None, True), {}),
+        ((KeyError, None, None, False), {}),
+        ((KeyError, 1, 2, 3, 4), {}),
+        ((None,) * 6, {}),
+        ((), {"nonsense": 1}),
+        ((), {"pending": True}),
+        ((), {"wake": True}),
+        ((), {"func": nothing, "args": (), "kwargs": {}}),
+    ]
+
+
+SENSIBLE = {
+    "bind": [(), (None,), (int,), (nothing, ()), (None, ())],
+    "throw": [(KeyError,), (TaskletExit,), (KeyError, None, None, True)],
+    "raise_exception": [(KeyError, 1), (TaskletExit,)],
+    "kill": [(), (True,)],
+    "send": [(1,)],
+    "try_send": [(1,)],
+    "send_exception": [(KeyError, 1)],
+    "send_throw": [(KeyError(1),)],
+    "send_sequence": [((1, 2),)],
+    "set_atomic": [(True,)],
+    "set_ignore_nesting": [(True,)],
+    "context_run": [(int,)],
+    "add_done_callback": [(nothing,)],
+    "remove_done_callback": [(nothing,)],
+    "bind_thread": [(), (-1,), (threading.get_ident(),)],
+}
+
+
+def attributes(target):
+    for name in dir(type(target)):
+        if name not in SKIPPED:
+            yield name, getattr(type(target), name)
+
+
+def sensible_calls(target):
+    """Yield the calls that mean something: (text, function of the target)."""
+    for name, attribute in attributes(target):
+        if not callable(attribute):
+            yield f".{name}", lambda t, name=name: getattr(t, name)
+        elif name in ("__repr__", "__iter__", "__next__", "__call__", "__enter__"):
+            yield f".{name}()", lambda t, name=name: getattr(t, name)()
+        elif not name.startswith("__"):
+            for args in SENSIBLE.get(name, [()]):
+                yield (
+                    f".{name}{args}",
+                    lambda t, name=name, args=args: getattr(t, name)(*args),
+                )
+    if isinstance(target, tasklet):
+        yield ".tempval = 1", lambda t: setattr(t, "tempval", 1)
+        yield (
+            ".tempval = bomb",
+            lambda t: setattr(t, "tempval", tasklets.bomb(KeyError)),
+        )
+        yield ".block_trap = 1", lambda t: setattr(t, "block_trap", 1)
+        yield ".throw(t)", lambda t: t.throw(KeyError, pending=True)
+
+
+def all_calls(target):
+    """Yield every method with every list of arguments, and every assignment."""
+    for name, attribute in attributes(target):
+        yield f".{name}", lambda t, name=name: getattr(t, name)
+        if name != "__class__" and callable(attribute):
+            for i in range(len(argument_lists(target))):
+
+                def call(t, name=name, i=i):
+                    args, kwargs = argument_lists(t)[i]
+                    getattr(t, name)(*args, **kwargs)
+
+                yield f".{name}() with argument list {i}", call
+        if not name.startswith("__") or name in ("__class__", "__dict__"):
+            for i in range(len(values(target))):
+
+                def assign(t, name=name, i=i):
+                    setattr(t, name, values(t)[i])
+
+                yield f".{name} = value {i}", assign
+            yield f"del .{name}", lambda t, name=name: delattr(t, name)
+    for cls in TYPES:
+        yield f"{cls.__name__}.__init__", lambda t, cls=cls: cls.__init__(t)
+        yield f".__class__ = {cls.__name__}", lambda t, cls=cls: setattr(
+            t, "__class__", cls
+        )
+
+
+def calls_of_functions():
+    """Yield every function of the package with every list of arguments."""
+    for module in (tasklets, scheduler):
+        for name in module.__all__:
+            function = getattr(module, name)
+            if callable(function):
+                for i in range(len(argument_lists(main))):
+
+                    def call(t, function=function, i=i):
+                        args, kwargs = argument_lists(t)[i]
+                        function(*args, **kwargs)
+
+                    yield f"{module.__name__}.{name}() with argument list {i}", call
+
+
+def sensible_functions():
+    ch = channel()
+    return [
+        ("schedule()", lambda t: tasklets.schedule()),
+        ("schedule_remove()", lambda t: tasklets.schedule_remove()),
+        ("run()", lambda t: tasklets.run()),
+        ("scheduler.run(switches=1)", lambda t: scheduler.run(switches=1)),
+        ("scheduler.run(threadblock)", lambda t: scheduler.run(threadblock=True)),
+        ("switch_trap(1)", lambda t: tasklets.switch_trap(1)),
+        ("set_channel_callback", lambda t: tasklets.set_channel_callback(None)),
+        ("set_schedule_callback", lambda t: tasklets.set_schedule_callback(None)),
+        ("set_error_handler", lambda t: tasklets.set_error_handler(None)),
+        ("spawn(nothing)", lambda t: watch(tasklets.spawn(nothing))),
+        ("spawn(failing)", lambda t: watch(tasklets.spawn(failing))),
+        ("getuncollectables()", lambda t: scheduler.getuncollectables()),
+        ("statistics()", lambda t: scheduler.statistics()),
+        ("get_thread_info()", lambda t: tasklets.get_thread_info(-1, 1 << 31)),
+        ("getthreads()", lambda t: tasklets.getthreads()),
+        ("receive() of nobody", lambda t: channel().receive()),
+        ("send() to nobody", lambda t: channel().send(1)),
+        ("send() to itself", lambda t: ch.send(t)),
+        ("gc.collect()", lambda t: gc.collect()),
+        ("raise", lambda t: failing()),
+        ("exit", lambda t: sys.exit(5)),
+        ("TaskletExit", lambda t: tasklets.getcurrent().kill()),
+    ]
+
+
+# ---- places to call from
+
+
+class Places:
+    """Each method calls its argument in a certain place, once or never."""
+
+    def main(self, call):
+        call()
+
+    def tasklet(self, call):
+        Watched(call)()
+        tasklets.run()
+
+    def greenlet(self, call):
+        Watched(lambda: greenlet.greenlet(call).switch())()
+        tasklets.run()
+
+    def trapped(self, call):
+        tasklets.switch_trap(1)
+        call()
+
+    def trapped_tasklet(self, call):
+        Watched(lambda: (tasklets.switch_trap(1), call()))()
+        tasklets.run()
+
+    def block_trapped(self, call):
+        main.block_trap = True
+        call()
+
+    def schedule_callback(self, call):
+        def callback(old, new):
+            tasklets.set_schedule_callback(None)
+            call()
+
+        Watched(nothing)()
+        tasklets.set_schedule_callback(callback)
+        tasklets.schedule()
+
+    def schedule_callback_of_run(self, call):
+        def callback(old, new):
+            tasklets.set_schedule_callback(None)
+            call()
+
+        Watched(nothing)()
+        tasklets.set_schedule_callback(callback)
+        tasklets.run()
+
+    def schedule_callback_at_an_end(self, call):
+        def callback(old, new):
+            if not new.is_main:
+                return
+            tasklets.set_schedule_callback(None)
+            call()
+
+        Watched(nothing)()
+        tasklets.set_schedule_callback(callback)
+        tasklets.run()
+
+    def channel_callback(self, call):
+        def callback(*args):
+            tasklets.set_channel_callback(None)
+            call()
+
+        ch = channel()
+        Watched(ch.send)(1)
+        tasklets.set_channel_callback(callback)
+        tasklets.run()
+
+    def channel_callback_of_a_receive(self, call):
+        def callback(*args):
+            tasklets.set_channel_callback(None)
+            call()
+
+        ch = channel()
+        Watched(ch.send)(1)
+        tasklets.schedule()
+        tasklets.set_channel_callback(callback)
+        ch.receive()
+
+    def error_handler(self, call):
+        def handler(*error):
+            tasklets.set_error_handler(None)
+            call()
+
+        tasklets.set_error_handler(handler)
+        Watched(failing)()
+        tasklets.run()
+
+    def done_callback(self, call):
+        t = watch(tasklets.spawn(int))
+        t.add_done_callback(lambda t: call())
+        tasklets.run()
+
+    def done_callback_of_a_killed_one(self, call):
+        t = watch(tasklets.spawn(int))
+        t.add_done_callback(lambda t: call())
+        t.kill()
+
+    def finalizer(self, call):
+        finalized(call)
+
+    def finalizer_in_a_tasklet(self, call):
+        Watched(finalized, (call,)).run()
+
+    def finalizer_of_an_argument(self, call):
+        Watched(nothing)(Finalized(call))
+        tasklets.run()
+
+    def finalizer_of_a_result(self, call):
+        Watched(lambda: Finalized(call))()
+        tasklets.run()
+
+    def finalizer_of_a_kept_result(self, call):
+        watch(tasklets.spawn(lambda: Finalized(call)))
+        tasklets.run()
+
+    def finalizer_of_a_tempval(self, call):
+        t = Watched(tasklets.schedule)()
+        tasklets.schedule()
+        t.tempval = Finalized(call)
+        t.kill()
+
+    def finalizer_of_a_dropped_tempval(self, call):
+        t = Watched(tasklets.schedule_remove)()
+        tasklets.run()
+        t.tempval = Finalized(call)
+
+    def finalizer_of_a_bound_function(self, call):
+        Watched(Finalized(call)).bind(nothing, ()).run()
+
+    def finalizer_of_an_error(self, call):
+        def work():
+            raise Failure(Finalized(call))
+
+        Watched(work)()
+        tasklets.run()
+
+    def finalizer_of_a_waiting_value(self, call):
+        ch = QueueChannel()
+        ch.send(Finalized(call))
+
+    def finalizer_of_a_callback(self, call):
+        tasklets.set_schedule_callback(Finalized(call))
+        tasklets.set_schedule_callback(None)
+
+    def weakref_callback(self, call):
+        thing = Watched()
+        _ref = weakref.ref(thing, lambda ref: call())
+        del thing
+
+    def weakref_callback_of_an_ending_tasklet(self, call):
+        refs.append(weakref.ref(Watched(nothing)(), lambda ref: call()))
+        tasklets.run()
+        refs.clear()
+
+    def collection(self, call):
+        cycle = Finalized(call)
+        cycle.me = cycle
+        del cycle
+        gc.collect()
+
+    def collection_callback(self, call):
+        def callback(phase, info):
+            gc.callbacks.remove(callback)
+            call()
+
+        gc.callbacks.append(callback)
+        gc.collect()
+
+    def collection_of_a_tasklet(self, call):
+        def work():
+            me = tasklets.getcurrent()  # noqa: F841 - the cycle
+            try:
+                tasklets.schedule_remove()
+            finally:
+                call()
+
+        Watched(work)()
+        tasklets.run()
+        gc.collect()
+        tasklets.run()
+
+    def death_by_reference_count(self, call):
+        def work():
+            try:
+                tasklets.schedule_remove()
+            finally:
+                call()
+
+        Watched(work)()
+        tasklets.run()  # nobody holds it any more
+
+    def finally_block(self, call):
+        def work():
+            try:
+                tasklets.schedule_remove()
+            finally:
+                call()
+
+        t = Watched(work)()
+        tasklets.run()
+        t.kill()
+
+    def generator_finally(self, call):
+        def generator():
+            try:
+                yield
+            finally:
+                call()
+
+        def work():
+            g = generator()
+            next(g)
+
+        Watched(work)()
+        tasklets.run()
+
+    def context_run(self, call):
+        main.context_run(call)
+
+    def repr(self, call):
+        class Shown(Watched):
+            def __repr__(self):
+                call()
+                return "shown"
+
+        t = Shown(channel().receive)()
+        tasklets.run()
+        with contextlib.suppress(tasklets.DeadlockError):
+            channel().receive()
+        t.kill()
+
+    def signal_handler(self, call):
+        signals.handle(call, lambda: signals.done.receive())
+
+    def signal_handler_in_run(self, call):
+        Watched(lambda: (signals.done.receive(), main.insert()))()
+        signals.handle(call, lambda: scheduler.run(threadblock=True))
+
+    def signal_handler_in_join(self, call):
+        t = Watched(lambda: signals.done.receive())()
+        signals.handle(call, t.join)
+
+
+class Finalized:
+    """Makes a call when it dies."""
+
+    def __init__(self, call):
+        self.call = call
+
+    def __del__(self):
+        self.call()
+
+    def __call__(self, *args):
+        pass
+
+
+class Failure(Exception):
+    pass
+
+
+def finalized(call):
+    Finalized(call)
+
+
+refs = []
+
+
+class Signals:
+    """Sends this process signals while its main tasklet waits for another thread."""
+
+    def __init__(self):
+        self.done = channel()
+        self.wanted = threading.Semaphore(0)
+        self.finished = threading.Semaphore(0)
+        self.waits = False
+        signal.signal(signal.SIGUSR1, self.on_signal)
+        threading.Thread(target=self.work, daemon=True).start()
+
+    def on_signal(self, *args):
+        call, self.call = self.call, None
+        call()
+
+    def handle(self, call, wait):
+        self.call = call
+        self.waits = True
+        self.wanted.release()
+        try:
+            wait()
+        finally:
+            self.waits = False
+            assert self.finished.acquire(timeout=10)
+
+    def work(self):
+        while True:
+            self.wanted.acquire()
+            while self.waits and not self.done.balance:
+                time.sleep(0)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            while self.call is not None:
+                time.sleep(0)
+            while self.waits and not self.done.try_send(None):
+                main.tempval  # noqa: B018 - a look at who waits
+                if not self.done.balance:
+                    with contextlib.suppress(RuntimeError):
+                        main.insert()
+                time.sleep(0)
+            self.finished.release()
+
+
+# ---- other threads
+
+
+class Foreign:
+    """A thread that makes objects of every kind and keeps them."""
+
+    def __init__(self):
+        self.orders, self.answers = channel(), channel()
+        self.kinds = Kinds()
+        self.thread = threading.Thread(target=self.work, daemon=True)
+        self.thread.start()
+
+    def work(self):
+        while True:
+            with contextlib.suppress(BaseException):
+                thing = self.make(self.orders.receive())
+                self.answers.send(thing)
+            thing = None
+            with contextlib.suppress(BaseException):
+                tasklets.run()
+            tidy_thread()
+
+    def make(self, name):
+        if name == "main":
+            return tasklets.getmain()
+        return getattr(self.kinds, name)()
+
+
+def foreign_kinds():
+    foreign = Foreign()
+
+    def make(name):
+        while True:
+            try:
+                foreign.orders.send(name)
+                return foreign.answers.receive()
+            except (RuntimeError, KeyError):  # it has not got over the last case
+                foreign.__init__()
+
+    for name, _ in kinds_here():
+        if "atomic" not in name and "bomb" not in name:
+            yield f"foreign {name}", lambda name=name: make(name)
+
+
+def orphaned_kinds():
+    def make(name):
+        things = []
+
+        def work():
+            thing = getattr(Kinds(), name)()
+            things.append(tasklets.getmain() if name == "main" else thing)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        return things.pop()
+
+    for name, _ in kinds_here():
+        if "atomic" not in name and "bomb" not in name:
+            yield f"orphaned {name}", lambda name=name: make(name)
+
+
+# ---- trying
+
+
+def tidy_thread():
+    here = tasklets.getcurrent()
+    tasklets.switch_trap(-tasklets.switch_trap())
+    for t in list(everyone):
+        for _ in range(4):
+            if t.alive and not t.is_current and not t.is_main:
+                with contextlib.suppress(BaseException):
+                    if t.scheduled and not t.blocked:
+                        tasklet.remove(t)
+                    tasklet.kill(t)
+    here.block_trap = False
+    here.set_atomic(False)
+    for _ in range(20):
+        if here.next is here:
+            break
+        with contextlib.suppress(BaseException):
+            tasklet.kill(tasklet.remove(here.next))
+
+
+def tidy():
+    tasklets.set_channel_callback(None)
+    tasklets.set_schedule_callback(None)
+    tasklets.set_error_handler(None)
+    refs.clear()
+    with contextlib.suppress(BaseException):
+        tidy_thread()
+    gc.garbage.clear()
+
+
+def check_health():
+    assert tasklets.getcurrent() is main, "main is not current"
+    assert tasklets.getruncount() == 1, "somebody stays in the queue"
+    watches = tasklets.get_thread_info(-1, 1 << 31)[3]
+    assert watches in (None, [None]), "somebody is still inside run()"
+    ch = channel()
+    t = tasklet(ch.send)("healthy")
+    assert ch.receive() == "healthy", "a value was lost"
+    tasklets.run()
+    assert not t.alive
+
+
+def attempt(place, make, call):
+    """Try one case. The place may raise whatever it likes."""
+    try:
+        target = make()
+        place(lambda: call(target))
+    except BaseException as error:
+        if isinstance(error, AssertionError):
+            raise
+    target = None
+    tidy()
+    check_health()
+
+
+def cases(names):
+    places = Places()
+    for name in names:
+        if name == "arguments":
+            for kind, make in kinds_here():
+                for text, call in all_calls(make()):
+                    yield places.main, f"{kind}{text}", make, call
+                tidy()
+        elif name == "functions":
+            for text, call in calls_of_functions():
+                yield places.main, text, places_nothing, call
+        elif name == "foreign":
+            for kind, make in foreign_kinds():
+                for text, call in sensible_calls(make()):
+                    for place in (places.main, places.tasklet, places.schedule_callback):
+                        yield place, f"{kind}{text}", make, call
+        elif name == "orphaned":
+            for kind, make in orphaned_kinds():
+                for text, call in sensible_calls(make()):
+                    yield places.main, f"{kind}{text}", make, call
+        else:
+            place = getattr(places, name)
+            for text, call in sensible_functions():
+                yield place, text, places_nothing, call
+            for kind, make in kinds_here():
+                for text, call in sensible_calls(make()):
+                    yield place, f"{kind}{text}", make, call
+                tidy()
+
+
+def places_nothing():
+    return main
+
+
+def place_names():
+    return [name for name in vars(Places) if not name.startswith("_")]
+
+
+def run_cases(names):
+    sys.unraisablehook = lambda args: None
+    threading.excepthook = lambda args: None
+    note = os.open(os.environ["MISUSE_CASE"], os.O_WRONLY | os.O_CREAT)
+    count = 0
+    for place, text, make, call in cases(names):
+        case = f"{text} in {place.__name__}"
+        os.pwrite(note, case.encode().ljust(200), 0)
+        if count % 50 == 0:
+            faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
+        attempt(place, make, call)
+        count += 1
+    faulthandler.cancel_dump_traceback_later()
+    os.pwrite(note, b"at exit".ljust(200), 0)
+    print("ok", count)
+
+
+if __name__ == "__main__":
+    faulthandler.enable()
+    if any(name.startswith("signal") for name in sys.argv[1:]):
+        signals = Signals()
+    run_cases(sys.argv[1:])
