@@ -7,9 +7,9 @@ enum { SEND = 1, RECEIVE = -1 };
 struct action {
     ChannelObject *ch;
     struct tl_sched *s;
-    PyObject *value; // borrowed; NULL for a receive
+    PyObject *value;                // borrowed; NULL for a receive
     int dir;
-    bool may_block;
+    const struct tl_wait_kind *kind; // how it waits; NULL if it may not
 };
 
 // ---- the queue
@@ -21,9 +21,17 @@ waiter_of(struct tl_wait *wait)
 }
 
 static void
-joined_queue(struct tl_wait *wait)
+sender_joined(struct tl_wait *wait)
 {
-    ((ChannelObject *)wait->on)->waiting += waiter_of(wait)->sending;
+    waiter_of(wait)->sending = SEND;
+    ((ChannelObject *)wait->on)->waiting++;
+}
+
+static void
+receiver_joined(struct tl_wait *wait)
+{
+    waiter_of(wait)->sending = RECEIVE;
+    ((ChannelObject *)wait->on)->waiting--;
 }
 
 static void
@@ -32,12 +40,14 @@ left_queue(struct tl_wait *wait)
     TaskletObject *t = waiter_of(wait);
     ((ChannelObject *)wait->on)->waiting -= t->sending;
     t->sending = 0;
-    t->iterating = false;
 }
 
-static const struct tl_wait_kind send_wait = {"send to", joined_queue, left_queue};
-static const struct tl_wait_kind receive_wait = {"receive from", joined_queue,
+static const struct tl_wait_kind send_wait = {"send to", sender_joined, left_queue};
+static const struct tl_wait_kind receive_wait = {"receive from", receiver_joined,
                                                  left_queue};
+// In __next__: a waking close() ends the iteration.
+static const struct tl_wait_kind next_wait = {"receive from", receiver_joined,
+                                              left_queue};
 
 // The first that waits in the other direction, or NULL.
 static TaskletObject *
@@ -159,42 +169,21 @@ tell_before(const struct action *act)
 
 // ---- the operation
 
-static PyObject *
-block(const struct action *act, bool iterating)
-{
-    TaskletObject *me = act->s->current;
-    struct tl_leave how = {.kind = act->dir == SEND ? &send_wait : &receive_wait,
-                           .on = (PyObject *)act->ch,
-                           .queue = &act->ch->queue,
-                           .classic = act->ch->classic};
-    tl_sched_drop_later(act->s, tl_task_swap(me, Py_XNewRef(act->value)));
-    me->sending = (signed char)act->dir;
-    me->iterating = iterating;
-    PyObject *result = tl_sched_leave(act->s, &how);
-    if (TL_UNLIKELY(result == NULL)) {
-        // It may not even have left.
-        me->sending = 0;
-        me->iterating = false;
-        Py_CLEAR(me->tempval);
-    }
-    return result;
-}
-
 // Give the partner its value, take it out of the queue and make it runnable. The caller
 // goes on, with what the partner had for it.
 static PyObject *
-pass_on(const struct action *act, TaskletObject *partner)
+pass_on(struct tl_sched *s, TaskletObject *partner, PyObject *value)
 {
-    PyObject *taken = tl_task_swap(partner, Py_XNewRef(act->value));
+    PyObject *taken = tl_task_swap(partner, Py_XNewRef(value));
     tl_task_end_wait(partner);
     tl_sched_ready(partner);
-    if (act->s->ndrop > 0) {
-        tl_sched_drop_now(act->s);
+    if (TL_UNLIKELY(s->ndrop > 0)) {
+        tl_sched_drop_now(s);
     }
-    if (TL_UNLIKELY(taken != NULL && tl_bomb_check(act->s->state, taken))) {
-        return tl_bomb_raise(taken);
+    if (taken == NULL) {
+        Py_RETURN_NONE;
     }
-    return taken != NULL ? taken : Py_NewRef(Py_None);
+    return TL_UNLIKELY(tl_bomb_check(s->state, taken)) ? tl_bomb_raise(taken) : taken;
 }
 
 // Swap the two values, and take the partner out of the queue.
@@ -206,7 +195,7 @@ exchange(const struct action *act, TaskletObject *partner)
     tl_task_end_wait(partner);
 }
 
-static PyObject *
+TL_COLD static PyObject *
 meet_other_thread(const struct action *act, TaskletObject *partner)
 {
     struct tl_sched *s = act->s;
@@ -214,7 +203,7 @@ meet_other_thread(const struct action *act, TaskletObject *partner)
         PyErr_SetString(PyExc_RuntimeError, "tasklet has no thread");
         return NULL;
     }
-    PyObject *result = pass_on(act, partner);
+    PyObject *result = pass_on(s, partner, act->value);
     if (s->state->channel_callback != NULL && !s->in_channel_callback) {
         PyObject *exc = PyErr_GetRaisedException();
         if (tell_callback(act, false) < 0) {
@@ -238,7 +227,7 @@ meet(const struct action *act, TaskletObject *partner)
     bool all = ch->schedule_all && s->no_switch == 0;
     bool prefer = ch->preference == -act->dir && s->no_switch == 0;
     if (!all && !prefer) {
-        return pass_on(act, partner);
+        return pass_on(s, partner, act->value);
     }
     TaskletObject *next = tl_task_next(s->current);
     if (prefer && !all) {
@@ -285,7 +274,7 @@ use_buffer(const struct action *act)
 }
 
 static PyObject *
-perform(struct action *act, bool iterating)
+perform(struct action *act)
 {
     ChannelObject *ch = act->ch;
     struct tl_sched *s = act->s;
@@ -314,46 +303,81 @@ perform(struct action *act, bool iterating)
             return result;
         }
     }
-    if (!act->may_block && !ch->closing) {
+    if (act->kind == NULL && !ch->closing) {
         return NULL;
     }
-    if (TL_UNLIKELY(s->current->block_trap) && act->may_block) {
+    if (act->kind != NULL && s->current->block_trap) {
         return raise_block_trap(act);
     }
-    if (TL_UNLIKELY(ch->closing)) {
+    if (ch->closing) {
         return raise_closed(act);
     }
-    if (TL_UNLIKELY(s->no_switch > 0)) {
-        tl_errors_no_switch(s);
-        return NULL;
-    }
-    return block(act, iterating);
+    struct tl_leave how = {.kind = act->kind,
+                           .on = (PyObject *)ch,
+                           .queue = &ch->queue,
+                           .value = act->value,
+                           .classic = ch->classic};
+    return tl_sched_leave(s, &how);
 }
 
-static PyObject *
-begin(ChannelObject *ch, int dir, PyObject *value, bool may_block, bool iterating)
+// What is out of the ordinary: callbacks, traps, other threads, an empty ring.
+TL_COLD static PyObject *
+act_slowly(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *kind)
 {
     struct action act = {.ch = ch,
                          .s = tl_sched_for((PyObject *)ch),
                          .value = value,
                          .dir = dir,
-                         .may_block = may_block};
-    if (TL_UNLIKELY(act.s == NULL)) {
-        return NULL;
+                         .kind = kind};
+    return act.s == NULL ? NULL : perform(&act);
+}
+
+// The partner lives on this thread, and the channel prefers it. It has been waiting, so
+// it has a stack.
+static inline PyObject *
+give_way(struct tl_sched *s, TaskletObject *partner, PyObject *value)
+{
+    PyObject *taken = tl_task_swap(partner, Py_XNewRef(value));
+    tl_sched_drop_later(s, tl_task_swap(s->current, taken));
+    tl_task_end_wait(partner);
+    tl_ring_behind_head(s, partner);
+    return tl_sched_rotate(s);
+}
+
+static inline PyObject *
+begin(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *kind)
+{
+    struct tl_sched *s = tl_sched_mine;
+    if (TL_LIKELY(s != NULL && s->state->channel_callback == NULL && !ch->buffered)) {
+        if (ch->waiting * dir < 0) {
+            TaskletObject *partner = tl_task_of(ch->queue.next);
+            if (partner->home == s && !ch->schedule_all && s->no_switch == 0 &&
+                !s->current->thrown) {
+                if (ch->preference != -dir) {
+                    return pass_on(s, partner, value);
+                }
+                if (s->trap == 0) {
+                    return give_way(s, partner, value);
+                }
+            }
+        } else if (tl_sched_is_plain(s) && kind != NULL && !ch->closing &&
+                   !s->current->block_trap) {
+            return tl_sched_wait(s, kind, (PyObject *)ch, &ch->queue, value);
+        }
     }
-    return perform(&act, iterating);
+    return act_slowly(ch, dir, value, kind);
 }
 
 PyObject *
 tl_channel_send(ChannelObject *ch, PyObject *value)
 {
-    return begin(ch, SEND, value, true, false);
+    return begin(ch, SEND, value, &send_wait);
 }
 
 PyObject *
 tl_channel_receive(ChannelObject *ch)
 {
-    return begin(ch, RECEIVE, NULL, true, false);
+    return begin(ch, RECEIVE, NULL, &receive_wait);
 }
 
 PyObject *
@@ -362,13 +386,13 @@ tl_channel_next(ChannelObject *ch)
     if (ch->closing && tl_channel_balance(ch) <= 0) {
         return NULL;
     }
-    return begin(ch, RECEIVE, NULL, true, true);
+    return begin(ch, RECEIVE, NULL, &next_wait);
 }
 
 int
 tl_channel_try_send(ChannelObject *ch, PyObject *value)
 {
-    PyObject *result = begin(ch, SEND, value, false, false);
+    PyObject *result = begin(ch, SEND, value, NULL);
     Py_XDECREF(result);
     return result != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
 }
@@ -376,7 +400,7 @@ tl_channel_try_send(ChannelObject *ch, PyObject *value)
 PyObject *
 tl_channel_try_receive(ChannelObject *ch)
 {
-    return begin(ch, RECEIVE, NULL, false, false);
+    return begin(ch, RECEIVE, NULL, NULL);
 }
 
 // ---- closing
@@ -403,7 +427,7 @@ tl_channel_close(ChannelObject *ch, bool wake)
     // Waking may give up the GIL: not more than are there now.
     for (Py_ssize_t left = ch->waiting; wake && left < 0 && ch->waiting < 0; left++) {
         TaskletObject *t = tl_task_of(ch->queue.next);
-        PyObject *bomb = t->iterating ? stop : closed;
+        PyObject *bomb = t->wait.kind == &next_wait ? stop : closed;
         PyObject *old = tl_task_swap(t, Py_NewRef(bomb));
         tl_task_end_wait(t);
         tl_sched_ready(t);

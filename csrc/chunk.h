@@ -18,6 +18,9 @@ void *tl_chunk_alloc(size_t size);
 // Thread: any.
 bool tl_chunk_free(void *block);
 
+// Give spare slabs back.  Thread: any.
+void tl_chunk_trim(void);
+
 // Slabs held now, for tests and statistics.  Thread: any.
 size_t tl_chunk_slabs(void);
 

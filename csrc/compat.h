@@ -81,6 +81,10 @@ PyWeakref_GetRef(PyObject *ref, PyObject **object)
 #define TL_THREAD_LOCAL _Thread_local
 #endif
 
+// Out of the way: what is seldom done must not add to the stack frame of what is often
+// done, because the frames of a blocked tasklet are saved whole.
+#define TL_COLD __attribute__((noinline, cold))
+
 #define TL_LIKELY(x) __builtin_expect(!!(x), 1)
 #define TL_UNLIKELY(x) __builtin_expect(!!(x), 0)
 

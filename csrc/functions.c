@@ -27,6 +27,9 @@ fn_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
     static const struct tl_argspec spec = {.fname = "run", .names = names, .maxpos = 5};
     PyObject *argv[5];
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    if (s != NULL && nargs == 0 && kwnames == NULL) {
+        return tl_sched_run(s, false, 0);
+    }
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
         return NULL;
     }
@@ -88,7 +91,7 @@ fn_scheduler_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
 }
 
 // The one optional argument of schedule() and schedule_remove(), or the current tasklet.
-static PyObject *
+TL_COLD static PyObject *
 parse_retval(struct tl_sched *s, const char *fname, PyObject *const *args,
              Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -132,22 +135,11 @@ schedule_remove(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     PyObject *value = parse_retval(s, "schedule_remove", args, nargs, kwnames);
-    if (value == NULL || tl_sched_check_thrown(s) < 0) {
+    if (value == NULL) {
         return NULL;
     }
-    TaskletObject *me = s->current;
-    if (me->place != TL_RUNNABLE) {
-        tl_errors_no_switch(s);
-        return NULL;
-    }
-    PyObject *old = tl_task_swap(me, Py_NewRef(value));
-    Py_XDECREF(old);
-    struct tl_leave how = {.classic = classic};
-    PyObject *result = tl_sched_leave(s, &how);
-    if (result == NULL) {
-        Py_CLEAR(me->tempval);
-    }
-    return result;
+    struct tl_leave how = {.value = value, .classic = classic};
+    return tl_sched_leave(s, &how);
 }
 
 PyDoc_STRVAR(schedule_remove_doc,

@@ -52,12 +52,9 @@ tl_ring_behind_head(struct tl_sched *s, TaskletObject *t)
     s->runcount++;
 }
 
-void
-tl_sched_drop_later(struct tl_sched *s, PyObject *object)
+TL_COLD void
+tl_sched_drop_object(struct tl_sched *s, PyObject *object)
 {
-    if (object == NULL) {
-        return;
-    }
     if (TL_UNLIKELY(s->ndrop == s->drop_room)) {
         int room = s->drop_room ? 2 * s->drop_room : 16;
         PyObject **grown = PyMem_Realloc(s->drop, room * sizeof *grown);
@@ -76,6 +73,9 @@ tl_sched_drop_now(struct tl_sched *s)
     while (s->ndrop > 0) {
         PyObject *object = s->drop[--s->ndrop];
         Py_DECREF(object);
+    }
+    if (TL_UNLIKELY(s->trim_due)) {
+        tl_stacks_trim(s);
     }
 }
 
@@ -156,7 +156,7 @@ tl_sched_check_thrown(struct tl_sched *s)
 }
 
 // A budget of run(switches=...) has ended: its owner goes before t.
-static TaskletObject *
+TL_COLD static TaskletObject *
 over_budget(struct tl_sched *s, TaskletObject *t)
 {
     for (int i = 0; i < s->nwatch; i++) {
@@ -170,7 +170,7 @@ over_budget(struct tl_sched *s, TaskletObject *t)
     return t;
 }
 
-static void
+TL_COLD static void
 tell_callback(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
 {
     PyObject *callback = Py_NewRef(s->state->schedule_callback);
@@ -242,14 +242,11 @@ is_on_own_fiber(struct tl_sched *s, TaskletObject *from)
            tl_gil_has_chunk(s->ts, from->stack->chunk);
 }
 
-static inline void
+TL_COLD static void
 note_fiber(struct tl_sched *s, TaskletObject *from)
 {
-    if (TL_LIKELY(is_on_own_fiber(s, from))) {
-        return;
-    }
     PyObject *fiber = tl_fiber_current();
-    if (TL_LIKELY(fiber == from->fiber)) {
+    if (fiber == from->fiber) {
         Py_DECREF(fiber);
     } else if (fiber == NULL) {
         PyErr_Clear();
@@ -260,13 +257,21 @@ note_fiber(struct tl_sched *s, TaskletObject *from)
     }
 }
 
-static inline void
-note_where(struct tl_sched *s, TaskletObject *from)
+TL_COLD static void
+after_unusual_pause(struct tl_sched *s, TaskletObject *me)
 {
-    note_fiber(s, from);
-    from->depth = tl_gil_recursion_depth(s->ts);
-    from->seen_context = tl_gil_seen_context(s->ts);
-    from->top = tl_frames_top(s->ts);
+    while (s->current != me) {
+        tl_sched_bounce(s);
+    }
+    me->top = NULL;
+    if (me->revived) {
+        me->revived = false;
+        tl_gil_unfinalize((PyObject *)me);
+    }
+    if (me->context != NULL) {
+        tl_sched_drop_later(s, tl_gil_swap_context(s->ts, me->context));
+        me->context = NULL;
+    }
 }
 
 // Leave from, which is already where it is to wait, for to, which is in the ring.
@@ -274,24 +279,20 @@ static void
 go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
 {
     to = decide(s, from, to);
-    if (to == from) {
+    if (TL_UNLIKELY(to == from)) {
         return;
     }
-    note_where(s, from);
+    if (TL_UNLIKELY(!is_on_own_fiber(s, from))) {
+        note_fiber(s, from);
+    }
+    from->depth = tl_gil_recursion_depth(s->ts);
+    from->seen_context = tl_gil_seen_context(s->ts);
+    from->top = tl_frames_top(s->ts);
     s->current = to;
-    PyObject *fiber = to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber;
-    tl_fiber_switch(fiber);
-    while (TL_UNLIKELY(s->current != from)) {
-        tl_sched_bounce(s);
-    }
+    tl_fiber_switch(to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber);
     from->top = NULL;
-    if (TL_UNLIKELY(from->revived)) {
-        from->revived = false;
-        tl_gil_unfinalize((PyObject *)from);
-    }
-    if (TL_UNLIKELY(from->context != NULL)) {
-        tl_sched_drop_later(s, tl_gil_swap_context(s->ts, from->context));
-        from->context = NULL;
+    if (TL_UNLIKELY(s->current != from || from->revived || from->context != NULL)) {
+        after_unusual_pause(s, from);
     }
 }
 
@@ -402,7 +403,7 @@ wait_and_decide(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool 
     return to;
 }
 
-static TaskletObject *
+TL_COLD static TaskletObject *
 wait_for_others(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool classic)
 {
     s->no_switch++;
@@ -413,35 +414,54 @@ wait_for_others(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool 
 
 // ---- the public moves
 
-PyObject *
-tl_sched_yield(struct tl_sched *s, PyObject *value)
+// Alone, schedule() only spends its budget, if there is one. Returns who is next.
+TL_COLD static TaskletObject *
+spend_budget(struct tl_sched *s)
 {
-    TaskletObject *me = s->current;
+    if (s->limit == UINT64_MAX || s->trap != 0 || s->no_switch > 0) {
+        return s->current;
+    }
+    if (s->switches < s->limit) {
+        s->switches++;
+        return s->current;
+    }
+    return over_budget(s, s->current);
+}
+
+// Who is next after the current one in the ring, ready to be entered. NULL with an
+// exception set if it may not be.
+TL_COLD static TaskletObject *
+find_next(struct tl_sched *s)
+{
+    TaskletObject *to;
+    int ready;
     if (tl_sched_check_thrown(s) < 0) {
         return NULL;
     }
-    TaskletObject *to;
-    int ready;
     do {
-        to = tl_task_next(me);
-        if (to == me) {
-            // Alone it only spends its budget, if there is one.
-            if (TL_LIKELY(s->limit == UINT64_MAX) || ++s->switches < s->limit ||
-                s->trap != 0 || s->no_switch > 0) {
-                return Py_NewRef(value);
-            }
-            to = over_budget(s, me);
-            if (to == me) {
-                return Py_NewRef(value);
-            }
-            break;
+        to = tl_task_next(s->current);
+        if (to == s->current) {
+            return spend_budget(s);
         }
         ready = tl_sched_prepare(s, to);
-        if (TL_UNLIKELY(ready < 0)) {
-            return NULL;
+    } while (ready > 0);
+    return ready < 0 ? NULL : to;
+}
+
+PyObject *
+tl_sched_yield(struct tl_sched *s, PyObject *value)
+{
+    TaskletObject *me = s->current, *to = tl_task_next(me);
+    if (TL_UNLIKELY(!tl_sched_is_plain(s))) {
+        to = find_next(s);
+        if (to == NULL || to == me) {
+            return to == NULL ? NULL : Py_NewRef(value);
         }
-    } while (TL_UNLIKELY(ready > 0));
-    tl_sched_drop_later(s, tl_task_swap(me, Py_NewRef(value)));
+    }
+    PyObject *old = tl_task_swap(me, Py_NewRef(value));
+    if (TL_UNLIKELY(old != NULL)) {
+        tl_sched_drop_later(s, old);
+    }
     go(s, me, to);
     return tl_sched_arrive(s);
 }
@@ -488,66 +508,104 @@ successor(struct tl_sched *s, bool floats)
     return NULL;
 }
 
-PyObject *
-tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
+// Find who runs if the current one leaves, and check that it may. *to is NULL if the
+// thread has to wait for others. Returns 0, or -1 with an exception set.
+TL_COLD static int
+find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **to)
 {
-    TaskletObject *me = s->current, *to;
     if (tl_sched_check_thrown(s) < 0) {
-        return NULL;
+        return -1;
     }
-    if (TL_UNLIKELY(s->no_switch > 0)) {
+    if (s->no_switch > 0) {
         tl_errors_no_switch(s);
-        return NULL;
+        return -1;
     }
-    for (;;) {
-        to = successor(s, how->kind == NULL);
-        if (to == me) {
-            return tl_sched_arrive(s);
-        }
-        if (to == NULL && !tl_idle_others_can_run(s)) {
+    int ready;
+    do {
+        *to = successor(s, how->kind == NULL);
+        if (*to == NULL && !tl_idle_others_can_run(s)) {
             if (tl_sched_watcher(s)->place != TL_FLOATING) {
                 PyErr_SetRaisedException(tl_errors_deadlock(s->state, how->classic));
-                return NULL;
+                return -1;
             }
-            to = tl_sched_watcher(s); // of run(threadblock=True)
+            *to = tl_sched_watcher(s); // of run(threadblock=True)
         }
-        if (to == NULL && s->trap != 0) {
+        if (*to == NULL && s->trap != 0) {
             tl_errors_no_switch(s);
-            return NULL;
+            return -1;
         }
-        int ready = to == NULL ? 0 : tl_sched_prepare(s, to);
-        if (ready < 0) {
-            return NULL;
-        }
-        if (ready == 0) {
-            break;
-        }
-    }
+        ready = *to == NULL ? 0 : tl_sched_prepare(s, *to);
+    } while (ready > 0);
+    return ready;
+}
 
-    // From here to the switch no other code runs.
-    tl_ring_remove(s, me);
-    if (how->kind != NULL) {
-        me->place = TL_WAITING;
-        tl_wait_arm(&me->wait, how->kind, how->on, &me->link, how->queue);
-    } else {
-        tl_sched_drop_later(s, (PyObject *)me);
-    }
+// The ring is empty, and me has left it: who is next, in the ring. NULL with an
+// exception set if me is to go on, which is back in the ring then.
+TL_COLD static TaskletObject *
+revive_or_wait(struct tl_sched *s, TaskletObject *me, TaskletObject *to, bool classic)
+{
     if (to == NULL) {
-        to = wait_for_others(s, me, false, how->classic);
+        to = wait_for_others(s, me, false, classic);
         if (to == NULL) {
             PyObject *exc = PyErr_GetRaisedException();
             tl_sched_drop_later(s, tl_task_swap(me, NULL));
             tl_sched_drop_now(s);
             PyErr_SetRaisedException(exc);
+        }
+        return to;
+    }
+    // A caller of run() gets an error that was about to be passed on.
+    if (me->tempval != NULL && tl_bomb_check(s->state, me->tempval)) {
+        tl_sched_drop_later(s, tl_task_swap(to, Py_NewRef(me->tempval)));
+    }
+    into_ring(s, to);
+    return to;
+}
+
+// From here to the switch no other code runs.
+static inline void
+move_out(struct tl_sched *s, TaskletObject *me, const struct tl_wait_kind *kind,
+         PyObject *on, struct tl_link *queue, PyObject *value)
+{
+    tl_sched_drop_later(s, tl_task_swap(me, Py_XNewRef(value)));
+    tl_ring_remove(s, me);
+    if (kind != NULL) {
+        me->place = TL_WAITING;
+        tl_wait_arm(&me->wait, kind, on, &me->link, queue);
+    } else {
+        tl_sched_drop_later(s, (PyObject *)me);
+    }
+}
+
+PyObject *
+tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
+{
+    TaskletObject *me = s->current, *to;
+    if (find_successor(s, how, &to) < 0) {
+        return NULL;
+    }
+    if (to == me) {
+        tl_sched_drop_later(s, tl_task_swap(me, Py_XNewRef(how->value)));
+        return tl_sched_arrive(s);
+    }
+    move_out(s, me, how->kind, how->on, how->queue, how->value);
+    if (to == NULL || to->place == TL_FLOATING) {
+        to = revive_or_wait(s, me, to, how->classic);
+        if (to == NULL) {
             return NULL;
         }
-    } else if (to->place == TL_FLOATING) {
-        // A caller of run() gets an error that was about to be passed on.
-        if (me->tempval != NULL && tl_bomb_check(s->state, me->tempval)) {
-            tl_sched_drop_later(s, tl_task_swap(to, Py_NewRef(me->tempval)));
-        }
-        into_ring(s, to);
     }
+    go(s, me, to);
+    return tl_sched_arrive(s);
+}
+
+PyObject *
+tl_sched_wait(struct tl_sched *s, const struct tl_wait_kind *kind, PyObject *on,
+              struct tl_link *queue, PyObject *value)
+{
+    TaskletObject *me = s->current, *to = tl_task_next(me);
+    assert(tl_sched_is_plain(s));
+    move_out(s, me, kind, on, queue, value);
     go(s, me, to);
     return tl_sched_arrive(s);
 }

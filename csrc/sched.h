@@ -51,6 +51,7 @@ struct tl_sched {
     PyObject *stack_args; // (run_stack, main fiber)
     struct tl_link started;
     Py_ssize_t nstarted, peak;
+    bool trim_due;
     uint64_t spawned, finished;
 
     struct tl_park park;
@@ -88,7 +89,20 @@ void tl_ring_front(struct tl_sched *s, TaskletObject *t);
 void tl_ring_remove(struct tl_sched *s, TaskletObject *t);
 
 // Drop object (may be NULL) after the next arrival.
-void tl_sched_drop_later(struct tl_sched *s, PyObject *object);
+void tl_sched_drop_object(struct tl_sched *s, PyObject *object);
+
+static inline void
+tl_sched_drop_later(struct tl_sched *s, PyObject *object)
+{
+    if (object == NULL) {
+        return;
+    }
+    if (TL_LIKELY(s->ndrop < s->drop_room)) {
+        s->drop[s->ndrop++] = object;
+    } else {
+        tl_sched_drop_object(s, object);
+    }
+}
 
 // Make t, which floats, runnable on its own thread and wake that. Takes over one
 // reference.
@@ -124,10 +138,24 @@ struct tl_leave {
     const struct tl_wait_kind *kind; // NULL: it floats
     PyObject *on;
     struct tl_link *queue;
-    bool classic; // a deadlock is a plain RuntimeError
+    PyObject *value; // borrowed: what it leaves in tempval; NULL: None
+    bool classic;    // a deadlock is a plain RuntimeError
 };
 
 PyObject *tl_sched_leave(struct tl_sched *s, const struct tl_leave *how);
+
+// The same for a wait, where all is as usual: somebody else can run, and may.
+PyObject *tl_sched_wait(struct tl_sched *s, const struct tl_wait_kind *kind,
+                        PyObject *on, struct tl_link *queue, PyObject *value);
+
+// Whether all is as usual: the next in the ring is another, who can be switched to.
+static inline bool
+tl_sched_is_plain(struct tl_sched *s)
+{
+    TaskletObject *me = s->current, *next = tl_task_next(me);
+    return next != me && (s->trap | s->no_switch) == 0 && !me->thrown &&
+           (next->life != TL_NEW || s->npool > 0);
+}
 
 // Run t next, which floats or is runnable; leave: the current one floats meanwhile.
 // tl_sched_prepare() has just returned 0 for t.

@@ -6,10 +6,10 @@
 
 #include <malloc.h>
 
-// Parked stacks kept for the next tasklets; how many deaths make it worth while to hand
-// memory back to the system; stacks in the second lane; how far that lies below the
+// Parked stacks kept for the next tasklets; how many tasklets at once make it worth while
+// to hand memory back to the system in the end; stacks in the second lane; how far that lies below the
 // first.
-enum { POOL_MOST = 128, TRIM_EVERY = 20000, DEEP_MOST = 64, LANE_GAP = 6000 };
+enum { POOL_MOST = 128, MANY = 20000, DEEP_MOST = 64, LANE_GAP = 6000 };
 
 // ---- births
 //
@@ -221,25 +221,62 @@ forget_job(struct tl_sched *s, TaskletObject *t)
     s->finished++;
 }
 
-// Run the stack's tasklet to its end. Returns who is next, made current; or NULL with an
-// exception set if the stack is to die of it.
-static TaskletObject *
-run_job(struct tl_sched *s, struct tl_stack *stack)
+// Put the tasklet's context in force, and look at what was thrown at it before its
+// first step. Returns whether there was nothing.
+static __attribute__((noinline)) bool
+begin_job(struct tl_sched *s, TaskletObject *t)
 {
-    TaskletObject *t = stack->job;
-    PyObject *context = t->context, *result = NULL, *exc = NULL;
+    PyObject *context = t->context;
     t->context = NULL;
     tl_gil_reset_recursion(s->ts);
     Py_XDECREF(tl_gil_swap_context(s->ts, context));
     PyObject *value = tl_sched_arrive(s);
-    if (value != NULL) {
-        Py_DECREF(value);
-        result = PyObject_Call(t->func, t->args, t->kwargs);
-    }
-    if (TL_UNLIKELY(result == NULL)) {
-        exc = PyErr_GetRaisedException();
-    }
+    Py_XDECREF(value);
+    return value != NULL;
+}
 
+TL_COLD static void
+end_of_stolen(struct tl_sched *s, TaskletObject *t)
+{
+    end_out_of_turn(s, t);
+    PyObject *exc = PyErr_GetRaisedException();
+    forget_job(s, t);
+    if (t->place == TL_WAITING) {
+        tl_task_end_wait(t);
+        tl_sched_drop_later(s, (PyObject *)t);
+    } else if (t->place == TL_RUNNABLE) {
+        tl_ring_remove(s, t);
+        tl_sched_drop_later(s, (PyObject *)t);
+    }
+    PyErr_SetRaisedException(exc);
+}
+
+// Tell who is to know. Returns the exception that goes to main or run(), or NULL.
+TL_COLD static PyObject *
+settle(struct tl_sched *s, TaskletObject *t, PyObject *result, PyObject *exc)
+{
+    bool heard = false;
+    if (t->outcome != NULL) {
+        heard = tl_outcome_record(t, result, exc);
+    } else {
+        Py_XDECREF(result);
+    }
+    if (exc != NULL) {
+        exc = heard ? tl_outcome_rest(exc) : ask_error_handler(s, exc);
+    }
+    if (t->outcome != NULL) {
+        tl_outcome_tell(t);
+    }
+    return exc;
+}
+
+// The tasklet's function has returned result, or NULL with an exception set. Returns who
+// is next, made current; or NULL with an exception set if the stack is to die of it.
+static __attribute__((noinline)) TaskletObject *
+finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
+{
+    TaskletObject *t = stack->job;
+    PyObject *exc = TL_UNLIKELY(result == NULL) ? PyErr_GetRaisedException() : NULL;
     if (t->outcome != NULL && t->outcome->name == NULL) {
         t->outcome->name = tl_task_name(t); // or NULL: a name is not worth an error
         PyErr_Clear();
@@ -247,17 +284,10 @@ run_job(struct tl_sched *s, struct tl_stack *stack)
     Py_CLEAR(t->args);
     Py_CLEAR(t->kwargs);
     Py_CLEAR(t->func);
-    bool heard = false;
-    if (t->outcome != NULL) {
-        heard = tl_outcome_record(t, result, exc);
+    if (t->outcome == NULL && exc == NULL) {
+        Py_DECREF(result);
     } else {
-        Py_XDECREF(result);
-    }
-    if (TL_UNLIKELY(exc != NULL)) {
-        exc = heard ? tl_outcome_rest(exc) : ask_error_handler(s, exc);
-    }
-    if (t->outcome != NULL) {
-        tl_outcome_tell(t);
+        exc = settle(s, t, result, exc);
     }
     Py_CLEAR(t->tempval);
     Py_XDECREF(tl_gil_swap_context(s->ts, NULL));
@@ -268,21 +298,10 @@ run_job(struct tl_sched *s, struct tl_stack *stack)
         }
         release_fiber(s, t, stack);
     }
-
     t->thrown = false;
     if (TL_UNLIKELY(s->current != t)) {
         Py_XDECREF(exc);
-        end_out_of_turn(s, t);
-        exc = PyErr_GetRaisedException();
-        forget_job(s, t);
-        if (t->place == TL_WAITING) {
-            tl_task_end_wait(t);
-            tl_sched_drop_later(s, (PyObject *)t);
-        } else if (t->place == TL_RUNNABLE) {
-            tl_ring_remove(s, t);
-            tl_sched_drop_later(s, (PyObject *)t);
-        }
-        PyErr_SetRaisedException(exc);
+        end_of_stolen(s, t);
         return NULL;
     }
     forget_job(s, t);
@@ -302,15 +321,39 @@ stack_end(struct tl_sched *s, struct tl_stack *stack)
     PyMem_Free(stack);
 }
 
-// After very many deaths what the allocator has free is worth returning.
-static void
-trim(struct tl_sched *s)
+// When most of very many tasklets have ended, their stacks are scattered over all the
+// memory that they had: none is kept, lest it keep a megabyte, until nearly all are gone.
+static bool
+is_shrinking(struct tl_sched *s)
 {
-#ifdef __GLIBC__
-    if (s->peak >= TRIM_EVERY && s->nstarted < s->peak / 16) {
-        s->peak = s->nstarted;
-        malloc_trim(0);
+    return s->peak >= MANY && s->nstarted < s->peak / 4;
+}
+
+// Have the parked stacks end, and when all is over, memory given back.
+TL_COLD static void
+shrink(struct tl_sched *s)
+{
+    while (s->npool > 0) {
+        struct tl_stack *stack = unpark(s);
+        tl_sched_drop_later(s, stack->fiber);
+        stack->fiber = NULL;
+        if (stack->fresh) {
+            PyMem_Free(stack);
+        }
     }
+    if (s->nstarted == 0) {
+        s->peak = 0;
+        s->trim_due = true;
+    }
+}
+
+void
+tl_stacks_trim(struct tl_sched *s)
+{
+    s->trim_due = false;
+    tl_chunk_trim();
+#ifdef __GLIBC__
+    malloc_trim(0);
 #endif
 }
 
@@ -329,7 +372,10 @@ run_stack(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
         tl_gil_give_chunk(s->ts, stack->chunk, TL_CHUNK_SMALL);
     }
     for (;;) {
-        TaskletObject *to = run_job(s, stack);
+        TaskletObject *t = stack->job;
+        PyObject *result =
+            begin_job(s, t) ? PyObject_Call(t->func, t->args, t->kwargs) : NULL;
+        TaskletObject *to = finish_job(s, stack, result);
         stack->job = NULL;
         if (to == NULL) {
             PyObject *exc = PyErr_GetRaisedException();
@@ -343,13 +389,17 @@ run_stack(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
             assign(s, stack, to);
             continue;
         }
-        if (clean && s->npool < POOL_MOST) {
+        bool shrinking = is_shrinking(s);
+        if (clean && s->npool < POOL_MOST && !shrinking) {
             park(s, stack);
         } else {
             // With the last reference gone, greenlet ends it where it stops below.
             tl_sched_drop_later(s, stack->fiber);
             stack->fiber = NULL;
-            trim(s);
+        }
+        if (TL_UNLIKELY(shrinking) && to->life != TL_NEW &&
+            (s->npool > 0 || s->nstarted == 0)) {
+            shrink(s);
         }
         PyObject *target = to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber;
         int status = tl_fiber_switch(target);

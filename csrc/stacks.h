@@ -23,6 +23,10 @@ int tl_stacks_reserve(struct tl_sched *s);
 // (borrowed).
 PyObject *tl_stacks_start(struct tl_sched *s, TaskletObject *t);
 
+// Give the system back what the allocators have free. Done once nobody uses the stacks
+// that ended.
+void tl_stacks_trim(struct tl_sched *s);
+
 // End the parked stacks and the nurseries.
 void tl_stacks_free(struct tl_sched *s);
 

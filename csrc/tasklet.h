@@ -59,7 +59,6 @@ typedef struct TaskletObject {
     signed char sending;   // 1 or -1 while it waits on a channel
     bool is_main, ended, atomic, ignore_nesting, block_trap;
     bool thrown; // a throw came from another thread while it ran
-    bool iterating; // waits in __next__, which a waking close() ends
     bool revived;   // its finalizer has run, and posted a kill
 } TaskletObject;
 

@@ -507,6 +507,19 @@ def test_an_outer_budget_ends_an_inner_run(log):
         t.remove().kill()
 
 
+def test_a_lone_tasklet_that_yields_uses_up_the_budget(log):
+    def ticking():
+        while True:
+            log.append("tick")
+            schedule()
+
+    t = tasklet(ticking)()
+    scheduler.run(switches=3)
+    assert len(log) == 3
+    assert t.scheduled
+    t.remove().kill()
+
+
 @pytest.mark.parametrize("switches", [0, -1])
 def test_a_budget_must_be_positive(switches):
     with pytest.raises(ValueError, match="positive"):

@@ -272,9 +272,19 @@ def test_a_started_tasklet_cannot_be_bound(make, args):
         paused.bind(*args)
 
 
-def test_the_main_tasklet_cannot_be_unbound():
-    with pytest.raises(RuntimeError, match="^can't unbind the main tasklet$"):
-        tasklets.getmain().bind(None)
+def test_the_main_tasklet_cannot_be_unbound(log):
+    main = tasklets.getmain()
+    with pytest.raises(RuntimeError, match=r"^can't \(re\)bind the current tasklet$"):
+        main.bind(None)
+
+    def work():
+        with pytest.raises(RuntimeError, match="^tasklet has C state on its stack$"):
+            main.bind(None)
+        log.append("refused")
+
+    tasklet(work)()
+    run()
+    assert log == ["refused"]
 
 
 def test_a_wrong_type_is_found_before_a_wrong_state(make):
