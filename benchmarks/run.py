@@ -171,7 +171,7 @@ def arguments(argv):
     parser.add_argument("--repeat", type=int, default=9, metavar="N")
     parser.add_argument("--scale", type=float, default=1.0, help="of all sizes")
     parser.add_argument("--no-peers", action="store_true")
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
     args.out = [word for word in args.words if word.endswith(".json")]
     args.names = [word for word in args.words if not word.endswith(".json")]
     unknown = set(args.names) - set(WORKLOADS)

@@ -21,6 +21,12 @@ tl_fiber_current(void)
     return (PyObject *)PyGreenlet_GetCurrent();
 }
 
+bool
+tl_fiber_is_main(PyObject *fiber)
+{
+    return PyGreenlet_MAIN((PyGreenlet *)fiber);
+}
+
 PyObject *
 tl_fiber_new(PyObject *args)
 {
@@ -31,6 +37,9 @@ tl_fiber_new(PyObject *args)
         Py_CLEAR(fiber);
     }
     if (fiber != NULL) {
+        // The tasklet shows the collector what the frames hold. From Python 3.15 a
+        // greenlet does too, as one that can never be collected.
+        PyObject_GC_UnTrack(fiber);
         // Made on demand by whoever wants it: nobody does, and it takes room.
         Py_CLEAR(((PyGreenlet *)fiber)->dict);
     }

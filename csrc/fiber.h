@@ -12,6 +12,9 @@ int tl_fiber_import(void);
 // The fiber that runs now: a new reference, or NULL with an exception set.
 PyObject *tl_fiber_current(void);
 
+// Whether fiber is the stack that the thread began on.
+bool tl_fiber_is_main(PyObject *fiber);
+
 // A fiber that will call run(), a child of parent: args is the pair (run, parent).
 PyObject *tl_fiber_new(PyObject *args);
 

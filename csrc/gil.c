@@ -152,6 +152,16 @@ tl_gil_take_chunk(PyThreadState *ts, void *chunk)
     return chunk;
 }
 
+void *
+tl_gil_root_chunk(PyThreadState *ts)
+{
+    _PyStackChunk *chunk = ts->datastack_chunk;
+    while (chunk != NULL && chunk->previous != NULL) {
+        chunk = chunk->previous;
+    }
+    return chunk;
+}
+
 bool
 tl_gil_has_chunk(PyThreadState *ts, void *chunk)
 {

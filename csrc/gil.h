@@ -43,6 +43,9 @@ void tl_gil_give_chunk(PyThreadState *ts, void *chunk, size_t size);
 // Returns NULL if the stack's first piece is not chunk.
 void *tl_gil_take_chunk(PyThreadState *ts, void *chunk);
 
+// The current stack's first piece of frame memory, which it keeps for life.
+void *tl_gil_root_chunk(PyThreadState *ts);
+
 // Whether the innermost piece of frame memory is chunk, which is not NULL.
 bool tl_gil_has_chunk(PyThreadState *ts, void *chunk);
 

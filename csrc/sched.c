@@ -238,7 +238,10 @@ tl_sched_bounce(struct tl_sched *s)
 static inline bool
 is_on_own_fiber(struct tl_sched *s, TaskletObject *from)
 {
-    return from->stack != NULL && from->stack->fiber == from->fiber &&
+    if (from->stack == NULL) {
+        return from->fiber == s->main_fiber && tl_gil_has_chunk(s->ts, s->main_chunk);
+    }
+    return from->fiber == from->stack->fiber &&
            tl_gil_has_chunk(s->ts, from->stack->chunk);
 }
 

@@ -48,6 +48,7 @@ struct tl_sched {
     Py_ssize_t deep;      // stacks in the second lane
     PyObject *nursery[2]; // the fibers on which all stacks are born
     PyObject *main_fiber; // where the thread started with us
+    void *main_chunk;     // the first frame memory of the thread, or NULL
     PyObject *stack_args; // (run_stack, main fiber)
     struct tl_link started;
     Py_ssize_t nstarted, peak;

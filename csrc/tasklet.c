@@ -101,15 +101,33 @@ forget_outcome(TaskletObject *t, struct old *old)
     }
 }
 
-// Give t, whose function is func, arguments: it can run from now on. context is shared
-// with the caller if t has none.
+// The calling thread's state, without asking the interpreter if it can be avoided.
+static PyThreadState *
+this_thread(void)
+{
+    return TL_LIKELY(tl_sched_mine != NULL) ? tl_sched_mine->ts : PyThreadState_Get();
+}
+
+// Have t, which has no context, share the caller's.
+static int
+share_context(TaskletObject *t)
+{
+    PyObject *context = tl_gil_context(this_thread());
+    t->context = Py_XNewRef(context);
+    return context == NULL ? -1 : 0;
+}
+
+// Give t, whose function is func, arguments: it can run from now on.
 static int
 give_args(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs,
-          PyObject *context, struct old *old)
+          struct old *old)
 {
     if (func == NULL || !PyCallable_Check(func)) {
         PyErr_SetString(PyExc_RuntimeError,
                         "the tasklet was not bound to a function");
+        return -1;
+    }
+    if (t->context == NULL && share_context(t) < 0) {
         return -1;
     }
     PyObject *own_args = args != NULL ? Py_NewRef(args) : PyTuple_New(0);
@@ -127,9 +145,6 @@ give_args(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs,
     keep_old(old, &t->kwargs, own_kwargs);
     keep_old(old, &t->func, Py_NewRef(func));
     keep_old(old, &t->tempval, NULL);
-    if (t->context == NULL) {
-        t->context = Py_NewRef(context);
-    }
     t->life = TL_NEW;
     forget_outcome(t, old);
     return 0;
@@ -149,8 +164,9 @@ tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
     kwargs = none_to_null(kwargs);
     bool unbind = func == NULL && args == NULL && kwargs == NULL;
     bool set_up = args != NULL || kwargs != NULL;
-    PyObject *context = tl_gil_context(PyThreadState_Get());
-    struct old old = {0};
+    PyObject *context = tl_gil_context(this_thread());
+    struct old old;
+    old.count = 0;
     if (context == NULL || check_bind_args(func, args, kwargs) < 0 ||
         bind_refused(t, unbind) < 0) {
         return -1;
@@ -159,8 +175,7 @@ tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "tasklet has no thread");
         return -1;
     }
-    if (set_up && give_args(t, func != NULL ? func : t->tempval, args, kwargs, context,
-                            &old) < 0) {
+    if (set_up && give_args(t, func != NULL ? func : t->tempval, args, kwargs, &old) < 0) {
         return -1;
     }
     if (func != NULL) {
@@ -197,10 +212,10 @@ tl_task_setup(TaskletObject *t, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "tasklet has no thread");
         return -1;
     }
-    PyObject *context = tl_gil_context(PyThreadState_Get());
-    struct old old = {0};
-    if (context == NULL || bind_refused(t, false) < 0 ||
-        give_args(t, t->tempval, args, kwargs, context, &old) < 0) {
+    struct old old;
+    old.count = 0;
+    if (bind_refused(t, false) < 0 ||
+        give_args(t, t->tempval, args, kwargs, &old) < 0) {
         return -1;
     }
     tl_sched_ready((TaskletObject *)Py_NewRef(t));

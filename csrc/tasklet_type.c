@@ -5,6 +5,7 @@
 #include "gil.h"
 #include "live.h"
 #include "outcome.h"
+#include "stacks.h"
 #include "tasklet_ops.h"
 #include "types.h"
 
@@ -58,7 +59,7 @@ tasklet_init(TaskletObject *self, PyObject *args, PyObject *kwargs)
 static bool
 is_suspended(TaskletObject *t)
 {
-    return t->life == TL_STARTED && t->top != NULL && !t->home->dead;
+    return t->stack != NULL && t->top != NULL && !t->home->dead;
 }
 
 static int
@@ -83,6 +84,9 @@ tasklet_traverse(TaskletObject *self, visitproc visit, void *arg)
         }
     }
     if (is_suspended(self)) {
+        if (self->fiber == self->stack->fiber) {
+            Py_VISIT(self->seen_context); // what greenlet holds while it is suspended
+        }
         return tl_frames_traverse(self->top, visit, arg);
     }
     return 0;

@@ -15,6 +15,10 @@ enum { LAST_SWITCHES = 10000 };
 
 static void thread_ended(PyObject *guard);
 
+// The thread state on this thread that has lost its scheduler, and gets no other: the
+// interpreter is clearing it.
+static TL_THREAD_LOCAL uint64_t ended_id;
+
 // ---- births
 
 static void
@@ -50,6 +54,9 @@ make_main(struct tl_sched *s)
     if (s->main_fiber == NULL) {
         return -1;
     }
+    if (tl_fiber_is_main(s->main_fiber)) {
+        s->main_chunk = tl_gil_root_chunk(s->ts);
+    }
     t->fiber = Py_NewRef(s->main_fiber);
     tl_ring_append(s, (TaskletObject *)Py_NewRef(t));
     return 0;
@@ -72,9 +79,9 @@ hang_guard(struct tl_sched *s)
 struct tl_sched *
 tl_sched_make(struct tl_state *state)
 {
-    if (state->ending) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "the interpreter is ending: no thread can begin with tasklets");
+    if (state->ending || ended_id == PyThreadState_GetID(PyThreadState_Get())) {
+        PyErr_Format(PyExc_RuntimeError, "the %s is ending: it cannot begin with tasklets",
+                     state->ending ? "interpreter" : "thread");
         return NULL;
     }
     struct tl_sched *s = PyMem_Calloc(1, sizeof *s);
@@ -323,11 +330,13 @@ thread_ended(PyObject *guard)
     } else {
         end_tasklets(s);
         remove_sched(s);
+        // What runs from here on, in finalizers, finds a thread without tasklets.
+        tl_sched_mine = NULL;
+        ended_id = PyThreadState_GetID(PyThreadState_Get());
         abandon_tasklets(s, false);
         tl_stacks_free(s);
         let_go_of_main(s);
         tl_sched_drop_now(s);
-        tl_sched_mine = NULL;
         wake_joiners(state);
         tl_idle_recheck(state);
         tl_sched_unref(s);

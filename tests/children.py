@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import tasklets
@@ -10,21 +11,43 @@ import tasklets
 TESTS = Path(__file__).parent
 
 
-def run_script(name, *args, seconds):
-    """Return exit status and output; None as status if it took too long."""
-    script = TESTS / name
+def start(*args, **options):
+    """Start the interpreter with this tasklets."""
     # Also where neither the current nor the script's folder is searched.
     places = [TESTS, Path(tasklets.__file__).parents[1], os.environ.get("PYTHONPATH")]
-    child = subprocess.Popen(
-        [sys.executable, str(script), *map(str, args)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(str(p) for p in places if p)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(str(p) for p in places if p)}
+    return subprocess.Popen(
+        [sys.executable, *map(str, args)], env=env, text=True, **options
     )
+
+
+def finish(child, seconds):
+    """Return exit status and what the pipes gave; None as status if it took too long."""
     try:
-        output, _ = child.communicate(timeout=seconds)
+        output = child.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         child.kill()
-        return None, child.communicate()[0]
-    return child.returncode, output
+        return None, *child.communicate()
+    return child.returncode, *output
+
+
+def run_script(name, *args, seconds):
+    """Return exit status and output; None as status if it took too long."""
+    child = start(
+        TESTS / name, *args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    return finish(child, seconds)[:2]
+
+
+def run_program(source, *args, seconds=30):
+    """Return exit status, output and the lines of the errors that are not indented.
+
+    The source lines that a traceback shows differ between versions of Python.
+    """
+    child = start(
+        "-X", "faulthandler", "-c", textwrap.dedent(source), *args,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    status, output, errors = finish(child, seconds)
+    errors = [line for line in errors.splitlines() if line[:1] not in ("", " ")]
+    return status, output, errors

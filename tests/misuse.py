@@ -779,6 +779,8 @@ def tidy_thread():
                     if t.scheduled and not t.blocked:
                         tasklet.remove(t)
                     tasklet.kill(t)
+        if not t.alive:
+            everyone.discard(t)
     here.block_trap = False
     here.set_atomic(False)
     for _ in range(20):

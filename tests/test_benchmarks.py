@@ -71,7 +71,7 @@ def test_the_table_has_a_row_for_each_measured_workload(capsys):
 
 def test_the_report_can_be_written_and_compared_with_itself(tmp_path, capsys):
     out = str(tmp_path / "out.json")
-    run.main([out, "stream", "--repeat=2", f"--scale={TINY}", "--no-peers", "--json"])
+    run.main([out, "--repeat=2", f"--scale={TINY}", "--no-peers", "--json", "stream"])
     report = json.loads(capsys.readouterr().out)
     assert report == json.loads(Path(out).read_text())
     assert report["bare_ns"]["median"] > 0
