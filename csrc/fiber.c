@@ -27,6 +27,12 @@ tl_fiber_is_main(PyObject *fiber)
     return PyGreenlet_MAIN((PyGreenlet *)fiber);
 }
 
+bool
+tl_fiber_is_active(PyObject *fiber)
+{
+    return PyGreenlet_ACTIVE((PyGreenlet *)fiber);
+}
+
 PyObject *
 tl_fiber_new(PyObject *args)
 {

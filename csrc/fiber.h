@@ -15,6 +15,9 @@ PyObject *tl_fiber_current(void);
 // Whether fiber is the stack that the thread began on.
 bool tl_fiber_is_main(PyObject *fiber);
 
+// Whether fiber has begun and not ended.
+bool tl_fiber_is_active(PyObject *fiber);
+
 // A fiber that will call run(), a child of parent: args is the pair (run, parent).
 PyObject *tl_fiber_new(PyObject *args);
 

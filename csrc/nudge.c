@@ -11,7 +11,8 @@ enum { TICK = 1000000, TICKS_BEFORE_REST = 20 };
 static struct {
     pthread_mutex_t mutex; // guards wakers, and every payment by the payer
     struct tl_nudge wakers;
-    bool has_wakers, started;
+    bool has_wakers;
+    _Atomic bool started;
     struct tl_park rest;       // where the payer sleeps
     _Atomic bool resting;
     _Atomic unsigned long debts; // counts all, to see whether there are new ones
@@ -25,7 +26,7 @@ pay_old_debts(void)
     for (; n != &payer.wakers; n = n->next) {
         // Relaxed: the exchange in tl_nudge_pay() decides.
         if (atomic_load_explicit(&n->owed, memory_order_relaxed) != NULL &&
-            ++n->age > 1) {
+            atomic_fetch_add_explicit(&n->age, 1, memory_order_relaxed) > 0) {
             tl_nudge_pay(n);
         }
     }
@@ -88,7 +89,7 @@ void
 tl_nudge_init(struct tl_nudge *nudge)
 {
     atomic_store_explicit(&nudge->owed, NULL, memory_order_relaxed);
-    nudge->age = 0;
+    atomic_store_explicit(&nudge->age, 0, memory_order_relaxed);
     pthread_mutex_lock(&payer.mutex);
     if (!payer.has_wakers) {
         payer.has_wakers = true;
@@ -137,7 +138,7 @@ tl_nudge_pay(struct tl_nudge *nudge)
     struct tl_park *park =
         atomic_exchange_explicit(&nudge->owed, NULL, memory_order_acq_rel);
     if (park != NULL) {
-        nudge->age = 0;
+        atomic_store_explicit(&nudge->age, 0, memory_order_relaxed);
         tl_park_wake(park);
     }
 }

@@ -14,7 +14,7 @@
 struct tl_nudge {
     struct tl_nudge *prev, *next; // all wakers
     _Atomic(struct tl_park *) owed;
-    int age; // ticks since it was owed
+    _Atomic int age; // ticks since it was owed, about
 };
 
 void tl_nudge_init(struct tl_nudge *nudge);

@@ -9,120 +9,6 @@
 
 TL_THREAD_LOCAL struct tl_sched *tl_sched_mine;
 
-// ---- the ring
-
-void
-tl_ring_append(struct tl_sched *s, TaskletObject *t)
-{
-    assert(t->place == TL_FLOATING && tl_link_is_single(&t->link));
-    if (s->head == NULL) {
-        s->head = t;
-    } else {
-        tl_link_insert_before(&t->link, &s->head->link);
-    }
-    t->place = TL_RUNNABLE;
-    s->runcount++;
-}
-
-void
-tl_ring_front(struct tl_sched *s, TaskletObject *t)
-{
-    tl_ring_append(s, t);
-    s->head = t;
-}
-
-void
-tl_ring_remove(struct tl_sched *s, TaskletObject *t)
-{
-    assert(t->place == TL_RUNNABLE);
-    if (s->head == t) {
-        s->head = tl_link_is_single(&t->link) ? NULL : tl_task_next(t);
-    }
-    tl_link_remove(&t->link);
-    t->place = TL_FLOATING;
-    s->runcount--;
-}
-
-void
-tl_ring_behind_head(struct tl_sched *s, TaskletObject *t)
-{
-    assert(t->place == TL_FLOATING && s->head != NULL);
-    tl_link_insert_before(&t->link, s->head->link.next);
-    t->place = TL_RUNNABLE;
-    s->runcount++;
-}
-
-TL_COLD void
-tl_sched_drop_object(struct tl_sched *s, PyObject *object)
-{
-    if (TL_UNLIKELY(s->ndrop == s->drop_room)) {
-        int room = s->drop_room ? 2 * s->drop_room : 16;
-        PyObject **grown = PyMem_Realloc(s->drop, room * sizeof *grown);
-        if (grown == NULL) {
-            return; // without memory it is safer to leak it than to run code now
-        }
-        s->drop = grown;
-        s->drop_room = room;
-    }
-    s->drop[s->ndrop++] = object;
-}
-
-void
-tl_sched_drop_now(struct tl_sched *s)
-{
-    while (s->ndrop > 0) {
-        PyObject *object = s->drop[--s->ndrop];
-        Py_DECREF(object);
-    }
-    if (TL_UNLIKELY(s->trim_due)) {
-        tl_stacks_trim(s);
-    }
-}
-
-void
-tl_sched_settle(struct tl_sched *s)
-{
-    struct tl_sched *other = s->owes;
-    if (other != NULL) {
-        s->owes = NULL;
-        tl_nudge_forget(&s->nudge);
-        tl_sched_unref(other);
-    }
-}
-
-void
-tl_sched_notify(struct tl_sched *s)
-{
-    struct tl_sched *mine = tl_sched_mine;
-    if (s == mine || !s->waiting) {
-        return;
-    }
-    if (mine != NULL && !s->park.many_cpus && tl_park_is_asleep(&s->park) &&
-        (mine->owes == NULL || mine->owes == s)) {
-        // Both threads share one CPU: woken while we hold the GIL, it would only run
-        // into us and sleep again.
-        if (mine->owes == NULL) {
-            mine->owes = s;
-            s->refs++;
-        }
-        tl_nudge_owe(&mine->nudge, &s->park);
-    } else {
-        tl_park_wake(&s->park);
-    }
-}
-
-void
-tl_sched_ready(TaskletObject *t)
-{
-    struct tl_sched *s = t->home;
-    if (s->dead) {
-        Py_DECREF(t);
-        return;
-    }
-    tl_ring_append(s, t);
-    tl_sched_notify(s);
-}
-
 // ---- preparing a switch
 
 int
@@ -221,8 +107,9 @@ tl_sched_bounce(struct tl_sched *s)
         PyException_SetContext(exc, thrown);
         PyErr_SetRaisedException(exc);
     }
-    if (current->fiber == here) {
-        // Its last stop was on this very fiber, which is not its own.
+    if (current->fiber == here || !tl_fiber_is_active(current->fiber)) {
+        // Its last stop was on this very fiber, which is not its own, or in a greenlet
+        // that has ended.
         PyObject *own = current->stack ? current->stack->fiber : s->main_fiber;
         if (own == here) {
             Py_FatalError("tasklets: two tasklets on one stack");
@@ -260,13 +147,49 @@ note_fiber(struct tl_sched *s, TaskletObject *from)
     }
 }
 
-TL_COLD static void
-after_unusual_pause(struct tl_sched *s, TaskletObject *me)
+// Whether some tasklet of this thread is to continue on fiber.
+static bool
+is_awaited(struct tl_sched *s, PyObject *fiber)
 {
-    while (s->current != me) {
-        tl_sched_bounce(s);
+    struct tl_link *i = s->started.next;
+    for (; i != &s->started; i = i->next) {
+        if (TL_CONTAINER(i, TaskletObject, started)->fiber == fiber) {
+            return true;
+        }
     }
+    return s->main->fiber == fiber;
+}
+
+// Back from a pause that was not plain: status is what the switch returned. Returns 0 if
+// me is the current tasklet, and meant to be; -1 with an exception set if me has ended,
+// and is not to be touched: this greenlet of its making is all that is left.
+TL_COLD static int
+after_unusual_pause(struct tl_sched *s, TaskletObject *me, int status)
+{
+    for (;;) {
+        PyObject *here = tl_fiber_current();
+        Py_XDECREF(here); // greenlet holds it
+        if (here == NULL) {
+            PyErr_Clear();
+        } else if (!is_awaited(s, here) &&
+                   !(s->current->life == TL_STARTED && s->current->fiber == here)) {
+            if (status == 0) {
+                PyErr_SetString(PyExc_RuntimeError,
+                                "the tasklet that this greenlet waited for has ended");
+            }
+            return -1;
+        }
+        if (s->current == me && (here == NULL || me->fiber == here)) {
+            break;
+        }
+        PyObject *again = s->birth != NULL ? tl_stacks_bear_again(s) : NULL;
+        status = again != NULL ? tl_fiber_switch(again) : tl_sched_bounce(s);
+    }
+    s->no_switch &= ~TL_SWITCHING;
     me->top = NULL;
+    if (status < 0) {
+        PyErr_WriteUnraisable((PyObject *)me); // a trace function's, of greenlet
+    }
     if (me->revived) {
         me->revived = false;
         tl_gil_unfinalize((PyObject *)me);
@@ -275,28 +198,37 @@ after_unusual_pause(struct tl_sched *s, TaskletObject *me)
         tl_sched_drop_later(s, tl_gil_swap_context(s->ts, me->context));
         me->context = NULL;
     }
+    return 0;
 }
 
-// Leave from, which is already where it is to wait, for to, which is in the ring.
-static void
+// Leave from, which is already where it is to wait, for to, which is in the ring. Returns
+// 0 when from is current again; -1 with an exception set if it will never be, and must
+// not be touched.
+static int
 go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
 {
     to = decide(s, from, to);
     if (TL_UNLIKELY(to == from)) {
-        return;
+        return 0;
     }
-    if (TL_UNLIKELY(!is_on_own_fiber(s, from))) {
+    bool plain = is_on_own_fiber(s, from);
+    if (TL_UNLIKELY(!plain)) {
         note_fiber(s, from);
     }
     from->depth = tl_gil_recursion_depth(s->ts);
     from->seen_context = tl_gil_seen_context(s->ts);
     from->top = tl_frames_top(s->ts);
     s->current = to;
-    tl_fiber_switch(to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber);
-    from->top = NULL;
-    if (TL_UNLIKELY(s->current != from || from->revived || from->context != NULL)) {
-        after_unusual_pause(s, from);
+    s->no_switch |= TL_SWITCHING;
+    int status =
+        tl_fiber_switch(to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber);
+    if (TL_UNLIKELY(!plain || status < 0 || s->current != from || from->revived ||
+                    from->context != NULL)) {
+        return after_unusual_pause(s, from, status);
     }
+    s->no_switch &= ~TL_SWITCHING;
+    from->top = NULL;
+    return 0;
 }
 
 PyObject *
@@ -465,16 +397,14 @@ tl_sched_yield(struct tl_sched *s, PyObject *value)
     if (TL_UNLIKELY(old != NULL)) {
         tl_sched_drop_later(s, old);
     }
-    go(s, me, to);
-    return tl_sched_arrive(s);
+    return go(s, me, to) < 0 ? NULL : tl_sched_arrive(s);
 }
 
 PyObject *
 tl_sched_rotate(struct tl_sched *s)
 {
     TaskletObject *me = s->current;
-    go(s, me, tl_task_next(me));
-    return tl_sched_arrive(s);
+    return go(s, me, tl_task_next(me)) < 0 ? NULL : tl_sched_arrive(s);
 }
 
 PyObject *
@@ -487,7 +417,9 @@ tl_sched_jump(struct tl_sched *s, TaskletObject *t, bool leave)
             tl_ring_remove(s, me);
             tl_sched_drop_later(s, (PyObject *)me);
         }
-        go(s, me, t);
+        if (go(s, me, t) < 0) {
+            return NULL;
+        }
     }
     return tl_sched_arrive(s);
 }
@@ -598,8 +530,7 @@ tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
             return NULL;
         }
     }
-    go(s, me, to);
-    return tl_sched_arrive(s);
+    return go(s, me, to) < 0 ? NULL : tl_sched_arrive(s);
 }
 
 PyObject *
@@ -609,8 +540,7 @@ tl_sched_wait(struct tl_sched *s, const struct tl_wait_kind *kind, PyObject *on,
     TaskletObject *me = s->current, *to = tl_task_next(me);
     assert(tl_sched_is_plain(s));
     move_out(s, me, kind, on, queue, value);
-    go(s, me, to);
-    return tl_sched_arrive(s);
+    return go(s, me, to) < 0 ? NULL : tl_sched_arrive(s);
 }
 
 // ---- run()
@@ -713,7 +643,9 @@ tl_sched_run(struct tl_sched *s, bool threadblock, uint64_t max_switches)
             return NULL;
         }
     }
-    go(s, me, to);
+    if (go(s, me, to) < 0) {
+        return NULL;
+    }
     watch_pop(s);
     PyObject *value = tl_sched_arrive(s);
     if (value == NULL) {

@@ -13,6 +13,10 @@ struct tl_watch {
     bool threadblock;
 };
 
+// In no_switch from the last decision before a switch to the arrival: a trace function
+// of greenlet's may run meanwhile.
+enum { TL_SWITCHING = 1 << 20 };
+
 // Invariants
 // I1: head is the ring's first, NULL when the ring is empty; runcount its length.
 // I2: while Python code of this thread runs, and no_switch is 0, current == head.
@@ -44,6 +48,7 @@ struct tl_sched {
     int ndrop, drop_room;
 
     struct tl_stack *pool[2], *birth; // parked stacks by lane; see stacks.c
+    struct tl_stack *ending;          // that greenlet ends when nobody holds them
     int npool, next_lane, nurseries_begun;
     Py_ssize_t deep;      // stacks in the second lane
     PyObject *nursery[2]; // the fibers on which all stacks are born

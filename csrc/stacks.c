@@ -113,6 +113,35 @@ tl_stacks_start(struct tl_sched *s, TaskletObject *t)
     return s->nursery[s->nurseries_begun == 2 ? stack->lane : 0];
 }
 
+static void
+drop_nurseries(struct tl_sched *s)
+{
+    for (int lane = 1; lane >= 0; lane--) {
+        Py_CLEAR(s->nursery[lane]);
+    }
+    s->nurseries_begun = 0;
+}
+
+PyObject *
+tl_stacks_bear_again(struct tl_sched *s)
+{
+    struct tl_stack *stack = s->birth;
+    PyErr_WriteUnraisable(NULL);
+    s->birth = NULL;
+    drop_nurseries(s);
+    if (nursery_make(s) < 0) {
+        Py_FatalError("tasklets: no memory to begin a tasklet again");
+    }
+    PyObject *fiber = tl_fiber_new(s->stack_args);
+    if (fiber == NULL) {
+        Py_FatalError("tasklets: no memory to begin a tasklet again");
+    }
+    Py_SETREF(stack->fiber, fiber);
+    Py_SETREF(stack->job->fiber, Py_NewRef(fiber));
+    s->birth = stack;
+    return s->nursery[0];
+}
+
 // Begin the second nursery, from far down. It comes back at once.
 __attribute__((noinline)) static void
 begin_second_nursery(struct tl_sched *s)
@@ -131,6 +160,9 @@ run_nursery(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
     int status = lane == 1 ? tl_fiber_switch(s->nursery[0]) : 0;
     for (;;) {
         struct tl_stack *birth = s->birth;
+        if (status < 0 && birth != NULL) {
+            PyErr_WriteUnraisable(NULL); // a trace function's, of greenlet
+        }
         if (birth != NULL && birth->lane == lane) {
             status = tl_fiber_switch(birth->fiber);
         } else if (birth != NULL) {
@@ -310,9 +342,27 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
 
 // ---- the life of a stack
 
+// A stack that is not kept: with the last reference gone, greenlet ends it where it
+// stops. Somebody else may hold it for longer.
+static void
+let_end(struct tl_sched *s, struct tl_stack *stack)
+{
+    tl_sched_drop_later(s, stack->fiber);
+    stack->fiber = NULL;
+    stack->next = s->ending;
+    s->ending = stack;
+}
+
 static void
 stack_end(struct tl_sched *s, struct tl_stack *stack)
 {
+    struct tl_stack **link = &s->ending;
+    while (*link != NULL && *link != stack) {
+        link = &(*link)->next;
+    }
+    if (*link == stack) {
+        *link = stack->next;
+    }
     s->deep -= stack->lane;
     void *chunk = tl_gil_take_chunk(PyThreadState_Get(), stack->chunk);
     if (chunk != NULL) {
@@ -335,10 +385,11 @@ shrink(struct tl_sched *s)
 {
     while (s->npool > 0) {
         struct tl_stack *stack = unpark(s);
-        tl_sched_drop_later(s, stack->fiber);
-        stack->fiber = NULL;
         if (stack->fresh) {
+            tl_sched_drop_later(s, stack->fiber);
             PyMem_Free(stack);
+        } else {
+            let_end(s, stack);
         }
     }
     if (s->nstarted == 0) {
@@ -367,6 +418,7 @@ run_stack(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     s->birth = NULL;
+    s->no_switch &= ~TL_SWITCHING;
     stack->chunk = tl_chunk_alloc(TL_CHUNK_SMALL);
     if (stack->chunk != NULL) {
         tl_gil_give_chunk(s->ts, stack->chunk, TL_CHUNK_SMALL);
@@ -393,15 +445,14 @@ run_stack(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
         if (clean && s->npool < POOL_MOST && !shrinking) {
             park(s, stack);
         } else {
-            // With the last reference gone, greenlet ends it where it stops below.
-            tl_sched_drop_later(s, stack->fiber);
-            stack->fiber = NULL;
+            let_end(s, stack);
         }
         if (TL_UNLIKELY(shrinking) && to->life != TL_NEW &&
             (s->npool > 0 || s->nstarted == 0)) {
             shrink(s);
         }
         PyObject *target = to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber;
+        s->no_switch |= TL_SWITCHING;
         int status = tl_fiber_switch(target);
         while (stack->job == NULL) {
             if (status < 0 && stack->fiber == NULL) {
@@ -412,6 +463,23 @@ run_stack(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
             }
             status = tl_sched_bounce(s);
         }
+        s->no_switch &= ~TL_SWITCHING;
+        if (status < 0) {
+            PyErr_WriteUnraisable(NULL); // a trace function's, of greenlet
+        }
+    }
+}
+
+void
+tl_stacks_keep(struct tl_sched *s, TaskletObject *t)
+{
+    struct tl_stack *stack = t->stack;
+    if (stack != NULL) {
+        t->stack = NULL;
+        stack->next = s->state->lost;
+        s->state->lost = stack;
+        stack->stopped_in = t->fiber;
+        t->fiber = NULL;
     }
 }
 
@@ -427,9 +495,7 @@ tl_stacks_free(struct tl_sched *s)
         }
         Py_DECREF(fiber);
     }
-    for (int lane = 1; lane >= 0; lane--) {
-        Py_CLEAR(s->nursery[lane]);
-    }
+    drop_nurseries(s);
     Py_CLEAR(s->stack_args);
 }
 

@@ -11,6 +11,7 @@ struct tl_stack {
     void *chunk;           // its first frame memory, ours
     TaskletObject *job;    // borrowed; NULL while parked
     struct tl_stack *next; // in the pool
+    PyObject *stopped_in;  // counted: of a stack that is kept for ever, where it stops
     unsigned char lane;    // which nursery bears it, or bore it
     bool fresh;            // never switched to
 };
@@ -22,6 +23,13 @@ int tl_stacks_reserve(struct tl_sched *s);
 // Give t, which is new, a stack from the pool, and return the fiber to switch to
 // (borrowed).
 PyObject *tl_stacks_start(struct tl_sched *s, TaskletObject *t);
+
+// A birth was broken off by an exception, which is set: a trace function of greenlet's
+// raised it. Report it, and return the fiber to switch to for another try (borrowed).
+PyObject *tl_stacks_bear_again(struct tl_sched *s);
+
+// t can never run again, but its frames, which nobody can end, are in use: keep them.
+void tl_stacks_keep(struct tl_sched *s, TaskletObject *t);
 
 // Give the system back what the allocators have free. Done once nobody uses the stacks
 // that ended.

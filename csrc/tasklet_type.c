@@ -238,8 +238,7 @@ tasklet_dealloc(TaskletObject *self)
         self->outcome = NULL;
     }
     if (self->life == TL_STARTED && self->home->state->ending) {
-        // Its stack stays as it is: the interpreter is ending.
-        self->fiber = NULL;
+        tl_stacks_keep(self->home, self); // the interpreter is ending
         tl_link_remove(&self->started);
     }
     self->life = TL_UNBOUND;

@@ -236,8 +236,7 @@ abandon_tasklets(struct tl_sched *s, bool leave_channels)
         s->nstarted--;
         t->top = NULL;
         t->seen_context = NULL;
-        PyMem_Free(t->stack);
-        t->stack = NULL;
+        tl_stacks_keep(s, t);
         if (t->place == TL_RUNNABLE) {
             tl_ring_remove(s, t);
             Py_DECREF(t);

@@ -11,6 +11,12 @@ from tasklets import _core
 FAILED = pytest.StashKey[bool]()
 
 
+def pytest_collection_finish(session):
+    """Leave all that is imported out of the collections round each test."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """Note that a test failed: its traceback keeps objects alive."""

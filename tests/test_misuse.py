@@ -430,7 +430,7 @@ import weakref
 
 import tasklets
 
-faulthandler.dump_traceback_later(20, exit=True)
+faulthandler.dump_traceback_later(10, exit=True)
 sys.unraisablehook = lambda args: None
 """
 

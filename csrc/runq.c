@@ -1,0 +1,121 @@
+// runq.c - the ring of the runnable, and how others come to know that it has changed.
+#include "sched.h"
+#include "stacks.h"
+
+// ---- the ring
+
+void
+tl_ring_append(struct tl_sched *s, TaskletObject *t)
+{
+    assert(t->place == TL_FLOATING && tl_link_is_single(&t->link));
+    if (s->head == NULL) {
+        s->head = t;
+    } else {
+        tl_link_insert_before(&t->link, &s->head->link);
+    }
+    t->place = TL_RUNNABLE;
+    s->runcount++;
+}
+
+void
+tl_ring_front(struct tl_sched *s, TaskletObject *t)
+{
+    tl_ring_append(s, t);
+    s->head = t;
+}
+
+void
+tl_ring_remove(struct tl_sched *s, TaskletObject *t)
+{
+    assert(t->place == TL_RUNNABLE);
+    if (s->head == t) {
+        s->head = tl_link_is_single(&t->link) ? NULL : tl_task_next(t);
+    }
+    tl_link_remove(&t->link);
+    t->place = TL_FLOATING;
+    s->runcount--;
+}
+
+void
+tl_ring_behind_head(struct tl_sched *s, TaskletObject *t)
+{
+    assert(t->place == TL_FLOATING && s->head != NULL);
+    tl_link_insert_before(&t->link, s->head->link.next);
+    t->place = TL_RUNNABLE;
+    s->runcount++;
+}
+
+// ---- what is dropped when all is whole again
+
+TL_COLD void
+tl_sched_drop_object(struct tl_sched *s, PyObject *object)
+{
+    if (TL_UNLIKELY(s->ndrop == s->drop_room)) {
+        int room = s->drop_room ? 2 * s->drop_room : 16;
+        PyObject **grown = PyMem_Realloc(s->drop, room * sizeof *grown);
+        if (grown == NULL) {
+            return; // without memory it is safer to leak it than to run code now
+        }
+        s->drop = grown;
+        s->drop_room = room;
+    }
+    s->drop[s->ndrop++] = object;
+}
+
+void
+tl_sched_drop_now(struct tl_sched *s)
+{
+    while (s->ndrop > 0) {
+        PyObject *object = s->drop[--s->ndrop];
+        Py_DECREF(object);
+    }
+    if (TL_UNLIKELY(s->trim_due)) {
+        tl_stacks_trim(s);
+    }
+}
+
+// ---- waking other threads
+
+void
+tl_sched_settle(struct tl_sched *s)
+{
+    struct tl_sched *other = s->owes;
+    if (other != NULL) {
+        s->owes = NULL;
+        tl_nudge_forget(&s->nudge);
+        tl_sched_unref(other);
+    }
+}
+
+void
+tl_sched_notify(struct tl_sched *s)
+{
+    struct tl_sched *mine = tl_sched_mine;
+    if (s == mine || !s->waiting) {
+        return;
+    }
+    if (mine != NULL && !s->park.many_cpus && tl_park_is_asleep(&s->park) &&
+        (mine->owes == NULL || mine->owes == s)) {
+        // Both threads share one CPU: woken while we hold the GIL, it would only run
+        // into us and sleep again.
+        if (mine->owes == NULL) {
+            mine->owes = s;
+            s->refs++;
+        }
+        tl_nudge_owe(&mine->nudge, &s->park);
+    } else {
+        tl_park_wake(&s->park);
+    }
+}
+
+void
+tl_sched_ready(TaskletObject *t)
+{
+    struct tl_sched *s = t->home;
+    if (s->dead) {
+        Py_DECREF(t);
+        return;
+    }
+    tl_ring_append(s, t);
+    tl_sched_notify(s);
+}

@@ -1,0 +1,71 @@
+// A wake that is owed is paid: by the waker when it says so, else by the payer.
+#include "clock.h"
+#include "nudge.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <time.h>
+
+enum { ROUNDS = 300 };
+
+static struct tl_park sleeper;
+static _Atomic long told, heard;
+
+static void *
+sleep_and_count(void *arg)
+{
+    while (atomic_load(&heard) < ROUNDS) {
+        tl_park_reset(&sleeper);
+        if (atomic_load(&told) == atomic_load(&heard)) {
+            tl_park_sleep(&sleeper, -1, false);
+        }
+        if (atomic_load(&told) > atomic_load(&heard)) {
+            atomic_fetch_add(&heard, 1);
+        }
+    }
+    return arg;
+}
+
+static void
+wait_until_heard(long n)
+{
+    struct timespec tick = {.tv_nsec = 20000};
+    int64_t limit = tl_clock_now() + INT64_C(10000000000);
+    while (atomic_load(&heard) < n) {
+        assert(tl_clock_now() < limit);
+        nanosleep(&tick, NULL);
+    }
+}
+
+int
+main(void)
+{
+    struct tl_nudge nudge, idle;
+    tl_park_init(&sleeper);
+    tl_nudge_init(&nudge);
+    tl_nudge_init(&idle);
+    pthread_t thread;
+    int rc = pthread_create(&thread, NULL, sleep_and_count, NULL);
+    assert(rc == 0);
+    for (long i = 1; i <= ROUNDS; i++) {
+        atomic_store(&told, i);
+        tl_nudge_owe(&nudge, &sleeper);
+        if (i % 10 != 0) {
+            tl_nudge_pay(&nudge);
+        }
+        wait_until_heard(i); // every tenth is the payer's
+        if (i == ROUNDS / 2) {
+            struct timespec rest = {.tv_nsec = 60000000}; // it goes to rest meanwhile
+            nanosleep(&rest, NULL);
+        }
+    }
+    pthread_join(thread, NULL);
+    tl_nudge_forget(&nudge);
+    assert(atomic_load(&nudge.owed) == NULL);
+    tl_nudge_fini(&idle);
+    tl_nudge_fini(&nudge);
+    tl_park_fini(&sleeper);
+    printf("nudge: %d wakes\n", ROUNDS);
+    return 0;
+}
