@@ -7,7 +7,7 @@ enum { SEND = 1, RECEIVE = -1 };
 struct action {
     ChannelObject *ch;
     struct tl_sched *s;
-    PyObject *value;                // borrowed; NULL for a receive
+    PyObject *value; // borrowed; NULL for a receive
     int dir;
     const struct tl_wait_kind *kind; // how it waits; NULL if it may not
 };

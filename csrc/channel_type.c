@@ -253,8 +253,7 @@ channel_send_throw(ChannelObject *self, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     struct tl_state *state = tl_state_of_object((PyObject *)self);
-    return send_bomb(self, tl_bomb_of_raise(state, argv[0],
-                                            argv[1] ? argv[1] : Py_None,
+    return send_bomb(self, tl_bomb_of_raise(state, argv[0], argv[1] ? argv[1] : Py_None,
                                             argv[2] ? argv[2] : Py_None));
 }
 

@@ -220,8 +220,7 @@ tl_chunk_alloc(size_t size)
 bool
 tl_chunk_free(void *block)
 {
-    struct slab *slab =
-        (struct slab *)((uintptr_t)block & ~(uintptr_t)(SLAB_SIZE - 1));
+    struct slab *slab = (struct slab *)((uintptr_t)block & ~(uintptr_t)(SLAB_SIZE - 1));
     pthread_mutex_lock(&cache.mutex);
     bool ours = cache.index != NULL && *index_slot(slab) == slab;
     if (ours) {

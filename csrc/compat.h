@@ -63,7 +63,7 @@ PyWeakref_GetRef(PyObject *ref, PyObject **object)
 
 // Slots that only newer interpreters read.
 #if PY_VERSION_HEX >= 0x030C0000
-#define TL_MOD_SLOT_INTERP                                                             \
+#define TL_MOD_SLOT_INTERP \
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
 #else
 #define TL_MOD_SLOT_INTERP

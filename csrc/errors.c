@@ -22,7 +22,8 @@ describe(TaskletObject *t)
 {
     PyObject *text = tl_task_describe(t);
     PyObject *line =
-        text ? PyUnicode_FromFormat("\n  %U, of thread %lu", text, t->home->ident) : NULL;
+        text ? PyUnicode_FromFormat("\n  %U, of thread %lu", text, t->home->ident)
+             : NULL;
     Py_XDECREF(text);
     return line;
 }
@@ -95,16 +96,14 @@ tl_errors_deadlock(struct tl_state *state, bool classic)
 {
     return with_waiting(
         state, classic ? PyExc_RuntimeError : state->deadlock_error, !classic,
-        PyUnicode_FromString(
-            "Deadlock: the last runnable tasklet cannot be blocked."));
+        PyUnicode_FromString("Deadlock: the last runnable tasklet cannot be blocked."));
 }
 
 PyObject *
 tl_errors_stranded(struct tl_state *state, TaskletObject *waiter)
 {
-    bool classic =
-        waiter->wait.on != NULL &&
-        PyObject_TypeCheck(waiter->wait.on, state->classic_channel_type);
+    bool classic = waiter->wait.on != NULL &&
+                   PyObject_TypeCheck(waiter->wait.on, state->classic_channel_type);
     const char *text = waiter->sending > 0
                            ? "the main tasklet is sending without a receiver available."
                        : waiter->sending < 0

@@ -67,8 +67,8 @@ int
 tl_fiber_throw(PyObject *fiber)
 {
     PyObject *exc = PyErr_GetRaisedException();
-    PyObject *result = PyGreenlet_Throw((PyGreenlet *)fiber, (PyObject *)Py_TYPE(exc),
-                                        exc, NULL);
+    PyObject *result =
+        PyGreenlet_Throw((PyGreenlet *)fiber, (PyObject *)Py_TYPE(exc), exc, NULL);
     Py_DECREF(exc);
     if (result == NULL) {
         return -1;

@@ -38,9 +38,10 @@ fn_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
         return NULL;
     }
     if (timeout > 0) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "run() with a timeout in ticks is not supported by this version "
-                        "of tasklets: use scheduler.run(switches=...)");
+        PyErr_SetString(
+            PyExc_RuntimeError,
+            "run() with a timeout in ticks is not supported by this version "
+            "of tasklets: use scheduler.run(switches=...)");
         return NULL;
     }
     for (int i = 1; i < 5; i++) {

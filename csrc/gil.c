@@ -5,14 +5,14 @@
 #include <internal/pycore_context.h>
 #include <internal/pycore_gc.h>
 #include <internal/pycore_interp.h>
-#include <internal/pycore_runtime.h>
 #include <internal/pycore_pystate.h>
+#include <internal/pycore_runtime.h>
 #if PY_VERSION_HEX >= 0x030D0000
 #include <internal/pycore_gil.h>
 #endif
 
 #ifndef HEAD_LOCK // 3.11 keeps it to itself
-#define HEAD_LOCK(runtime)                                                             \
+#define HEAD_LOCK(runtime) \
     PyThread_acquire_lock((runtime)->interpreters.mutex, WAIT_LOCK)
 #define HEAD_UNLOCK(runtime) PyThread_release_lock((runtime)->interpreters.mutex)
 #endif

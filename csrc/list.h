@@ -12,7 +12,7 @@ struct tl_link {
     struct tl_link *prev, *next;
 };
 
-#define TL_CONTAINER(ptr, type, member)                                                \
+#define TL_CONTAINER(ptr, type, member) \
     ((type *)((char *)(ptr) - offsetof(type, member)))
 
 static inline void

@@ -109,7 +109,8 @@ add_error(PyObject *mod, const char *name, const char *doc, PyObject *base,
           PyObject **slot)
 {
     *slot = base == NULL ? NULL : PyErr_NewExceptionWithDoc(name, doc, base, NULL);
-    return *slot == NULL ? -1 : PyModule_AddObjectRef(mod, strchr(name, '.') + 1, *slot);
+    return *slot == NULL ? -1
+                         : PyModule_AddObjectRef(mod, strchr(name, '.') + 1, *slot);
 }
 
 static int
@@ -118,8 +119,7 @@ add_errors(PyObject *mod, struct tl_state *state)
     PyObject *futures = PyImport_ImportModule("concurrent.futures");
     PyObject *cancelled =
         futures ? PyObject_GetAttrString(futures, "CancelledError") : NULL;
-    PyObject *bases =
-        cancelled ? PyTuple_Pack(2, cancelled, PyExc_RuntimeError) : NULL;
+    PyObject *bases = cancelled ? PyTuple_Pack(2, cancelled, PyExc_RuntimeError) : NULL;
     int result = 0;
     if (add_error(mod, "tasklets.TaskletExit",
                   "Ends a tasklet without being an error; see tasklet.kill().",

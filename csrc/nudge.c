@@ -13,7 +13,7 @@ static struct {
     struct tl_nudge wakers;
     bool has_wakers;
     _Atomic bool started;
-    struct tl_park rest;       // where the payer sleeps
+    struct tl_park rest; // where the payer sleeps
     _Atomic bool resting;
     _Atomic unsigned long debts; // counts all, to see whether there are new ones
 } payer = {.mutex = PTHREAD_MUTEX_INITIALIZER};
@@ -43,8 +43,7 @@ pay_for_all(void *arg)
         nanosleep(&tick, NULL);
         pay_old_debts();
         // Acquire: pairs with the release in tl_nudge_owe().
-        unsigned long debts =
-            atomic_load_explicit(&payer.debts, memory_order_acquire);
+        unsigned long debts = atomic_load_explicit(&payer.debts, memory_order_acquire);
         quiet = debts == seen ? quiet + 1 : 0;
         seen = debts;
         if (quiet < TICKS_BEFORE_REST) {

@@ -125,9 +125,8 @@ tl_outcome_join(struct tl_sched *s, TaskletObject *t)
     if (outcome == NULL) {
         return -1;
     }
-    struct tl_leave how = {.kind = &tl_outcome_wait,
-                           .on = (PyObject *)t,
-                           .queue = &outcome->waiters};
+    struct tl_leave how = {
+        .kind = &tl_outcome_wait, .on = (PyObject *)t, .queue = &outcome->waiters};
     PyObject *value = tl_sched_leave(s, &how);
     Py_XDECREF(value);
     return value == NULL ? -1 : 0;

@@ -7,8 +7,7 @@
 static bool
 has_ended(TaskletObject *t)
 {
-    return t->outcome != NULL && t->outcome->done ? true
-                                                  : t->ended || t->home->dead;
+    return t->outcome != NULL && t->outcome->done ? true : t->ended || t->home->dead;
 }
 
 static int
@@ -122,8 +121,7 @@ static PyObject *
 tasklet_cancelled(TaskletObject *self, PyObject *Py_UNUSED(ignored))
 {
     bool lost = self->home->dead && !self->ended;
-    return PyBool_FromLong(lost ||
-                           (self->outcome != NULL && self->outcome->cancelled));
+    return PyBool_FromLong(lost || (self->outcome != NULL && self->outcome->cancelled));
 }
 
 PyDoc_STRVAR(add_done_callback_doc,

@@ -16,8 +16,8 @@ struct tl_park {
     int event_fd;       // -1 until the owner first sleeps in poll()
     int signal_fds[2];  // a pipe that signal handlers write to; -1 until needed
     int64_t spin_limit; // how long the next spin may last, adapted to its success
-    uint64_t cpus;      // where its thread may run, a bit for each CPU, from 64 on shared
-    bool many_cpus;     // whether the threads that wake it may run elsewhere
+    uint64_t cpus;  // where its thread may run, a bit for each CPU, from 64 on shared
+    bool many_cpus; // whether the threads that wake it may run elsewhere
     uint64_t sleeps, spins;
 };
 

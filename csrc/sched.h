@@ -37,9 +37,9 @@ struct tl_sched {
     struct tl_watch *watch;
     int nwatch, watch_room;
 
-    int trap;           // switch_trap()
-    bool classic_trap;  // it was set through the stackless module
-    int no_switch;      // a callback or signal handler runs: nobody may leave
+    int trap;          // switch_trap()
+    bool classic_trap; // it was set through the stackless module
+    int no_switch;     // a callback or signal handler runs: nobody may leave
     bool in_channel_callback;
     TaskletObject *target; // who is about to run, while the schedule callback is told
 
@@ -185,7 +185,6 @@ PyObject *tl_sched_arrive(struct tl_sched *s);
 // Used by stacks.c: hand the thread from an ended tasklet to the next. Returns who.
 TaskletObject *tl_sched_after_end(struct tl_sched *s, TaskletObject *ended,
                                   PyObject *exc);
-
 
 // Send whoever reached the wrong stack back with an error. Returns as tl_fiber_switch().
 int tl_sched_bounce(struct tl_sched *s);

@@ -23,8 +23,8 @@ switch_trap(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, bool classic
     if (change == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    if (change > INT_MAX / 2 || change < INT_MIN / 2 || s->trap + change > INT_MAX / 2 ||
-        s->trap + change < INT_MIN / 2) {
+    if (change > INT_MAX / 2 || change < INT_MIN / 2 ||
+        s->trap + change > INT_MAX / 2 || s->trap + change < INT_MIN / 2) {
         PyErr_SetString(PyExc_OverflowError, "switch_trap() counts no further");
         return NULL;
     }

@@ -26,13 +26,13 @@ struct tl_state {
     PyObject *schedule_callback; // NULL: none
     PyObject *error_handler;     // NULL: none
 
-    PyObject *run_stack;    // the builtin that every pooled stack runs
-    PyObject *run_nursery;  // the builtin that the nursery runs
+    PyObject *run_stack;     // the builtin that every pooled stack runs
+    PyObject *run_nursery;   // the builtin that the nursery runs
     PyObject *set_wakeup_fd; // signal's
-    struct tl_link scheds;  // every thread's scheduler
-    struct tl_stack *lost;  // of tasklets that can neither run nor be ended
-    bool main_has_ended;    // the interpreter waits for its threads, or is past that
-    bool ending;            // no tasklet is to run any more
+    struct tl_link scheds;   // every thread's scheduler
+    struct tl_stack *lost;   // of tasklets that can neither run nor be ended
+    bool main_has_ended;     // the interpreter waits for its threads, or is past that
+    bool ending;             // no tasklet is to run any more
 };
 
 extern struct PyModuleDef tl_module_def;

@@ -123,8 +123,7 @@ give_args(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs,
           struct old *old)
 {
     if (func == NULL || !PyCallable_Check(func)) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "the tasklet was not bound to a function");
+        PyErr_SetString(PyExc_RuntimeError, "the tasklet was not bound to a function");
         return -1;
     }
     if (t->context == NULL && share_context(t) < 0) {
@@ -175,7 +174,8 @@ tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_RuntimeError, "tasklet has no thread");
         return -1;
     }
-    if (set_up && give_args(t, func != NULL ? func : t->tempval, args, kwargs, &old) < 0) {
+    if (set_up &&
+        give_args(t, func != NULL ? func : t->tempval, args, kwargs, &old) < 0) {
         return -1;
     }
     if (func != NULL) {

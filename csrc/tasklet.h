@@ -21,13 +21,13 @@ enum tl_place { TL_FLOATING, TL_RUNNABLE, TL_WAITING };
 
 // What becomes of a tasklet and who wants to know; made when first needed.
 struct tl_outcome {
-    PyObject *name;       // NULL: the function's
-    PyObject *code;       // where spawn() was called, or NULL
+    PyObject *name; // NULL: the function's
+    PyObject *code; // where spawn() was called, or NULL
     int lasti;
-    bool keep;            // made by spawn(): keep value or exception
+    bool keep; // made by spawn(): keep value or exception
     bool done, cancelled;
     PyObject *value, *exc;
-    PyObject *callbacks;  // list, or NULL
+    PyObject *callbacks;    // list, or NULL
     struct tl_link waiters; // tasklets that wait for the end
 };
 
@@ -48,18 +48,18 @@ typedef struct TaskletObject {
     PyObject *fiber;       // where it continues
     struct tl_stack *stack;
     PyObject *func, *args, *kwargs; // from setup to the end
-    PyObject *context;     // to be put in force when it next runs, or NULL
-    void *top;             // innermost frame
+    PyObject *context;              // to be put in force when it next runs, or NULL
+    void *top;                      // innermost frame
     PyObject *seen_context;
     struct tl_link started; // in home's list of the started
     struct tl_outcome *outcome;
     PyObject *weakrefs;
-    int depth;             // Python recursion depth where it left
+    int depth; // Python recursion depth where it left
     unsigned char life, place;
-    signed char sending;   // 1 or -1 while it waits on a channel
+    signed char sending; // 1 or -1 while it waits on a channel
     bool is_main, ended, atomic, ignore_nesting, block_trap;
-    bool thrown; // a throw came from another thread while it ran
-    bool revived;   // its finalizer has run, and posted a kill
+    bool thrown;  // a throw came from another thread while it ran
+    bool revived; // its finalizer has run, and posted a kill
 } TaskletObject;
 
 static inline TaskletObject *

@@ -316,9 +316,8 @@ tasklet_kill(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     struct tl_state *state = tl_state_of_object((PyObject *)self);
-    return throw_bomb(self,
-                      tl_bomb_new(state, Py_NewRef(state->tasklet_exit), NULL, NULL),
-                      pending);
+    return throw_bomb(
+        self, tl_bomb_new(state, Py_NewRef(state->tasklet_exit), NULL, NULL), pending);
 }
 
 PyDoc_STRVAR(throw_doc,
@@ -499,7 +498,8 @@ tasklet_set_context(TaskletObject *self, PyObject *context)
         return NULL;
     }
     if (!PyContext_CheckExact(context)) {
-        PyErr_Format(PyExc_TypeError, "set_context() needs a contextvars.Context, not %s",
+        PyErr_Format(PyExc_TypeError,
+                     "set_context() needs a contextvars.Context, not %s",
                      Py_TYPE(context)->tp_name);
         return NULL;
     }
@@ -542,7 +542,8 @@ tasklet_context_run(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs
     }
     PyThreadState *ts = PyThreadState_Get();
     PyObject *before = tl_gil_swap_context(ts, Py_NewRef(context));
-    PyObject *result = PyObject_Vectorcall(args[0], args + 1, (size_t)nargs - 1, kwnames);
+    PyObject *result =
+        PyObject_Vectorcall(args[0], args + 1, (size_t)nargs - 1, kwnames);
     PyObject *exc = result == NULL ? PyErr_GetRaisedException() : NULL;
     Py_XDECREF(tl_gil_swap_context(ts, before));
     if (exc != NULL) {

@@ -149,9 +149,9 @@ end_now(struct tl_sched *s, TaskletObject *t)
     for (int i = 0; i < 10 && needs_end(t) && t->place == TL_FLOATING; i++) {
         int ready = tl_sched_prepare(s, t);
         PyObject *bomb =
-            ready < 0 ? NULL
-                      : tl_bomb_new(s->state, Py_NewRef(s->state->tasklet_exit), NULL,
-                                    NULL);
+            ready < 0
+                ? NULL
+                : tl_bomb_new(s->state, Py_NewRef(s->state->tasklet_exit), NULL, NULL);
         if (bomb == NULL) {
             return -1;
         }
@@ -407,8 +407,9 @@ get_recursion_depth(TaskletObject *self, void *Py_UNUSED(closure))
     if (self->life != TL_STARTED || self->home->dead) {
         return PyLong_FromLong(0);
     }
-    return PyLong_FromLong(tl_task_is_current(self) ? tl_gil_recursion_depth(self->home->ts)
-                                            : self->depth);
+    return PyLong_FromLong(tl_task_is_current(self)
+                               ? tl_gil_recursion_depth(self->home->ts)
+                               : self->depth);
 }
 
 static PyObject *

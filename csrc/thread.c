@@ -80,7 +80,8 @@ struct tl_sched *
 tl_sched_make(struct tl_state *state)
 {
     if (state->ending || ended_id == PyThreadState_GetID(PyThreadState_Get())) {
-        PyErr_Format(PyExc_RuntimeError, "the %s is ending: it cannot begin with tasklets",
+        PyErr_Format(PyExc_RuntimeError,
+                     "the %s is ending: it cannot begin with tasklets",
                      state->ending ? "interpreter" : "thread");
         return NULL;
     }

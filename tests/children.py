@@ -33,9 +33,7 @@ def finish(child, seconds):
 
 def run_script(name, *args, seconds):
     """Return exit status and output; None as status if it took too long."""
-    child = start(
-        TESTS / name, *args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    child = start(TESTS / name, *args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return finish(child, seconds)[:2]
 
 

@@ -7,7 +7,7 @@ scheduler must be whole. The case that is being tried is always in the file MISU
 so that a crash or a hang can be told.
 """
 
-# ruff: noqa: D101, D102, D103 - small parts of one table
+# ruff: noqa: D101, D102 - small parts of one table
 
 import contextlib
 import faulthandler
@@ -125,7 +125,9 @@ class Kinds:
         return self.started(work)
 
     def in_a_greenlet(self):
-        return self.started(lambda: greenlet.greenlet(tasklets.schedule_remove).switch())
+        return self.started(
+            lambda: greenlet.greenlet(tasklets.schedule_remove).switch()
+        )
 
     def killed_pending(self):
         t = self.started(channel().receive)
@@ -239,7 +241,15 @@ def kinds_here():
 # ---- calls of every kind
 
 SKIPPED = {"__del__", "__subclasshook__", "__init_subclass__", "__class_getitem__"}
-TYPES = [tasklet, Watched, channel, QueueChannel, tasklets.bomb, tasklets.atomic, object]
+TYPES = [
+    tasklet,
+    Watched,
+    channel,
+    QueueChannel,
+    tasklets.bomb,
+    tasklets.atomic,
+    object,
+]
 
 
 def values(target):
@@ -342,8 +352,9 @@ def all_calls(target):
             yield f"del .{name}", lambda t, name=name: delattr(t, name)
     for cls in TYPES:
         yield f"{cls.__name__}.__init__", lambda t, cls=cls: cls.__init__(t)
-        yield f".__class__ = {cls.__name__}", lambda t, cls=cls: setattr(
-            t, "__class__", cls
+        yield (
+            f".__class__ = {cls.__name__}",
+            lambda t, cls=cls: setattr(t, "__class__", cls),
         )
 
 
@@ -839,7 +850,11 @@ def cases(names):
         elif name == "foreign":
             for kind, make in foreign_kinds():
                 for text, call in sensible_calls(make()):
-                    for place in (places.main, places.tasklet, places.schedule_callback):
+                    for place in (
+                        places.main,
+                        places.tasklet,
+                        places.schedule_callback,
+                    ):
                         yield place, f"{kind}{text}", make, call
         elif name == "orphaned":
             for kind, make in orphaned_kinds():

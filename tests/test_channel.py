@@ -356,7 +356,8 @@ def test_a_preferred_sender_never_gives_way(log):
 
 
 @pytest.mark.parametrize(
-    ("value", "sign"), [(5, 1), (-7, -1), (0, 0), (True, 1), (10**30, 1), (-(10**30), -1)]
+    ("value", "sign"),
+    [(5, 1), (-7, -1), (0, 0), (True, 1), (10**30, 1), (-(10**30), -1)],
 )
 def test_the_preference_is_a_sign(value, sign):
     ch = channel()

@@ -8,7 +8,6 @@ import pytest
 
 import tasklets
 from tasklets import (
-    DeadlockError,
     TaskletExit,
     channel,
     getcurrent,

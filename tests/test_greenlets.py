@@ -422,7 +422,11 @@ def test_a_kept_greenlet_of_an_ended_tasklet_does_no_harm(log):
         tasklet(lambda: box.append(here()))()
         run()
     for g in box:
-        for act in (lambda g=g: g.switch("bogus"), lambda g=g: g.throw(KeyError), g.throw):
+        for act in (
+            lambda g=g: g.switch("bogus"),
+            lambda g=g: g.throw(KeyError),
+            g.throw,
+        ):
             try:
                 act()
             except (RuntimeError, KeyError):

@@ -444,7 +444,9 @@ def test_nothing_crashes_or_hangs_in(name):
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="needs sys.monitoring")
 def test_nothing_crashes_in_a_monitoring_callback_that_switches():
-    program = PRELUDE + """
+    program = (
+        PRELUDE
+        + """
 def look(*args):
     tasklets.schedule()
 
@@ -467,4 +469,5 @@ sys.monitoring.free_tool_id(tool)
 tasklets.run()
 print("ok")
 """
+    )
     assert run_program(program) == (0, "ok\n", [])

@@ -116,7 +116,7 @@ def test_a_kill_in_the_queue_turns_it(start, log):
     b.kill()
     log.append("M2")
     run()
-    assert log == "a1 b1 c1 M1 c2 M2 a2 c3 a3".split()
+    assert log == ["a1", "b1", "c1", "M1", "c2", "M2", "a2", "c3", "a3"]
 
 
 def test_a_kill_out_of_the_queue_lets_nobody_else_run(start, log):
@@ -126,7 +126,7 @@ def test_a_kill_out_of_the_queue_lets_nobody_else_run(start, log):
     b.remove().kill()
     log.append("M2")
     run()
-    assert log == "a1 b1 c1 M1 M2 a2 c2 a3 c3".split()
+    assert log == ["a1", "b1", "c1", "M1", "M2", "a2", "c2", "a3", "c3"]
 
 
 def test_an_error_reaches_run_before_the_others_go_on(start, log):

@@ -803,6 +803,7 @@ def test_tasklet_exit_may_be_thrown_on_a_dead_tasklet(make):
 
 def test_a_subclass_of_tasklet_exit_may_be_thrown_on_a_dead_tasklet(make):
     ended = make("ended")
+
     class Quietly(TaskletExit):
         pass
 
@@ -1247,6 +1248,7 @@ def test_the_repr_tells_name_and_state(make):
     blocked = make("blocked")
     paused = make("paused")
     ended = make("ended")
+
     def work():
         pass
 
