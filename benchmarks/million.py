@@ -11,17 +11,38 @@ import json
 import random
 import sys
 import time
+from array import array
+from itertools import product
 
 from benchmarks.measure import mappings, resident
 from tasklets import channel, getruncount, run, tasklet
 
 LIMIT = 0.05
+WHEN = ("start", "peak", "end")
+HELD = ("mappings", "resident")
+NOTES = (*product(WHEN, HELD), "blocked", "seconds_to_block", "seconds_to_end")
 
 
-def look():
-    """Return what the process holds now."""
-    gc.collect()
-    return {"mappings": mappings(), "resident": resident()}
+class Notes:
+    """Numbers kept in memory that was there from the start.
+
+    An object made at the peak and kept would keep a whole arena of the allocator.
+    """
+
+    def __init__(self):
+        self.values = array("d", bytes(8 * len(NOTES)))
+
+    def __getitem__(self, name):
+        return self.values[NOTES.index(name)]
+
+    def __setitem__(self, name, value):
+        self.values[NOTES.index(name)] = value
+
+    def look(self, when):
+        """Note what the process holds now."""
+        gc.collect()
+        self[when, "mappings"] = mappings()
+        self[when, "resident"] = resident()
 
 
 def body(ch):
@@ -36,10 +57,10 @@ def warm_up():
     run()
     ch.send(None)
     run()
-    look()
+    Notes().look("start")
 
 
-def hold_and_end(count, seed, report):
+def hold_and_end(count, seed, notes):
     """Block count tasklets and end them in random order."""
     start = time.perf_counter()
     # A channel each: who is to end is told by name.
@@ -47,27 +68,31 @@ def hold_and_end(count, seed, report):
     for ch in channels:
         tasklet(body)(ch)
     run()
-    report["seconds_to_block"] = time.perf_counter() - start
-    report["blocked"] = sum(ch.balance < 0 for ch in channels)
-    report["peak"] = look()
+    notes["seconds_to_block"] = time.perf_counter() - start
+    notes["blocked"] = sum(ch.balance < 0 for ch in channels)
+    notes.look("peak")
 
     random.Random(seed).shuffle(channels)
     start = time.perf_counter()
     while channels:
         channels.pop().send(None)
     run()
-    report["seconds_to_end"] = time.perf_counter() - start
+    notes["seconds_to_end"] = time.perf_counter() - start
 
 
 def measure(count, seed=0):
     """Return the report of one run."""
     warm_up()
-    report = {"count": count, "start": look()}
-    hold_and_end(count, seed, report)
-    report["end"] = look()
-    report["left_runnable"] = getruncount() - 1
+    notes = Notes()
+    notes.look("start")
+    hold_and_end(count, seed, notes)
+    notes.look("end")
+    report = {"count": count, "left_runnable": getruncount() - 1}
+    report |= {name: notes[name] for name in NOTES if isinstance(name, str)}
+    for when in WHEN:
+        report[when] = {held: int(notes[when, held]) for held in HELD}
     start, end = report["start"], report["end"]
-    report["growth"] = {key: end[key] / start[key] - 1 for key in start}
+    report["growth"] = {held: end[held] / start[held] - 1 for held in HELD}
     report["passed"] = (
         report["blocked"] == count
         and report["left_runnable"] == 0
@@ -83,7 +108,7 @@ def lines(report):
     yield ""
     yield "| | mappings | resident MB |"
     yield "| --- | --- | --- |"
-    for when in ("start", "peak", "end"):
+    for when in WHEN:
         held = report[when]
         yield f"| {when} | {held['mappings']:,} | {held['resident'] / 2**20:,.1f} |"
     growth = report["growth"]

@@ -51,10 +51,12 @@ bomb_dealloc(BombObject *self)
 {
     PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    TL_TRASHCAN_BEGIN(self, bomb_dealloc)
     bomb_clear(self);
     cls->tp_free(self);
     tl_live_add(TL_LIVE_BOMB, -1);
     Py_DECREF(cls);
+    TL_TRASHCAN_END
 }
 
 static PyObject *

@@ -224,8 +224,9 @@ meet(const struct action *act, TaskletObject *partner)
     if (TL_UNLIKELY(partner->home != s)) {
         return meet_other_thread(act, partner);
     }
-    bool all = ch->schedule_all && s->no_switch == 0;
-    bool prefer = ch->preference == -act->dir && s->no_switch == 0;
+    bool held = tl_sched_is_held(s);
+    bool all = ch->schedule_all && !held;
+    bool prefer = ch->preference == -act->dir && !held;
     if (!all && !prefer) {
         return pass_on(s, partner, act->value);
     }
@@ -351,8 +352,8 @@ begin(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *ki
     if (TL_LIKELY(s != NULL && s->state->channel_callback == NULL && !ch->buffered)) {
         if (ch->waiting * dir < 0) {
             TaskletObject *partner = tl_task_of(ch->queue.next);
-            if (partner->home == s && !ch->schedule_all && s->no_switch == 0 &&
-                !s->current->thrown) {
+            if (partner->home == s && !ch->schedule_all && !s->current->thrown &&
+                (s->no_switch | *s->collecting) == 0) {
                 if (ch->preference != -dir) {
                     return pass_on(s, partner, value);
                 }

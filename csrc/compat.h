@@ -74,6 +74,15 @@ PyWeakref_GetRef(PyObject *ref, PyObject **object)
 #define TL_MOD_SLOT_GIL
 #endif
 
+// Deallocation of long chains; from 3.14 the interpreter does it for all.
+#if PY_VERSION_HEX < 0x030E0000
+#define TL_TRASHCAN_BEGIN(self, dealloc) Py_TRASHCAN_BEGIN(self, dealloc)
+#define TL_TRASHCAN_END Py_TRASHCAN_END
+#else
+#define TL_TRASHCAN_BEGIN(self, dealloc)
+#define TL_TRASHCAN_END
+#endif
+
 // Thread-local, and cheap to read although we are a loaded library.
 #if defined(__GLIBC__) && defined(__GNUC__)
 #define TL_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))

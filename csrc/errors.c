@@ -5,10 +5,11 @@ enum { LINES_MOST = 50 };
 void
 tl_errors_no_switch(struct tl_sched *s)
 {
-    if (s->no_switch > 0) {
+    if (tl_sched_is_held(s)) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "cannot switch tasklets inside a callback or a signal handler: "
-                        "let it return, or use insert() or a pending throw()");
+                        "cannot switch tasklets inside a callback, a signal handler or "
+                        "a finalizer called by the collector: let it return, or use "
+                        "insert() or a pending throw()");
     } else {
         PyErr_SetString(s->classic_trap ? PyExc_RuntimeError
                                         : s->state->switch_trap_error,

@@ -93,6 +93,12 @@ tl_fiber_is_private(PyObject *fiber)
 }
 
 PyObject *
+tl_fiber_context(PyObject *fiber)
+{
+    return PyObject_GetAttrString(fiber, "gr_context");
+}
+
+PyObject *
 tl_fiber_frame(PyObject *fiber)
 {
     return PyObject_GetAttrString(fiber, "gr_frame");

@@ -36,6 +36,10 @@ int tl_fiber_set_parent(PyObject *fiber, PyObject *parent);
 // Whether the running fiber is known to nobody but its one owner and greenlet itself.
 bool tl_fiber_is_private(PyObject *fiber);
 
+// The contextvars Context of a suspended fiber that has a frame: a new reference, None
+// without one.
+PyObject *tl_fiber_context(PyObject *fiber);
+
 // The innermost frame of a suspended fiber: a new reference, None without one.
 PyObject *tl_fiber_frame(PyObject *fiber);
 

@@ -7,13 +7,27 @@
 #include <internal/pycore_stackref.h>
 #endif
 
+// The innermost frame that is not a struct on the C stack: that of a suspended fiber is
+// elsewhere. (greenlet unlinks such frames further out.)
+static _PyInterpreterFrame *
+first_lasting(_PyInterpreterFrame *frame)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    while (frame != NULL && frame->owner != FRAME_OWNED_BY_THREAD &&
+           frame->owner != FRAME_OWNED_BY_GENERATOR) {
+        frame = frame->previous;
+    }
+#endif
+    return frame;
+}
+
 void *
 tl_frames_top(PyThreadState *ts)
 {
 #if PY_VERSION_HEX >= 0x030D0000
-    return ts->current_frame;
+    return first_lasting(ts->current_frame);
 #else
-    return ts->cframe->current_frame;
+    return first_lasting(ts->cframe->current_frame);
 #endif
 }
 

@@ -71,6 +71,12 @@ tl_gil_is_collecting(void)
     return PyInterpreterState_Get()->gc.collecting != 0;
 }
 
+const int *
+tl_gil_collecting(void)
+{
+    return &PyInterpreterState_Get()->gc.collecting;
+}
+
 void
 tl_gil_unfinalize(PyObject *object)
 {

@@ -21,6 +21,9 @@ bool tl_gil_is_main_thread(void);
 // Whether a cyclic collection is running in this interpreter.
 bool tl_gil_is_collecting(void);
 
+// The flag behind it.
+const int *tl_gil_collecting(void);
+
 // Let a collected object have its finalizer called once more.
 void tl_gil_unfinalize(PyObject *object);
 

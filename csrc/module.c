@@ -186,6 +186,16 @@ add_hooks(PyObject *mod)
         hook(mod, "_after_fork", "os", "register_at_fork", "after_in_child") < 0) {
         return -1;
     }
+    PyObject *gc = PyImport_ImportModule("gc");
+    PyObject *callbacks = gc ? PyObject_GetAttrString(gc, "callbacks") : NULL;
+    PyObject *func = PyObject_GetAttrString(mod, "_collector");
+    int added = callbacks && func ? PyList_Append(callbacks, func) : -1;
+    Py_XDECREF(func);
+    Py_XDECREF(callbacks);
+    Py_XDECREF(gc);
+    if (added < 0) {
+        return -1;
+    }
     // Called before the interpreter waits for its threads. A private name, and too late
     // when it is waiting already: then threads in a deadlock just stay there.
     if (hook(mod, "_main_has_ended", "threading", "_register_atexit", NULL) < 0) {

@@ -1,4 +1,5 @@
 #include "outcome.h"
+#include "gil.h"
 
 const struct tl_wait_kind tl_outcome_wait = {.verb = "join"};
 
@@ -31,11 +32,16 @@ tl_outcome_free(struct tl_outcome *outcome)
     PyMem_Free(outcome);
 }
 
+// KeyboardInterrupt, and in the main thread SystemExit, end the program, whoever waits.
 static bool
-always_goes_to_main(PyObject *exc)
+always_goes_to_main(struct tl_state *state, PyObject *exc)
 {
+    if (PyErr_GivenExceptionMatches(exc, state->tasklet_exit)) {
+        return false;
+    }
     return PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt) ||
-           PyErr_GivenExceptionMatches(exc, PyExc_SystemExit);
+           (PyErr_GivenExceptionMatches(exc, PyExc_SystemExit) &&
+            tl_gil_is_main_thread());
 }
 
 void
@@ -71,7 +77,8 @@ tl_outcome_record(TaskletObject *t, PyObject *result, PyObject *exc)
 {
     struct tl_outcome *outcome = t->outcome;
     PyObject *exit_type = t->home->state->tasklet_exit;
-    bool heard = outcome->callbacks != NULL ||
+    PyObject *callbacks = outcome->callbacks;
+    bool heard = (callbacks != NULL && PyList_GET_SIZE(callbacks) > 0) ||
                  (outcome->keep && !tl_link_is_single(&outcome->waiters));
     outcome->cancelled = exc != NULL && PyErr_GivenExceptionMatches(exc, exit_type);
     if (outcome->keep) {
@@ -84,9 +91,9 @@ tl_outcome_record(TaskletObject *t, PyObject *result, PyObject *exc)
 }
 
 PyObject *
-tl_outcome_rest(PyObject *exc)
+tl_outcome_rest(struct tl_state *state, PyObject *exc)
 {
-    if (!always_goes_to_main(exc)) {
+    if (!always_goes_to_main(state, exc)) {
         Py_CLEAR(exc);
     }
     return exc;

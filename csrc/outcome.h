@@ -13,7 +13,7 @@ bool tl_outcome_record(TaskletObject *t, PyObject *result, PyObject *exc);
 
 // What of exc (stolen), which somebody waited for, goes to main or run() all the same:
 // exc, or NULL.
-PyObject *tl_outcome_rest(PyObject *exc);
+PyObject *tl_outcome_rest(struct tl_state *state, PyObject *exc);
 
 // Wake who waits for the end of t, and call the callbacks.
 // Switch: may, in a callback.

@@ -65,7 +65,8 @@ tl_sched_drop_object(struct tl_sched *s, PyObject *object)
 void
 tl_sched_drop_now(struct tl_sched *s)
 {
-    while (s->ndrop > 0) {
+    // In a callback or signal handler the current tasklet itself may be among them.
+    while (s->ndrop > 0 && s->no_switch == 0) {
         PyObject *object = s->drop[--s->ndrop];
         Py_DECREF(object);
     }
@@ -118,4 +119,23 @@ tl_sched_ready(TaskletObject *t)
     }
     tl_ring_append(s, t);
     tl_sched_notify(s);
+}
+
+// ---- what came from another thread meanwhile
+
+int
+tl_sched_check_thrown(struct tl_sched *s)
+{
+    TaskletObject *me = s->current;
+    if (TL_LIKELY(!me->thrown)) {
+        return 0;
+    }
+    me->thrown = false;
+    PyObject *value = tl_task_swap(me, NULL);
+    if (value == NULL || !tl_bomb_check(s->state, value)) {
+        Py_XDECREF(value);
+        return 0;
+    }
+    tl_bomb_raise(value);
+    return -1;
 }

@@ -14,7 +14,8 @@ TL_THREAD_LOCAL struct tl_sched *tl_sched_mine;
 int
 tl_sched_prepare(struct tl_sched *s, TaskletObject *t)
 {
-    if (TL_UNLIKELY((s->trap != 0 || s->no_switch > 0) && t != s->current)) {
+    bool stays = t == s->current && t->place == TL_RUNNABLE;
+    if (TL_UNLIKELY((s->trap != 0 || tl_sched_is_held(s)) && !stays)) {
         tl_errors_no_switch(s);
         return -1;
     }
@@ -22,23 +23,6 @@ tl_sched_prepare(struct tl_sched *s, TaskletObject *t)
         return tl_stacks_reserve(s);
     }
     return 0;
-}
-
-int
-tl_sched_check_thrown(struct tl_sched *s)
-{
-    TaskletObject *me = s->current;
-    if (TL_LIKELY(!me->thrown)) {
-        return 0;
-    }
-    me->thrown = false;
-    PyObject *value = tl_task_swap(me, NULL);
-    if (value == NULL || !tl_bomb_check(s->state, value)) {
-        Py_XDECREF(value);
-        return 0;
-    }
-    tl_bomb_raise(value);
-    return -1;
 }
 
 // A budget of run(switches=...) has ended: its owner goes before t.
@@ -168,25 +152,27 @@ after_unusual_pause(struct tl_sched *s, TaskletObject *me, int status)
 {
     for (;;) {
         PyObject *here = tl_fiber_current();
-        Py_XDECREF(here); // greenlet holds it
         if (here == NULL) {
             PyErr_Clear();
-        } else if (!is_awaited(s, here) &&
-                   !(s->current->life == TL_STARTED && s->current->fiber == here)) {
+        }
+        Py_XDECREF(here); // greenlet holds it
+        if (s->current == me && (here == NULL || me->fiber == here)) {
+            break;
+        }
+        if (here != NULL && !is_awaited(s, here)) {
             if (status == 0) {
                 PyErr_SetString(PyExc_RuntimeError,
                                 "the tasklet that this greenlet waited for has ended");
             }
             return -1;
         }
-        if (s->current == me && (here == NULL || me->fiber == here)) {
-            break;
-        }
         PyObject *again = s->birth != NULL ? tl_stacks_bear_again(s) : NULL;
         status = again != NULL ? tl_fiber_switch(again) : tl_sched_bounce(s);
     }
     s->no_switch &= ~TL_SWITCHING;
     me->top = NULL;
+    tl_sched_drop_later(s, me->seen_context);
+    me->seen_context = NULL;
     if (status < 0) {
         PyErr_WriteUnraisable((PyObject *)me); // a trace function's, of greenlet
     }
@@ -216,14 +202,17 @@ go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
         note_fiber(s, from);
     }
     from->depth = tl_gil_recursion_depth(s->ts);
-    from->seen_context = tl_gil_seen_context(s->ts);
     from->top = tl_frames_top(s->ts);
+    if (TL_UNLIKELY(from->top == NULL)) {
+        // greenlet does not tell the context of a fiber that has no frame.
+        from->seen_context = Py_XNewRef(tl_gil_seen_context(s->ts));
+    }
     s->current = to;
     s->no_switch |= TL_SWITCHING;
     int status =
         tl_fiber_switch(to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber);
-    if (TL_UNLIKELY(!plain || status < 0 || s->current != from || from->revived ||
-                    from->context != NULL)) {
+    if (TL_UNLIKELY(!plain || status < 0 || s->current != from || from->top == NULL ||
+                    from->revived || from->context != NULL)) {
         return after_unusual_pause(s, from, status);
     }
     s->no_switch &= ~TL_SWITCHING;
@@ -311,31 +300,39 @@ static TaskletObject *
 wait_and_decide(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool classic)
 {
     TaskletObject *to = NULL;
-    switch (tl_idle_wait(s)) {
-    case TL_IDLE_WORK:
-        to = s->head;
-        if (to->life == TL_NEW && s->npool == 0 && tl_stacks_reserve(s) < 0) {
-            break;
-        }
-        return s->head;
-    case TL_IDLE_DEADLOCK:
+    PyObject *exc = NULL;
+    enum tl_idle found = tl_idle_wait(s);
+    if (found == TL_IDLE_DEADLOCK) {
         to = after_deadlock(s, has_ended);
-        if (to == NULL) {
-            PyErr_SetRaisedException(tl_errors_deadlock(s->state, classic));
+        if (to != NULL) {
+            return to;
         }
-        break;
-    case TL_IDLE_ERROR:
-        if (leaver != s->main) {
-            return deliver(s, s->main, bomb_of(s, PyErr_GetRaisedException()));
+        exc = tl_errors_deadlock(s->state, classic);
+    } else if (found == TL_IDLE_ERROR) {
+        exc = PyErr_GetRaisedException();
+    }
+    if (exc != NULL && found == TL_IDLE_ERROR && leaver != s->main) {
+        return deliver(s, s->main, bomb_of(s, exc));
+    }
+    // Making an exception or a stack may let others act: look again until all holds.
+    while (s->head != NULL && s->head->life == TL_NEW && s->npool == 0 && exc == NULL) {
+        if (tl_stacks_reserve(s) < 0) {
+            exc = PyErr_GetRaisedException();
+        } else if (s->head == NULL) {
+            return wait_and_decide(s, leaver, has_ended, classic);
         }
-        break;
     }
-    if (to == NULL || PyErr_Occurred()) {
-        into_ring(s, leaver);
-        s->head = leaver;
-        return NULL;
+    if (exc == NULL) {
+        return s->head;
     }
-    return to;
+    if (found == TL_IDLE_DEADLOCK && s->head != NULL) {
+        Py_DECREF(exc); // somebody came after all
+        return wait_and_decide(s, leaver, has_ended, classic);
+    }
+    into_ring(s, leaver);
+    s->head = leaver;
+    PyErr_SetRaisedException(exc);
+    return NULL;
 }
 
 TL_COLD static TaskletObject *
@@ -353,7 +350,7 @@ wait_for_others(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool 
 TL_COLD static TaskletObject *
 spend_budget(struct tl_sched *s)
 {
-    if (s->limit == UINT64_MAX || s->trap != 0 || s->no_switch > 0) {
+    if (s->limit == UINT64_MAX || s->trap != 0 || tl_sched_is_held(s)) {
         return s->current;
     }
     if (s->switches < s->limit) {
@@ -451,7 +448,7 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
     if (tl_sched_check_thrown(s) < 0) {
         return -1;
     }
-    if (s->no_switch > 0) {
+    if (tl_sched_is_held(s)) {
         tl_errors_no_switch(s);
         return -1;
     }
@@ -610,7 +607,7 @@ tl_sched_run(struct tl_sched *s, bool threadblock, uint64_t max_switches)
     if (tl_sched_check_thrown(s) < 0) {
         return NULL;
     }
-    if (s->no_switch > 0) {
+    if (tl_sched_is_held(s)) {
         tl_errors_no_switch(s);
         return NULL;
     }
@@ -658,18 +655,13 @@ tl_sched_run(struct tl_sched *s, bool threadblock, uint64_t max_switches)
 // ---- endings
 
 TaskletObject *
-tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *exc)
+tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *bomb, bool exits)
 {
     TaskletObject *to;
-    PyObject *bomb = NULL;
-    bool exits = exc != NULL && PyErr_GivenExceptionMatches(exc, PyExc_SystemExit);
-    if (exc != NULL) {
-        bomb = bomb_of(s, exc);
-    }
     // From here to the switch no other code runs, unless no_switch is raised.
     tl_ring_remove(s, ended);
     tl_sched_drop_later(s, (PyObject *)ended);
-    if (exc != NULL) {
+    if (bomb != NULL) {
         to = deliver(s, exits ? s->main : tl_sched_watcher(s), bomb);
     } else if (s->head != NULL) {
         to = s->head;

@@ -60,6 +60,7 @@ struct tl_sched {
     bool trim_due;
     uint64_t spawned, finished;
 
+    const int *collecting; // the interpreter's: not 0 while a collection runs
     struct tl_park park;
     struct tl_nudge nudge;
     struct tl_sched *owes; // counted: whom nudge may still have to wake
@@ -139,6 +140,15 @@ int tl_sched_prepare(struct tl_sched *s, TaskletObject *t);
 // Go to the end of the ring.
 PyObject *tl_sched_yield(struct tl_sched *s, PyObject *value);
 
+// Whether what runs may not leave the current tasklet: a callback, a signal handler, or a
+// finalizer that the collector calls on this thread (its lists have their heads on the C
+// stack, which must stay where it is).
+static inline bool
+tl_sched_is_held(struct tl_sched *s)
+{
+    return s->no_switch > 0 || (*s->collecting != 0 && s->state->collector == s->ident);
+}
+
 // How the current tasklet leaves the ring.
 struct tl_leave {
     const struct tl_wait_kind *kind; // NULL: it floats
@@ -159,8 +169,8 @@ static inline bool
 tl_sched_is_plain(struct tl_sched *s)
 {
     TaskletObject *me = s->current, *next = tl_task_next(me);
-    return next != me && (s->trap | s->no_switch) == 0 && !me->thrown &&
-           (next->life != TL_NEW || s->npool > 0);
+    return next != me && (s->trap | s->no_switch | *s->collecting) == 0 &&
+           !me->thrown && (next->life != TL_NEW || s->npool > 0);
 }
 
 // Run t next, which floats or is runnable; leave: the current one floats meanwhile.
@@ -182,9 +192,10 @@ int tl_sched_check_thrown(struct tl_sched *s);
 // What the current tasklet returns with, from its tempval.
 PyObject *tl_sched_arrive(struct tl_sched *s);
 
-// Used by stacks.c: hand the thread from an ended tasklet to the next. Returns who.
+// Used by stacks.c: hand the thread from an ended tasklet to the next; bomb (stolen, may
+// be NULL) goes to the caller of run(), or with exits to main. Returns who.
 TaskletObject *tl_sched_after_end(struct tl_sched *s, TaskletObject *ended,
-                                  PyObject *exc);
+                                  PyObject *bomb, bool exits);
 
 // Send whoever reached the wrong stack back with an error. Returns as tl_fiber_switch().
 int tl_sched_bounce(struct tl_sched *s);

@@ -219,6 +219,16 @@ fn_libuv_version(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
     return PyUnicode_FromString(tl_loop_version());
 }
 
+// Called by the collector: phase is "start" or "stop".
+static PyObject *
+fn_collector(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
+{
+    bool starts = nargs > 0 && PyUnicode_Check(args[0]) &&
+                  PyUnicode_CompareWithASCIIString(args[0], "start") == 0;
+    tl_state_of_module(mod)->collector = starts ? PyThread_get_thread_ident() : 0;
+    Py_RETURN_NONE;
+}
+
 static PyObject *
 fn_main_has_ended(PyObject *mod, PyObject *Py_UNUSED(ignored))
 {
@@ -259,6 +269,7 @@ PyMethodDef tl_settings[] = {
     {"statistics", fn_statistics, METH_NOARGS, statistics_doc},
     {"live_counts", fn_live_counts, METH_NOARGS, live_counts_doc},
     {"libuv_version", fn_libuv_version, METH_NOARGS, libuv_version_doc},
+    {"_collector", FAST(fn_collector), METH_FASTCALL, NULL},
     {"_main_has_ended", fn_main_has_ended, METH_NOARGS, NULL},
     {"_at_exit", fn_at_exit, METH_NOARGS, NULL},
     {"_after_fork", fn_after_fork, METH_NOARGS, NULL},

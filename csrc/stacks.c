@@ -294,7 +294,7 @@ settle(struct tl_sched *s, TaskletObject *t, PyObject *result, PyObject *exc)
         Py_XDECREF(result);
     }
     if (exc != NULL) {
-        exc = heard ? tl_outcome_rest(exc) : ask_error_handler(s, exc);
+        exc = heard ? tl_outcome_rest(s->state, exc) : ask_error_handler(s, exc);
     }
     if (t->outcome != NULL) {
         tl_outcome_tell(t);
@@ -321,6 +321,15 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
     } else {
         exc = settle(s, t, result, exc);
     }
+    PyObject *bomb = NULL;
+    bool exits = false;
+    if (TL_UNLIKELY(exc != NULL)) {
+        exits = PyErr_GivenExceptionMatches(exc, PyExc_SystemExit);
+        bomb = tl_bomb_of(s->state, exc);
+        if (bomb == NULL) {
+            PyErr_WriteUnraisable(NULL); // the error is lost for want of memory
+        }
+    }
     Py_CLEAR(t->tempval);
     Py_XDECREF(tl_gil_swap_context(s->ts, NULL));
     release_fiber(s, t, stack);
@@ -332,12 +341,12 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
     }
     t->thrown = false;
     if (TL_UNLIKELY(s->current != t)) {
-        Py_XDECREF(exc);
+        Py_XDECREF(bomb);
         end_of_stolen(s, t);
         return NULL;
     }
     forget_job(s, t);
-    return tl_sched_after_end(s, t, exc);
+    return tl_sched_after_end(s, t, bomb, exits);
 }
 
 // ---- the life of a stack

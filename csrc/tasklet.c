@@ -25,6 +25,12 @@ tl_task_is_alive(TaskletObject *t)
 }
 
 bool
+tl_task_is_running(TaskletObject *t)
+{
+    return !t->home->dead && t->home->current == t;
+}
+
+bool
 tl_task_is_current(TaskletObject *t)
 {
     return !t->home->dead && !t->home->waiting && t->home->current == t;
@@ -108,40 +114,44 @@ this_thread(void)
     return TL_LIKELY(tl_sched_mine != NULL) ? tl_sched_mine->ts : PyThreadState_Get();
 }
 
-// Have t, which has no context, share the caller's.
+// Copies of what a tasklet is to be called with.
+struct call {
+    PyObject *args, *kwargs;
+};
+
+// Making them can run any code: whatever is to be checked is checked after.
 static int
-share_context(TaskletObject *t)
+make_call(struct call *call, PyObject *args, PyObject *kwargs)
 {
-    PyObject *context = tl_gil_context(this_thread());
-    t->context = Py_XNewRef(context);
-    return context == NULL ? -1 : 0;
+    call->args = args != NULL ? Py_NewRef(args) : PyTuple_New(0);
+    call->kwargs = NULL;
+    if (call->args != NULL && kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0) {
+        call->kwargs = PyDict_Copy(kwargs);
+        if (call->kwargs == NULL) {
+            Py_CLEAR(call->args);
+        }
+    }
+    return call->args == NULL ? -1 : 0;
 }
 
-// Give t, whose function is func, arguments: it can run from now on.
+static void
+drop_call(struct call *call)
+{
+    Py_XDECREF(call->args);
+    Py_XDECREF(call->kwargs);
+}
+
+// Give t, whose function is func, its arguments (stolen): it can run from now on. No
+// other code runs here.
 static int
-give_args(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs,
-          struct old *old)
+give_call(TaskletObject *t, PyObject *func, struct call *call, struct old *old)
 {
     if (func == NULL || !PyCallable_Check(func)) {
         PyErr_SetString(PyExc_RuntimeError, "the tasklet was not bound to a function");
         return -1;
     }
-    if (t->context == NULL && share_context(t) < 0) {
-        return -1;
-    }
-    PyObject *own_args = args != NULL ? Py_NewRef(args) : PyTuple_New(0);
-    PyObject *own_kwargs = NULL;
-    if (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0) {
-        own_kwargs = PyDict_Copy(kwargs);
-        if (own_kwargs == NULL) {
-            Py_CLEAR(own_args);
-        }
-    }
-    if (own_args == NULL) {
-        return -1;
-    }
-    keep_old(old, &t->args, own_args);
-    keep_old(old, &t->kwargs, own_kwargs);
+    keep_old(old, &t->args, call->args);
+    keep_old(old, &t->kwargs, call->kwargs);
     keep_old(old, &t->func, Py_NewRef(func));
     keep_old(old, &t->tempval, NULL);
     t->life = TL_NEW;
@@ -163,31 +173,28 @@ tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
     kwargs = none_to_null(kwargs);
     bool unbind = func == NULL && args == NULL && kwargs == NULL;
     bool set_up = args != NULL || kwargs != NULL;
-    PyObject *context = tl_gil_context(this_thread());
+    struct call call = {NULL, NULL};
     struct old old;
     old.count = 0;
+    PyObject *context = tl_gil_context(this_thread());
     if (context == NULL || check_bind_args(func, args, kwargs) < 0 ||
-        bind_refused(t, unbind) < 0) {
+        (set_up && make_call(&call, args, kwargs) < 0)) {
         return -1;
+    }
+    if (bind_refused(t, unbind) < 0) {
+        goto fail;
     }
     if (set_up && t->home->dead) {
         PyErr_SetString(PyExc_RuntimeError, "tasklet has no thread");
-        return -1;
+        goto fail;
     }
-    if (set_up &&
-        give_args(t, func != NULL ? func : t->tempval, args, kwargs, &old) < 0) {
-        return -1;
+    if (set_up && give_call(t, func != NULL ? func : t->tempval, &call, &old) < 0) {
+        goto fail;
     }
-    if (func != NULL) {
-        PyObject *before = t->context;
-        t->context = Py_NewRef(context);
-        keep_old(&old, &before, NULL);
+    if (func != NULL || (set_up && t->context == NULL)) {
+        keep_old(&old, &t->context, Py_NewRef(context));
     }
-    if (!set_up && t->life == TL_UNBOUND && t->func == NULL) {
-        if (func != NULL || unbind) {
-            keep_old(&old, &t->tempval, Py_XNewRef(func));
-        }
-    } else if (!set_up) {
+    if (!set_up) {
         // What it was set up for, it forgets.
         t->life = TL_UNBOUND;
         keep_old(&old, &t->args, NULL);
@@ -199,28 +206,43 @@ tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
     }
     let_go(&old);
     return 0;
+
+fail:
+    drop_call(&call);
+    return -1;
 }
 
 int
 tl_task_setup(TaskletObject *t, PyObject *args, PyObject *kwargs)
 {
+    struct call call = {NULL, NULL};
+    struct old old;
+    old.count = 0;
+    PyObject *context = tl_gil_context(this_thread());
+    if (context == NULL || make_call(&call, args, kwargs) < 0) {
+        return -1;
+    }
     if (tl_task_is_alive(t)) {
         PyErr_SetString(PyExc_RuntimeError, "tasklet is alive");
-        return -1;
+        goto fail;
     }
     if (t->home->dead) {
         PyErr_SetString(PyExc_RuntimeError, "tasklet has no thread");
-        return -1;
+        goto fail;
     }
-    struct old old;
-    old.count = 0;
-    if (bind_refused(t, false) < 0 ||
-        give_args(t, t->tempval, args, kwargs, &old) < 0) {
-        return -1;
+    if (bind_refused(t, false) < 0 || give_call(t, t->tempval, &call, &old) < 0) {
+        goto fail;
+    }
+    if (t->context == NULL) {
+        t->context = Py_NewRef(context);
     }
     tl_sched_ready((TaskletObject *)Py_NewRef(t));
     let_go(&old);
     return 0;
+
+fail:
+    drop_call(&call);
+    return -1;
 }
 
 // ---- names

@@ -37,8 +37,8 @@ struct tl_outcome {
 // I2: the ring and the queues own one reference to each member.
 // I3: fiber is set while life is STARTED, and for main; stack only while STARTED and
 //     never for main.
-// I4: top and seen_context are only meaningful while STARTED and not running; they are
-//     kept alive by the fiber.
+// I4: top is only meaningful while STARTED and not running; the fiber keeps it alive.
+//     It never points into a C stack.
 typedef struct TaskletObject {
     PyObject_HEAD
     struct tl_link link;
@@ -50,8 +50,8 @@ typedef struct TaskletObject {
     PyObject *func, *args, *kwargs; // from setup to the end
     PyObject *context;              // to be put in force when it next runs, or NULL
     void *top;                      // innermost frame
-    PyObject *seen_context;
-    struct tl_link started; // in home's list of the started
+    PyObject *seen_context;         // in force where it left, if it has no frame
+    struct tl_link started;         // in home's list of the started
     struct tl_outcome *outcome;
     PyObject *weakrefs;
     int depth; // Python recursion depth where it left
@@ -99,6 +99,9 @@ bool tl_task_is_alive(TaskletObject *t);
 // Its name, and a line about it: new references. No code of others runs.
 PyObject *tl_task_name(TaskletObject *t);
 PyObject *tl_task_describe(TaskletObject *t);
+
+// Whether its thread is executing its code, if only to wait for other threads.
+bool tl_task_is_running(TaskletObject *t);
 
 // Whether it is the one that runs on its thread; while that waits for others, nobody is.
 bool tl_task_is_current(TaskletObject *t);

@@ -1,5 +1,6 @@
 // tasklet_ops.c - the methods of a tasklet: parse, one call down, convert.
 #include "tasklet_ops.h"
+#include "fiber.h"
 #include "gil.h"
 #include "outcome.h"
 #include "thread.h"
@@ -468,17 +469,24 @@ PyObject *
 tl_tasklet_context(TaskletObject *t)
 {
     struct tl_sched *s = t->home;
-    if (!s->dead && s->current == t && t->top == NULL) {
-        return tl_gil_context(s->ts);
-    }
     if (t->context != NULL) {
-        return t->context;
+        return Py_NewRef(t->context);
     }
-    if (t->life == TL_STARTED && t->seen_context != NULL) {
-        return t->seen_context;
+    if (tl_task_is_running(t)) {
+        return Py_XNewRef(tl_gil_context(s->ts));
+    }
+    if (t->seen_context != NULL) {
+        return Py_NewRef(t->seen_context);
+    }
+    if (t->life == TL_STARTED && !s->dead && t->top != NULL) {
+        PyObject *context = tl_fiber_context(t->fiber);
+        if (context == NULL || context != Py_None) {
+            return context;
+        }
+        Py_DECREF(context);
     }
     t->context = PyContext_New();
-    return t->context;
+    return Py_XNewRef(t->context);
 }
 
 PyDoc_STRVAR(set_context_doc,
@@ -511,10 +519,12 @@ tasklet_set_context(TaskletObject *self, PyObject *context)
     if (present == NULL) {
         return NULL;
     }
-    if (tl_gil_context_is_entered(present)) {
+    bool entered = tl_gil_context_is_entered(present);
+    Py_DECREF(present);
+    if (entered) {
         return raise_runtime("the current context of the tasklet has been entered.");
     }
-    if (s->current == self && self->top == NULL) {
+    if (self->home == s && tl_task_is_running(self)) {
         Py_XDECREF(tl_gil_swap_context(s->ts, Py_NewRef(context)));
     } else {
         Py_XSETREF(self->context, Py_NewRef(context));
@@ -541,7 +551,7 @@ tasklet_context_run(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     }
     PyThreadState *ts = PyThreadState_Get();
-    PyObject *before = tl_gil_swap_context(ts, Py_NewRef(context));
+    PyObject *before = tl_gil_swap_context(ts, context);
     PyObject *result =
         PyObject_Vectorcall(args[0], args + 1, (size_t)nargs - 1, kwnames);
     PyObject *exc = result == NULL ? PyErr_GetRaisedException() : NULL;

@@ -71,6 +71,7 @@ tasklet_traverse(TaskletObject *self, visitproc visit, void *arg)
     Py_VISIT(self->args);
     Py_VISIT(self->kwargs);
     Py_VISIT(self->context);
+    Py_VISIT(self->seen_context);
     Py_VISIT(self->fiber);
     struct tl_outcome *outcome = self->outcome;
     if (outcome != NULL) {
@@ -84,9 +85,6 @@ tasklet_traverse(TaskletObject *self, visitproc visit, void *arg)
         }
     }
     if (is_suspended(self)) {
-        if (self->fiber == self->stack->fiber) {
-            Py_VISIT(self->seen_context); // what greenlet holds while it is suspended
-        }
         return tl_frames_traverse(self->top, visit, arg);
     }
     return 0;
@@ -98,11 +96,15 @@ tasklet_clear(TaskletObject *self)
     if (self->life == TL_STARTED && !self->home->dead) {
         return 0; // its stack needs all of it
     }
+    if (self->life == TL_NEW) {
+        self->life = TL_UNBOUND; // without a function it cannot begin
+    }
     Py_CLEAR(self->tempval);
     Py_CLEAR(self->func);
     Py_CLEAR(self->args);
     Py_CLEAR(self->kwargs);
     Py_CLEAR(self->context);
+    Py_CLEAR(self->seen_context);
     if (self->outcome != NULL) {
         Py_CLEAR(self->outcome->value);
         Py_CLEAR(self->outcome->exc);
@@ -174,6 +176,7 @@ end_now(struct tl_sched *s, TaskletObject *t)
         }
         Py_XDECREF(result);
     }
+    t->revived = t->life == TL_STARTED;
     if (!needs_end(t) || t->place != TL_FLOATING) {
         return 0;
     }
@@ -194,7 +197,7 @@ tasklet_finalize(TaskletObject *self)
     }
     struct tl_sched *s = tl_sched_mine;
     PyObject *exc = PyErr_GetRaisedException();
-    bool now = s == self->home && self->place == TL_FLOATING && s->no_switch == 0 &&
+    bool now = s == self->home && self->place == TL_FLOATING && !tl_sched_is_held(s) &&
                s->trap == 0 && s->current->place == TL_RUNNABLE &&
                s->current == s->head && !tl_gil_is_collecting();
     if ((now ? end_now(s, self) : end_later(self)) < 0) {
@@ -229,6 +232,7 @@ tasklet_dealloc(TaskletObject *self)
         return;
     }
     assert(self->place == TL_FLOATING);
+    TL_TRASHCAN_BEGIN(self, tasklet_dealloc)
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
@@ -237,9 +241,10 @@ tasklet_dealloc(TaskletObject *self)
         tl_outcome_free(self->outcome);
         self->outcome = NULL;
     }
-    if (self->life == TL_STARTED && self->home->state->ending) {
-        tl_stacks_keep(self->home, self); // the interpreter is ending
+    tl_stacks_keep(self->home, self); // if its thread is gone, or the interpreter ends
+    if (!tl_link_is_single(&self->started)) {
         tl_link_remove(&self->started);
+        self->home->nstarted--;
     }
     self->life = TL_UNBOUND;
     tasklet_clear(self);
@@ -248,6 +253,7 @@ tasklet_dealloc(TaskletObject *self)
     cls->tp_free(self);
     tl_live_add(TL_LIVE_TASKLET, -1);
     Py_DECREF(cls);
+    TL_TRASHCAN_END
 }
 
 // ---- repr
@@ -422,7 +428,9 @@ static PyObject *
 get_context_id(TaskletObject *self, void *Py_UNUSED(closure))
 {
     PyObject *context = tl_tasklet_context(self);
-    return context == NULL ? NULL : PyLong_FromVoidPtr(context);
+    PyObject *id = context == NULL ? NULL : PyLong_FromVoidPtr(context);
+    Py_XDECREF(context);
+    return id;
 }
 
 static PyObject *

@@ -96,6 +96,7 @@ tl_sched_make(struct tl_state *state)
     s->ts = PyThreadState_Get();
     s->ident = PyThread_get_thread_ident();
     s->limit = UINT64_MAX;
+    s->collecting = tl_gil_collecting();
     tl_link_init(&s->started);
     tl_link_init(&s->all);
     tl_park_init(&s->park);
@@ -236,7 +237,6 @@ abandon_tasklets(struct tl_sched *s, bool leave_channels)
         tl_link_remove(&t->started);
         s->nstarted--;
         t->top = NULL;
-        t->seen_context = NULL;
         tl_stacks_keep(s, t);
         if (t->place == TL_RUNNABLE) {
             tl_ring_remove(s, t);
@@ -296,6 +296,7 @@ let_go_of_main(struct tl_sched *s)
     Py_CLEAR(s->main_fiber);
     t->life = TL_UNBOUND;
     t->ended = true;
+    t->is_main = false;
     s->current = s->main = NULL;
     Py_DECREF(t);
 }
@@ -327,6 +328,7 @@ thread_ended(PyObject *guard)
         // A daemon thread at the end of the interpreter, or a thread that did not come
         // along through a fork: nothing of it can run.
         s->dead = true;
+        tl_sched_unref(s); // its main tasklet, at least, holds another
     } else {
         end_tasklets(s);
         remove_sched(s);
@@ -363,6 +365,7 @@ tl_thread_at_exit(struct tl_state *state)
 void
 tl_thread_after_fork(struct tl_state *state)
 {
+    state->main_has_ended = false; // whoever forked is the main thread here
     tl_chunk_after_fork();
     tl_nudge_after_fork();
     struct tl_sched *mine = tl_sched_mine;

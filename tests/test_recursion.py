@@ -279,7 +279,7 @@ PROGRAMS = {
     "next": """
         def chain():
             it = iter(())
-            for i in range(5000):
+            for i in range(500):
                 it = map(lambda x: x, it)
             return it
         def down():
