@@ -4,6 +4,7 @@
 #include <internal/pycore_frame.h>
 #if PY_VERSION_HEX >= 0x030E0000
 #include <internal/pycore_interpframe_structs.h>
+#include <internal/pycore_genobject.h>
 #include <internal/pycore_stackref.h>
 #endif
 
@@ -43,8 +44,17 @@ visit_ref(_PyStackRef ref, visitproc visit, void *arg)
     return visit(PyStackRef_AsPyObjectBorrow(ref), arg);
 }
 
+// The generator whose frame it is.
+static PyObject *
+generator_of(_PyInterpreterFrame *frame)
+{
+    return (PyObject *)_PyGen_GetGeneratorFromFrame(frame);
+}
+
+// running: a generator that this frame executes. It is not shown: the collector would try
+// to close it.
 static int
-traverse_one(_PyInterpreterFrame *frame, visitproc visit, void *arg)
+traverse_one(_PyInterpreterFrame *frame, PyObject *running, visitproc visit, void *arg)
 {
     Py_VISIT(frame->frame_obj);
     Py_VISIT(frame->f_locals);
@@ -57,17 +67,27 @@ traverse_one(_PyInterpreterFrame *frame, visitproc visit, void *arg)
     for (_PyStackRef *ref = frame->localsplus;
          result == 0 && frame->stackpointer != NULL && ref < frame->stackpointer;
          ref++) {
-        result = visit_ref(*ref, visit, arg);
+        if (running == NULL || PyStackRef_IsNullOrInt(*ref) ||
+            PyStackRef_AsPyObjectBorrow(*ref) != running) {
+            result = visit_ref(*ref, visit, arg);
+        }
     }
     return result;
 }
 
 #else
 
+static PyObject *
+generator_of(_PyInterpreterFrame *Py_UNUSED(frame))
+{
+    return NULL;
+}
+
 // Before 3.14 nobody knows how much of the evaluation stack is in use: only the locals
 // can be shown.
 static int
-traverse_one(_PyInterpreterFrame *frame, visitproc visit, void *arg)
+traverse_one(_PyInterpreterFrame *frame, PyObject *Py_UNUSED(running), visitproc visit,
+             void *arg)
 {
     Py_VISIT(frame->frame_obj);
     Py_VISIT(frame->f_locals);
@@ -98,13 +118,17 @@ traverse_one(_PyInterpreterFrame *frame, visitproc visit, void *arg)
 int
 tl_frames_traverse(void *top, visitproc visit, void *arg)
 {
+    PyObject *running = NULL;
     for (_PyInterpreterFrame *frame = top; frame != NULL; frame = frame->previous) {
         // A generator shows its frame itself; an entry frame lies on the C stack, of
         // which a suspended one is elsewhere, and greenlet unlinks those.
         if (frame->owner != FRAME_OWNED_BY_THREAD) {
+            running =
+                frame->owner == FRAME_OWNED_BY_GENERATOR ? generator_of(frame) : NULL;
             continue;
         }
-        int result = traverse_one(frame, visit, arg);
+        int result = traverse_one(frame, running, visit, arg);
+        running = NULL;
         if (result != 0) {
             return result;
         }

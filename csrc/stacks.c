@@ -280,6 +280,7 @@ end_of_stolen(struct tl_sched *s, TaskletObject *t)
         tl_ring_remove(s, t);
         tl_sched_drop_later(s, (PyObject *)t);
     }
+    tl_sched_drop_now(s); // greenlets inside it end, and so may what they hold
     PyErr_SetRaisedException(exc);
 }
 
