@@ -7,6 +7,17 @@ none_to_null(PyObject *object)
     return object == Py_None ? NULL : object;
 }
 
+// A value that is an instance of a subclass is raised as what it is.
+static PyObject *
+type_to_raise(PyObject *type, PyObject *value)
+{
+    if (value != NULL && PyExceptionInstance_Check(value) &&
+        PyObject_TypeCheck(value, (PyTypeObject *)type)) {
+        return (PyObject *)Py_TYPE(value);
+    }
+    return type;
+}
+
 PyObject *
 tl_bomb_new(struct tl_state *state, PyObject *type, PyObject *value,
             PyObject *traceback)
@@ -44,8 +55,8 @@ tl_bomb_of_raise(struct tl_state *state, PyObject *exc, PyObject *value,
         return NULL;
     }
     if (PyExceptionClass_Check(exc)) {
-        return tl_bomb_new(state, Py_NewRef(exc), Py_XNewRef(value),
-                           Py_XNewRef(traceback));
+        return tl_bomb_new(state, Py_NewRef(type_to_raise(exc, value)),
+                           Py_XNewRef(value), Py_XNewRef(traceback));
     }
     if (!PyExceptionInstance_Check(exc)) {
         PyErr_Format(PyExc_TypeError,
@@ -109,6 +120,7 @@ tl_bomb_raise(PyObject *object)
                         "exception class, its traceback None or a traceback");
         return NULL;
     }
+    Py_SETREF(type, Py_NewRef(type_to_raise(type, value)));
     PyErr_Restore(type, value, traceback);
     return NULL;
 }

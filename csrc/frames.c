@@ -3,8 +3,8 @@
 
 #include <internal/pycore_frame.h>
 #if PY_VERSION_HEX >= 0x030E0000
-#include <internal/pycore_interpframe_structs.h>
 #include <internal/pycore_genobject.h>
+#include <internal/pycore_interpframe_structs.h>
 #include <internal/pycore_stackref.h>
 #endif
 

@@ -93,7 +93,14 @@ run_signal_handlers(struct tl_sched *s)
 static int
 set_wakeup_fd(struct tl_state *state, int fd)
 {
-    PyObject *result = PyObject_CallFunction(state->set_wakeup_fd, "i", fd);
+    // Whether a program's own descriptor was to warn when full cannot be asked; asyncio's
+    // is not, and a warning would be the greater harm.
+    PyObject *args = Py_BuildValue("(i)", fd);
+    PyObject *kwargs = Py_BuildValue("{s:O}", "warn_on_full_buffer", Py_False);
+    PyObject *result =
+        args && kwargs ? PyObject_Call(state->set_wakeup_fd, args, kwargs) : NULL;
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
     long before = result == NULL ? -1 : PyLong_AsLong(result);
     Py_XDECREF(result);
     PyErr_Clear();

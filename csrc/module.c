@@ -216,6 +216,21 @@ refuse_sub_interpreter(void)
     return 0;
 }
 
+// Tasklets of two modules in one thread would not know each other.
+static int
+refuse_second_import(void)
+{
+    static bool imported;
+    if (imported) {
+        PyErr_SetString(PyExc_ImportError,
+                        "tasklets._core can be imported only once: keep it in "
+                        "sys.modules");
+        return -1;
+    }
+    imported = true;
+    return 0;
+}
+
 static int
 module_exec(PyObject *mod)
 {
@@ -236,6 +251,9 @@ module_exec(PyObject *mod)
     Py_XDECREF(signal);
     if (state->run_stack == NULL || state->run_nursery == NULL ||
         state->set_wakeup_fd == NULL) {
+        return -1;
+    }
+    if (refuse_second_import() < 0) {
         return -1;
     }
     install_arena();

@@ -616,6 +616,10 @@ tl_sched_run(struct tl_sched *s, bool threadblock, uint64_t max_switches)
         if (alone && (!threadblock || !tl_idle_others_can_run(s))) {
             Py_RETURN_NONE;
         }
+        if (alone && s->trap != 0) {
+            tl_errors_no_switch(s);
+            return NULL;
+        }
         to = alone ? NULL : tl_task_next(me);
         int ready = to == NULL ? 0 : tl_sched_prepare(s, to);
         if (ready < 0) {

@@ -78,6 +78,7 @@ tl_stacks_reserve(struct tl_sched *s)
         PyMem_Free(stack);
         return -1;
     }
+    stack->home = s;
     stack->fresh = true;
     stack->lane = s->next_lane == 1 && s->deep < DEEP_MOST;
     s->deep += stack->lane;
@@ -364,16 +365,19 @@ let_end(struct tl_sched *s, struct tl_stack *stack)
 }
 
 static void
-stack_end(struct tl_sched *s, struct tl_stack *stack)
+stack_end(struct tl_stack *stack)
 {
-    struct tl_stack **link = &s->ending;
-    while (*link != NULL && *link != stack) {
-        link = &(*link)->next;
+    struct tl_sched *s = stack->home;
+    if (s != NULL) {
+        struct tl_stack **link = &s->ending;
+        while (*link != NULL && *link != stack) {
+            link = &(*link)->next;
+        }
+        if (*link == stack) {
+            *link = stack->next;
+        }
+        s->deep -= stack->lane;
     }
-    if (*link == stack) {
-        *link = stack->next;
-    }
-    s->deep -= stack->lane;
     void *chunk = tl_gil_take_chunk(PyThreadState_Get(), stack->chunk);
     if (chunk != NULL) {
         tl_chunk_free(chunk);
@@ -396,6 +400,7 @@ shrink(struct tl_sched *s)
     while (s->npool > 0) {
         struct tl_stack *stack = unpark(s);
         if (stack->fresh) {
+            s->deep -= stack->lane;
             tl_sched_drop_later(s, stack->fiber);
             PyMem_Free(stack);
         } else {
@@ -442,7 +447,7 @@ run_stack(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
         if (to == NULL) {
             PyObject *exc = PyErr_GetRaisedException();
             Py_CLEAR(stack->fiber); // greenlet's thread state holds another
-            stack_end(s, stack);
+            stack_end(stack);
             PyErr_SetRaisedException(exc);
             return NULL;
         }
@@ -467,7 +472,7 @@ run_stack(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
         while (stack->job == NULL) {
             if (status < 0 && stack->fiber == NULL) {
                 PyObject *exc = PyErr_GetRaisedException();
-                stack_end(s, stack);
+                stack_end(stack);
                 PyErr_SetRaisedException(exc);
                 return NULL;
             }
@@ -501,9 +506,14 @@ tl_stacks_free(struct tl_sched *s)
         PyObject *fiber = stack->fiber;
         stack->fiber = NULL;
         if (stack->fresh) {
+            s->deep -= stack->lane;
             PyMem_Free(stack);
         }
         Py_DECREF(fiber);
+    }
+    // What somebody else holds may end later than the scheduler.
+    for (; s->ending != NULL; s->ending = s->ending->next) {
+        s->ending->home = NULL;
     }
     drop_nurseries(s);
     Py_CLEAR(s->stack_args);

@@ -8,6 +8,7 @@
 // in the pool of its thread.
 struct tl_stack {
     PyObject *fiber;       // counted
+    struct tl_sched *home; // NULL once that has gone
     void *chunk;           // its first frame memory, ours
     TaskletObject *job;    // borrowed; NULL while parked
     struct tl_stack *next; // in the pool

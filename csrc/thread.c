@@ -199,8 +199,9 @@ list_started(struct tl_sched *s)
 static void
 end_tasklets(struct tl_sched *s)
 {
-    PyObject *told = PySet_New(NULL);
-    bool again = told != NULL;
+    // Kept to the end, so that no address comes twice.
+    PyObject *told = PySet_New(NULL), *kept = PyList_New(0);
+    bool again = told != NULL && kept != NULL;
     s->trap = 0;
     while (again) {
         again = false;
@@ -210,7 +211,8 @@ end_tasklets(struct tl_sched *s)
             TaskletObject *t = (TaskletObject *)PyList_GET_ITEM(list, i);
             PyObject *key = PyLong_FromVoidPtr(t);
             int seen = key == NULL ? -1 : PySet_Contains(told, key);
-            if (seen == 0 && PySet_Add(told, key) == 0 && t->life == TL_STARTED) {
+            if (seen == 0 && PySet_Add(told, key) == 0 &&
+                PyList_Append(kept, (PyObject *)t) == 0 && t->life == TL_STARTED) {
                 again = true;
                 tell_to_end(s, t);
             }
@@ -221,6 +223,7 @@ end_tasklets(struct tl_sched *s)
         report(s->main);
     }
     Py_XDECREF(told);
+    Py_XDECREF(kept);
     drop_unstarted(s);
     Py_XDECREF(tl_sched_run(s, false, LAST_SWITCHES));
     report(s->main);

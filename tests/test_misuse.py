@@ -190,7 +190,7 @@ PROGRAMS = {
         import os, signal, time
         ch, main = tasklets.channel(), tasklets.getcurrent()
         def handler(*args):
-            with contextlib.suppress(tasklets.TaskletExit):
+            with contextlib.suppress(tasklets.TaskletExit, RuntimeError):
                 main.kill()
             handled.set()
         handled = threading.Event()
@@ -200,10 +200,14 @@ PROGRAMS = {
                 time.sleep(0.001)
             os.kill(os.getpid(), signal.SIGUSR1)
             handled.wait(10)
-            ch.try_receive()
-        threading.Thread(target=work).start()
+            got.append(ch.try_receive())
+        got = []
+        thread = threading.Thread(target=work)
+        thread.start()
         with contextlib.suppress(tasklets.TaskletExit):
             ch.send("value")
+        thread.join()
+        assert got == ["value"], got
         """,
     "a schedule callback that makes and kills tasklets": """
         def callback(old, new):
