@@ -89,6 +89,9 @@ tl_stacks_reserve(struct tl_sched *s)
 static void
 assign(struct tl_sched *s, struct tl_stack *stack, TaskletObject *t)
 {
+    if (TL_UNLIKELY(PyObject_GC_IsFinalized((PyObject *)t))) {
+        tl_gil_unfinalize((PyObject *)t); // it was garbage, and was revived
+    }
     stack->job = t;
     s->next_lane = !stack->lane;
     t->stack = stack;

@@ -193,6 +193,8 @@ static void
 tasklet_finalize(TaskletObject *self)
 {
     if (!needs_end(self)) {
+        // Another finalizer may have revived it; it is to be asked again the next time.
+        self->revived |= self->life == TL_STARTED;
         return;
     }
     struct tl_sched *s = tl_sched_mine;

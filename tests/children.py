@@ -22,7 +22,7 @@ def start(*args, **options):
 
 
 def finish(child, seconds):
-    """Return exit status and what the pipes gave; None as status if it took too long."""
+    """Return exit status and what the pipes gave; status None if it took too long."""
     try:
         output = child.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:

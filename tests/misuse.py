@@ -2,12 +2,10 @@
 
 usage: misuse.py PLACE...     prints "ok" and how many cases there were
 
-What a call does is not looked at: it may work or raise whatever it likes. Afterwards the
+What a call does is not looked at: it may work or raise whatever it likes. After it the
 scheduler must be whole. The case that is being tried is always in the file MISUSE_CASE,
 so that a crash or a hang can be told.
 """
-
-# ruff: noqa: D101, D102 - small parts of one table
 
 import contextlib
 import faulthandler

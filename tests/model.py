@@ -23,8 +23,6 @@ Several threads are several `Thread` objects of one model; `model.here` is the o
 that acts. Only one acts at a time.
 """
 
-# ruff: noqa: D102 - most methods are those of the core, and documented there
-
 BLOCKED = "this tasklet does not like to be blocked."
 CLOSED = "Send/receive operation on a closed channel"
 DEADLOCK = "Deadlock: the last runnable tasklet cannot be blocked."

@@ -9,8 +9,6 @@ the main tasklet does, and one list of operations for each tasklet. An operation
 `run` gives one line a step: what the operation came to, and all that can be seen.
 """
 
-# ruff: noqa: D102 - small helpers with telling names
-
 import contextlib
 import importlib
 import itertools

@@ -8,8 +8,6 @@ rest: waits for a command again, or has an empty ring and waits for other thread
 third thread gives the commands, so no thread is ever the last that can run.
 """
 
-# ruff: noqa: D102 - small helpers with telling names
-
 import importlib
 import queue
 import random

@@ -1,4 +1,4 @@
-"""Context variables: which Context a tasklet runs in, and what else it has of its own."""
+"""Context variables: which Context a tasklet runs in, and what else is its own."""
 
 import contextvars
 import decimal

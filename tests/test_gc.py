@@ -1,4 +1,4 @@
-"""What dies, when, and what its finally blocks see: reference counts and collections."""
+"""What dies, when, and what its finally blocks see: counts and collections."""
 
 import gc
 import sys
@@ -151,7 +151,7 @@ def test_objects_in_frames_die_when_the_error_handler_is_done():
 def test_objects_in_frames_die_when_the_waiter_has_handled_the_error():
     def wait():
         try:
-            t.result()
+            t.result()  # noqa: F821 - deleted below, for its own sake
         except KeyError:
             pass
 
@@ -598,7 +598,7 @@ def test_a_tasklet_dropped_in_a_callback_is_killed_later(log):
     box = [tasklet(work)()]
     run()
     tasklet(int)()
-    tasklets.set_schedule_callback(lambda old, new: (box.clear(), log.append("cleared")))
+    tasklets.set_schedule_callback(lambda a, b: (box.clear(), log.append("cleared")))
     schedule()
     tasklets.set_schedule_callback(None)
     run()
@@ -993,7 +993,7 @@ def test_a_cycle_of_a_finished_tasklet_is_collected():
 
 def test_a_kept_error_in_a_cycle_with_its_tasklet_is_collected():
     def work():
-        me = t  # noqa: F841 - the traceback knows the tasklet, which keeps the error
+        me = t  # noqa: F821, F841 - the traceback knows the tasklet, which keeps the error
         raise KeyError
 
     t = spawn(work)
@@ -1007,7 +1007,7 @@ def test_a_kept_error_in_a_cycle_with_its_tasklet_is_collected():
 
 def test_a_done_callback_in_a_cycle_is_collected():
     t = spawn(pause)
-    t.add_done_callback(lambda arg: t)
+    t.add_done_callback(lambda arg: t)  # noqa: F821 - deleted below
     run()
     ref = weakref.ref(t)
     t.kill()
@@ -1111,7 +1111,7 @@ def test_a_collection_sees_frames_in_every_state(log):
         return max(1, 2, key=lambda x: pause() or 0)
 
     def iterates(w):
-        return [x for x in w]
+        return [x for x in w]  # noqa: C416 - the frame is meant
 
     def unpacks(w):
         (*_,) = w
@@ -1198,6 +1198,6 @@ def test_unreachable_frames_in_every_state_are_collected(log):
     found = sorted(log)
     for t in scheduler.getuncollectables():
         t.kill()
-    # Nobody can see the list that sorted() keeps, and the exception that is being handled.
+    # Nobody can see the list that sorted() keeps, nor the exception being handled.
     assert found == ([0, 1, 3] if SEES_STACK else [])
     assert sorted(log) == list(range(5))

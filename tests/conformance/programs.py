@@ -10,8 +10,6 @@ The bodies are generators so that the model of the tests can run them as well. O
 real module they are run to their end in one go, and every call simply returns.
 """
 
-# ruff: noqa: D102 - small helpers with telling names
-
 import builtins
 import importlib
 import os
