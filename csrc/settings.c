@@ -225,7 +225,11 @@ fn_collector(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
 {
     bool starts = nargs > 0 && PyUnicode_Check(args[0]) &&
                   PyUnicode_CompareWithASCIIString(args[0], "start") == 0;
-    tl_state_of_module(mod)->collector = starts ? PyThread_get_thread_ident() : 0;
+    struct tl_state *state = tl_state_of_module(mod);
+    state->collector = starts ? PyThread_get_thread_ident() : 0;
+    while (!starts && state->nkept > 0) {
+        Py_DECREF(state->kept[--state->nkept]);
+    }
     Py_RETURN_NONE;
 }
 

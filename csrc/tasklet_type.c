@@ -123,13 +123,36 @@ needs_end(TaskletObject *t)
            t->place != TL_RUNNABLE && !Py_IsFinalizing();
 }
 
+// Another thread may run the revived before the collector has looked who was, and have
+// it block in the same garbage: somebody outside is to hold it to the end.
+static int
+keep_while_collecting(struct tl_state *state, TaskletObject *t)
+{
+    if (state->collector == 0) {
+        return 0;
+    }
+    if (state->nkept == state->kept_room) {
+        Py_ssize_t room = state->kept_room ? 2 * state->kept_room : 16;
+        PyObject **grown = PyMem_Realloc(state->kept, (size_t)room * sizeof *grown);
+        if (grown == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        state->kept = grown;
+        state->kept_room = room;
+    }
+    state->kept[state->nkept++] = Py_NewRef((PyObject *)t);
+    return 0;
+}
+
 // Have it killed when its thread next switches.
 static int
 end_later(TaskletObject *t)
 {
     struct tl_state *state = t->home->state;
     PyObject *bomb = tl_bomb_new(state, Py_NewRef(state->tasklet_exit), NULL, NULL);
-    if (bomb == NULL) {
+    if (bomb == NULL || keep_while_collecting(state, t) < 0) {
+        Py_XDECREF(bomb);
         return -1;
     }
     PyObject *old = tl_task_swap(t, bomb);
@@ -195,6 +218,10 @@ tasklet_finalize(TaskletObject *self)
     if (!needs_end(self)) {
         // Another finalizer may have revived it; it is to be asked again the next time.
         self->revived |= self->life == TL_STARTED;
+        if (self->life == TL_STARTED && !self->is_main &&
+            keep_while_collecting(self->home->state, self) < 0) {
+            PyErr_Clear();
+        }
         return;
     }
     struct tl_sched *s = tl_sched_mine;
