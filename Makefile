@@ -60,6 +60,7 @@ asan: ready    # bad memory, undefined behaviour and leaks, in C and through Pyt
 	CFLAGS="$(ASAN)" $(call compile,asan)
 	$(call with,asan) PYTHONMALLOC=malloc \
 	    ASAN_OPTIONS=detect_leaks=1:intercept_tls_get_addr=0 \
+	    LSAN_OPTIONS=suppressions=$(CURDIR)/tools/lsan.supp:print_suppressions=0 \
 	    LD_PRELOAD="$(LIBSAN)" $(PY) -m pytest -m "not slow" $(T)
 
 race: $(RACES)    # data races in the layer without Python

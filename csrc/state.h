@@ -30,7 +30,7 @@ struct tl_state {
     PyObject *run_nursery;   // the builtin that the nursery runs
     PyObject *set_wakeup_fd; // signal's
     struct tl_link scheds;   // every thread's scheduler
-    PyObject **kept; // counted: what was revived in the collection that runs
+    PyObject **kept;         // counted: what was revived in the collection that runs
     Py_ssize_t nkept, kept_room;
     unsigned long collector; // the thread that collects now; 0: none, or not known
     struct tl_stack *lost;   // of tasklets that can neither run nor be ended
