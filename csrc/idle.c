@@ -60,11 +60,34 @@ plain_thread_runs(struct tl_sched *s, long schedulers)
     return census.threads > schedulers;
 }
 
+// Whether the calling thread is a daemon that outlives the program's own end: it is not
+// told that nobody will wake it, it just stays asleep.
+static bool
+may_stay_asleep(struct tl_sched *s)
+{
+    if (!s->state->main_has_ended || tl_gil_is_main_thread()) {
+        return false;
+    }
+    s->no_switch++;
+    PyObject *threading = PyImport_ImportModule("threading");
+    PyObject *thread =
+        threading ? PyObject_CallMethod(threading, "current_thread", NULL) : NULL;
+    PyObject *daemon = thread ? PyObject_GetAttrString(thread, "daemon") : NULL;
+    bool result = daemon == Py_True;
+    Py_XDECREF(daemon);
+    Py_XDECREF(thread);
+    Py_XDECREF(threading);
+    PyErr_Clear();
+    s->no_switch--;
+    return result;
+}
+
 bool
 tl_idle_others_can_run(struct tl_sched *s)
 {
     long schedulers;
-    return other_scheduler_runs(s, &schedulers) || plain_thread_runs(s, schedulers);
+    return other_scheduler_runs(s, &schedulers) || plain_thread_runs(s, schedulers) ||
+           may_stay_asleep(s);
 }
 
 void
@@ -178,7 +201,7 @@ may_be_woken(struct tl_sched *s, int64_t *limit_ns)
         return true;
     }
     *limit_ns = LOOK_AGAIN;
-    return plain_thread_runs(s, schedulers);
+    return plain_thread_runs(s, schedulers) || may_stay_asleep(s);
 }
 
 enum tl_idle

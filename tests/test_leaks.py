@@ -449,10 +449,22 @@ variable = contextvars.ContextVar("variable")
 NAMES = [name for name in vars(Operations) if not name.startswith("_")]
 
 
+def check(growth, work, calls, warm_up):
+    """Fail if work leaks each time that it is looked at.
+
+    The interpreter keeps up to 255 dead objects of some types for use again, and may
+    begin to do so at any time.
+    """
+    for _ in range(3):
+        blocks = growth(work, calls, warm_up)
+        if blocks < 0.1:
+            return
+    pytest.fail(f"{work.__name__} leaks {blocks:.2f} blocks a call")
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_it_does_not_leak(no_leak, name):
-    # The interpreter keeps up to 255 dead objects of some types for use again.
-    no_leak(getattr(Operations(), name), calls=200, warm_up=300)
+def test_it_does_not_leak(growth, name):
+    check(growth, getattr(Operations(), name), calls=200, warm_up=300)
 
 
 class ThreadOperations:
@@ -511,8 +523,8 @@ def in_a_thread(work):
 @pytest.mark.parametrize(
     "name", [name for name in vars(ThreadOperations) if not name.startswith("_")]
 )
-def test_a_thread_does_not_leak(no_leak, name):
-    no_leak(getattr(ThreadOperations(), name), calls=60)
+def test_a_thread_does_not_leak(growth, name):
+    check(growth, getattr(ThreadOperations(), name), calls=60, warm_up=20)
 
 
 # Memory that is not Python's.
