@@ -356,6 +356,10 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
 
 // ---- the life of a stack
 
+// Stacks that ended with somebody else holding the fiber, for longer than their thread
+// lasted: once that thread is gone, greenlet cannot run them to their end either.
+static struct tl_stack *orphans;
+
 // A stack that is not kept: with the last reference gone, greenlet ends it where it
 // stops. Somebody else may hold it for longer.
 static void
@@ -371,14 +375,14 @@ static void
 stack_end(struct tl_stack *stack)
 {
     struct tl_sched *s = stack->home;
+    struct tl_stack **link = s != NULL ? &s->ending : &orphans;
+    while (*link != NULL && *link != stack) {
+        link = &(*link)->next;
+    }
+    if (*link == stack) {
+        *link = stack->next;
+    }
     if (s != NULL) {
-        struct tl_stack **link = &s->ending;
-        while (*link != NULL && *link != stack) {
-            link = &(*link)->next;
-        }
-        if (*link == stack) {
-            *link = stack->next;
-        }
         s->deep -= stack->lane;
     }
     void *chunk = tl_gil_take_chunk(PyThreadState_Get(), stack->chunk);
@@ -514,9 +518,12 @@ tl_stacks_free(struct tl_sched *s)
         }
         Py_DECREF(fiber);
     }
-    // What somebody else holds may end later than the scheduler.
-    for (; s->ending != NULL; s->ending = s->ending->next) {
-        s->ending->home = NULL;
+    while (s->ending != NULL) {
+        struct tl_stack *stack = s->ending;
+        s->ending = stack->next;
+        stack->home = NULL;
+        stack->next = orphans;
+        orphans = stack;
     }
     drop_nurseries(s);
     Py_CLEAR(s->stack_args);
