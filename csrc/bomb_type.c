@@ -3,6 +3,7 @@
 #include "live.h"
 #include "sched.h"
 #include "types.h"
+#include "watch.h"
 
 static PyObject *
 bomb_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
@@ -121,6 +122,9 @@ atomic_exit(AtomicObject *self, PyObject *const *Py_UNUSED(args),
         return NULL;
     }
     s->current->atomic = self->before[--self->depth];
+    if (s->nwatch > 0 && tl_watch_released(s) < 0) {
+        return NULL;
+    }
     Py_RETURN_FALSE;
 }
 

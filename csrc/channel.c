@@ -244,6 +244,7 @@ meet(const struct action *act, TaskletObject *partner)
         tl_ring_append(s, partner);
     } else {
         tl_ring_behind_head(s, partner);
+        s->hands_over = s->limit == 0;
     }
     return tl_sched_rotate(s);
 }
@@ -342,6 +343,7 @@ give_way(struct tl_sched *s, TaskletObject *partner, PyObject *value)
     tl_sched_drop_later(s, tl_task_swap(s->current, taken));
     tl_task_end_wait(partner);
     tl_ring_behind_head(s, partner);
+    s->hands_over = s->limit == 0;
     return tl_sched_rotate(s);
 }
 

@@ -1,4 +1,4 @@
-// compat.h - the only file, beside gil and frames, that may look at PY_VERSION_HEX or
+// compat.h - the only file, beside gil, frames and events, that may look at PY_VERSION_HEX or
 // Py_GIL_DISABLED.
 //
 // Each entry backports a public API of a newer CPython under its own name, so the rest

@@ -22,14 +22,20 @@ first_lasting(_PyInterpreterFrame *frame)
     return frame;
 }
 
+static _PyInterpreterFrame *
+running_frame(PyThreadState *ts)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return ts->current_frame;
+#else
+    return ts->cframe->current_frame;
+#endif
+}
+
 void *
 tl_frames_top(PyThreadState *ts)
 {
-#if PY_VERSION_HEX >= 0x030D0000
-    return first_lasting(ts->current_frame);
-#else
-    return first_lasting(ts->cframe->current_frame);
-#endif
+    return first_lasting(running_frame(ts));
 }
 
 #if PY_VERSION_HEX >= 0x030E0000
@@ -134,4 +140,97 @@ tl_frames_traverse(void *top, visitproc visit, void *arg)
         }
     }
     return 0;
+}
+
+// ---- code
+
+static PyObject *
+code_of(_PyInterpreterFrame *frame)
+{
+#if PY_VERSION_HEX >= 0x030E0000
+    PyObject *func = PyStackRef_IsNull(frame->f_funcobj)
+                         ? NULL
+                         : PyStackRef_AsPyObjectBorrow(frame->f_funcobj);
+    PyObject *code = PyStackRef_AsPyObjectBorrow(frame->f_executable);
+#elif PY_VERSION_HEX >= 0x030D0000
+    PyObject *func = frame->f_funcobj, *code = frame->f_executable;
+#elif PY_VERSION_HEX >= 0x030C0000
+    PyObject *func = frame->f_funcobj, *code = (PyObject *)frame->f_code;
+#else
+    PyObject *func = (PyObject *)frame->f_func, *code = (PyObject *)frame->f_code;
+#endif
+    // A trampoline of the interpreter has no function: its code is not to be touched.
+    return func != NULL && PyFunction_Check(func) && PyCode_Check(code) ? code : NULL;
+}
+
+void
+tl_frames_each_code(void *top, int (*visit)(PyObject *, void *), void *arg)
+{
+    for (_PyInterpreterFrame *frame = first_lasting(top); frame != NULL;
+         frame = first_lasting(frame->previous)) {
+        PyObject *code = code_of(frame);
+        if (code != NULL && visit(code, arg) != 0) {
+            return;
+        }
+    }
+}
+
+static int
+keep_first(PyObject *code, void *found)
+{
+    *(PyObject **)found = code;
+    return 1;
+}
+
+PyObject *
+tl_frames_code(void *top)
+{
+    PyObject *found = NULL;
+    tl_frames_each_code(top, keep_first, &found);
+    return found;
+}
+
+int
+tl_frames_nesting(PyThreadState *ts)
+{
+    int count = 0;
+#if PY_VERSION_HEX >= 0x030C0000
+    // Each call from C has a frame of its own on the C stack, outside of the callee's.
+    bool entered = false;
+    for (_PyInterpreterFrame *frame = running_frame(ts); frame != NULL;
+         frame = frame->previous) {
+        if (frame->owner == FRAME_OWNED_BY_THREAD) {
+            entered = true;
+        } else if (frame->owner == FRAME_OWNED_BY_GENERATOR) {
+            entered = false;
+        } else {
+            count += entered;
+            entered = false;
+        }
+    }
+#else
+    for (_PyInterpreterFrame *frame = running_frame(ts); frame != NULL;
+         frame = frame->previous) {
+        count += frame->is_entry && frame->owner == FRAME_OWNED_BY_THREAD;
+    }
+#endif
+    return count > 0 ? count - 1 : 0;
+}
+
+static int
+find_import(PyObject *code, void *found)
+{
+    PyObject *file = ((PyCodeObject *)code)->co_filename;
+    *(bool *)found =
+        PyUnicode_Check(file) &&
+        PyUnicode_CompareWithASCIIString(file, "<frozen importlib._bootstrap>") == 0;
+    return *(bool *)found;
+}
+
+bool
+tl_frames_are_importing(PyThreadState *ts)
+{
+    bool found = false;
+    tl_frames_each_code(running_frame(ts), find_import, &found);
+    return found;
 }

@@ -1,4 +1,4 @@
-// frames.h - shows the collector what the frames of a suspended stack hold.
+// frames.h - looks at frames: what they hold, what code they run, how deep it is.
 #ifndef TL_FRAMES_H
 #define TL_FRAMES_H
 
@@ -6,6 +6,20 @@
 
 // The innermost frame of the calling thread, opaque; NULL without one.
 void *tl_frames_top(PyThreadState *ts);
+
+// The code object of the innermost frame from top outwards that has one of its own:
+// borrowed; NULL without one.
+PyObject *tl_frames_code(void *top);
+
+// Call visit(code, arg) for the frames from top outwards, until it returns non-zero.
+void tl_frames_each_code(void *top, int (*visit)(PyObject *code, void *arg), void *arg);
+
+// How many times C code of the running stack has called Python code, besides the first.
+// A generator that is resumed does not count.
+int tl_frames_nesting(PyThreadState *ts);
+
+// Whether the running stack is inside the import machinery.
+bool tl_frames_are_importing(PyThreadState *ts);
 
 // Visit what the frames from top outwards own: only frames that the stack itself owns,
 // and of these only what is known to be counted. A reference that is left out only

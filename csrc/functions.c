@@ -1,9 +1,11 @@
 // functions.c - the module's functions on tasklets: parse, one call down, convert.
 #include "args.h"
+#include "clock.h"
 #include "errors.h"
 #include "gil.h"
 #include "thread.h"
 #include "types.h"
+#include "watch.h"
 
 // ---- the run queue
 
@@ -12,12 +14,29 @@ PyDoc_STRVAR(run_doc,
 "    totaltimeout=False)\n"
 "--\n"
 "\n"
-"Run the other tasklets of this thread until none is runnable. Returns None.\n"
+"Run the other tasklets of this thread until none is runnable, or one takes too long.\n"
 "\n"
-"Any tasklet may call it, also while another is inside run(). An uncaught exception\n"
-"of a tasklet is raised here, in the innermost run(); the others stay as they are.\n"
-"As in Stackless Python, the options have no effect without a timeout, and a timeout,\n"
-"a number of ticks, is not supported by this version: RuntimeError.");
+"timeout: how many ticks one tasklet may run without giving way, or with totaltimeout\n"
+"all together; 0: as many as they want. What a tick is, scheduler.run() says. The\n"
+"tasklet that runs longer is stopped, removed from the run queue and returned: alive\n"
+"and paused, insert() lets it go on. It is not stopped while it is atomic, in a\n"
+"callback, under switch_trap(), in an import, or, unless it or this call has set\n"
+"ignore_nesting, in a function that C code has called (a generator is none); then it is\n"
+"as soon as that is over. soft: it is not stopped, but when it next gives way, this\n"
+"call returns None. threadblock: while none is runnable, wait for other threads as long\n"
+"as these can run. Otherwise returns None.\n"
+"\n"
+"Any tasklet may call it, also while another is inside run(): a timeout inside one with\n"
+"a timeout has no effect. An uncaught exception of a tasklet is raised here, in the\n"
+"innermost run(); the others stay as they are. As in Stackless Python, the options have\n"
+"no effect without a timeout.");
+
+// A budget beyond all counting is as good as the most that can be counted.
+static int64_t
+clip(int64_t value)
+{
+    return value < INT64_MAX / 4 ? value : INT64_MAX / 4;
+}
 
 static PyObject *
 fn_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -28,7 +47,7 @@ fn_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
     PyObject *argv[5];
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
     if (s != NULL && nargs == 0 && kwnames == NULL) {
-        return tl_sched_run(s, false, 0);
+        return tl_watch_run(s, NULL);
     }
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
         return NULL;
@@ -37,58 +56,157 @@ fn_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
     if (timeout == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    if (timeout > 0) {
-        PyErr_SetString(
-            PyExc_RuntimeError,
-            "run() with a timeout in ticks is not supported by this version "
-            "of tasklets: use scheduler.run(switches=...)");
-        return NULL;
-    }
+    int options[5];
     for (int i = 1; i < 5; i++) {
-        if (argv[i] != NULL && PyObject_IsTrue(argv[i]) < 0) {
+        options[i] = argv[i] == NULL ? 0 : PyObject_IsTrue(argv[i]);
+        if (options[i] < 0) {
             return NULL;
         }
     }
-    return tl_sched_run(s, false, 0);
+    if (timeout <= 0 || tl_watch_owner(s) != NULL) {
+        return tl_watch_run(s, NULL);
+    }
+    struct tl_budget budget = {.threadblock = options[1],
+                               .soft = options[2],
+                               .ignore_nesting = options[3],
+                               .classic = true};
+    *(options[4] ? &budget.ticks : &budget.slice_ticks) = clip(timeout);
+    return tl_watch_run(s, &budget);
 }
 
 PyDoc_STRVAR(scheduler_run_doc,
-"scheduler_run($module, /, *, switches=None, threadblock=False)\n"
+"scheduler_run($module, /, ticks=0, *, seconds=None, switches=None, slice_ticks=0,\n"
+"    slice_seconds=None, soft=False, threadblock=False, ignore_nesting=True)\n"
 "--\n"
 "\n"
-"Run the other tasklets of this thread until none is runnable or a budget ends.\n"
+"Run the other tasklets of this thread until none is runnable or a budget is used up.\n"
 "\n"
-"switches: how many tasklets may be entered; when that many were, None is returned and\n"
-"the run queue stays as it is. threadblock: while none is runnable, wait as long as\n"
-"another thread could make one so. An uncaught exception of a tasklet is raised here.\n"
-"Raises ValueError if switches is not positive.");
+"ticks, seconds and switches bound the whole call, slice_ticks and slice_seconds what\n"
+"one tasklet runs without giving way; 0 or None: no such bound. switches counts the\n"
+"tasklets that are entered. A tick is an event of this thread's Python code: from\n"
+"Python 3.12 a jump, the entry of a function, the resumption of a generator; on 3.11\n"
+"the start of a line or a jump backwards. The same program is stopped at the same tick\n"
+"each time. Seconds (float) cost nothing until they are over.\n"
+"\n"
+"A budget that ends inside a tasklet stops it, at that tick or soon after that time, and\n"
+"returns it: alive, paused, not in the run queue; insert() lets it go on. One that ends\n"
+"between two tasklets returns None and leaves the run queue as it is. A tasklet is not\n"
+"stopped while it is atomic, in a callback, in a finalizer that the collector calls,\n"
+"under switch_trap(), in an import, or with ignore_nesting=False in a function that C\n"
+"code has called; it is as soon as that is over. soft: none is stopped, the budget's\n"
+"end is waited for. last_run() tells which budget it was.\n"
+"\n"
+"threadblock: while none is runnable, wait as long as another thread could make one so.\n"
+"An uncaught exception of a tasklet is raised here. Raises ValueError for a budget that\n"
+"is negative, or of no switches or no time at all; RuntimeError if all tools of\n"
+"sys.monitoring are in use.");
+
+// The count of something: 0 if it is not given. Returns -1 with an exception set.
+static int64_t
+count_of(PyObject *arg, const char *name, long long least)
+{
+    if (arg == NULL || arg == Py_None) {
+        return 0;
+    }
+    long long value = PyLong_AsLongLong(arg);
+    if (value == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (value < least) {
+        PyErr_Format(PyExc_ValueError, "%s must be %s, not %lld", name,
+                     least > 0 ? "positive" : "0 or positive", value);
+        return -1;
+    }
+    return clip(value);
+}
+
+// A duration in nanoseconds: 0 if it is not given. Returns -1 with an exception set.
+static int64_t
+duration_of(PyObject *arg, const char *name)
+{
+    if (arg == NULL || arg == Py_None) {
+        return 0;
+    }
+    double value = PyFloat_AsDouble(arg);
+    if (value == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (!(value > 0)) {
+        PyErr_Format(PyExc_ValueError, "%s must be positive, not %R", name, arg);
+        return -1;
+    }
+    if (value >= 1e8) {
+        return 0; // more than three years: nobody sees the end
+    }
+    return value < 1e-9 ? 1 : (int64_t)(value * 1e9);
+}
 
 static PyObject *
 fn_scheduler_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
-    static const char *const names[] = {"switches", "threadblock", NULL};
-    static const struct tl_argspec spec = {.fname = "run", .names = names};
-    PyObject *argv[2];
+    static const char *const names[] = {"ticks",       "seconds",        "switches",
+                                        "slice_ticks", "slice_seconds",  "soft",
+                                        "threadblock", "ignore_nesting", NULL};
+    static const struct tl_argspec spec = {.fname = "run", .names = names, .maxpos = 1};
+    PyObject *argv[8];
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
         return NULL;
     }
-    unsigned long long switches = 0;
-    if (argv[0] != NULL && argv[0] != Py_None) {
-        long long wanted = PyLong_AsLongLong(argv[0]);
-        if (wanted == -1 && PyErr_Occurred()) {
+    int flags[3];
+    for (int i = 0; i < 3; i++) {
+        flags[i] = argv[5 + i] == NULL ? i == 2 : PyObject_IsTrue(argv[5 + i]);
+        if (flags[i] < 0) {
             return NULL;
         }
-        if (wanted <= 0) {
-            PyErr_Format(PyExc_ValueError, "switches must be positive, not %lld",
-                         wanted);
-            return NULL;
-        }
-        switches = (unsigned long long)wanted;
     }
-    int threadblock = argv[1] == NULL ? 0 : PyObject_IsTrue(argv[1]);
-    return threadblock < 0 ? NULL : tl_sched_run(s, threadblock, switches);
+    int64_t ticks, seconds, switches, slice_ticks, slice_seconds;
+    if ((ticks = count_of(argv[0], "ticks", 0)) < 0 ||
+        (seconds = duration_of(argv[1], "seconds")) < 0 ||
+        (switches = count_of(argv[2], "switches", 1)) < 0 ||
+        (slice_ticks = count_of(argv[3], "slice_ticks", 0)) < 0 ||
+        (slice_seconds = duration_of(argv[4], "slice_seconds")) < 0) {
+        return NULL;
+    }
+    struct tl_budget budget = {.ticks = ticks,
+                               .slice_ticks = slice_ticks,
+                               .time = seconds,
+                               .slice_time = slice_seconds,
+                               .switches = (uint64_t)switches,
+                               .soft = flags[0],
+                               .threadblock = flags[1],
+                               .ignore_nesting = flags[2]};
+    int64_t began = tl_clock_now();
+    uint64_t before = s->switches;
+    PyObject *result = tl_watch_run(s, &budget);
+    s->last_end = s->end;
+    s->last_time = tl_clock_now() - began;
+    s->last_switches = s->switches - before;
+    return result;
+}
+
+PyDoc_STRVAR(last_run_doc,
+"last_run($module, /)\n"
+"--\n"
+"\n"
+"Return (why, elapsed, switches) of this thread's last scheduler.run(); None before it.\n"
+"\n"
+"why is 'idle' (none was runnable), 'ticks', 'seconds', 'switches' (that budget was used\n"
+"up, be it of the call or of a slice), 'stopped' (somebody inserted the caller) or\n"
+"'error' (it raised). elapsed is in seconds.");
+
+static PyObject *
+fn_last_run(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    static const char *const words[] = {"",         "idle",    "ticks", "seconds",
+                                        "switches", "stopped", "error"};
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    if (s == NULL || s->last_end == TL_END_NONE) {
+        return s == NULL ? NULL : Py_NewRef(Py_None);
+    }
+    return Py_BuildValue("sdK", words[s->last_end], (double)s->last_time / 1e9,
+                         (unsigned long long)s->last_switches);
 }
 
 // The one optional argument of schedule() and schedule_remove(), or the current tasklet.
@@ -354,9 +472,10 @@ list_watches(struct tl_sched *s)
     }
     PyObject *list = PyList_New(s->nwatch + 1);
     if (list != NULL) {
-        PyList_SET_ITEM(list, 0, Py_NewRef(Py_None));
+        TaskletObject *owner = tl_watch_owner(s);
+        PyList_SET_ITEM(list, 0, Py_NewRef(owner ? (PyObject *)owner : Py_None));
         for (int i = 0; i < s->nwatch; i++) {
-            PyList_SET_ITEM(list, i + 1, Py_NewRef(s->watch[i].who));
+            PyList_SET_ITEM(list, i + 1, Py_NewRef(s->watch[i]->who));
         }
     }
     return list;
@@ -442,6 +561,7 @@ PyMethodDef tl_functions[] = {
     {"run", FAST(fn_run), METH_FASTCALL | METH_KEYWORDS, run_doc},
     {"scheduler_run", FAST(fn_scheduler_run), METH_FASTCALL | METH_KEYWORDS,
      scheduler_run_doc},
+    {"last_run", fn_last_run, METH_NOARGS, last_run_doc},
     {"schedule", FAST(fn_schedule), METH_FASTCALL | METH_KEYWORDS, schedule_doc},
     {"schedule_remove", FAST(fn_schedule_remove), METH_FASTCALL | METH_KEYWORDS,
      schedule_remove_doc},

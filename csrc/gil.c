@@ -2,6 +2,7 @@
 #define Py_BUILD_CORE_MODULE 1
 #include "gil.h"
 
+#include <internal/pycore_ceval.h>
 #include <internal/pycore_context.h>
 #include <internal/pycore_gc.h>
 #include <internal/pycore_interp.h>
@@ -85,6 +86,88 @@ tl_gil_unfinalize(PyObject *object)
     assert(!PyObject_GC_IsFinalized(object));
 }
 
+// ---- the thread of alarm.c
+
+static PyThreadState *alarm_ts;
+
+// Ask whoever holds the GIL to let go: it does at its next chance, and the thread that
+// then waits gets it.
+static void
+request_gil(void)
+{
+    struct _gil_runtime_state *gil = gil_state();
+    // Under the mutex the holder cannot go away.
+    pthread_mutex_lock(&gil->mutex);
+    if (gil_locked() == 1) {
+        PyThreadState *holder = gil_holder();
+#if PY_VERSION_HEX >= 0x030D0000
+        _Py_set_eval_breaker_bit(holder, _PY_GIL_DROP_REQUEST_BIT);
+#else
+        struct _ceval_state *ceval = &holder->interp->ceval;
+        _Py_atomic_store_relaxed(&ceval->gil_drop_request, 1);
+        _Py_atomic_store_relaxed(&ceval->eval_breaker, 1);
+#endif
+    }
+    pthread_mutex_unlock(&gil->mutex);
+}
+
+static bool
+alarm_enter(void)
+{
+    if (Py_IsFinalizing()) {
+        return false;
+    }
+    if (alarm_ts == NULL) {
+        alarm_ts = PyThreadState_New(PyInterpreterState_Main());
+        if (alarm_ts == NULL) {
+            return false;
+        }
+    }
+    request_gil();
+    PyEval_RestoreThread(alarm_ts);
+    return true;
+}
+
+static void
+alarm_leave(void)
+{
+    (void)PyEval_SaveThread();
+}
+
+static void
+alarm_end(void)
+{
+    if (alarm_ts != NULL && !Py_IsFinalizing()) {
+        PyEval_RestoreThread(alarm_ts);
+        PyThreadState_Clear(alarm_ts);
+        PyThreadState_DeleteCurrent();
+        alarm_ts = NULL;
+    }
+}
+
+const struct tl_alarm_host tl_gil_alarm_host = {alarm_enter, alarm_leave, alarm_end};
+
+void
+tl_gil_after_fork(void)
+{
+    alarm_ts = NULL; // the interpreter has freed those of other threads
+}
+
+bool
+tl_gil_is_instrumented(PyObject *code)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return ((PyCodeObject *)code)->_co_instrumentation_version ==
+           PyInterpreterState_Get()->ceval.instrumentation_version;
+#elif PY_VERSION_HEX >= 0x030C0000
+    return ((PyCodeObject *)code)->_co_instrumentation_version ==
+           PyInterpreterState_Get()->monitoring_version;
+#else
+    (void)code;
+    return true;
+#endif
+}
+
 void
 tl_gil_each_thread(int (*visit)(unsigned long, PyThreadState *, void *), void *arg)
 {
@@ -92,13 +175,14 @@ tl_gil_each_thread(int (*visit)(unsigned long, PyThreadState *, void *), void *a
 #if PY_VERSION_HEX >= 0x030D0000
     // Each step locks the list for itself; who leaves it holds the GIL, as we do.
     for (PyThreadState *ts = PyInterpreterState_ThreadHead(interp);
-         ts != NULL && visit(ts->thread_id, ts, arg) == 0;
+         ts != NULL && (ts == alarm_ts || visit(ts->thread_id, ts, arg) == 0);
          ts = PyThreadState_Next(ts)) {
     }
 #else
     HEAD_LOCK(&_PyRuntime);
     for (PyThreadState *ts = interp->threads.head;
-         ts != NULL && visit(ts->thread_id, ts, arg) == 0; ts = ts->next) {
+         ts != NULL && (ts == alarm_ts || visit(ts->thread_id, ts, arg) == 0);
+         ts = ts->next) {
     }
     HEAD_UNLOCK(&_PyRuntime);
 #endif

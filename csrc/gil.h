@@ -2,6 +2,7 @@
 #ifndef TL_GIL_H
 #define TL_GIL_H
 
+#include "alarm.h"
 #include "compat.h"
 
 // Compare our idea of the interpreter's structs with what can be seen of them from
@@ -27,8 +28,18 @@ const int *tl_gil_collecting(void);
 // Let a collected object have its finalizer called once more.
 void tl_gil_unfinalize(PyObject *object);
 
+// Has the thread of alarm.c take the GIL, sooner than others would get it.
+extern const struct tl_alarm_host tl_gil_alarm_host;
+
+// In the child of a fork.
+void tl_gil_after_fork(void);
+
+// From 3.12: whether code has all the events that are asked for everywhere.
+bool tl_gil_is_instrumented(PyObject *code);
+
 // Call visit(ident, ts, arg) for every thread state of this interpreter, newest first,
-// until it returns non-zero. visit must not run Python code nor give up the GIL.
+// until it returns non-zero; that of the thread of alarm.c is left out. visit must not
+// run Python code nor give up the GIL.
 void tl_gil_each_thread(int (*visit)(unsigned long ident, PyThreadState *ts, void *arg),
                         void *arg);
 

@@ -1,5 +1,7 @@
 #include "idle.h"
+#include "clock.h"
 #include "gil.h"
+#include "watch.h"
 
 #include <unistd.h>
 
@@ -204,6 +206,21 @@ may_be_woken(struct tl_sched *s, int64_t *limit_ns)
     return plain_thread_runs(s, schedulers) || may_stay_asleep(s);
 }
 
+// Shorten the sleep to what the callers of run() have. Returns false if that is over.
+static bool
+has_time_left(struct tl_sched *s, int64_t *limit_ns)
+{
+    int64_t deadline = tl_watch_deadline(s);
+    if (deadline == INT64_MAX) {
+        return true;
+    }
+    int64_t left = deadline - tl_clock_now();
+    if (*limit_ns < 0 || left < *limit_ns) {
+        *limit_ns = left;
+    }
+    return left > 0;
+}
+
 enum tl_idle
 tl_idle_wait(struct tl_sched *s)
 {
@@ -224,13 +241,18 @@ tl_idle_wait(struct tl_sched *s)
             result = TL_IDLE_DEADLOCK;
             break;
         }
+        if (!has_time_left(s, &limit_ns)) {
+            result = TL_IDLE_EXPIRED;
+            break;
+        }
         if (way == SPIN) {
             look_for_cpus(s);
             tl_park_reset(&s->park);
             give_up_gil(s, in_main, SPIN, 0);
             way = SLEEP;
         } else if (way == SLEEP) {
-            give_up_gil(s, in_main, SLEEP, in_main ? NAP : limit_ns);
+            give_up_gil(s, in_main, SLEEP,
+                        in_main && (limit_ns < 0 || limit_ns > NAP) ? NAP : limit_ns);
             way = in_main ? POLL : SPIN;
         } else {
             if (sleep_in_main(s, limit_ns) < 0) {

@@ -4,10 +4,11 @@
 
 #include "sched.h"
 
-enum tl_idle { TL_IDLE_WORK, TL_IDLE_DEADLOCK, TL_IDLE_ERROR };
+enum tl_idle { TL_IDLE_WORK, TL_IDLE_DEADLOCK, TL_IDLE_ERROR, TL_IDLE_EXPIRED };
 
-// Wait until the ring has somebody (WORK), nobody could ever put one there (DEADLOCK),
-// or a signal handler raised (ERROR, the exception is set).
+// Wait until the ring has somebody (WORK), nobody could ever put one there (DEADLOCK), a
+// signal handler raised (ERROR, the exception is set), or the time of a run() is up
+// (EXPIRED).
 enum tl_idle tl_idle_wait(struct tl_sched *s);
 
 // Whether any other thread may still put a tasklet into a ring of s's thread.

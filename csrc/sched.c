@@ -6,8 +6,15 @@
 #include "gil.h"
 #include "idle.h"
 #include "stacks.h"
+#include "watch.h"
 
 TL_THREAD_LOCAL struct tl_sched *tl_sched_mine;
+
+TaskletObject *
+tl_sched_innermost(struct tl_sched *s)
+{
+    return s->watch[s->nwatch - 1]->who;
+}
 
 // ---- preparing a switch
 
@@ -23,21 +30,6 @@ tl_sched_prepare(struct tl_sched *s, TaskletObject *t)
         return tl_stacks_reserve(s);
     }
     return 0;
-}
-
-// A budget of run(switches=...) has ended: its owner goes before t.
-TL_COLD static TaskletObject *
-over_budget(struct tl_sched *s, TaskletObject *t)
-{
-    for (int i = 0; i < s->nwatch; i++) {
-        struct tl_watch *watch = &s->watch[i];
-        if (watch->limit <= s->switches && watch->who->place == TL_FLOATING) {
-            s->head = t;
-            tl_ring_front(s, (TaskletObject *)Py_NewRef(watch->who));
-            return watch->who;
-        }
-    }
-    return t;
 }
 
 TL_COLD static void
@@ -62,7 +54,7 @@ static inline TaskletObject *
 decide(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
 {
     if (TL_UNLIKELY(s->switches >= s->limit)) {
-        to = over_budget(s, to);
+        to = tl_watch_at_switch(s, to);
     }
     s->head = to;
     s->switches++;
@@ -187,9 +179,6 @@ after_unusual_pause(struct tl_sched *s, TaskletObject *me, int status)
     return 0;
 }
 
-// Leave from, which is already where it is to wait, for to, which is in the ring. Returns
-// 0 when from is current again; -1 with an exception set if it will never be, and must
-// not be touched.
 static int
 go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
 {
@@ -220,6 +209,12 @@ go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
     return 0;
 }
 
+int
+tl_sched_go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
+{
+    return go(s, from, to);
+}
+
 PyObject *
 tl_sched_arrive(struct tl_sched *s)
 {
@@ -241,7 +236,7 @@ tl_sched_arrive(struct tl_sched *s)
 static bool
 threadblock_in_force(struct tl_sched *s)
 {
-    return s->nwatch > 0 && s->watch[s->nwatch - 1].threadblock;
+    return s->nwatch > 0 && s->watch[s->nwatch - 1]->budget.threadblock;
 }
 
 // Put t into the ring, wherever it is now.
@@ -302,6 +297,10 @@ wait_and_decide(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool 
     TaskletObject *to = NULL;
     PyObject *exc = NULL;
     enum tl_idle found = tl_idle_wait(s);
+    if (found == TL_IDLE_EXPIRED) {
+        to = tl_watch_expired(s);
+        return to != NULL ? to : wait_and_decide(s, leaver, has_ended, classic);
+    }
     if (found == TL_IDLE_DEADLOCK) {
         to = after_deadlock(s, has_ended);
         if (to != NULL) {
@@ -335,8 +334,9 @@ wait_and_decide(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool 
     return NULL;
 }
 
-TL_COLD static TaskletObject *
-wait_for_others(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool classic)
+TL_COLD TaskletObject *
+tl_sched_wait_for_others(struct tl_sched *s, TaskletObject *leaver, bool has_ended,
+                         bool classic)
 {
     s->no_switch++;
     TaskletObject *to = wait_and_decide(s, leaver, has_ended, classic);
@@ -345,20 +345,6 @@ wait_for_others(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool 
 }
 
 // ---- the public moves
-
-// Alone, schedule() only spends its budget, if there is one. Returns who is next.
-TL_COLD static TaskletObject *
-spend_budget(struct tl_sched *s)
-{
-    if (s->limit == UINT64_MAX || s->trap != 0 || tl_sched_is_held(s)) {
-        return s->current;
-    }
-    if (s->switches < s->limit) {
-        s->switches++;
-        return s->current;
-    }
-    return over_budget(s, s->current);
-}
 
 // Who is next after the current one in the ring, ready to be entered. NULL with an
 // exception set if it may not be.
@@ -373,7 +359,7 @@ find_next(struct tl_sched *s)
     do {
         to = tl_task_next(s->current);
         if (to == s->current) {
-            return spend_budget(s);
+            return tl_watch_at_yield(s);
         }
         ready = tl_sched_prepare(s, to);
     } while (ready > 0);
@@ -477,7 +463,7 @@ TL_COLD static TaskletObject *
 revive_or_wait(struct tl_sched *s, TaskletObject *me, TaskletObject *to, bool classic)
 {
     if (to == NULL) {
-        to = wait_for_others(s, me, false, classic);
+        to = tl_sched_wait_for_others(s, me, false, classic);
         if (to == NULL) {
             PyObject *exc = PyErr_GetRaisedException();
             tl_sched_drop_later(s, tl_task_swap(me, NULL));
@@ -540,122 +526,6 @@ tl_sched_wait(struct tl_sched *s, const struct tl_wait_kind *kind, PyObject *on,
     return go(s, me, to) < 0 ? NULL : tl_sched_arrive(s);
 }
 
-// ---- run()
-
-static void
-reckon_limit(struct tl_sched *s)
-{
-    s->limit = UINT64_MAX;
-    for (int i = 0; i < s->nwatch; i++) {
-        if (s->watch[i].limit < s->limit) {
-            s->limit = s->watch[i].limit;
-        }
-    }
-}
-
-static int
-watch_push(struct tl_sched *s, bool threadblock, uint64_t max_switches)
-{
-    if (s->nwatch == s->watch_room) {
-        int room = s->watch_room ? 2 * s->watch_room : 4;
-        struct tl_watch *grown = PyMem_Realloc(s->watch, room * sizeof *grown);
-        if (grown == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        s->watch = grown;
-        s->watch_room = room;
-    }
-    struct tl_watch *watch = &s->watch[s->nwatch++];
-    watch->who = (TaskletObject *)Py_NewRef(s->current);
-    watch->threadblock = threadblock;
-    watch->limit = max_switches > 0 ? s->switches + max_switches : UINT64_MAX;
-    reckon_limit(s);
-    return 0;
-}
-
-// Take the current tasklet off the stack of callers of run(), and with it all above.
-static void
-watch_pop(struct tl_sched *s)
-{
-    TaskletObject *me = s->current;
-    int mine = s->nwatch - 1;
-    while (mine >= 0 && s->watch[mine].who != me) {
-        mine--;
-    }
-    if (mine < 0) {
-        return; // one further out came back first, and took us off
-    }
-    int top = s->nwatch;
-    s->nwatch = mine;
-    for (int i = top - 1; i > mine; i--) {
-        TaskletObject *inner = s->watch[i].who;
-        if (inner->place == TL_FLOATING) {
-            tl_ring_append(s, inner);
-        } else {
-            Py_DECREF(inner); // its ring or queue has another reference
-        }
-    }
-    reckon_limit(s);
-    Py_DECREF(me); // it is in the ring
-}
-
-PyObject *
-tl_sched_run(struct tl_sched *s, bool threadblock, uint64_t max_switches)
-{
-    TaskletObject *me = s->current, *to = NULL;
-    if (tl_sched_check_thrown(s) < 0) {
-        return NULL;
-    }
-    if (tl_sched_is_held(s)) {
-        tl_errors_no_switch(s);
-        return NULL;
-    }
-    for (;;) {
-        bool alone = tl_link_is_single(&me->link);
-        if (alone && (!threadblock || !tl_idle_others_can_run(s))) {
-            Py_RETURN_NONE;
-        }
-        if (alone && s->trap != 0) {
-            tl_errors_no_switch(s);
-            return NULL;
-        }
-        to = alone ? NULL : tl_task_next(me);
-        int ready = to == NULL ? 0 : tl_sched_prepare(s, to);
-        if (ready < 0) {
-            return NULL;
-        }
-        if (ready == 0) {
-            break;
-        }
-    }
-    if (watch_push(s, threadblock, max_switches) < 0) {
-        return NULL;
-    }
-    tl_ring_remove(s, me);
-    tl_sched_drop_later(s, (PyObject *)me);
-    if (to == NULL) {
-        to = wait_for_others(s, me, false, false);
-        if (to == NULL) {
-            watch_pop(s);
-            PyObject *exc = PyErr_GetRaisedException();
-            tl_sched_drop_now(s);
-            PyErr_SetRaisedException(exc);
-            return NULL;
-        }
-    }
-    if (go(s, me, to) < 0) {
-        return NULL;
-    }
-    watch_pop(s);
-    PyObject *value = tl_sched_arrive(s);
-    if (value == NULL) {
-        return NULL;
-    }
-    Py_DECREF(value);
-    Py_RETURN_NONE;
-}
-
 // ---- endings
 
 TaskletObject *
@@ -673,7 +543,7 @@ tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *bomb, boo
         to = tl_sched_watcher(s);
         into_ring(s, to);
     } else {
-        to = wait_for_others(s, ended, true, false);
+        to = tl_sched_wait_for_others(s, ended, true, false);
         if (to == NULL) {
             // No memory for the stack of the one that is next.
             tl_ring_remove(s, ended);

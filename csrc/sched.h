@@ -2,16 +2,11 @@
 #ifndef TL_SCHED_H
 #define TL_SCHED_H
 
+#include "alarm.h"
 #include "bomb.h"
+#include "events.h"
 #include "nudge.h"
 #include "tasklet.h"
-
-// A caller of run(), paused until the others are done or its budget is.
-struct tl_watch {
-    TaskletObject *who; // counted
-    uint64_t limit;     // value of sched->switches at which it is woken
-    bool threadblock;
-};
 
 // In no_switch from the last decision before a switch to the arrival: a trace function
 // of greenlet's may run meanwhile.
@@ -34,8 +29,22 @@ struct tl_sched {
     TaskletObject *main; // counted
     Py_ssize_t runcount;
     uint64_t switches, limit;
-    struct tl_watch *watch;
+    struct tl_watch **watch, *spare_watch; // see watch.h
     int nwatch, watch_room;
+
+    struct tl_events events;
+    struct tl_alarm alarm;  // for budgets in time
+    uint64_t yields;        // slices that ended without a switch
+    uint64_t slice_seen;    // by the alarm: which slice ran,
+    int64_t slice_start;    // and since when at the latest
+    int64_t retry;          // after how many nanoseconds the alarm arms again
+    bool tripped;           // the alarm has gone off, and is not set
+    bool probes;            // the alarm looks for code without ticks, not for a slice
+    bool hands_over;        // the switch follows a channel's preference
+    unsigned char end;      // enum tl_end: how the last run() ended,
+    unsigned char last_end; // and scheduler.run(),
+    int64_t last_time;      // in how many nanoseconds
+    uint64_t last_switches;
 
     int trap;          // switch_trap()
     bool classic_trap; // it was set through the stackless module
@@ -122,11 +131,14 @@ void tl_sched_notify(struct tl_sched *s);
 // s owes nobody a wake any more: what it still owed is paid.
 void tl_sched_settle(struct tl_sched *s);
 
+// The innermost caller of run(), if there is one.
+TaskletObject *tl_sched_innermost(struct tl_sched *s);
+
 // Who is resumed when nobody can run: the innermost caller of run(), else main.
 static inline TaskletObject *
 tl_sched_watcher(struct tl_sched *s)
 {
-    return s->nwatch > 0 ? s->watch[s->nwatch - 1].who : s->main;
+    return s->nwatch > 0 ? tl_sched_innermost(s) : s->main;
 }
 
 // Check that the current tasklet may leave for t, and have a stack ready for it.
@@ -181,9 +193,15 @@ PyObject *tl_sched_jump(struct tl_sched *s, TaskletObject *t, bool leave);
 // behind it.
 PyObject *tl_sched_rotate(struct tl_sched *s);
 
-// Stackless's run(): until nobody else can run or, if max_switches > 0, so many
-// tasklets were entered.
-PyObject *tl_sched_run(struct tl_sched *s, bool threadblock, uint64_t max_switches);
+// Leave from, which is already where it is to wait, for to, which is in the ring. Returns
+// 0 when from is current again; -1 with an exception set if it will never be, and must
+// not be touched.
+int tl_sched_go(struct tl_sched *s, TaskletObject *from, TaskletObject *to);
+
+// The ring is empty: wait for other threads. Returns who is next, in the ring; or NULL
+// with an exception set that is for leaver, who is back in the ring then.
+TaskletObject *tl_sched_wait_for_others(struct tl_sched *s, TaskletObject *leaver,
+                                        bool has_ended, bool classic);
 
 // The exception that is pending for the current tasklet from another thread: raise it.
 // Returns 0 if there is none, else -1.

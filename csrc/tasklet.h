@@ -54,7 +54,8 @@ typedef struct TaskletObject {
     struct tl_link started;         // in home's list of the started
     struct tl_outcome *outcome;
     PyObject *weakrefs;
-    int depth; // Python recursion depth where it left
+    int depth;      // Python recursion depth where it left
+    unsigned epoch; // of the events that its frames have, as tl_events_epoch()
     unsigned char life, place;
     signed char sending; // 1 or -1 while it waits on a channel
     bool is_main, ended, atomic, ignore_nesting, block_trap;

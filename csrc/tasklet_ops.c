@@ -4,6 +4,7 @@
 #include "gil.h"
 #include "outcome.h"
 #include "thread.h"
+#include "watch.h"
 
 static PyObject *
 raise_runtime(const char *text)
@@ -382,17 +383,29 @@ set_flag(bool *flag, PyObject *value, const char *message)
     return PyBool_FromLong(old);
 }
 
+// A budget of run() may have ended while the flag was the other way: stop here, then.
+static PyObject *
+released(TaskletObject *self, PyObject *old)
+{
+    struct tl_sched *s = tl_sched_mine;
+    if (old != NULL && s != NULL && s->current == self && tl_watch_released(s) < 0) {
+        Py_CLEAR(old);
+    }
+    return old;
+}
+
 PyDoc_STRVAR(set_atomic_doc,
 "set_atomic($self, flag, /)\n"
 "--\n"
 "\n"
-"Set the atomic flag and return the old one.");
+"Set the atomic flag and return the old one. While it is set, no budget of run() stops\n"
+"the tasklet; one that has ended meanwhile stops it when the flag is reset.");
 
 static PyObject *
 tasklet_set_atomic(TaskletObject *self, PyObject *flag)
 {
-    return set_flag(&self->atomic, flag,
-                    "set_atomic needs exactly one bool or integer");
+    return released(self, set_flag(&self->atomic, flag,
+                                   "set_atomic needs exactly one bool or integer"));
 }
 
 PyDoc_STRVAR(set_ignore_nesting_doc,
@@ -404,8 +417,9 @@ PyDoc_STRVAR(set_ignore_nesting_doc,
 static PyObject *
 tasklet_set_ignore_nesting(TaskletObject *self, PyObject *flag)
 {
-    return set_flag(&self->ignore_nesting, flag,
-                    "set_ignore_nesting needs exactly one bool or integer");
+    return released(self,
+                    set_flag(&self->ignore_nesting, flag,
+                             "set_ignore_nesting needs exactly one bool or integer"));
 }
 
 // ---- threads

@@ -6,6 +6,7 @@
 #include "live.h"
 #include "outcome.h"
 #include "stacks.h"
+#include "watch.h"
 
 // The name of the capsule in a thread state's dict that tells us of the thread's end.
 #define GUARD "tasklets.thread"
@@ -95,7 +96,7 @@ tl_sched_make(struct tl_state *state)
     s->state = state;
     s->ts = PyThreadState_Get();
     s->ident = PyThread_get_thread_ident();
-    s->limit = UINT64_MAX;
+    tl_watch_init(s);
     s->collecting = tl_gil_collecting();
     tl_link_init(&s->started);
     tl_link_init(&s->all);
@@ -110,6 +111,7 @@ tl_sched_make(struct tl_state *state)
     }
     tl_link_insert_before(&s->all, &state->scheds);
     tl_sched_mine = s;
+    tl_events_mine = &s->events;
     tl_sched_unref(s); // the guard holds it
     call_for_new_main(s);
     return s;
@@ -124,6 +126,7 @@ tl_sched_unref(struct tl_sched *s)
     assert(s->dead && s->main == NULL && s->head == NULL);
     tl_nudge_fini(&s->nudge);
     tl_park_fini(&s->park);
+    tl_watch_fini(s);
     PyMem_Free(s->watch);
     PyMem_Free(s->drop);
     PyMem_Free(s);
@@ -225,7 +228,8 @@ end_tasklets(struct tl_sched *s)
     Py_XDECREF(told);
     Py_XDECREF(kept);
     drop_unstarted(s);
-    Py_XDECREF(tl_sched_run(s, false, LAST_SWITCHES));
+    struct tl_budget last = {.switches = LAST_SWITCHES};
+    Py_XDECREF(tl_watch_run(s, &last));
     report(s->main);
     drop_unstarted(s);
 }
@@ -285,10 +289,7 @@ wake_joiners(struct tl_state *state)
 static void
 let_go_of_main(struct tl_sched *s)
 {
-    for (int i = 0; i < s->nwatch; i++) {
-        Py_DECREF(s->watch[i].who);
-    }
-    s->nwatch = 0;
+    tl_watch_fini(s);
     TaskletObject *t = s->main;
     if (t->place == TL_WAITING) {
         tl_task_end_wait(t);
@@ -337,6 +338,7 @@ thread_ended(PyObject *guard)
         remove_sched(s);
         // What runs from here on, in finalizers, finds a thread without tasklets.
         tl_sched_mine = NULL;
+        tl_events_mine = NULL;
         ended_id = PyThreadState_GetID(PyThreadState_Get());
         abandon_tasklets(s, false);
         tl_stacks_free(s);
@@ -363,6 +365,9 @@ tl_thread_at_exit(struct tl_state *state)
         end_tasklets(tl_sched_mine);
     }
     state->ending = true;
+    Py_BEGIN_ALLOW_THREADS;
+    tl_alarm_stop();
+    Py_END_ALLOW_THREADS;
 }
 
 void
@@ -371,6 +376,8 @@ tl_thread_after_fork(struct tl_state *state)
     state->main_has_ended = false; // whoever forked is the main thread here
     tl_chunk_after_fork();
     tl_nudge_after_fork();
+    tl_gil_after_fork();
+    tl_alarm_after_fork();
     struct tl_sched *mine = tl_sched_mine;
     if (mine != NULL) {
         tl_park_fini(&mine->park);
@@ -388,6 +395,10 @@ tl_thread_after_fork(struct tl_state *state)
             tl_sched_unref(s);
             next = state->scheds.next; // the list may have changed
         }
+    }
+    tl_events_after_fork();
+    if (mine != NULL) {
+        tl_watch_after_fork(mine);
     }
 }
 

@@ -1,7 +1,29 @@
 """Drive the tasklets of this thread, and look at what they do."""
 
+from typing import Literal, NamedTuple
+
+from tasklets import _core
 from tasklets._core import getuncollectables as getuncollectables
 from tasklets._core import scheduler_run as run
 from tasklets._core import statistics as statistics
 
-__all__ = ["getuncollectables", "run", "statistics"]
+__all__ = ["LastRun", "getuncollectables", "last_run", "run", "statistics"]
+
+
+class LastRun(NamedTuple):
+    """How a call of `run` ended.
+
+    reason: "idle", none was runnable; "ticks", "seconds" or "switches", that budget was
+    used up, be it of the call or of a slice; "stopped", somebody inserted the caller;
+    "error", it raised.
+    """
+
+    reason: Literal["idle", "ticks", "seconds", "switches", "stopped", "error"]
+    elapsed: float  # seconds
+    switches: int  # tasklets entered
+
+
+def last_run() -> LastRun | None:
+    """Return how this thread's last call of `run` ended; None if there was none."""
+    found = _core.last_run()
+    return None if found is None else LastRun(*found)  # type: ignore[arg-type]

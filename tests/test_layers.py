@@ -12,17 +12,18 @@ LONGEST = 700
 # fmt: off
 LAYERS = [
     # Plain C, no Python.h.
-    ["list", "clock", "inbox", "park", "nudge", "chunk"],
+    ["list", "clock", "inbox", "park", "nudge", "chunk", "alarm"],
     # CPython ground.
     [
-        "compat", "gil", "frames", "governor", "state", "live", "args", "wait", "bomb",
+        "compat", "gil", "frames", "events", "governor", "state", "live", "args",
+        "wait", "bomb",
     ],
     # One file per foreign library.
     ["fiber", "loop"],
     # Core.
     [
         "runq", "tasklet", "slice", "sched", "thread", "stacks", "outcome", "errors",
-        "idle",
+        "idle", "watch",
     ],
     # Services over the scheduler.
     [
@@ -43,7 +44,7 @@ OWNERS = {
     "Python.h": {"compat"},
 }
 # Who may look into the interpreter, and so may care which version it is.
-INTERNALS = {"compat", "frames", "gil"}
+INTERNALS = {"compat", "events", "frames", "gil"}
 
 FILES = sorted(CSRC.glob("*.[ch]"))
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

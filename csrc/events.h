@@ -1,0 +1,86 @@
+// events.h - counts the events of running Python code, and stops it at one.
+#ifndef TL_EVENTS_H
+#define TL_EVENTS_H
+
+#include "compat.h"
+#include "list.h"
+
+// The ticks of one thread, and what is armed on it. A tick is an event of the thread's
+// Python code: from 3.12 a jump, a function entry or the resumption of a generator; on
+// 3.11 the start of a line or a jump backwards. They count while somebody counts.
+//
+// Invariants
+// I1: limit - left is the number of ticks so far.
+// I2: armed, if not NULL, is the code object that has an event at every instruction.
+struct tl_events {
+    struct tl_link all; // every thread's
+    int64_t left, limit;
+    PyThreadState *ts;
+    int counting;         // how many count on this thread
+    PyObject *armed;      // counted
+    struct tl_late *late; // exceptions that are still to be raised
+    // 3.11:
+    bool hit, probing; // to be stopped at the next event; if it is in an empty loop
+    PyObject *frame;   // counted: has its every instruction traced for us
+    void *chained;     // the trace function that was there before
+};
+
+// The calling thread's; NULL: its events are nobody's.
+extern TL_THREAD_LOCAL struct tl_events *tl_events_mine;
+
+// Called when left is used up, or the thread's Python code has come to where it was
+// armed, in that code's own stack; it may switch. Returns 0, or -1 with an exception for
+// that code. Set once.
+extern int (*tl_events_due)(struct tl_events *events);
+
+void tl_events_init(struct tl_events *events, PyThreadState *ts);
+void tl_events_fini(struct tl_events *events);
+
+// Begin to count ticks on the calling thread. Returns 0, or -1 with an exception set.
+int tl_events_start(struct tl_events *events);
+
+// No longer count. Some hundred milliseconds after the last such call, code runs as if
+// nobody had ever counted.
+void tl_events_stop(struct tl_events *events);
+
+// In the child of a fork: what was to be turned off still is.
+void tl_events_after_fork(void);
+
+static inline int64_t
+tl_events_ticks(const struct tl_events *events)
+{
+    return events->limit - events->left;
+}
+
+// Have tl_events_due() called at the tick with this number.
+static inline void
+tl_events_set_limit(struct tl_events *events, int64_t limit)
+{
+    events->left += limit - events->limit;
+    events->limit = limit;
+}
+
+// Whether the frames of a suspended stack might have missed that counting has begun, and
+// the number that says since when.
+unsigned tl_events_epoch(void);
+
+// Have the frames from top outwards count, which were suspended in an earlier epoch.
+void tl_events_repair(void *top);
+
+// Somebody may have set a trace function over ours.
+void tl_events_check(struct tl_events *events);
+
+// Have tl_events_due() called as soon as the thread goes on. Any thread may do so for
+// another, with the GIL. Returns whether it has Python code to be stopped in.
+bool tl_events_arm(struct tl_events *events);
+void tl_events_disarm(struct tl_events *events);
+
+// Whether code can run for ever without a tick: then somebody has to look from time to
+// time, and call tl_events_probe() when there was none for a while, with the GIL.
+bool tl_events_may_stall(void);
+void tl_events_probe(struct tl_events *events);
+
+// Get ready to arm. Returns 0, or -1 with an exception set.
+int tl_events_ready(void);
+
+#endif // TL_EVENTS_H

@@ -1,0 +1,79 @@
+// watch.h - run() and its budgets: who is woken when one of them is used up.
+#ifndef TL_WATCH_H
+#define TL_WATCH_H
+
+#include "sched.h"
+
+// What a call of run() may use; 0: no such budget. Times are in nanoseconds.
+struct tl_budget {
+    int64_t ticks, slice_ticks; // in all, and for one uninterrupted slice
+    int64_t time, slice_time;
+    uint64_t switches;
+    bool soft, threadblock, ignore_nesting;
+    bool classic; // Stackless's: only the outermost of these counts
+};
+
+// How a call of run() ended.
+enum tl_end {
+    TL_END_NONE,
+    TL_END_IDLE,
+    TL_END_TICKS,
+    TL_END_SECONDS,
+    TL_END_SWITCHES,
+    TL_END_STOPPED,
+    TL_END_ERROR
+};
+
+// A caller of run(), paused until the others are done or a budget is.
+//
+// Invariants
+// I1: listed iff it is in sched->watch; the call of run() owns it in any case.
+struct tl_watch {
+    TaskletObject *who;    // counted
+    TaskletObject *victim; // counted: was stopped for it, or NULL
+    struct tl_budget budget;
+    uint64_t switch_limit;           // value of sched->switches at which it is woken
+    int64_t tick_limit, slice_limit; // likewise, of the tick count
+    int64_t deadline;
+    uint64_t slow_slice; // the slice that has taken too long, as tl_watch_slice()
+    bool time_up, listed;
+    enum tl_end end;
+};
+
+// Stackless's run(): until nobody else can run or a budget, of which there are none if
+// it is NULL, is used up. Returns None or the tasklet that was stopped for it.
+// Switch: yes.
+PyObject *tl_watch_run(struct tl_sched *s, const struct tl_budget *budget);
+
+// The thread is about to leave the current tasklet for to, which is in the ring, and
+// sched->limit is reached. Returns whom to go to instead, in the ring, as a rule to.
+TaskletObject *tl_watch_at_switch(struct tl_sched *s, TaskletObject *to);
+
+// Alone in the ring, the current tasklet has given up its slice all the same. Returns
+// who is next.
+TaskletObject *tl_watch_at_yield(struct tl_sched *s);
+
+// What held off an interrupt may be over: do it now. Returns 0, or -1 with an exception
+// set.
+// Switch: may.
+int tl_watch_released(struct tl_sched *s);
+
+// When the thread, which waits, has to look at its budgets; INT64_MAX: it need not.
+int64_t tl_watch_deadline(struct tl_sched *s);
+
+// The thread waits, and a deadline has passed. Returns the caller of run() to go to, put
+// into the ring, or NULL.
+TaskletObject *tl_watch_expired(struct tl_sched *s);
+
+// The one of Stackless's run() whose timeout is in force: borrowed, or NULL.
+TaskletObject *tl_watch_owner(struct tl_sched *s);
+
+void tl_watch_init(struct tl_sched *s);
+
+// The thread is gone, or ends.
+void tl_watch_fini(struct tl_sched *s);
+
+// In the child of a fork: set the alarm again.
+void tl_watch_after_fork(struct tl_sched *s);
+
+#endif // TL_WATCH_H
