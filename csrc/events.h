@@ -33,6 +33,10 @@ extern TL_THREAD_LOCAL struct tl_events *tl_events_mine;
 // that code. Set once.
 extern int (*tl_events_due)(struct tl_events *events);
 
+// Call it, as if the interpreter were not inside a callback of its own: what runs
+// meanwhile is to be traced as usual.
+int tl_events_decide(struct tl_events *events);
+
 void tl_events_init(struct tl_events *events, PyThreadState *ts);
 void tl_events_fini(struct tl_events *events);
 
@@ -66,9 +70,17 @@ unsigned tl_events_epoch(void);
 
 // Have the frames from top outwards count, which were suspended in an earlier epoch.
 void tl_events_repair(void *top);
+void tl_events_repair_frames(PyObject *frame);
 
 // Somebody may have set a trace function over ours.
 void tl_events_check(struct tl_events *events);
+
+// The program's own trace function.
+Py_tracefunc tl_events_trace_func(PyThreadState *ts);
+
+// Which event a trace function or monitoring callback is told about now.
+int tl_events_kind(PyThreadState *ts);
+void tl_events_set_kind(PyThreadState *ts, int kind);
 
 // Have tl_events_due() called as soon as the thread goes on. Any thread may do so for
 // another, with the GIL. Returns whether it has Python code to be stopped in.

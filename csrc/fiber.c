@@ -83,6 +83,12 @@ tl_fiber_set_parent(PyObject *fiber, PyObject *parent)
     return PyGreenlet_SetParent((PyGreenlet *)fiber, (PyGreenlet *)parent);
 }
 
+PyObject *
+tl_fiber_parent(PyObject *fiber)
+{
+    return (PyObject *)PyGreenlet_GetParent((PyGreenlet *)fiber);
+}
+
 bool
 tl_fiber_is_private(PyObject *fiber)
 {

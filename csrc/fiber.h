@@ -33,6 +33,9 @@ int tl_fiber_throw(PyObject *fiber);
 // Where fiber goes when it ends.
 int tl_fiber_set_parent(PyObject *fiber, PyObject *parent);
 
+// Where fiber goes when it ends: a new reference, or NULL.
+PyObject *tl_fiber_parent(PyObject *fiber);
+
 // Whether the running fiber is known to nobody but its one owner and greenlet itself.
 bool tl_fiber_is_private(PyObject *fiber);
 

@@ -176,7 +176,27 @@ after_unusual_pause(struct tl_sched *s, TaskletObject *me, int status)
         tl_sched_drop_later(s, tl_gil_swap_context(s->ts, me->context));
         me->context = NULL;
     }
+    if (me->hooks != NULL) {
+        tl_hooks_swap(s->ts, me->hooks);
+    }
     return 0;
+}
+
+// The switch itself, where from has trace functions of its own or is inside one.
+TL_COLD static int
+switch_traced(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
+{
+    struct tl_tracing tracing;
+    tl_hooks_leave_tracing(s->ts, &tracing);
+    if (from->hooks != NULL) {
+        tl_hooks_swap(s->ts, from->hooks);
+    }
+    int status =
+        tl_fiber_switch(to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber);
+    if (s->current == from) {
+        tl_hooks_enter_tracing(s->ts, &tracing);
+    }
+    return status;
 }
 
 static int
@@ -198,10 +218,15 @@ go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
     }
     s->current = to;
     s->no_switch |= TL_SWITCHING;
-    int status =
-        tl_fiber_switch(to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber);
+    int status;
+    if (TL_UNLIKELY(from->hooks != NULL || s->ts->tracing > 0)) {
+        status = switch_traced(s, from, to);
+    } else {
+        status =
+            tl_fiber_switch(to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber);
+    }
     if (TL_UNLIKELY(!plain || status < 0 || s->current != from || from->top == NULL ||
-                    from->revived || from->context != NULL)) {
+                    from->revived || from->context != NULL || from->hooks != NULL)) {
         return after_unusual_pause(s, from, status);
     }
     s->no_switch &= ~TL_SWITCHING;

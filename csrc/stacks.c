@@ -266,6 +266,9 @@ begin_job(struct tl_sched *s, TaskletObject *t)
     t->context = NULL;
     tl_gil_reset_recursion(s->ts);
     Py_XDECREF(tl_gil_swap_context(s->ts, context));
+    if (t->hooks != NULL) {
+        tl_hooks_swap(s->ts, t->hooks);
+    }
     PyObject *value = tl_sched_arrive(s);
     Py_XDECREF(value);
     return value != NULL;
@@ -307,6 +310,15 @@ settle(struct tl_sched *s, TaskletObject *t, PyObject *result, PyObject *exc)
     return exc;
 }
 
+TL_COLD static void
+drop_hooks(struct tl_sched *s, TaskletObject *t)
+{
+    struct tl_hooks *hooks = t->hooks;
+    t->hooks = NULL;
+    tl_hooks_swap(s->ts, hooks);
+    tl_hooks_free(hooks);
+}
+
 // The tasklet's function has returned result, or NULL with an exception set. Returns who
 // is next, made current; or NULL with an exception set if the stack is to die of it.
 static __attribute__((noinline)) TaskletObject *
@@ -314,6 +326,9 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
 {
     TaskletObject *t = stack->job;
     PyObject *exc = TL_UNLIKELY(result == NULL) ? PyErr_GetRaisedException() : NULL;
+    if (TL_UNLIKELY(t->hooks != NULL)) {
+        drop_hooks(s, t);
+    }
     if (t->outcome != NULL && t->outcome->name == NULL) {
         t->outcome->name = tl_task_name(t); // or NULL: a name is not worth an error
         PyErr_Clear();

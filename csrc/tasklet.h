@@ -2,6 +2,7 @@
 #ifndef TL_TASKLET_H
 #define TL_TASKLET_H
 
+#include "hooks.h"
 #include "list.h"
 #include "state.h"
 #include "wait.h"
@@ -53,6 +54,7 @@ typedef struct TaskletObject {
     PyObject *seen_context;         // in force where it left, if it has no frame
     struct tl_link started;         // in home's list of the started
     struct tl_outcome *outcome;
+    struct tl_hooks *hooks; // its trace and profile functions; NULL: the thread's
     PyObject *weakrefs;
     int depth;      // Python recursion depth where it left
     unsigned epoch; // of the events that its frames have, as tl_events_epoch()

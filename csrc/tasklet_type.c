@@ -73,6 +73,10 @@ tasklet_traverse(TaskletObject *self, visitproc visit, void *arg)
     Py_VISIT(self->context);
     Py_VISIT(self->seen_context);
     Py_VISIT(self->fiber);
+    if (self->hooks != NULL) {
+        Py_VISIT(self->hooks->trace.object);
+        Py_VISIT(self->hooks->profile.object);
+    }
     struct tl_outcome *outcome = self->outcome;
     if (outcome != NULL) {
         Py_VISIT(outcome->name);
@@ -105,6 +109,10 @@ tasklet_clear(TaskletObject *self)
     Py_CLEAR(self->kwargs);
     Py_CLEAR(self->context);
     Py_CLEAR(self->seen_context);
+    if (self->hooks != NULL) {
+        Py_CLEAR(self->hooks->trace.object);
+        Py_CLEAR(self->hooks->profile.object);
+    }
     if (self->outcome != NULL) {
         Py_CLEAR(self->outcome->value);
         Py_CLEAR(self->outcome->exc);
@@ -264,6 +272,10 @@ tasklet_dealloc(TaskletObject *self)
     TL_TRASHCAN_BEGIN(self, tasklet_dealloc)
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    if (self->hooks != NULL) {
+        tl_hooks_free(self->hooks);
+        self->hooks = NULL;
     }
     if (self->outcome != NULL) {
         tl_outcome_release_waiters(self);
@@ -502,6 +514,74 @@ get_spawned_at(TaskletObject *self, void *Py_UNUSED(closure))
                          PyCode_Addr2Line(code, outcome->lasti));
 }
 
+// Trace and profile functions; closure is not NULL for the latter.
+
+// Whether self runs, on this thread. Returns -1 with an exception set if it runs on
+// another one.
+static int
+runs_here(TaskletObject *self)
+{
+    struct tl_sched *s = tl_sched_mine;
+    if (s != NULL && self == s->current) {
+        return 1;
+    }
+    if (self->home != s && !self->home->dead && self->home->current == self) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the tasklet runs on another thread: only its own code can "
+                        "see and set its trace and profile functions now");
+        return -1;
+    }
+    return 0;
+}
+
+static PyObject *
+get_hook(TaskletObject *self, void *profile)
+{
+    int running = runs_here(self);
+    if (running < 0) {
+        return NULL;
+    }
+    PyObject *found = NULL;
+    if (running) {
+        found = tl_hooks_seen(self->home->ts, profile != NULL);
+    } else if (self->hooks != NULL) {
+        found = profile ? self->hooks->profile.object : self->hooks->trace.object;
+    }
+    return Py_NewRef(found != NULL ? found : Py_None);
+}
+
+static int
+set_hook(TaskletObject *self, PyObject *value, void *profile)
+{
+    int running = runs_here(self);
+    if (running < 0) {
+        return -1;
+    }
+    if (value != NULL && value != Py_None && !PyCallable_Check(value)) {
+        PyErr_Format(PyExc_TypeError, "%s must be a callable or None, not %s",
+                     profile ? "profile_function" : "trace_function",
+                     Py_TYPE(value)->tp_name);
+        return -1;
+    }
+    PyThreadState *ts = PyThreadState_Get();
+    if (self->hooks == NULL) {
+        if (value == NULL) {
+            return 0;
+        }
+        self->hooks = PyMem_Calloc(1, sizeof *self->hooks);
+        if (self->hooks == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+    }
+    if (value == NULL) {
+        tl_hooks_forget(ts, self->hooks, profile != NULL, running);
+        return 0;
+    }
+    return tl_hooks_set(ts, self->hooks, profile != NULL, running,
+                        value == Py_None ? NULL : value);
+}
+
 // clang-format off
 
 static PyGetSetDef tasklet_getset[] = {
@@ -534,6 +614,13 @@ static PyGetSetDef tasklet_getset[] = {
     {"block_trap", (getter)get_block_trap, (setter)set_block_trap,
      "If set, an operation of this tasklet that would block raises BlockTrapError.",
      NULL},
+    {"trace_function", (getter)get_hook, (setter)set_hook,
+     "What sys.settrace() is for the thread, for this tasklet alone; None: it is not\n"
+     "traced. Unless set, or when deleted, the thread's is in force, and not shown for\n"
+     "a tasklet that does not run. Raises RuntimeError if it runs on another thread.",
+     NULL},
+    {"profile_function", (getter)get_hook, (setter)set_hook,
+     "The same for sys.setprofile().", (void *)"profile"},
     {"recursion_depth", (getter)get_recursion_depth, NULL,
      "How deep its Python code is; 0 if it is not running.", NULL},
     {"nesting_level", (getter)get_nesting_level, NULL,

@@ -1,9 +1,11 @@
 #include "watch.h"
 #include "clock.h"
 #include "errors.h"
+#include "fiber.h"
 #include "frames.h"
 #include "gil.h"
 #include "idle.h"
+#include "stacks.h"
 
 // A thread that was armed and has not been stopped is armed again, its code may be
 // another by now: at first so soon, later not so often. In nanoseconds.
@@ -303,6 +305,24 @@ find_ended(struct tl_sched *s, TaskletObject *to)
     return to;
 }
 
+// t stopped in a greenlet of its own making: the same for those that this one returns to.
+TL_COLD static void
+repair_parents(struct tl_sched *s, TaskletObject *t)
+{
+    PyObject *own = t->stack != NULL ? t->stack->fiber : s->main_fiber;
+    PyObject *fiber = Py_NewRef(t->fiber);
+    while (fiber != NULL && fiber != own) {
+        Py_SETREF(fiber, tl_fiber_parent(fiber));
+        PyObject *frame = fiber != NULL ? tl_fiber_frame(fiber) : NULL;
+        if (frame != NULL && PyFrame_Check(frame)) {
+            tl_events_repair_frames(frame);
+        }
+        Py_XDECREF(frame);
+    }
+    Py_XDECREF(fiber);
+    PyErr_Clear();
+}
+
 // Frames that were suspended when counting began do not count yet.
 static void
 have_counted(struct tl_sched *s, TaskletObject *to)
@@ -315,6 +335,9 @@ have_counted(struct tl_sched *s, TaskletObject *to)
     if (to->epoch != epoch && to != s->current) {
         to->epoch = epoch;
         tl_events_repair(to->top);
+        if (to->life == TL_STARTED) {
+            repair_parents(s, to);
+        }
     }
 }
 

@@ -15,7 +15,8 @@ LAYERS = [
     ["list", "clock", "inbox", "park", "nudge", "chunk", "alarm"],
     # CPython ground.
     [
-        "compat", "gil", "frames", "events", "governor", "state", "live", "args",
+        "compat", "gil", "frames", "events", "events_monitor", "events_trace",
+        "hooks", "governor", "state", "live", "args",
         "wait", "bomb",
     ],
     # One file per foreign library.
@@ -44,7 +45,14 @@ OWNERS = {
     "Python.h": {"compat"},
 }
 # Who may look into the interpreter, and so may care which version it is.
-INTERNALS = {"compat", "events", "frames", "gil"}
+INTERNALS = {
+    "compat",
+    "events",
+    "events_monitor",
+    "events_trace",
+    "frames",
+    "gil",
+}
 
 FILES = sorted(CSRC.glob("*.[ch]"))
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

@@ -1,0 +1,241 @@
+// events_trace.c - on 3.11: events come from a trace function of ours, which calls the
+// program's own first.
+#include "events.h"
+#include "frames.h"
+
+#if PY_VERSION_HEX < 0x030C0000
+
+#include <opcode.h>
+
+// Whether the next instruction is a jump to itself: a loop without a body, which has no
+// line events.
+static bool
+is_in_empty_loop(PyFrameObject *frame)
+{
+    PyCodeObject *code = PyFrame_GetCode(frame);
+    PyObject *bytes = PyCode_GetCode(code);
+    Py_DECREF(code);
+    if (bytes == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    // Two bytes an instruction; the target counts from the one behind it.
+    const unsigned char *here =
+        (unsigned char *)PyBytes_AS_STRING(bytes) + PyFrame_GetLasti(frame);
+    bool result =
+        PyFrame_GetLasti(frame) >= 0 && here[0] == JUMP_BACKWARD && here[1] == 1;
+    Py_DECREF(bytes);
+    return result;
+}
+
+// No longer have every instruction of the frame traced that we have chosen.
+static void
+leave_frame(struct tl_events *events)
+{
+    PyObject *frame = events->frame;
+    events->frame = NULL;
+    events->probing = false;
+    if (frame != NULL) {
+        PyObject *exc = PyErr_GetRaisedException();
+        if (PyObject_SetAttrString(frame, "f_trace_opcodes", Py_False) < 0) {
+            PyErr_Clear();
+        }
+        PyErr_SetRaisedException(exc);
+        Py_DECREF(frame);
+    }
+}
+
+// Have every instruction of the innermost frame traced: there may be no line events.
+static void
+choose_frame(struct tl_events *events)
+{
+    // A frame object is made for it: no collection, of all things, on this thread.
+    int collects = PyGC_Disable();
+    PyObject *frame = (PyObject *)PyThreadState_GetFrame(events->ts);
+    if (collects) {
+        PyGC_Enable();
+    }
+    if (frame == NULL || frame == events->frame) {
+        PyErr_Clear();
+        Py_XDECREF(frame);
+        return;
+    }
+    leave_frame(events);
+    PyObject *wanted = PyObject_GetAttrString(frame, "f_trace_opcodes");
+    if (wanted == Py_False &&
+        PyObject_SetAttrString(frame, "f_trace_opcodes", Py_True) == 0) {
+        events->frame = Py_NewRef(frame);
+    }
+    PyErr_Clear();
+    Py_XDECREF(wanted);
+    Py_DECREF(frame);
+}
+
+static int
+on_trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
+{
+    struct tl_events *events = tl_events_mine;
+    if (events == NULL) {
+        return 0;
+    }
+    Py_tracefunc chained = (Py_tracefunc)events->chained;
+    bool ours = what == PyTrace_OPCODE && (PyObject *)frame == events->frame;
+    if (chained != NULL && !ours && chained(object, frame, what, arg) < 0) {
+        return -1;
+    }
+    if (what == PyTrace_LINE) {
+        events->left -= events->counting > 0;
+    } else if (what != PyTrace_OPCODE) {
+        return 0;
+    }
+    if (ours && events->probing) {
+        // However many ticks an empty loop has: nobody can tell where it stops.
+        events->left = events->left > 0 && is_in_empty_loop(frame) ? 0 : events->left;
+        leave_frame(events);
+    }
+    return events->left > 0 && !events->hit ? 0 : tl_events_decide(events);
+}
+
+static void
+update_tracing(PyThreadState *ts)
+{
+    if (ts->tracing == 0) {
+        bool traced = ts->c_tracefunc != NULL || ts->c_profilefunc != NULL;
+        ts->cframe->use_tracing = traced ? 255 : 0;
+    }
+}
+
+// The object of a trace function stays, so that sys.gettrace() shows the program's.
+static void
+install(struct tl_events *events)
+{
+    PyThreadState *ts = events->ts;
+    if (ts->c_tracefunc != on_trace) {
+        events->chained = (void *)ts->c_tracefunc;
+        ts->c_tracefunc = on_trace;
+        update_tracing(ts);
+    }
+}
+
+static void
+uninstall_unless_wanted(struct tl_events *events)
+{
+    PyThreadState *ts = events->ts;
+    if (events->counting == 0 && !events->hit && ts->c_tracefunc == on_trace) {
+        ts->c_tracefunc = (Py_tracefunc)events->chained;
+        events->chained = NULL;
+        update_tracing(ts);
+    }
+}
+
+void
+tl_events_init(struct tl_events *events, PyThreadState *ts)
+{
+    *events = (struct tl_events){.left = INT64_MAX, .limit = INT64_MAX, .ts = ts};
+    tl_link_init(&events->all);
+}
+
+int
+tl_events_ready(void)
+{
+    return 0;
+}
+
+int
+tl_events_start(struct tl_events *events)
+{
+    events->counting++;
+    install(events);
+    return 0;
+}
+
+void
+tl_events_stop(struct tl_events *events)
+{
+    events->counting--;
+    uninstall_unless_wanted(events);
+}
+
+void
+tl_events_after_fork(void)
+{
+}
+
+unsigned
+tl_events_epoch(void)
+{
+    return 0;
+}
+
+void
+tl_events_repair(void *Py_UNUSED(top))
+{
+    // A trace function is the thread's, not the code's.
+}
+
+void
+tl_events_repair_frames(PyObject *Py_UNUSED(frame))
+{
+}
+
+Py_tracefunc
+tl_events_trace_func(PyThreadState *ts)
+{
+    if (ts->c_tracefunc != on_trace) {
+        return ts->c_tracefunc;
+    }
+    return tl_events_mine != NULL ? (Py_tracefunc)tl_events_mine->chained : NULL;
+}
+
+void
+tl_events_check(struct tl_events *events)
+{
+    if (events->counting > 0 || events->hit) {
+        install(events);
+    }
+}
+
+bool
+tl_events_arm(struct tl_events *events)
+{
+    if (tl_frames_top(events->ts) == NULL) {
+        return false;
+    }
+    events->hit = true;
+    choose_frame(events);
+    events->probing = false;
+    install(events);
+    return true;
+}
+
+bool
+tl_events_may_stall(void)
+{
+    return true;
+}
+
+void
+tl_events_probe(struct tl_events *events)
+{
+    if (events->counting > 0 && !events->hit) {
+        choose_frame(events);
+        events->probing = events->frame != NULL;
+    }
+}
+
+void
+tl_events_disarm(struct tl_events *events)
+{
+    events->hit = false;
+    leave_frame(events);
+    uninstall_unless_wanted(events);
+}
+
+void
+tl_events_fini(struct tl_events *events)
+{
+    events->counting = 0;
+    tl_events_disarm(events);
+}
+
+#endif

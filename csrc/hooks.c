@@ -1,0 +1,145 @@
+#include "hooks.h"
+#include "events.h"
+
+static struct tl_hook *
+hook_of(struct tl_hooks *hooks, bool profile)
+{
+    return profile ? &hooks->profile : &hooks->trace;
+}
+
+PyObject *
+tl_hooks_seen(PyThreadState *ts, bool profile)
+{
+    return profile ? ts->c_profileobj : ts->c_traceobj;
+}
+
+static void
+put(PyThreadState *ts, bool profile, Py_tracefunc func, PyObject *object)
+{
+    if (profile) {
+        PyEval_SetProfile(func, object);
+    } else {
+        PyEval_SetTrace(func, object);
+        if (tl_events_mine != NULL && tl_events_mine->ts == ts) {
+            tl_events_check(tl_events_mine);
+        }
+    }
+}
+
+// Exchange what hook holds for what is in force.
+static void
+exchange(PyThreadState *ts, bool profile, struct tl_hook *hook)
+{
+    struct tl_hook seen = {
+        .func = profile ? ts->c_profilefunc : tl_events_trace_func(ts),
+        .object = Py_XNewRef(tl_hooks_seen(ts, profile)),
+        .own = hook->own,
+    };
+    PyObject *object = hook->object;
+    Py_tracefunc func = hook->func;
+    *hook = seen;
+    if (func != NULL || seen.func != NULL) {
+        put(ts, profile, func, object);
+    }
+    Py_XDECREF(object);
+}
+
+void
+tl_hooks_swap(PyThreadState *ts, struct tl_hooks *hooks)
+{
+    if (hooks->trace.own) {
+        exchange(ts, false, &hooks->trace);
+    }
+    if (hooks->profile.own) {
+        exchange(ts, true, &hooks->profile);
+    }
+}
+
+// What sys.settrace() or sys.setprofile() makes of a function: found by calling it.
+static int
+resolve(PyThreadState *ts, bool profile, PyObject *object, struct tl_hook *hook)
+{
+    struct tl_hook before = {.own = true};
+    exchange(ts, profile, &before);
+    PyObject *set = PySys_GetObject(profile ? "setprofile" : "settrace");
+    PyObject *result = set ? PyObject_CallOneArg(set, object) : NULL;
+    PyObject *exc = PyErr_GetRaisedException();
+    Py_XDECREF(result);
+    // Puts back what was there, and leaves in before what has been made.
+    exchange(ts, profile, &before);
+    PyErr_SetRaisedException(exc);
+    if (exc != NULL || before.func == NULL) {
+        Py_XDECREF(before.object);
+        if (exc == NULL) {
+            PyErr_SetString(PyExc_RuntimeError,
+                            "an audit hook does not allow a trace function");
+        }
+        return -1;
+    }
+    *hook = before;
+    return 0;
+}
+
+int
+tl_hooks_set(PyThreadState *ts, struct tl_hooks *hooks, bool profile, bool running,
+             PyObject *object)
+{
+    struct tl_hook fresh = {.own = true}, *hook = hook_of(hooks, profile);
+    if (object != NULL && resolve(ts, profile, object, &fresh) < 0) {
+        return -1;
+    }
+    if (!running) {
+        PyObject *old = hook->object;
+        *hook = fresh;
+        Py_XDECREF(old);
+        return 0;
+    }
+    if (hook->own) {
+        put(ts, profile, fresh.func, fresh.object);
+        Py_XDECREF(fresh.object);
+    } else {
+        *hook = fresh;
+        exchange(ts, profile, hook);
+    }
+    return 0;
+}
+
+void
+tl_hooks_forget(PyThreadState *ts, struct tl_hooks *hooks, bool profile, bool running)
+{
+    struct tl_hook *hook = hook_of(hooks, profile);
+    if (hook->own && running) {
+        exchange(ts, profile, hook);
+    }
+    PyObject *old = hook->object;
+    *hook = (struct tl_hook){0};
+    Py_XDECREF(old);
+}
+
+void
+tl_hooks_free(struct tl_hooks *hooks)
+{
+    PyObject *trace = hooks->trace.object, *profile = hooks->profile.object;
+    PyMem_Free(hooks);
+    Py_XDECREF(trace);
+    Py_XDECREF(profile);
+}
+
+void
+tl_hooks_leave_tracing(PyThreadState *ts, struct tl_tracing *tracing)
+{
+    tracing->depth = ts->tracing;
+    tracing->event = tl_events_kind(ts);
+    for (int i = 0; i < tracing->depth; i++) {
+        PyThreadState_LeaveTracing(ts);
+    }
+}
+
+void
+tl_hooks_enter_tracing(PyThreadState *ts, const struct tl_tracing *tracing)
+{
+    for (int i = 0; i < tracing->depth; i++) {
+        PyThreadState_EnterTracing(ts);
+    }
+    tl_events_set_kind(ts, tracing->event);
+}

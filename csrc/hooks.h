@@ -1,0 +1,47 @@
+// hooks.h - the trace and profile functions that a tasklet has for itself.
+#ifndef TL_HOOKS_H
+#define TL_HOOKS_H
+
+#include "compat.h"
+
+// One of the two, as the interpreter has it.
+struct tl_hook {
+    Py_tracefunc func; // NULL: none
+    PyObject *object;  // counted
+    bool own;          // the tasklet has one, be it none; else the thread's is in force
+};
+
+// While the tasklet runs, the thread's that its own have displaced; else its own.
+struct tl_hooks {
+    struct tl_hook trace, profile;
+};
+
+// How deep in trace functions code was that has been left, and at which event.
+struct tl_tracing {
+    int depth, event;
+};
+
+// The tasklet begins to run, or no longer does.
+void tl_hooks_swap(PyThreadState *ts, struct tl_hooks *hooks);
+
+// Have object (NULL: none) called, as sys.settrace() would do, or sys.setprofile() with
+// profile: when the tasklet runs, or with running from now on. Returns 0, or -1 with an
+// exception set.
+int tl_hooks_set(PyThreadState *ts, struct tl_hooks *hooks, bool profile, bool running,
+                 PyObject *object);
+
+// Have the thread's in force again.
+void tl_hooks_forget(PyThreadState *ts, struct tl_hooks *hooks, bool profile,
+                     bool running);
+
+// What is in force on the thread: borrowed, or NULL.
+PyObject *tl_hooks_seen(PyThreadState *ts, bool profile);
+
+void tl_hooks_free(struct tl_hooks *hooks);
+
+// Code that is inside a trace function is left for other code, which is not, and comes
+// back.
+void tl_hooks_leave_tracing(PyThreadState *ts, struct tl_tracing *tracing);
+void tl_hooks_enter_tracing(PyThreadState *ts, const struct tl_tracing *tracing);
+
+#endif // TL_HOOKS_H
