@@ -25,7 +25,7 @@ folder   = build/$(1)$(VERSION:%=-%)
 compile  = $(PY) setup.py -qq build --build-base $(call folder,$(1)) \
            --build-lib $(call folder,$(1))/lib
 # Run the rest of the line with the tasklets of a flavour.
-with     = PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(call folder,$(1))/lib
+with     = PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(call folder,$(1))/lib"
 
 .PHONY: build ready ready-lint release demo test stress asan race lint format bench \
         matrix wheel clean distclean
@@ -47,7 +47,7 @@ release: ready
 	CFLAGS="-O2 -DNDEBUG" $(call compile,release)
 
 demo: release
-	PYTHONPATH=$(CURDIR)/$(call folder,release)/lib \
+	PYTHONPATH="$(CURDIR)/$(call folder,release)/lib" \
 	    $(PY) examples/demo.py $(DEMO_ARGS)
 
 stress: ready    # the same tests with a yield wherever one is legal
@@ -60,7 +60,7 @@ asan: ready    # bad memory, undefined behaviour and leaks, in C and through Pyt
 	CFLAGS="$(ASAN)" $(call compile,asan)
 	$(call with,asan) PYTHONMALLOC=malloc \
 	    ASAN_OPTIONS=detect_leaks=1:intercept_tls_get_addr=0 \
-	    LSAN_OPTIONS=suppressions=$(CURDIR)/tools/lsan.supp:print_suppressions=0 \
+	    LSAN_OPTIONS="suppressions='$(CURDIR)/tools/lsan.supp':print_suppressions=0" \
 	    LD_PRELOAD="$(LIBSAN)" $(PY) -m pytest -m "not slow" $(T)
 
 race: $(RACES)    # data races in the layer without Python
@@ -87,7 +87,7 @@ format: ready-lint
 	$(VENV)/bin/ruff format .
 
 bench: release    # make bench OLD=before.json compares with an earlier run
-	PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(call folder,release)/lib:$(CURDIR) \
+	PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(call folder,release)/lib:$(CURDIR)" \
 	    $(PY) -m benchmarks.run build/bench.json $(BENCH_ARGS)
 	$(if $(OLD),$(PY) -m benchmarks.compare $(OLD) build/bench.json)
 
@@ -100,7 +100,7 @@ wheel: ready    # and a look at what it installs
 	rm -rf build/lib.* build/installed dist/*.whl
 	$(PY) -m pip -q wheel --no-deps --no-build-isolation -w dist .
 	$(PY) -m pip -q install --no-deps --target build/installed dist/*.whl
-	PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/build/installed \
+	PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/build/installed" \
 	    $(PY) -c 'import tasklets as t; print("installed:", t.__file__)'
 
 clean:

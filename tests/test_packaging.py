@@ -1,6 +1,7 @@
-"""What the source archive and an installation contain."""
+"""What the source archive and an installation contain, and how a checkout is set up."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,14 +14,20 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
-def setup_py(tmp_path_factory):
-    """Return a function that runs setup.py as a packaging tool does."""
-    # In a copy, since it leaves files where it runs.
-    checkout = tmp_path_factory.mktemp("copy") / "checkout"
+def checkout(tmp_path_factory):
+    """Return a copy of the checkout, in a folder with a space in its name."""
+    checkout = tmp_path_factory.mktemp("copy") / "the checkout"
     unwanted = shutil.ignore_patterns(
         ".*", "build", "dist", "*.egg-info", "__pycache__"
     )
     shutil.copytree(ROOT, checkout, ignore=unwanted)
+    return checkout
+
+
+@pytest.fixture(scope="module")
+def setup_py(checkout):
+    """Return a function that runs setup.py as a packaging tool does."""
+    # In the copy, since it leaves files where it runs.
     # A sanitizer is meant for this process, not for that one.
     env = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
 
@@ -99,3 +106,15 @@ def test_an_installation_contains_neither_tests_nor_sources(installed):
 
 def test_the_type_checkers_marker_is_there():
     assert (ROOT / "tasklets" / "py.typed").exists()
+
+
+@pytest.mark.parametrize("target", ["demo", "stress", "asan", "bench", "wheel"])
+def test_make_keeps_a_path_with_a_space_together(checkout, target):
+    command = ["make", "-n", target, "PYTHON=", "VENV=.venv"]
+    dropped = ("MAKEFLAGS", "LD_PRELOAD")
+    env = {key: value for key, value in os.environ.items() if key not in dropped}
+    lines = subprocess.check_output(command, cwd=checkout, env=env, text=True)
+    words = shlex.split(lines)
+    assert [word for word in words if word.startswith(f"PYTHONPATH={checkout}/build/")]
+    half = str(checkout).partition(" ")[0]
+    assert not [word for word in words if word.endswith(half)]
