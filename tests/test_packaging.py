@@ -118,3 +118,58 @@ def test_make_keeps_a_path_with_a_space_together(checkout, target):
     assert [word for word in words if word.startswith(f"PYTHONPATH={checkout}/build/")]
     half = str(checkout).partition(" ")[0]
     assert not [word for word in words if word.endswith(half)]
+
+
+@pytest.fixture
+def set_up(tmp_path):
+    """Return a function that runs tools/setup where things are missing.
+
+    Its argument is what apt-get does; it returns the last line and apt-get's calls.
+    """
+    calls = tmp_path / "calls"
+
+    def run(apt_get):
+        programs = {
+            "apt-get": f'echo "$@" >> "{calls}"\n{apt_get}',
+            "sudo": 'shift\nexec "$@"',
+        }
+        for name, lines in programs.items():
+            path = tmp_path / name
+            path.write_text(f"#!/bin/bash\n{lines}\n")
+            path.chmod(0o755)
+        for name in ("venv.py", "virtualenv.py"):
+            (tmp_path / name).write_text("raise SystemExit(1)")
+        env = {
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "PYTHONPATH": str(tmp_path),
+            "TMPDIR": str(tmp_path),
+            "CC": "no-such-compiler",
+            "PKG_CONFIG": "no-such-pkg-config",
+        }  # and no HOME
+        command = ["tools/setup", tmp_path / "venv", "test"]
+        done = subprocess.run(
+            command, cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True
+        )
+        assert done.returncode == 1
+        return done.stderr.splitlines()[-1], calls.read_text()
+
+    return run
+
+
+def test_setup_names_what_is_missing_in_one_line(set_up):
+    line, calls = set_up("exit 100")
+    assert line.startswith("tasklets: missing, please install: a C compiler (gcc")
+    assert "pkg-config (pkg-config), libuv (libuv1-dev)" in line
+    assert "Python's venv (python3." in line
+    assert "update" in calls
+
+
+def test_setup_waits_while_another_apt_get_works(set_up):
+    lock = "E: Could not get lock /var/lib/dpkg/lock-frontend."
+    _, calls = set_up(
+        f'[ -e "$TMPDIR/once" ] || {{ touch "$TMPDIR/once"; echo "{lock}"; exit 100; }}'
+    )
+    first, second, *_ = calls.splitlines()
+    assert first == second
+    assert "gcc" in first
+    assert "update" not in calls
