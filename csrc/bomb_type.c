@@ -1,9 +1,7 @@
-// bomb_type.c - the Python faces of bomb and atomic.
+// bomb_type.c - the Python face of a bomb.
 #include "bomb.h"
 #include "live.h"
-#include "sched.h"
 #include "types.h"
-#include "watch.h"
 
 static PyObject *
 bomb_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
@@ -79,64 +77,6 @@ bomb_reduce(BombObject *self, PyObject *Py_UNUSED(ignored))
                          parts[2]);
 }
 
-// ---- atomic
-
-typedef struct {
-    PyObject_HEAD
-    // Entries of this object, innermost last, each with the flag's value before.
-    unsigned char *before;
-    Py_ssize_t depth, room;
-} AtomicObject;
-
-static PyObject *
-atomic_enter(AtomicObject *self, PyObject *Py_UNUSED(ignored))
-{
-    struct tl_sched *s = tl_sched_for((PyObject *)self);
-    if (s == NULL) {
-        return NULL;
-    }
-    if (self->depth == self->room) {
-        Py_ssize_t room = self->room ? 2 * self->room : 4;
-        unsigned char *grown = PyMem_Realloc(self->before, (size_t)room);
-        if (grown == NULL) {
-            return PyErr_NoMemory();
-        }
-        self->before = grown;
-        self->room = room;
-    }
-    self->before[self->depth++] = s->current->atomic;
-    s->current->atomic = true;
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-atomic_exit(AtomicObject *self, PyObject *const *Py_UNUSED(args),
-            Py_ssize_t Py_UNUSED(nargs))
-{
-    struct tl_sched *s = tl_sched_for((PyObject *)self);
-    if (s == NULL) {
-        return NULL;
-    }
-    if (self->depth == 0) {
-        PyErr_SetString(PyExc_RuntimeError, "this atomic() was not entered");
-        return NULL;
-    }
-    s->current->atomic = self->before[--self->depth];
-    if (s->nwatch > 0 && tl_watch_released(s) < 0) {
-        return NULL;
-    }
-    Py_RETURN_FALSE;
-}
-
-static void
-atomic_dealloc(AtomicObject *self)
-{
-    PyTypeObject *cls = Py_TYPE(self);
-    PyMem_Free(self->before);
-    cls->tp_free(self);
-    Py_DECREF(cls);
-}
-
 // clang-format off
 
 static PyMemberDef bomb_members[] = {
@@ -176,31 +116,4 @@ PyType_Spec tl_bomb_spec = {
     .basicsize = sizeof(BombObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = bomb_slots,
-};
-
-static PyMethodDef atomic_methods[] = {
-    {"__enter__", (PyCFunction)atomic_enter, METH_NOARGS, NULL},
-    {"__exit__", (PyCFunction)(void (*)(void))atomic_exit, METH_FASTCALL, NULL},
-    {NULL, NULL, 0, NULL},
-};
-
-PyDoc_STRVAR(atomic_doc,
-"atomic()\n"
-"--\n"
-"\n"
-"A context manager that sets the atomic flag of the current tasklet, and puts back\n"
-"the old value on the tasklet that is current at the end. Reusable, re-entrant.");
-
-static PyType_Slot atomic_slots[] = {
-    {Py_tp_doc, (void *)atomic_doc},
-    {Py_tp_dealloc, atomic_dealloc},
-    {Py_tp_methods, atomic_methods},
-    {0, NULL},
-};
-
-PyType_Spec tl_atomic_spec = {
-    .name = "tasklets.atomic",
-    .basicsize = sizeof(AtomicObject),
-    .flags = Py_TPFLAGS_DEFAULT,
-    .slots = atomic_slots,
 };

@@ -1,6 +1,7 @@
 // The only reader of the interpreter's internals, with frames.c.
 #define Py_BUILD_CORE_MODULE 1
 #include "gil.h"
+#include "governor.h"
 
 #include <internal/pycore_ceval.h>
 #include <internal/pycore_context.h>
@@ -38,8 +39,8 @@ gil_locked(void)
 #endif
 }
 
-static PyThreadState *
-gil_holder(void)
+PyThreadState *
+tl_gil_holder(void)
 {
 #if PY_VERSION_HEX >= 0x030D0000
     return _Py_atomic_load_ptr_relaxed(&gil_state()->last_holder);
@@ -52,6 +53,97 @@ bool
 tl_gil_is_free(void)
 {
     return gil_locked() == 0;
+}
+
+// ---- for the governor
+
+bool
+tl_gil_exists(void)
+{
+#ifdef Py_GIL_DISABLED
+    return false;
+#else
+    return gil_state() != NULL;
+#endif
+}
+
+pthread_mutex_t *
+tl_gil_mutex(void)
+{
+    return &gil_state()->mutex;
+}
+
+pthread_cond_t *
+tl_gil_cond(void)
+{
+    return &gil_state()->cond;
+}
+
+bool
+tl_gil_is_locked(void)
+{
+    return gil_locked() == 1;
+}
+
+unsigned long
+tl_gil_switches(void)
+{
+    return gil_state()->switch_number;
+}
+
+void
+tl_gil_count_switch(void)
+{
+    ++gil_state()->switch_number;
+}
+
+unsigned long
+tl_gil_interval(void)
+{
+    return gil_state()->interval;
+}
+
+void
+tl_gil_set_interval(unsigned long interval)
+{
+    gil_state()->interval = interval;
+}
+
+void
+tl_gil_request(PyThreadState *ts)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    _Py_set_eval_breaker_bit(ts, _PY_GIL_DROP_REQUEST_BIT);
+#else
+    struct _ceval_state *ceval = &ts->interp->ceval;
+    _Py_atomic_store_relaxed(&ceval->gil_drop_request, 1);
+    _Py_atomic_store_relaxed(&ceval->eval_breaker, 1);
+#endif
+}
+
+bool
+tl_gil_is_requested(PyThreadState *ts)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return _Py_eval_breaker_bit_is_set(ts, _PY_GIL_DROP_REQUEST_BIT);
+#else
+    return _Py_atomic_load_relaxed(&ts->interp->ceval.gil_drop_request);
+#endif
+}
+
+void
+tl_gil_play_taker(void)
+{
+    struct _gil_runtime_state *gil = gil_state();
+    pthread_mutex_lock(&gil->switch_mutex);
+#if PY_VERSION_HEX >= 0x030D0000
+    _Py_atomic_store_ptr_relaxed(&gil->last_holder, NULL);
+#else
+    _Py_atomic_store_relaxed(&gil->last_holder, (uintptr_t)NULL);
+#endif
+    ++gil->switch_number;
+    pthread_cond_signal(&gil->switch_cond);
+    pthread_mutex_unlock(&gil->switch_mutex);
 }
 
 unsigned long
@@ -90,27 +182,6 @@ tl_gil_unfinalize(PyObject *object)
 
 static PyThreadState *alarm_ts;
 
-// Ask whoever holds the GIL to let go: it does at its next chance, and the thread that
-// then waits gets it.
-static void
-request_gil(void)
-{
-    struct _gil_runtime_state *gil = gil_state();
-    // Under the mutex the holder cannot go away.
-    pthread_mutex_lock(&gil->mutex);
-    if (gil_locked() == 1) {
-        PyThreadState *holder = gil_holder();
-#if PY_VERSION_HEX >= 0x030D0000
-        _Py_set_eval_breaker_bit(holder, _PY_GIL_DROP_REQUEST_BIT);
-#else
-        struct _ceval_state *ceval = &holder->interp->ceval;
-        _Py_atomic_store_relaxed(&ceval->gil_drop_request, 1);
-        _Py_atomic_store_relaxed(&ceval->eval_breaker, 1);
-#endif
-    }
-    pthread_mutex_unlock(&gil->mutex);
-}
-
 static bool
 alarm_enter(void)
 {
@@ -123,7 +194,7 @@ alarm_enter(void)
             return false;
         }
     }
-    request_gil();
+    tl_governor_request();
     PyEval_RestoreThread(alarm_ts);
     return true;
 }
@@ -313,7 +384,7 @@ int
 tl_gil_check(void)
 {
     PyThreadState *ts = PyThreadState_Get();
-    if (gil_locked() != 1 || gil_holder() != ts) {
+    if (gil_locked() != 1 || tl_gil_holder() != ts) {
         return refuse("the GIL's fields");
     }
     bool found = false;

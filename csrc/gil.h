@@ -5,6 +5,8 @@
 #include "alarm.h"
 #include "compat.h"
 
+#include <pthread.h>
+
 // Compare our idea of the interpreter's structs with what can be seen of them from
 // outside. Returns 0, or -1 with an ImportError that tells what does not fit.
 int tl_gil_check(void);
@@ -27,6 +29,26 @@ const int *tl_gil_collecting(void);
 
 // Let a collected object have its finalizer called once more.
 void tl_gil_unfinalize(PyObject *object);
+
+// The GIL's own mutex, which guards the rest of this group, and what those who wait for
+// the GIL wait on.
+bool tl_gil_exists(void);
+pthread_mutex_t *tl_gil_mutex(void);
+pthread_cond_t *tl_gil_cond(void);
+bool tl_gil_is_locked(void);
+PyThreadState *tl_gil_holder(void); // who has it, or had it last
+unsigned long tl_gil_switches(void);
+void tl_gil_count_switch(void);
+unsigned long tl_gil_interval(void); // in microseconds
+void tl_gil_set_interval(unsigned long interval);
+
+// Ask ts, which has the GIL, to drop it, and see whether it is asked.
+void tl_gil_request(PyThreadState *ts);
+bool tl_gil_is_requested(PyThreadState *ts);
+
+// Whoever dropped the GIL because it was asked to waits for another to take it: let it go
+// on as if one had. The GIL is not locked.
+void tl_gil_play_taker(void);
 
 // Has the thread of alarm.c take the GIL, sooner than others would get it.
 extern const struct tl_alarm_host tl_gil_alarm_host;

@@ -152,6 +152,9 @@ give_up_gil(struct tl_sched *s, bool in_main, enum way way, int64_t limit_ns)
         pause();
     }
     PyEval_RestoreThread(ts);
+    if (s->guard.marked) {
+        tl_governor_return();
+    }
     tl_sched_settle(s);
 }
 

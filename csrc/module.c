@@ -76,6 +76,9 @@ add_types(PyObject *mod, struct tl_state *state)
         return -1;
     }
     state->tasklet_type->tp_vectorcall = tl_tasklet_vectorcall;
+    if (tl_atomic_ready(state->atomic_type) < 0) {
+        return -1;
+    }
     if (add_methods(state->tasklet_type, tl_outcome_methods) < 0) {
         return -1;
     }

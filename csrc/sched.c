@@ -179,14 +179,38 @@ after_unusual_pause(struct tl_sched *s, TaskletObject *me, int status)
     if (me->hooks != NULL) {
         tl_hooks_swap(s->ts, me->hooks);
     }
+    if (me->atomic) {
+        tl_governor_enter(&s->guard);
+    }
     return 0;
 }
 
-// The switch itself, where from has trace functions of its own or is inside one.
+void
+tl_sched_set_atomic(TaskletObject *t, bool flag)
+{
+    struct tl_sched *s = t->home;
+    t->atomic = flag;
+    if (s->dead || s->current != t) {
+        return; // when it runs
+    }
+    if (s != tl_sched_mine) {
+        tl_governor_mark(&s->guard, flag);
+    } else if (flag) {
+        tl_governor_enter(&s->guard);
+    } else {
+        tl_governor_leave(&s->guard);
+    }
+}
+
+// The switch itself, where from is atomic, or has trace functions of its own, or is
+// inside one.
 TL_COLD static int
 switch_traced(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
 {
     struct tl_tracing tracing;
+    if (from->atomic) {
+        tl_governor_leave(&s->guard);
+    }
     tl_hooks_leave_tracing(s->ts, &tracing);
     if (from->hooks != NULL) {
         tl_hooks_swap(s->ts, from->hooks);
@@ -219,14 +243,15 @@ go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
     s->current = to;
     s->no_switch |= TL_SWITCHING;
     int status;
-    if (TL_UNLIKELY(from->hooks != NULL || s->ts->tracing > 0)) {
+    if (TL_UNLIKELY(from->hooks != NULL || from->atomic || s->ts->tracing > 0)) {
         status = switch_traced(s, from, to);
     } else {
         status =
             tl_fiber_switch(to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber);
     }
     if (TL_UNLIKELY(!plain || status < 0 || s->current != from || from->top == NULL ||
-                    from->revived || from->context != NULL || from->hooks != NULL)) {
+                    from->revived || from->context != NULL || from->hooks != NULL ||
+                    from->atomic)) {
         return after_unusual_pause(s, from, status);
     }
     s->no_switch &= ~TL_SWITCHING;

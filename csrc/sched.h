@@ -5,6 +5,7 @@
 #include "alarm.h"
 #include "bomb.h"
 #include "events.h"
+#include "governor.h"
 #include "nudge.h"
 #include "tasklet.h"
 
@@ -32,6 +33,7 @@ struct tl_sched {
     struct tl_watch **watch, *spare_watch; // see watch.h
     int nwatch, watch_room;
 
+    struct tl_guard guard; // marked while the current tasklet is atomic
     struct tl_events events;
     struct tl_alarm alarm;  // for budgets in time
     uint64_t yields;        // slices that ended without a switch
@@ -192,6 +194,9 @@ PyObject *tl_sched_jump(struct tl_sched *s, TaskletObject *t, bool leave);
 // The current one goes to the end. tl_sched_prepare() has just returned 0 for the one
 // behind it.
 PyObject *tl_sched_rotate(struct tl_sched *s);
+
+// Set or reset the flag of t, and have it in force if t runs.
+void tl_sched_set_atomic(TaskletObject *t, bool flag);
 
 // Leave from, which is already where it is to wait, for to, which is in the ring. Returns
 // 0 when from is current again; -1 with an exception set if it will never be, and must

@@ -269,6 +269,9 @@ begin_job(struct tl_sched *s, TaskletObject *t)
     if (t->hooks != NULL) {
         tl_hooks_swap(s->ts, t->hooks);
     }
+    if (t->atomic) {
+        tl_governor_enter(&s->guard);
+    }
     PyObject *value = tl_sched_arrive(s);
     Py_XDECREF(value);
     return value != NULL;
@@ -328,6 +331,9 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
     PyObject *exc = TL_UNLIKELY(result == NULL) ? PyErr_GetRaisedException() : NULL;
     if (TL_UNLIKELY(t->hooks != NULL)) {
         drop_hooks(s, t);
+    }
+    if (TL_UNLIKELY(t->atomic)) {
+        tl_sched_set_atomic(t, false);
     }
     if (t->outcome != NULL && t->outcome->name == NULL) {
         t->outcome->name = tl_task_name(t); // or NULL: a name is not worth an error

@@ -404,8 +404,13 @@ PyDoc_STRVAR(set_atomic_doc,
 static PyObject *
 tasklet_set_atomic(TaskletObject *self, PyObject *flag)
 {
-    return released(self, set_flag(&self->atomic, flag,
-                                   "set_atomic needs exactly one bool or integer"));
+    bool wanted = self->atomic;
+    PyObject *old =
+        set_flag(&wanted, flag, "set_atomic needs exactly one bool or integer");
+    if (old != NULL && wanted != self->atomic) {
+        tl_sched_set_atomic(self, wanted);
+    }
+    return released(self, old);
 }
 
 PyDoc_STRVAR(set_ignore_nesting_doc,

@@ -97,6 +97,7 @@ tl_sched_make(struct tl_state *state)
     s->ts = PyThreadState_Get();
     s->ident = PyThread_get_thread_ident();
     tl_watch_init(s);
+    tl_guard_init(&s->guard, s->ts);
     s->collecting = tl_gil_collecting();
     tl_link_init(&s->started);
     tl_link_init(&s->all);
@@ -127,6 +128,7 @@ tl_sched_unref(struct tl_sched *s)
     tl_nudge_fini(&s->nudge);
     tl_park_fini(&s->park);
     tl_watch_fini(s);
+    tl_guard_fini(&s->guard);
     PyMem_Free(s->watch);
     PyMem_Free(s->drop);
     PyMem_Free(s);
@@ -318,6 +320,7 @@ remove_sched(struct tl_sched *s)
     }
     s->dead = true;
     s->ts = NULL;
+    tl_guard_fini(&s->guard);
     tl_link_remove(&s->all);
 }
 
@@ -367,6 +370,7 @@ tl_thread_at_exit(struct tl_state *state)
     state->ending = true;
     Py_BEGIN_ALLOW_THREADS;
     tl_alarm_stop();
+    tl_governor_stop();
     Py_END_ALLOW_THREADS;
 }
 
@@ -396,6 +400,7 @@ tl_thread_after_fork(struct tl_state *state)
             next = state->scheds.next; // the list may have changed
         }
     }
+    tl_governor_after_fork(mine != NULL ? &mine->guard : NULL);
     tl_events_after_fork();
     if (mine != NULL) {
         tl_watch_after_fork(mine);

@@ -16,4 +16,7 @@ extern PyMethodDef tl_classic_functions[], tl_classic_settings[];
 PyObject *tl_tasklet_vectorcall(PyObject *cls, PyObject *const *args, size_t nargsf,
                                 PyObject *kwnames);
 
+// Finish the type of atomic(), and find out whether it works here.
+int tl_atomic_ready(PyTypeObject *type);
+
 #endif // TL_TYPES_H

@@ -1,0 +1,470 @@
+#include "governor.h"
+#include "clock.h"
+#include "gil.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+// So long the waiters' timeout is while the governor is engaged, in microseconds: beyond
+// the life of a process, and not a number that a program sets.
+#define NEVER 1000000007UL
+
+// The ticker looks at least so often, and gives a real waiter so long to take the GIL, in
+// microseconds; after so many ticks without a section it goes to rest.
+enum { TICK_LEAST = 50, GRACE = 50, TICKS_BEFORE_REST = 10 };
+
+// The one process-wide governor. All is guarded by the GIL's own mutex, but started and
+// checked, which are guarded by the GIL.
+static struct {
+    pthread_cond_t wake; // of the ticker
+    pthread_t thread;
+    struct tl_link guards; // list head
+    bool engaged, started, stopping, checked;
+    bool owed;              // somebody waits for the GIL of a holder in a section
+    unsigned long sections; // counts all, to see whether there are new ones
+    unsigned long nominal;  // the program's own interval
+    const char *refusal;
+} governor;
+
+// ---- the interval
+
+// The mutex is held. A write that went past us has set the program's own interval.
+static void
+keep_interval(void)
+{
+    unsigned long seen = tl_gil_interval();
+    if (seen != NEVER) {
+        governor.nominal = seen;
+        tl_gil_set_interval(NEVER);
+    }
+}
+
+static void
+disengage(void)
+{
+    if (governor.engaged) {
+        keep_interval();
+        governor.engaged = governor.owed = false;
+        tl_gil_set_interval(governor.nominal);
+        pthread_cond_broadcast(tl_gil_cond()); // the waiters time anew
+    }
+}
+
+unsigned long
+tl_governor_interval(void)
+{
+    unsigned long seen = tl_gil_interval();
+    return seen != NEVER ? seen : governor.nominal;
+}
+
+void
+tl_governor_set_interval(unsigned long interval)
+{
+    pthread_mutex_lock(tl_gil_mutex());
+    if (governor.engaged) {
+        governor.nominal = interval;
+        tl_gil_set_interval(NEVER);
+    } else {
+        tl_gil_set_interval(interval);
+    }
+    pthread_mutex_unlock(tl_gil_mutex());
+}
+
+// ---- the ticker
+
+// The mutex is held, and given up meanwhile.
+static void
+wait_for(pthread_cond_t *cond, unsigned long microseconds)
+{
+    int64_t end = tl_clock_now() + (int64_t)microseconds * 1000;
+    struct timespec until = {end / 1000000000, end % 1000000000};
+    pthread_cond_timedwait(cond, tl_gil_mutex(), &until);
+}
+
+static bool
+is_marked(PyThreadState *ts)
+{
+    struct tl_link *i = governor.guards.next;
+    for (; i != &governor.guards; i = i->next) {
+        const struct tl_guard *guard = TL_CONTAINER(i, struct tl_guard, all);
+        if (guard->ts == ts) {
+            return guard->marked;
+        }
+    }
+    return false;
+}
+
+static bool
+any_marked(void)
+{
+    struct tl_link *i = governor.guards.next;
+    for (; i != &governor.guards; i = i->next) {
+        if (TL_CONTAINER(i, struct tl_guard, all)->marked) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Ask the holder, there is one, to drop the GIL, or note that it is to be asked.
+static void
+ask(void)
+{
+    PyThreadState *holder = tl_gil_holder();
+    if (is_marked(holder)) {
+        governor.owed = true;
+    } else {
+        tl_gil_request(holder);
+    }
+}
+
+// One switch interval has passed without a switch: wait for the GIL as a thread would
+// that has timed out. A holder that was asked goes on only when another has taken it.
+static void
+be_waiter(unsigned long number, unsigned long tick)
+{
+    while (tl_gil_is_locked() && tl_gil_switches() == number && governor.engaged) {
+        ask();
+        wait_for(tl_gil_cond(), tick);
+    }
+    governor.owed = false;
+    if (tl_gil_switches() == number && !tl_gil_is_locked()) {
+        // We may have got a signal that was for a real waiter: if there is one, it takes
+        // the GIL now.
+        pthread_cond_signal(tl_gil_cond());
+        wait_for(&governor.wake, GRACE);
+        if (tl_gil_switches() == number && !tl_gil_is_locked()) {
+            tl_gil_play_taker();
+            pthread_cond_signal(tl_gil_cond());
+        }
+    }
+}
+
+static void *
+tick(void *arg)
+{
+    unsigned long seen = 0;
+    int quiet = 0;
+    pthread_mutex_lock(tl_gil_mutex());
+    while (!governor.stopping) {
+        if (!governor.engaged) {
+            quiet = 0;
+            pthread_cond_wait(&governor.wake, tl_gil_mutex());
+            continue;
+        }
+        keep_interval();
+        unsigned long pause =
+            governor.nominal > TICK_LEAST ? governor.nominal : TICK_LEAST;
+        unsigned long number = tl_gil_switches();
+        wait_for(&governor.wake, pause);
+        if (governor.sections == seen && !any_marked()) {
+            if (++quiet > TICKS_BEFORE_REST) {
+                disengage();
+                continue;
+            }
+        } else {
+            quiet = 0;
+        }
+        seen = governor.sections;
+        be_waiter(number, pause);
+    }
+    disengage();
+    pthread_mutex_unlock(tl_gil_mutex());
+    return arg;
+}
+
+// The GIL is held. Returns 0 or an errno.
+static int
+start(void)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&governor.wake, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); // signals are for others
+    int error = pthread_create(&governor.thread, NULL, tick, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    governor.started = error == 0;
+    return error;
+}
+
+// ---- the program's switch interval
+
+static PyObject *
+get_switch_interval(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
+{
+    return PyFloat_FromDouble(1e-6 * (double)tl_governor_interval());
+}
+
+static PyObject *
+set_switch_interval(PyObject *Py_UNUSED(self), PyObject *arg)
+{
+    double seconds = PyFloat_AsDouble(arg);
+    if (seconds == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (!(seconds > 0)) {
+        PyErr_SetString(PyExc_ValueError, "switch interval must be strictly positive");
+        return NULL;
+    }
+    // The interpreter, too, takes 0 for 1.
+    tl_governor_set_interval(seconds < 1000 ? (unsigned long)(1e6 * seconds)
+                                            : 1000000000UL);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef interval_functions[] = {
+    {"getswitchinterval", get_switch_interval, METH_NOARGS,
+     "getswitchinterval($module, /)\n--\n\n"
+     "Return the current thread switch interval; see sys.setswitchinterval().\n\n"
+     "Of tasklets: shows the program's own, whatever is in force for atomic sections."},
+    {"setswitchinterval", set_switch_interval, METH_O,
+     "setswitchinterval($module, interval, /)\n--\n\n"
+     "Set the ideal thread switching delay, in seconds.\n\n"
+     "Of tasklets: atomic sections are not affected. Raises ValueError unless positive."},
+};
+
+// While sections are about, the interpreter's own functions would show and overwrite what
+// is none of the program's business.
+static int
+replace_functions(void)
+{
+    PyObject *name = PyUnicode_FromString("sys");
+    int result = name == NULL ? -1 : 0;
+    for (size_t i = 0; result == 0 && i < 2; i++) {
+        PyObject *func = PyCFunction_NewEx(&interval_functions[i], NULL, name);
+        result = func ? PySys_SetObject(interval_functions[i].ml_name, func) : -1;
+        Py_XDECREF(func);
+    }
+    Py_XDECREF(name);
+    return result;
+}
+
+// ---- whether it works here
+
+// A thread that takes the GIL once, having waited for it.
+static void *
+take_once(void *arg)
+{
+    PyThreadState *ts = PyThreadState_New(arg);
+    if (ts != NULL) {
+        PyEval_RestoreThread(ts);
+        PyThreadState_Clear(ts);
+        PyThreadState_DeleteCurrent();
+    }
+    return NULL;
+}
+
+// Look at the hand-over of the GIL to a thread that waits for it.
+static const char *
+check_hand_over(void)
+{
+    PyThreadState *ts = PyThreadState_Get();
+    unsigned long before = tl_gil_interval(), number = tl_gil_switches();
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, take_once, PyInterpreterState_Get()) != 0) {
+        return "no thread could be started to try it";
+    }
+    tl_gil_set_interval(100);
+    // It asks for the GIL while we hold it, and do nothing.
+    int64_t end = tl_clock_now() + INT64_C(2000000000);
+    bool asked = false;
+    while (!asked && tl_clock_now() < end) {
+        asked = tl_gil_is_requested(ts);
+    }
+    tl_gil_set_interval(before);
+    Py_BEGIN_ALLOW_THREADS;
+    pthread_join(thread, NULL);
+    Py_END_ALLOW_THREADS;
+    if (!asked) {
+        return "the request to drop the GIL is not where it was expected";
+    }
+    return tl_gil_switches() > number ? NULL : "the GIL's hand-overs are not counted";
+}
+
+static const char *
+check(void)
+{
+    if (!tl_gil_exists()) {
+        return "this interpreter has no GIL";
+    }
+    unsigned long before = tl_gil_interval();
+    double told = -1;
+    PyObject *get = PySys_GetObject("getswitchinterval");
+    PyObject *seen = get ? PyObject_CallNoArgs(get) : NULL;
+    if (seen != NULL) {
+        told = PyFloat_AsDouble(seen);
+        Py_DECREF(seen);
+    }
+    PyErr_Clear();
+    if (told < 0 || before != (unsigned long)(told * 1e6 + 0.5)) {
+        return "the GIL's switch interval is not where it was expected";
+    }
+    if (!tl_gil_is_locked() || tl_gil_holder() != PyThreadState_Get()) {
+        return "the GIL's holder is not where it was expected";
+    }
+    return check_hand_over();
+}
+
+const char *
+tl_governor_refusal(void)
+{
+    if (!governor.checked) {
+        governor.checked = true;
+        governor.refusal = "it is being tried";
+        const char *refusal = check();
+        governor.refusal = refusal;
+        governor.checked = true;
+    }
+    return governor.refusal;
+}
+
+// ---- sections
+
+void
+tl_guard_init(struct tl_guard *guard, PyThreadState *ts)
+{
+    *guard = (struct tl_guard){.ts = ts};
+    pthread_mutex_lock(tl_gil_mutex());
+    if (governor.guards.next == NULL) {
+        tl_link_init(&governor.guards);
+    }
+    tl_link_insert_before(&guard->all, &governor.guards);
+    pthread_mutex_unlock(tl_gil_mutex());
+}
+
+void
+tl_guard_fini(struct tl_guard *guard)
+{
+    pthread_mutex_lock(tl_gil_mutex());
+    guard->marked = false;
+    tl_link_remove(&guard->all);
+    pthread_mutex_unlock(tl_gil_mutex());
+}
+
+// The mutex is held.
+static void
+engage(void)
+{
+    governor.nominal = tl_gil_interval();
+    governor.engaged = true;
+    tl_gil_set_interval(NEVER);
+    tl_gil_count_switch(); // whoever is timing already times anew
+    pthread_cond_signal(&governor.wake);
+}
+
+// Have a ticker. Returns whether there is one.
+TL_COLD static bool
+begin(void)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    if (replace_functions() < 0) {
+        PyErr_Clear();
+    }
+    PyErr_SetRaisedException(exc);
+    return start() == 0;
+}
+
+void
+tl_governor_enter(struct tl_guard *guard)
+{
+    if (TL_UNLIKELY(!governor.started)) {
+        if (governor.stopping || tl_governor_refusal() != NULL || !begin()) {
+            return;
+        }
+    }
+    pthread_mutex_lock(tl_gil_mutex());
+    guard->marked = true;
+    governor.sections++;
+    if (TL_UNLIKELY(!governor.engaged) && !governor.stopping) {
+        engage();
+    }
+    bool requested = tl_gil_is_requested(guard->ts);
+    pthread_mutex_unlock(tl_gil_mutex());
+    if (TL_UNLIKELY(requested)) {
+        // From before: do it now, lest it be done inside.
+        Py_BEGIN_ALLOW_THREADS;
+        Py_END_ALLOW_THREADS;
+    }
+}
+
+void
+tl_governor_leave(struct tl_guard *guard)
+{
+    // Without the mutex: a tick that sees the mark too long asks one tick later.
+    guard->marked = false;
+    if (TL_UNLIKELY(__atomic_load_n(&governor.owed, __ATOMIC_RELAXED))) {
+        pthread_mutex_lock(tl_gil_mutex());
+        if (governor.owed) {
+            tl_gil_request(guard->ts);
+        }
+        pthread_mutex_unlock(tl_gil_mutex());
+    }
+}
+
+void
+tl_governor_mark(struct tl_guard *guard, bool marked)
+{
+    bool works = tl_governor_refusal() == NULL && (governor.started || begin());
+    pthread_mutex_lock(tl_gil_mutex());
+    guard->marked = marked && works;
+    governor.sections++;
+    if (works && marked && !governor.engaged && !governor.stopping) {
+        engage();
+    }
+    pthread_mutex_unlock(tl_gil_mutex());
+}
+
+void
+tl_governor_return(void)
+{
+    pthread_mutex_lock(tl_gil_mutex());
+    if (governor.engaged) {
+        keep_interval();
+    }
+    pthread_mutex_unlock(tl_gil_mutex());
+}
+
+void
+tl_governor_request(void)
+{
+    pthread_mutex_lock(tl_gil_mutex());
+    if (tl_gil_is_locked()) {
+        ask();
+    }
+    pthread_mutex_unlock(tl_gil_mutex());
+}
+
+// ---- the process
+
+void
+tl_governor_stop(void)
+{
+    pthread_mutex_lock(tl_gil_mutex());
+    governor.stopping = true;
+    bool started = governor.started;
+    if (started) {
+        pthread_cond_signal(&governor.wake);
+    }
+    pthread_mutex_unlock(tl_gil_mutex());
+    if (started) {
+        pthread_join(governor.thread, NULL);
+    }
+}
+
+void
+tl_governor_after_fork(struct tl_guard *guard)
+{
+    // The interpreter has made the GIL anew, but for the interval.
+    if (governor.engaged) {
+        keep_interval();
+        tl_gil_set_interval(governor.nominal);
+    }
+    governor.engaged = governor.started = governor.owed = false;
+    if (guard != NULL && guard->marked) {
+        tl_governor_enter(guard);
+    }
+}

@@ -1,0 +1,59 @@
+// governor.h - while a thread is inside an atomic section, nobody makes it give up the
+// GIL.
+//
+// The interpreter takes the GIL away in one way only: a thread that waits for it times
+// out, and asks the holder to drop it. While sections are about, the waiters' timeout is
+// set so long that it never ends, and a ticker of ours asks in their place: any holder
+// but one that is inside a section, who is asked when it leaves.
+#ifndef TL_GOVERNOR_H
+#define TL_GOVERNOR_H
+
+#include "compat.h"
+#include "list.h"
+
+// What the governor knows of one thread.
+//
+// Invariants
+// I1: marked is set iff the thread's running tasklet is atomic. Written with the GIL and
+//     its mutex, read with either.
+struct tl_guard {
+    struct tl_link all;
+    PyThreadState *ts;
+    bool marked;
+};
+
+void tl_guard_init(struct tl_guard *guard, PyThreadState *ts);
+
+// The thread ends, inside a section or not.
+void tl_guard_fini(struct tl_guard *guard);
+
+// The calling thread, whose guard it is, begins a section, or ends it. The GIL may be
+// given up just before a section begins, and once it has ended.
+void tl_governor_enter(struct tl_guard *guard);
+void tl_governor_leave(struct tl_guard *guard);
+
+// The same for another thread, which does not run now.
+void tl_governor_mark(struct tl_guard *guard, bool marked);
+
+// The calling thread has been without the GIL inside a section, and has it again.
+void tl_governor_return(void);
+
+// Ask whoever holds the GIL to let go at its next chance, but not inside a section. The
+// caller is about to wait for the GIL. Thread: any, without the GIL.
+void tl_governor_request(void);
+
+// Whether sections are protected in this process, and if not, why: NULL if they are. To
+// find out, it is tried once, which takes some milliseconds.
+const char *tl_governor_refusal(void);
+
+// The program's own switch interval, in microseconds.
+unsigned long tl_governor_interval(void);
+void tl_governor_set_interval(unsigned long interval);
+
+// End the ticker, for good. Thread: without the GIL.
+void tl_governor_stop(void);
+
+// In the child of a fork; guard, which may be NULL, is the calling thread's.
+void tl_governor_after_fork(struct tl_guard *guard);
+
+#endif // TL_GOVERNOR_H
