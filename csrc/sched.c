@@ -142,6 +142,14 @@ is_awaited(struct tl_sched *s, PyObject *fiber)
 TL_COLD static int
 after_unusual_pause(struct tl_sched *s, TaskletObject *me, int status)
 {
+    if (tl_sched_mine != s) {
+        // A finalizer of the thread, when all was over: s may be gone, too.
+        if (status == 0) {
+            PyErr_SetString(PyExc_RuntimeError,
+                            "the tasklet that this greenlet waited for has ended");
+        }
+        return -1;
+    }
     for (;;) {
         PyObject *here = tl_fiber_current();
         if (here == NULL) {
@@ -217,7 +225,7 @@ switch_traced(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
     }
     int status =
         tl_fiber_switch(to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber);
-    if (s->current == from) {
+    if (tl_sched_mine == s && s->current == from) {
         tl_hooks_enter_tracing(s->ts, &tracing);
     }
     return status;
@@ -249,9 +257,9 @@ go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
         status =
             tl_fiber_switch(to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber);
     }
-    if (TL_UNLIKELY(!plain || status < 0 || s->current != from || from->top == NULL ||
-                    from->revived || from->context != NULL || from->hooks != NULL ||
-                    from->atomic)) {
+    if (TL_UNLIKELY(!plain || status < 0 || tl_sched_mine != s || s->current != from ||
+                    from->top == NULL || from->revived || from->context != NULL ||
+                    from->hooks != NULL || from->atomic)) {
         return after_unusual_pause(s, from, status);
     }
     s->no_switch &= ~TL_SWITCHING;

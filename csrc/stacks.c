@@ -163,6 +163,12 @@ run_nursery(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
     int lane = s->nurseries_begun++;
     int status = lane == 1 ? tl_fiber_switch(s->nursery[0]) : 0;
     for (;;) {
+        if (tl_sched_mine != s) {
+            if (status == 0) {
+                PyErr_SetString(PyExc_RuntimeError, "this greenlet's thread is ending");
+            }
+            return NULL;
+        }
         struct tl_stack *birth = s->birth;
         if (status < 0 && birth != NULL) {
             PyErr_WriteUnraisable(NULL); // a trace function's, of greenlet
@@ -377,26 +383,33 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
 
 // ---- the life of a stack
 
-// Stacks that ended with somebody else holding the fiber, for longer than their thread
-// lasted: once that thread is gone, greenlet cannot run them to their end either.
-static struct tl_stack *orphans;
-
 // A stack that is not kept: with the last reference gone, greenlet ends it where it
-// stops. Somebody else may hold it for longer.
-static void
+// stops. Somebody else may hold it for longer. Returns its fiber, owned.
+static PyObject *
 let_end(struct tl_sched *s, struct tl_stack *stack)
 {
-    tl_sched_drop_later(s, stack->fiber);
+    PyObject *fiber = stack->fiber;
     stack->fiber = NULL;
     stack->next = s->ending;
     s->ending = stack;
+    return fiber;
+}
+
+// The thread is ending: from here on the stack knows no scheduler. Where greenlet's own
+// API continues it all the same, it ends with an error.
+static void
+outlive(struct tl_state *state, struct tl_stack *stack)
+{
+    stack->home = NULL;
+    stack->next = state->lost;
+    state->lost = stack;
 }
 
 static void
-stack_end(struct tl_stack *stack)
+stack_end(struct tl_state *state, struct tl_stack *stack)
 {
     struct tl_sched *s = stack->home;
-    struct tl_stack **link = s != NULL ? &s->ending : &orphans;
+    struct tl_stack **link = s != NULL ? &s->ending : &state->lost;
     while (*link != NULL && *link != stack) {
         link = &(*link)->next;
     }
@@ -410,7 +423,27 @@ stack_end(struct tl_stack *stack)
     if (chunk != NULL) {
         tl_chunk_free(chunk);
     }
+    // We run on it: greenlet's thread state holds another reference.
+    Py_XDECREF(stack->fiber);
+    Py_XDECREF(stack->stopped_in);
     PyMem_Free(stack);
+}
+
+// End the stack that runs, of an exception: the one that is set or, if none is, that it
+// was continued when its thread had ended. Always returns NULL.
+TL_COLD static PyObject *
+die(struct tl_state *state, struct tl_stack *stack)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    stack_end(state, stack);
+    if (exc == NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "a greenlet's switch() reached a stack of a thread whose "
+                        "tasklets have ended");
+    } else {
+        PyErr_SetRaisedException(exc);
+    }
+    return NULL;
 }
 
 // When most of very many tasklets have ended, their stacks are scattered over all the
@@ -432,7 +465,7 @@ shrink(struct tl_sched *s)
             tl_sched_drop_later(s, stack->fiber);
             PyMem_Free(stack);
         } else {
-            let_end(s, stack);
+            tl_sched_drop_later(s, let_end(s, stack));
         }
     }
     if (s->nstarted == 0) {
@@ -451,11 +484,12 @@ tl_stacks_trim(struct tl_sched *s)
 #endif
 }
 
-static PyObject *
-run_stack(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
+// The stack is born, with s->birth as its description. Returns that, or NULL with an
+// exception set.
+static struct tl_stack *
+take_birth(struct tl_sched *s)
 {
-    struct tl_sched *s = tl_sched_mine;
-    struct tl_stack *stack = s->birth;
+    struct tl_stack *stack = s != NULL ? s->birth : NULL;
     if (stack == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "only the scheduler starts a stack");
         return NULL;
@@ -466,18 +500,51 @@ run_stack(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
     if (stack->chunk != NULL) {
         tl_gil_give_chunk(s->ts, stack->chunk, TL_CHUNK_SMALL);
     }
+    return stack;
+}
+
+// Leave the stack, whose tasklet has ended, for to. Returns 0 when it has another
+// tasklet; -1, with or without an exception set, if it is to end.
+static int
+leave_for(struct tl_sched *s, struct tl_stack *stack, TaskletObject *to)
+{
+    PyObject *target = to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber;
+    s->no_switch |= TL_SWITCHING;
+    int status = tl_fiber_switch(target);
+    while (stack->job == NULL) {
+        if (stack->home == NULL || (status < 0 && stack->fiber == NULL)) {
+            return -1;
+        }
+        status = tl_sched_bounce(s);
+    }
+    s->no_switch &= ~TL_SWITCHING;
+    if (status < 0) {
+        PyErr_WriteUnraisable(NULL); // a trace function's, of greenlet
+    }
+    return 0;
+}
+
+static PyObject *
+run_stack(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_state *state = tl_state_of_module(mod);
+    struct tl_sched *s = tl_sched_mine;
+    struct tl_stack *stack = take_birth(s);
+    if (stack == NULL) {
+        return NULL;
+    }
     for (;;) {
         TaskletObject *t = stack->job;
         PyObject *result =
             begin_job(s, t) ? PyObject_Call(t->func, t->args, t->kwargs) : NULL;
+        if (TL_UNLIKELY(stack->home == NULL)) {
+            Py_XDECREF(result); // it went on when all was over, t too
+            return die(state, stack);
+        }
         TaskletObject *to = finish_job(s, stack, result);
         stack->job = NULL;
         if (to == NULL) {
-            PyObject *exc = PyErr_GetRaisedException();
-            Py_CLEAR(stack->fiber); // greenlet's thread state holds another
-            stack_end(stack);
-            PyErr_SetRaisedException(exc);
-            return NULL;
+            return die(state, stack);
         }
         bool clean = tl_fiber_is_private(stack->fiber);
         if (to->life == TL_NEW && (clean || s->npool == 0)) {
@@ -488,27 +555,14 @@ run_stack(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
         if (clean && s->npool < POOL_MOST && !shrinking) {
             park(s, stack);
         } else {
-            let_end(s, stack);
+            tl_sched_drop_later(s, let_end(s, stack));
         }
         if (TL_UNLIKELY(shrinking) && to->life != TL_NEW &&
             (s->npool > 0 || s->nstarted == 0)) {
             shrink(s);
         }
-        PyObject *target = to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber;
-        s->no_switch |= TL_SWITCHING;
-        int status = tl_fiber_switch(target);
-        while (stack->job == NULL) {
-            if (status < 0 && stack->fiber == NULL) {
-                PyObject *exc = PyErr_GetRaisedException();
-                stack_end(stack);
-                PyErr_SetRaisedException(exc);
-                return NULL;
-            }
-            status = tl_sched_bounce(s);
-        }
-        s->no_switch &= ~TL_SWITCHING;
-        if (status < 0) {
-            PyErr_WriteUnraisable(NULL); // a trace function's, of greenlet
+        if (leave_for(s, stack, to) < 0) {
+            return die(state, stack);
         }
     }
 }
@@ -519,8 +573,7 @@ tl_stacks_keep(struct tl_sched *s, TaskletObject *t)
     struct tl_stack *stack = t->stack;
     if (stack != NULL) {
         t->stack = NULL;
-        stack->next = s->state->lost;
-        s->state->lost = stack;
+        outlive(s->state, stack);
         stack->stopped_in = t->fiber;
         t->fiber = NULL;
     }
@@ -532,19 +585,18 @@ tl_stacks_free(struct tl_sched *s)
     while (s->npool > 0) {
         struct tl_stack *stack = unpark(s);
         PyObject *fiber = stack->fiber;
-        stack->fiber = NULL;
         if (stack->fresh) {
             s->deep -= stack->lane;
             PyMem_Free(stack);
+        } else {
+            (void)let_end(s, stack);
         }
         Py_DECREF(fiber);
     }
     while (s->ending != NULL) {
         struct tl_stack *stack = s->ending;
         s->ending = stack->next;
-        stack->home = NULL;
-        stack->next = orphans;
-        orphans = stack;
+        outlive(s->state, stack);
     }
     drop_nurseries(s);
     Py_CLEAR(s->stack_args);

@@ -33,7 +33,7 @@ struct tl_state {
     PyObject **kept;         // counted: what was revived in the collection that runs
     Py_ssize_t nkept, kept_room;
     unsigned long collector; // the thread that collects now; 0: none, or not known
-    struct tl_stack *lost;   // of tasklets that can neither run nor be ended
+    struct tl_stack *lost;   // that outlive their thread; most can never be ended
     bool main_has_ended;     // the interpreter waits for its threads, or is past that
     bool ending;             // no tasklet is to run any more
 };

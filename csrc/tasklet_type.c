@@ -197,10 +197,10 @@ end_now(struct tl_sched *s, TaskletObject *t)
         TaskletObject *me = s->current;
         PyObject *kept = tl_task_swap(me, NULL);
         PyObject *result = tl_sched_jump(s, t, false);
-        if (me->tempval == NULL) {
+        if (tl_sched_mine == s && me->tempval == NULL) {
             me->tempval = kept;
         } else {
-            Py_XDECREF(kept);
+            Py_XDECREF(kept); // or all is over, and me may be gone
         }
         if (result == NULL) {
             PyErr_WriteUnraisable((PyObject *)t);

@@ -746,6 +746,69 @@ def test_nothing_crashes_or_hangs_when(name):
     assert bool(errors) == reported, errors
 
 
+# Up to Python 3.12 the finalizer runs when the tasklets of the thread have ended.
+THREAD = """
+import threading
+
+class Last:
+    def __del__(self):
+        kept.clear()
+        for g in self.greenlets:
+            if g is not here() and not g.dead:
+                ACT
+
+def thread():
+    run()
+    greenlets = []
+    work(greenlets)
+    local.last = Last()
+    local.last.greenlets = greenlets
+
+local, kept = threading.local(), []
+for _ in range(5):
+    t = threading.Thread(target=thread)
+    t.start()
+    t.join()
+print("ok")
+"""
+
+KEPT = {
+    "of an ended tasklet": """
+        def work(greenlets):
+            tasklet(lambda: greenlets.append(here()))()
+            run()
+        """,
+    "that a trace function has seen": """
+        from greenlet import settrace
+        def work(greenlets):
+            settrace(lambda event, pair: greenlets.extend(pair))
+            for _ in range(5):
+                tasklet(schedule)()
+            run()
+            settrace(None)
+        """,
+    "of a tasklet that refuses to end": """
+        def stubborn(greenlets):
+            greenlets.append(here())
+            for _ in range(3):
+                with contextlib.suppress(RuntimeError, tasklets.TaskletExit):
+                    tasklets.schedule_remove(None)
+        def work(greenlets):
+            kept.append(tasklet(stubborn)(greenlets))
+            run()
+        """,
+}
+
+
+@pytest.mark.parametrize(
+    "act", ["attempt(g.switch)", "attempt(g.throw, KeyError)", "pass"]
+)
+@pytest.mark.parametrize("work", KEPT.values(), ids=KEPT)
+def test_the_end_of_a_thread_takes_no_harm_from_a_kept_greenlet(work, act):
+    program = PRELUDE + dedent(work) + THREAD.replace("ACT", act)
+    assert run_program(program) == (0, "ok\n", [])
+
+
 def test_a_stack_of_main_that_goes_on_in_a_tasklet_does_not_crash():
     program = PRELUDE + dedent("""
         def inner():
