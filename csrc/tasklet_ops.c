@@ -144,10 +144,10 @@ run_there(TaskletObject *t)
     } else {
         Py_INCREF(t);
     }
-    if (s->head == NULL || s->head != s->current) {
-        tl_ring_front(s, t);
-    } else {
+    if (s->head != NULL && (s->head == s->current || s->head == s->target)) {
         tl_ring_behind_head(s, t);
+    } else {
+        tl_ring_front(s, t);
     }
     tl_sched_notify(s);
     Py_RETURN_NONE;

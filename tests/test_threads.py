@@ -473,6 +473,24 @@ def test_run_puts_it_behind_the_running_one(log):
     assert not a.alive
 
 
+def test_run_puts_it_behind_the_one_that_a_schedule_callback_announces(log):
+    def callback(prev, next):
+        if next is b:
+            tasklets.set_schedule_callback(None)
+            in_a_thread(c.run)
+
+    def work(name):
+        log.append(name)
+        schedule()
+
+    a, b, c = tasklet(work)("a"), tasklet(work)("b"), tasklet(work, ("c",))
+    tasklet(work)("d")
+    tasklets.set_schedule_callback(callback)
+    run()
+    assert log == ["a", "b", "c", "d"]
+    assert not a.alive
+
+
 def test_run_puts_it_first_in_a_thread_that_waits(log):
     with worker() as other:
 
