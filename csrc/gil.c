@@ -259,6 +259,19 @@ tl_gil_each_thread(int (*visit)(unsigned long, PyThreadState *, void *), void *a
 #endif
 }
 
+bool
+tl_gil_is_clearing(PyThreadState *ts)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    (void)ts; // finalizers that could come to us run before the dict is cleared
+    return false;
+#elif PY_VERSION_HEX >= 0x030C0000
+    return ts->_status.finalizing;
+#else
+    return ts->gilstate_counter == 0;
+#endif
+}
+
 void
 tl_gil_reset_recursion(PyThreadState *ts)
 {

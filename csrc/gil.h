@@ -65,6 +65,13 @@ bool tl_gil_is_instrumented(PyObject *code);
 void tl_gil_each_thread(int (*visit)(unsigned long ident, PyThreadState *ts, void *arg),
                         void *arg);
 
+// Whether the interpreter is clearing ts, and what is put into its dict from now on is
+// not cleared any more. Python 3.11 tells only for a thread that it did not begin.
+bool tl_gil_is_clearing(PyThreadState *ts);
+
+// Whether a thread state may go away unseen: cleared, but tl_gil_is_clearing() was false.
+enum { TL_GIL_ENDS_UNSEEN = PY_VERSION_HEX < 0x030C0000 };
+
 // A fresh C stack: no recursion, and a first frame chunk of our own.
 void tl_gil_reset_recursion(PyThreadState *ts);
 

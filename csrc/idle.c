@@ -1,6 +1,7 @@
 #include "idle.h"
 #include "clock.h"
 #include "gil.h"
+#include "thread.h"
 #include "watch.h"
 
 #include <unistd.h>
@@ -33,10 +34,10 @@ count_thread(unsigned long ident, PyThreadState *Py_UNUSED(ts), void *arg)
     return 0;
 }
 
-// Whether a thread other than s's that has a scheduler is not waiting. *schedulers
-// counts those that have one.
-static bool
-other_scheduler_runs(struct tl_sched *s, long *schedulers)
+// A thread's scheduler, other than s, that is not waiting, or NULL. *schedulers counts
+// the threads that have one.
+static struct tl_sched *
+running_scheduler(struct tl_sched *s, long *schedulers)
 {
     struct tl_state *state = s->state;
     *schedulers = 0;
@@ -47,10 +48,20 @@ other_scheduler_runs(struct tl_sched *s, long *schedulers)
         }
         ++*schedulers;
         if (other != s && (!other->waiting || other->head != NULL)) {
-            return true;
+            return other;
         }
     }
-    return false;
+    return NULL;
+}
+
+static bool
+other_scheduler_runs(struct tl_sched *s, long *schedulers)
+{
+    struct tl_sched *other;
+    do {
+        other = running_scheduler(s, schedulers);
+    } while (other != NULL && !tl_thread_is_there(other));
+    return other != NULL;
 }
 
 // Whether there is a thread that has no scheduler: it may make one any time.
@@ -201,12 +212,9 @@ static bool
 may_be_woken(struct tl_sched *s, int64_t *limit_ns)
 {
     long schedulers;
-    *limit_ns = -1;
-    if (other_scheduler_runs(s, &schedulers)) {
-        return true;
-    }
-    *limit_ns = LOOK_AGAIN;
-    return plain_thread_runs(s, schedulers) || may_stay_asleep(s);
+    bool runs = other_scheduler_runs(s, &schedulers);
+    *limit_ns = runs && !TL_GIL_ENDS_UNSEEN ? -1 : LOOK_AGAIN;
+    return runs || plain_thread_runs(s, schedulers) || may_stay_asleep(s);
 }
 
 // Shorten the sleep to what the callers of run() have. Returns false if that is over.

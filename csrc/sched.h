@@ -22,6 +22,7 @@ struct tl_sched {
     long refs;
     struct tl_state *state;
     PyThreadState *ts;
+    uint64_t ts_id; // which no later thread state has
     unsigned long ident;
     struct tl_link all; // in state->scheds
     bool dead;          // its thread is gone

@@ -491,7 +491,7 @@ tl_tasklet_context(TaskletObject *t)
     if (t->context != NULL) {
         return Py_NewRef(t->context);
     }
-    if (tl_task_is_running(t)) {
+    if (tl_thread_is_there(s) && tl_task_is_running(t)) {
         return Py_XNewRef(tl_gil_context(s->ts));
     }
     if (t->seen_context != NULL) {

@@ -7,6 +7,7 @@
 #include "outcome.h"
 #include "stacks.h"
 #include "tasklet_ops.h"
+#include "thread.h"
 #include "types.h"
 
 static PyObject *
@@ -401,7 +402,7 @@ set_tempval(TaskletObject *self, PyObject *value, void *Py_UNUSED(closure))
 static PyObject *
 get_frame(TaskletObject *self, void *Py_UNUSED(closure))
 {
-    if (self->life != TL_STARTED || self->home->dead) {
+    if (self->life != TL_STARTED || !tl_thread_is_there(self->home)) {
         Py_RETURN_NONE;
     }
     if (tl_task_is_current(self)) {
@@ -451,7 +452,7 @@ set_block_trap(TaskletObject *self, PyObject *value, void *Py_UNUSED(closure))
 static PyObject *
 get_recursion_depth(TaskletObject *self, void *Py_UNUSED(closure))
 {
-    if (self->life != TL_STARTED || self->home->dead) {
+    if (self->life != TL_STARTED || !tl_thread_is_there(self->home)) {
         return PyLong_FromLong(0);
     }
     return PyLong_FromLong(tl_task_is_current(self)

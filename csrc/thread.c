@@ -80,7 +80,9 @@ hang_guard(struct tl_sched *s)
 struct tl_sched *
 tl_sched_make(struct tl_state *state)
 {
-    if (state->ending || ended_id == PyThreadState_GetID(PyThreadState_Get())) {
+    PyThreadState *ts = PyThreadState_Get();
+    if (state->ending || ended_id == PyThreadState_GetID(ts) ||
+        tl_gil_is_clearing(ts)) {
         PyErr_Format(PyExc_RuntimeError,
                      "the %s is ending: it cannot begin with tasklets",
                      state->ending ? "interpreter" : "thread");
@@ -94,7 +96,8 @@ tl_sched_make(struct tl_state *state)
     tl_live_add(TL_LIVE_SCHED, 1);
     s->refs = 1;
     s->state = state;
-    s->ts = PyThreadState_Get();
+    s->ts = ts;
+    s->ts_id = PyThreadState_GetID(ts);
     s->ident = PyThread_get_thread_ident();
     tl_watch_init(s);
     tl_guard_init(&s->guard, s->ts);
@@ -324,6 +327,22 @@ remove_sched(struct tl_sched *s)
     tl_link_remove(&s->all);
 }
 
+// The thread of s is gone, or all but: so are its tasklets. Takes over the guard's
+// reference.
+static void
+bury(struct tl_sched *s)
+{
+    struct tl_state *state = s->state;
+    remove_sched(s);
+    abandon_tasklets(s, false);
+    tl_stacks_free(s);
+    let_go_of_main(s);
+    tl_sched_drop_now(s);
+    wake_joiners(state);
+    tl_idle_recheck(state);
+    tl_sched_unref(s);
+}
+
 // The thread state goes away, as a rule with its thread, which runs this.
 static void
 thread_ended(PyObject *guard)
@@ -338,18 +357,11 @@ thread_ended(PyObject *guard)
         tl_sched_unref(s); // its main tasklet, at least, holds another
     } else {
         end_tasklets(s);
-        remove_sched(s);
         // What runs from here on, in finalizers, finds a thread without tasklets.
         tl_sched_mine = NULL;
         tl_events_mine = NULL;
         ended_id = PyThreadState_GetID(PyThreadState_Get());
-        abandon_tasklets(s, false);
-        tl_stacks_free(s);
-        let_go_of_main(s);
-        tl_sched_drop_now(s);
-        wake_joiners(state);
-        tl_idle_recheck(state);
-        tl_sched_unref(s);
+        bury(s);
     }
     PyErr_SetRaisedException(exc);
 }
@@ -409,13 +421,41 @@ tl_thread_after_fork(struct tl_state *state)
 
 // ---- look-ups
 
+static int
+same_id(unsigned long Py_UNUSED(ident), PyThreadState *ts, void *wanted)
+{
+    if (PyThreadState_GetID(ts) == *(uint64_t *)wanted) {
+        *(uint64_t *)wanted = 0;
+        return 1;
+    }
+    return 0;
+}
+
+bool
+tl_thread_is_there(struct tl_sched *s)
+{
+    if (s->dead || !TL_GIL_ENDS_UNSEEN || s == tl_sched_mine) {
+        return !s->dead;
+    }
+    // It may have begun with tasklets in a finalizer, when the dict that should have had
+    // the guard was cleared already.
+    uint64_t wanted = s->ts_id;
+    tl_gil_each_thread(same_id, &wanted);
+    if (wanted != 0) {
+        PyObject *exc = PyErr_GetRaisedException();
+        bury(s);
+        PyErr_SetRaisedException(exc);
+    }
+    return wanted == 0;
+}
+
 struct tl_sched *
 tl_thread_sched(struct tl_state *state, unsigned long ident)
 {
     for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
         struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
         if (s->ident == ident && !s->dead) {
-            return s;
+            return tl_thread_is_there(s) ? s : tl_thread_sched(state, ident);
         }
     }
     return NULL;

@@ -7,6 +7,10 @@
 // The scheduler of a thread, or NULL if that has none.
 struct tl_sched *tl_thread_sched(struct tl_state *state, unsigned long ident);
 
+// Whether the thread of s still exists. One that went unseen is found out here, and its
+// tasklets are abandoned: then other code may have run, and s is dead, if not freed.
+bool tl_thread_is_there(struct tl_sched *s);
+
 // Idents of all Python threads, oldest first: a new list.
 PyObject *tl_thread_list(void);
 

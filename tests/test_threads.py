@@ -991,6 +991,46 @@ def test_a_thread_local_finalizer_may_use_tasklets(log):
     assert log[-1] == "del"
 
 
+@pytest.mark.parametrize(
+    "begin", ["threading.Thread(target=work).start()", "start_new_thread(work, ())"]
+)
+@pytest.mark.parametrize("use", ["", "tasklets.tasklet(pause)(); tasklets.run()"])
+def test_a_thread_that_begins_with_tasklets_as_it_ends_is_not_waited_for(begin, use):
+    program = f"""
+        import os, threading
+        from _thread import start_new_thread
+        import tasklets
+        def pause():
+            tasklets.schedule_remove(None)
+        class Last:
+            def __del__(self):
+                try:
+                    mains.append(tasklets.getcurrent())
+                    {use}
+                except RuntimeError:
+                    pass  # on Python 3.12 it is too late to begin
+                done.release()
+        def work():
+            local.last = Last()
+        local, mains, done = threading.local(), [], threading.Lock()
+        done.acquire()
+        {begin}
+        done.acquire()
+        try:
+            tasklets.channel().receive()
+        except tasklets.DeadlockError:
+            print("deadlock")
+        for main in mains:
+            print(main.alive, main.frame, main.thread_id)
+        threads = tasklets.scheduler.statistics()["threads"]
+        print(threads, len(tasklets.getthreads()), flush=True)
+        os._exit(0)  # on Python 3.11 the interpreter leaks a dict for such a thread
+        """
+    status, output, errors = run_program(program, seconds=10)
+    assert (status, errors) == (0, [])
+    assert output in ("deadlock\n1 1\n", "deadlock\nFalse None -1\n1 1\n")
+
+
 def test_the_next_thread_with_the_same_id_begins_anew():
     for _ in range(5):
         assert in_a_thread(lambda: (paused(), tasklets.getruncount())[1]) == 1
