@@ -77,6 +77,21 @@ hang_guard(struct tl_sched *s)
     return result;
 }
 
+// s could not be made whole: let go of what there is of it.
+static void
+unmake(struct tl_sched *s)
+{
+    s->dead = true;
+    s->current = NULL;
+    if (s->head != NULL) {
+        tl_ring_remove(s, s->main);
+        Py_DECREF(s->main);
+    }
+    Py_CLEAR(s->main_fiber);
+    Py_CLEAR(s->main);
+    tl_sched_unref(s);
+}
+
 struct tl_sched *
 tl_sched_make(struct tl_state *state)
 {
@@ -107,10 +122,7 @@ tl_sched_make(struct tl_state *state)
     tl_park_init(&s->park);
     tl_nudge_init(&s->nudge);
     if (make_main(s) < 0 || hang_guard(s) < 0) {
-        s->dead = true;
-        Py_CLEAR(s->main_fiber);
-        Py_CLEAR(s->main);
-        tl_sched_unref(s);
+        unmake(s);
         return NULL;
     }
     tl_link_insert_before(&s->all, &state->scheds);

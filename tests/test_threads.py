@@ -5,6 +5,7 @@ import random
 import sys
 import threading
 
+import greenlet
 import pytest
 from children import run_program
 
@@ -121,6 +122,29 @@ def test_each_thread_has_a_run_queue_of_its_own():
 def test_each_thread_has_a_trap_of_its_own():
     with tasklets.no_switch():
         assert in_a_thread(tasklets.switch_trap) == 0
+
+
+@pytest.mark.parametrize("number", range(10))
+def test_a_thread_without_memory_for_tasklets_leaves_nothing_behind(number):
+    testcapi = pytest.importorskip("_testcapi")
+    outcomes = []
+
+    def work():
+        greenlet.getcurrent()
+        threading.local().made = "the dict of the thread state"
+        testcapi.set_nomemory(number, number + 1)
+        try:
+            tasklets.getmain()
+        except MemoryError:
+            outcomes.append("refused")
+        finally:
+            testcapi.remove_mem_hooks()
+        outcomes.append(tasklets.getmain().alive)
+
+    before = tasklets._core.live_counts()
+    in_a_thread(work)
+    assert outcomes in (["refused", True], [True])
+    assert tasklets._core.live_counts() == before
 
 
 def test_a_tasklet_runs_on_the_thread_where_it_was_made(log):
