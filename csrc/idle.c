@@ -6,8 +6,9 @@
 
 #include <unistd.h>
 
-// How often a thread looks whether those that could wake it are still there, when only
-// threads without a scheduler can: their end tells nobody. In nanoseconds.
+// How often a thread looks whether those that could wake it are still there, when their
+// end may tell nobody, as that of threads without a scheduler; or whether a signal came,
+// when nobody tells that. In nanoseconds.
 #define LOOK_AGAIN INT64_C(1000000000)
 
 // How long the main thread sleeps without care for signals that other threads receive:
@@ -186,7 +187,7 @@ look_for_cpus(struct tl_sched *s)
 
 // The main thread sleeps. A signal that comes in, on whatever thread, between our look
 // at it and the sleep must end the sleep: its handler writes to our pipe. A program that
-// has its own descriptor there keeps it.
+// has its own descriptor there keeps it: then we look again after a while.
 static int
 sleep_in_main(struct tl_sched *s, int64_t limit_ns)
 {
@@ -194,6 +195,7 @@ sleep_in_main(struct tl_sched *s, int64_t limit_ns)
     int before = fd >= 0 ? set_wakeup_fd(s->state, fd) : -1;
     if (before >= 0) {
         set_wakeup_fd(s->state, before);
+        limit_ns = limit_ns < 0 || limit_ns > LOOK_AGAIN ? LOOK_AGAIN : limit_ns;
     }
     int result = run_signal_handlers(s);
     if (result == 0 && s->head == NULL) {

@@ -840,6 +840,33 @@ say(signal.set_wakeup_fd(-1) == a.fileno())
     assert (status, output, errors) == (0, "True\nTrue\n", [])
 
 
+def test_a_signal_that_another_thread_receives_is_seen_beside_a_wakeup_descriptor():
+    check(
+        """
+        import socket
+        done = threading.Event()
+        def work():
+            getcurrent()  # now this thread would tell of its end
+            time.sleep(0.1)  # main has begun to wait
+            signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+            say("in time" if done.wait(10) else "too late")
+        a, b = socket.socketpair()
+        a.setblocking(False)
+        signal.set_wakeup_fd(a.fileno())
+        main = getcurrent()
+        signal.signal(signal.SIGUSR1, lambda *args: main.throw(KeyError, pending=True))
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            channel().receive()
+        except KeyError:
+            done.set()
+        thread.join()
+        """,
+        0, "in time\n",
+    )  # fmt: skip
+
+
 def test_sigterm_ends_the_program_at_once():
     status, output, errors = interrupt(
         HELPER + "say('ready')\nchannel().receive()\n", signal.SIGTERM
