@@ -297,11 +297,11 @@ tl_gil_recursion_depth(PyThreadState *ts)
 #endif
 }
 
-void
+bool
 tl_gil_give_chunk(PyThreadState *ts, void *memory, size_t size)
 {
     if (ts->datastack_chunk != NULL) {
-        return;
+        return false;
     }
     _PyStackChunk *chunk = memory;
     chunk->previous = NULL;
@@ -312,6 +312,7 @@ tl_gil_give_chunk(PyThreadState *ts, void *memory, size_t size)
     // The interpreter, too, leaves the first word of a root chunk unused, so that no
     // frame lies at its start and it is never popped.
     ts->datastack_top = &chunk->data[1];
+    return true;
 }
 
 void *

@@ -78,9 +78,9 @@ void tl_gil_reset_recursion(PyThreadState *ts);
 // How deep the running Python code is, counted by the interpreter.
 int tl_gil_recursion_depth(PyThreadState *ts);
 
-// Hand the current stack, which has no frame yet, chunk as its first piece of frame
-// memory. size counts bytes.
-void tl_gil_give_chunk(PyThreadState *ts, void *chunk, size_t size);
+// Hand the current stack chunk as its first piece of frame memory. size counts bytes.
+// Returns false, and does nothing, if it has had a frame already.
+bool tl_gil_give_chunk(PyThreadState *ts, void *chunk, size_t size);
 
 // Take back the chunk that tl_gil_give_chunk() gave. The stack must be empty again.
 // Returns NULL if the stack's first piece is not chunk.

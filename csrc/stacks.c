@@ -7,8 +7,8 @@
 #include <malloc.h>
 
 // Parked stacks kept for the next tasklets; how many tasklets at once make it worth while
-// to hand memory back to the system in the end; stacks in the second lane; how far that lies below the
-// first.
+// to hand memory back to the system in the end; stacks in the second lane; how far that
+// lies below the first.
 enum { POOL_MOST = 128, MANY = 20000, DEEP_MOST = 64, LANE_GAP = 6000 };
 
 // ---- births
@@ -497,8 +497,11 @@ take_birth(struct tl_sched *s)
     s->birth = NULL;
     s->no_switch &= ~TL_SWITCHING;
     stack->chunk = tl_chunk_alloc(TL_CHUNK_SMALL);
-    if (stack->chunk != NULL) {
-        tl_gil_give_chunk(s->ts, stack->chunk, TL_CHUNK_SMALL);
+    if (stack->chunk != NULL &&
+        !tl_gil_give_chunk(s->ts, stack->chunk, TL_CHUNK_SMALL)) {
+        // A trace function of greenlet's was here first.
+        tl_chunk_free(stack->chunk);
+        stack->chunk = NULL;
     }
     return stack;
 }

@@ -9,7 +9,7 @@
 struct tl_stack {
     PyObject *fiber;       // counted
     struct tl_sched *home; // NULL once that has gone
-    void *chunk;           // its first frame memory, ours
+    void *chunk;           // its first frame memory, or NULL if not ours
     TaskletObject *job;    // borrowed; NULL while parked
     struct tl_stack *next; // in the pool
     PyObject *stopped_in;  // counted: of a stack that is kept for ever, where it stops

@@ -530,6 +530,25 @@ def test_a_thread_does_not_leak(growth, name):
 # Memory that is not Python's.
 
 
+def test_a_trace_function_of_greenlet_does_not_leak_the_memory_of_stacks():
+    def births():
+        for _ in range(1500):  # more than are kept
+            tasklet(schedule)()
+        run()
+        gc.collect()
+        return scheduler.statistics()["slabs"]
+
+    greenlet.settrace(lambda event, pair: None)
+    try:
+        births()
+        before = births()
+        for _ in range(3):
+            births()
+        assert births() <= before
+    finally:
+        greenlet.settrace(None)
+
+
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
