@@ -427,7 +427,7 @@ tl_channel_close(ChannelObject *ch, bool wake)
         }
     }
     ch->closing = true;
-    // Waking may give up the GIL: not more than are there now.
+    // What they held can run any code as it goes: not more than are there now.
     for (Py_ssize_t left = ch->waiting; wake && left < 0 && ch->waiting < 0; left++) {
         TaskletObject *t = tl_task_of(ch->queue.next);
         PyObject *bomb = t->wait.kind == &next_wait ? stop : closed;

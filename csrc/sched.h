@@ -128,7 +128,6 @@ tl_sched_drop_later(struct tl_sched *s, PyObject *object)
 void tl_sched_ready(TaskletObject *t);
 
 // Tell another thread's scheduler that its ring has changed.
-// Switch: no, but the GIL may be given up where the thread would collide with us.
 void tl_sched_notify(struct tl_sched *s);
 
 // s owes nobody a wake any more: what it still owed is paid.
