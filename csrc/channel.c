@@ -301,7 +301,7 @@ perform(struct action *act)
             break;
         }
         PyObject *result = meet(act, partner);
-        if (result != NULL || PyErr_Occurred()) {
+        if (result != NULL || PyErr_Occurred() || tl_sched_check_thrown(s) < 0) {
             return result;
         }
     }

@@ -411,10 +411,10 @@ find_next(struct tl_sched *s)
 {
     TaskletObject *to;
     int ready;
-    if (tl_sched_check_thrown(s) < 0) {
-        return NULL;
-    }
     do {
+        if (tl_sched_check_thrown(s) < 0) {
+            return NULL;
+        }
         to = tl_task_next(s->current);
         if (to == s->current) {
             return tl_watch_at_yield(s);
@@ -489,15 +489,16 @@ successor(struct tl_sched *s, bool floats)
 TL_COLD static int
 find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **to)
 {
-    if (tl_sched_check_thrown(s) < 0) {
-        return -1;
-    }
-    if (tl_sched_is_held(s)) {
-        tl_errors_no_switch(s);
-        return -1;
-    }
+    TaskletObject *me = s->current;
     int ready;
     do {
+        if (tl_sched_check_thrown(s) < 0) {
+            return -1;
+        }
+        if (tl_sched_is_held(s)) {
+            tl_errors_no_switch(s);
+            return -1;
+        }
         *to = successor(s, how->kind == NULL);
         if (*to == NULL && !tl_idle_others_can_run(s)) {
             if (tl_sched_watcher(s)->place != TL_FLOATING) {
@@ -510,8 +511,13 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
             tl_errors_no_switch(s);
             return -1;
         }
+        if (*to == NULL && me->tempval != NULL && !me->thrown) {
+            Py_CLEAR(me->tempval); // the wait may be long
+            ready = 1;
+            continue;
+        }
         ready = *to == NULL ? 0 : tl_sched_prepare(s, *to);
-    } while (ready > 0);
+    } while (ready > 0 || (ready == 0 && me->thrown));
     return ready;
 }
 

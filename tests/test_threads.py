@@ -1,9 +1,11 @@
 """Several threads, each with a scheduler: channels between them, acts on each other."""
 
 import contextlib
+import gc
 import random
 import sys
 import threading
+import weakref
 
 import greenlet
 import pytest
@@ -393,6 +395,26 @@ def test_main_waits_for_a_thread_that_has_not_used_tasklets_yet():
     thread.join()
 
 
+def test_what_nobody_needs_dies_before_main_waits_for_another_thread():
+    class Thing:
+        pass
+
+    ch, thing = channel(), Thing()
+    ref = weakref.ref(thing)
+
+    def work():
+        while not ch.balance:
+            schedule()
+        ch.send(ref() is None)
+
+    getcurrent().tempval = thing
+    del thing
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert ch.receive()
+    thread.join()
+
+
 def test_a_tasklet_runs_while_its_main_waits_for_another_thread(log):
     ch = channel()
     with worker() as other:
@@ -669,6 +691,47 @@ def test_a_running_tasklet_sees_a_throw_at_its_next_operation(operation, log):
     go.set()
     thread.join(SECONDS)
     assert log == ["still running", "thrown"]
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 12), reason="an allocation does not collect at once"
+)
+@pytest.mark.parametrize(
+    "operation",
+    [
+        lambda ch: schedule(),
+        lambda ch: tasklets.schedule_remove(),
+        lambda ch: ch.send("value"),
+    ],
+)
+def test_a_throw_that_comes_while_the_next_one_gets_its_stack_is_seen(operation, log):
+    class Last:
+        def __init__(self):
+            self.itself, self.main = self, getcurrent()
+
+        def __del__(self):
+            in_a_thread(lambda: self.main.throw(KeyError))
+
+    def work():
+        ch = channel()
+        ch.schedule_all = True
+        tasklet(ch.receive)()
+        run()
+        t = tasklet(int)()  # there is no other stack yet
+        gc.collect()
+        Last()
+        thresholds = gc.get_threshold()
+        gc.set_threshold(1)
+        try:
+            operation(ch)
+        except KeyError:
+            log.append("thrown")
+        finally:
+            gc.set_threshold(*thresholds)
+        t.kill()
+
+    in_a_thread(work)
+    assert log == ["thrown"]
 
 
 def test_a_dead_tasklet_of_another_thread_cannot_be_thrown_at():
