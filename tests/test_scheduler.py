@@ -694,6 +694,16 @@ def test_a_trap_does_no_harm_where_nobody_else_can_run(move):
         MOVES[move](None)
 
 
+def test_a_trapped_thread_does_not_wait_for_others_in_run():
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    with tasklets.no_switch(), pytest.raises(SwitchTrapError):
+        scheduler.run(threadblock=True)
+    done.set()
+    thread.join()
+
+
 def test_a_trap_allows_to_switch_to_oneself():
     with tasklets.no_switch():
         getcurrent().run()
