@@ -268,7 +268,9 @@ PyDoc_STRVAR(schedule_remove_doc,
 "Pause the current tasklet: the others run, and it does when somebody inserts it.\n"
 "\n"
 "Returns retval, unless somebody set tempval meanwhile. The last runnable tasklet wakes\n"
-"the innermost run(); if none is to be woken, DeadlockError.");
+"the innermost run(); if none is to be woken, DeadlockError. While it is paused, retval\n"
+"is in its tempval: by default it holds itself, and if it is forgotten only the cyclic\n"
+"collector ends it. schedule_remove(None) leaves it to the last reference.");
 
 static PyObject *
 fn_schedule_remove(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
