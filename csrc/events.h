@@ -87,9 +87,8 @@ void tl_events_set_kind(PyThreadState *ts, int kind);
 bool tl_events_arm(struct tl_events *events);
 void tl_events_disarm(struct tl_events *events);
 
-// Whether code can run for ever without a tick: then somebody has to look from time to
-// time, and call tl_events_probe() when there was none for a while, with the GIL.
-bool tl_events_may_stall(void);
+// There was no tick for a while, although somebody counts: see to it that there are some.
+// Any thread may do so for another, with the GIL.
 void tl_events_probe(struct tl_events *events);
 
 // Get ready to arm. Returns 0, or -1 with an exception set.

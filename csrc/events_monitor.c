@@ -389,15 +389,11 @@ tl_events_arm(struct tl_events *events)
     return true;
 }
 
-bool
-tl_events_may_stall(void)
-{
-    return false;
-}
-
 void
-tl_events_probe(struct tl_events *Py_UNUSED(events))
+tl_events_probe(struct tl_events *events)
 {
+    // It may have been suspended in a greenlet that we know nothing of.
+    tl_events_repair(tl_frames_top(events->ts));
 }
 
 void

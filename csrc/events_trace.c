@@ -208,12 +208,6 @@ tl_events_arm(struct tl_events *events)
     return true;
 }
 
-bool
-tl_events_may_stall(void)
-{
-    return true;
-}
-
 void
 tl_events_probe(struct tl_events *events)
 {

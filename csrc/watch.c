@@ -11,7 +11,7 @@
 // another by now: at first so soon, later not so often. In nanoseconds.
 enum { RETRY_LEAST = 500000, RETRY_MOST = 4000000 };
 
-// How long code may run without a tick before it is looked at why, where that is needed.
+// How long code may run without a tick before it is looked at why.
 enum { STALL = 2000000 };
 
 // Names the slice that runs: no other one of this thread has the same.
@@ -31,7 +31,7 @@ counts(const struct tl_watch *watch)
 static bool
 has_time(const struct tl_watch *watch)
 {
-    return (counts(watch) && tl_events_may_stall()) || watch->deadline != INT64_MAX ||
+    return counts(watch) || watch->deadline != INT64_MAX ||
            watch->budget.slice_time > 0;
 }
 
@@ -131,7 +131,7 @@ set_alarm(struct tl_sched *s, uint64_t moved)
             slice = watch->budget.slice_time;
         }
     }
-    s->probes = slice == 0 && s->events.counting > 0 && tl_events_may_stall();
+    s->probes = slice == 0 && s->events.counting > 0;
     if (s->probes) {
         slice = STALL;
     }
@@ -364,7 +364,12 @@ tl_watch_at_yield(struct tl_sched *s)
     TaskletObject *to = find_ended(s, s->current);
     begin_slices(s);
     if (to == s->current) {
-        s->switches += s->limit > 0;
+        for (int i = 0; i < s->nwatch; i++) {
+            if (s->watch[i]->budget.switches > 0) {
+                s->switches++; // it spends that budget, too
+                break;
+            }
+        }
         if (s->tripped) {
             set_alarm(s, slice_of(s));
         }
