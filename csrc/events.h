@@ -15,7 +15,7 @@
 struct tl_events {
     struct tl_link all; // every thread's
     int64_t left, limit;
-    PyThreadState *ts;
+    PyThreadState *ts;    // NULL when its thread has ended
     int counting;         // how many count on this thread
     PyObject *armed;      // counted
     struct tl_late *late; // exceptions that are still to be raised

@@ -121,7 +121,8 @@ static void
 uninstall_unless_wanted(struct tl_events *events)
 {
     PyThreadState *ts = events->ts;
-    if (events->counting == 0 && !events->hit && ts->c_tracefunc == on_trace) {
+    if (ts != NULL && events->counting == 0 && !events->hit &&
+        ts->c_tracefunc == on_trace) {
         ts->c_tracefunc = (Py_tracefunc)events->chained;
         events->chained = NULL;
         update_tracing(ts);

@@ -334,7 +334,7 @@ remove_sched(struct tl_sched *s)
         }
     }
     s->dead = true;
-    s->ts = NULL;
+    s->ts = s->events.ts = NULL;
     tl_guard_fini(&s->guard);
     tl_link_remove(&s->all);
 }
@@ -366,9 +366,11 @@ thread_ended(PyObject *guard)
         // A daemon thread at the end of the interpreter, or a thread that did not come
         // along through a fork: nothing of it can run.
         s->dead = true;
+        s->events.ts = NULL;
         tl_sched_unref(s); // its main tasklet, at least, holds another
     } else {
         end_tasklets(s);
+        tl_watch_fini(s); // while there is a thread state to be put in order
         // What runs from here on, in finalizers, finds a thread without tasklets.
         tl_sched_mine = NULL;
         tl_events_mine = NULL;
