@@ -831,6 +831,8 @@ def attempt(place, make, call):
     except BaseException as error:
         if isinstance(error, AssertionError):
             raise
+    # First of all: a call may be traced by what raises.
+    del main.trace_function, main.profile_function
     target = None
     tidy()
     check_health()
