@@ -78,7 +78,13 @@ setup(
             sources=sorted(glob("csrc/*.c")),
             depends=["setup.py", *sorted(glob("csrc/*.h"))],
             define_macros=[("_GNU_SOURCE", "1")],
-            extra_compile_args=["-std=gnu11", "-fvisibility=hidden", "-fno-plt"],
+            extra_compile_args=[
+                "-std=gnu11",
+                "-fvisibility=hidden",
+                "-fno-plt",
+                # A thread that the interpreter ends is unwound: see run_stack().
+                "-fexceptions",
+            ],
         )
     ],
 )

@@ -5,6 +5,7 @@
 #include "outcome.h"
 
 #include <malloc.h>
+#include <unistd.h>
 
 // Parked stacks kept for the next tasklets; how many tasklets at once make it worth while
 // to hand memory back to the system in the end; stacks in the second lane; how far that
@@ -527,26 +528,41 @@ leave_for(struct tl_sched *s, struct tl_stack *stack, TaskletObject *to)
     return 0;
 }
 
+// Up to Python 3.13 the interpreter ends a daemon thread, when the program has ended, by
+// unwinding its C stack. Beyond the base of a tasklet there is none, only what others
+// have left there: the thread stays here instead, as it does from 3.14.
+static void
+stay_if_unwound(const bool *returns)
+{
+    while (!*returns) {
+        pause();
+    }
+}
+
 static PyObject *
 run_stack(PyObject *mod, PyObject *Py_UNUSED(ignored))
 {
     struct tl_state *state = tl_state_of_module(mod);
     struct tl_sched *s = tl_sched_mine;
+    __attribute__((cleanup(stay_if_unwound))) bool returns = true;
     struct tl_stack *stack = take_birth(s);
     if (stack == NULL) {
         return NULL;
     }
     for (;;) {
+        returns = false;
         TaskletObject *t = stack->job;
         PyObject *result =
             begin_job(s, t) ? PyObject_Call(t->func, t->args, t->kwargs) : NULL;
         if (TL_UNLIKELY(stack->home == NULL)) {
             Py_XDECREF(result); // it went on when all was over, t too
+            returns = true;
             return die(state, stack);
         }
         TaskletObject *to = finish_job(s, stack, result);
         stack->job = NULL;
         if (to == NULL) {
+            returns = true;
             return die(state, stack);
         }
         bool clean = tl_fiber_is_private(stack->fiber);
@@ -565,6 +581,7 @@ run_stack(PyObject *mod, PyObject *Py_UNUSED(ignored))
             shrink(s);
         }
         if (leave_for(s, stack, to) < 0) {
+            returns = true;
             return die(state, stack);
         }
     }

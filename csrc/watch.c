@@ -7,6 +7,8 @@
 #include "idle.h"
 #include "stacks.h"
 
+#include <errno.h>
+
 // A thread that was armed and has not been stopped is armed again, its code may be
 // another by now: at first so soon, later not so often. In nanoseconds.
 enum { RETRY_LEAST = 500000, RETRY_MOST = 4000000 };
@@ -357,11 +359,12 @@ tl_watch_at_switch(struct tl_sched *s, TaskletObject *to)
 TL_COLD TaskletObject *
 tl_watch_at_yield(struct tl_sched *s)
 {
-    s->yields++;
     if (s->limit == UINT64_MAX || s->trap != 0 || tl_sched_is_held(s)) {
+        s->yields++;
         return s->current;
     }
     TaskletObject *to = find_ended(s, s->current);
+    s->yields++;
     begin_slices(s);
     if (to == s->current) {
         for (int i = 0; i < s->nwatch; i++) {
@@ -483,7 +486,8 @@ begin_budget(struct tl_sched *s, struct tl_watch *watch)
             return -1;
         }
         error = tl_alarm_set(&s->alarm, &tl_gil_alarm_host, INT64_MAX, 0, 0);
-        if (error != 0) {
+        // A program that is ending is not watched any more.
+        if (error != 0 && error != ESHUTDOWN) {
             PyErr_Format(PyExc_RuntimeError, "there is no thread to watch the time: %s",
                          strerror(error));
             return -1;
