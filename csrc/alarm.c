@@ -202,6 +202,15 @@ tl_alarm_set(struct tl_alarm *alarm, const struct tl_alarm_host *host, int64_t d
     return error;
 }
 
+bool
+tl_alarm_is_due(struct tl_alarm *alarm)
+{
+    pthread_mutex_lock(&watcher.mutex);
+    bool due = watcher.firing == alarm;
+    pthread_mutex_unlock(&watcher.mutex);
+    return due;
+}
+
 void
 tl_alarm_cancel(struct tl_alarm *alarm)
 {

@@ -37,6 +37,9 @@ struct tl_alarm_host {
 int tl_alarm_set(struct tl_alarm *alarm, const struct tl_alarm_host *host,
                  int64_t deadline, int64_t still, uint64_t moved);
 
+// Whether it has gone off, and enter() is still waited for.
+bool tl_alarm_is_due(struct tl_alarm *alarm);
+
 // Never go off again. Returns while it does only if called outside of enter().
 void tl_alarm_cancel(struct tl_alarm *alarm);
 

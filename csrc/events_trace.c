@@ -71,6 +71,28 @@ choose_frame(struct tl_events *events)
     Py_DECREF(frame);
 }
 
+// The program may want all instructions of the frame that we have chosen: it shall see the
+// frame's flag as it left it, and keep it.
+static int
+call_chained(struct tl_events *events, PyObject *object, PyFrameObject *frame, int what,
+             PyObject *arg, bool chosen)
+{
+    // An event that began while ours was in force may come when it no longer is.
+    Py_tracefunc chained = tl_events_trace_func(events->ts);
+    bool probing = events->probing;
+    if (chosen) {
+        leave_frame(events);
+    }
+    if (chained != NULL && chained(object, frame, what, arg) < 0) {
+        return -1;
+    }
+    if (chosen && (events->hit || probing)) {
+        choose_frame(events);
+        events->probing = probing && events->frame != NULL;
+    }
+    return 0;
+}
+
 static int
 on_trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
 {
@@ -78,9 +100,9 @@ on_trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
     if (events == NULL) {
         return 0;
     }
-    Py_tracefunc chained = (Py_tracefunc)events->chained;
-    bool ours = what == PyTrace_OPCODE && (PyObject *)frame == events->frame;
-    if (chained != NULL && !ours && chained(object, frame, what, arg) < 0) {
+    bool chosen = (PyObject *)frame == events->frame;
+    bool ours = chosen && what == PyTrace_OPCODE;
+    if (!ours && call_chained(events, object, frame, what, arg, chosen) < 0) {
         return -1;
     }
     if (what == PyTrace_LINE) {

@@ -269,8 +269,17 @@ on_due(struct tl_events *events)
 int
 tl_watch_released(struct tl_sched *s)
 {
+    if (s->nwatch == 0) {
+        return 0;
+    }
     bool waits = false;
-    struct tl_watch *watch = s->nwatch > 0 ? find_hard(s, &waits) : NULL;
+    if (tl_alarm_is_due(&s->alarm)) {
+        // Its thread could not get the GIL so far.
+        (void)note_time(s, tl_clock_now(), &waits);
+        s->tripped = true;
+        s->limit = 0;
+    }
+    struct tl_watch *watch = find_hard(s, &waits);
     return watch != NULL && may_stop(s, watch) ? stop(s, watch) : 0;
 }
 
