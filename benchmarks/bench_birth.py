@@ -280,6 +280,7 @@ WORKLOADS = {
         reach=4.0,
         beyond=3.2,
         unit=1024,
+        in_bytes=True,
         suffix=" KB",
         fresh=True,
         tasklets=memory_of(block_tasklets),

@@ -51,6 +51,7 @@ class Workload:
     reference_size: int = BARE_SWITCHES
     reference_name: str = BARE
     unit: float = 1
+    in_bytes: bool = False
     suffix: str = " x"
     fresh: bool = False  # each measurement in a process of its own
 

@@ -2,7 +2,8 @@
 
 Each cost is the median, over the repetitions, of its ratio to a bare greenlet switch
 that was measured right before it in the same process; between threads, to a round trip
-over two SimpleQueues. The peers do the same work in the same run.
+over two SimpleQueues; of a budget, to the same code without it. The peers do the same
+work in the same run.
 """
 
 import argparse
@@ -128,10 +129,9 @@ def row(name, results):
     workload, mine = WORKLOADS[name], results["tasklets"]
     value = f"{number(mine['median'])}{workload.suffix}"
     spread = f"{number(mine['low'])} to {number(mine['high'])}"
-    if workload.reference is None:
-        absolute, reference = f"{mine['cost']:.0f} bytes", ""
-    else:
-        absolute = nanoseconds(mine["cost"])
+    cost, reference = mine["cost"], ""
+    absolute = f"{cost:.0f} bytes" if workload.in_bytes else nanoseconds(cost)
+    if workload.reference is not None:
         reference = f"{workload.reference_name}, {nanoseconds(mine['reference'])}"
     peers = [number(results[p]["median"]) if p in results else "" for p in PEERS]
     aims = aim(workload, workload.reach), aim(workload, workload.beyond)

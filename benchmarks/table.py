@@ -1,9 +1,15 @@
 """All workloads by name, in the order of the table."""
 
-from benchmarks import bench_birth, bench_channel, bench_schedule, bench_threads
+from benchmarks import (
+    bench_birth,
+    bench_channel,
+    bench_schedule,
+    bench_threads,
+    bench_watchdog,
+)
+
+MODULES = (bench_schedule, bench_channel, bench_birth, bench_threads, bench_watchdog)
 
 WORKLOADS = {
-    name: workload
-    for module in (bench_schedule, bench_channel, bench_birth, bench_threads)
-    for name, workload in module.WORKLOADS.items()
+    name: workload for module in MODULES for name, workload in module.WORKLOADS.items()
 }

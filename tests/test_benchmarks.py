@@ -9,8 +9,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT))  # last: the tasklets under test may be elsewhere
 
-from benchmarks import compare, instructions, measure, million, run, switches  # noqa: E402
+from benchmarks import (  # noqa: E402
+    bench_watchdog,
+    compare,
+    instructions,
+    interruptions,
+    measure,
+    million,
+    run,
+    switches,
+)
 from benchmarks.table import WORKLOADS  # noqa: E402
+from tasklets import spawn  # noqa: E402
 
 TINY = 0.0005
 SUBJECTS = [
@@ -53,7 +63,8 @@ def test_a_workload_gives_a_cost(name, subject):
 
 
 @pytest.mark.parametrize("name", [n for n, w in WORKLOADS.items() if not w.fresh])
-def test_a_workload_leaves_nothing_behind_in_its_process(name):
+def test_a_workload_leaves_nothing_behind_in_its_process(monkeypatch, name):
+    monkeypatch.setattr(measure, "TURNS", 1)
     _, cost = measure.sample(WORKLOADS[name], "tasklets", TINY)
     assert is_cost(cost)
 
@@ -119,6 +130,39 @@ def test_a_few_of_ten_million_switches_are_made():
     seconds, done, _, _ = switches.measure(1000)
     assert seconds > 0
     assert done == 1000
+
+
+def test_nothing_is_worn_out_by_a_few_of_twenty_million_interruptions():
+    report = interruptions.measure(1000, 10)
+    assert report["missed"] == 0
+    assert report["traced_lines"] == 3
+    assert "1,000 interruptions by ticks" in "\n".join(interruptions.lines(report))
+
+
+@pytest.mark.skipif(not bench_watchdog.MONITORING, reason="counting ends with the call")
+def test_a_workload_without_budgets_waits_until_nothing_is_counted():
+    spawn(bench_watchdog.calls, 10)
+    bench_watchdog.drive(ticks=1000)
+    assert bench_watchdog.is_counting()
+    bench_watchdog.settle()
+    assert not bench_watchdog.is_counting()
+
+
+@pytest.mark.parametrize("name", ["slice", "frame", "interruption"])
+def test_what_has_no_reference_is_shown_with_its_unit(name):
+    workload = WORKLOADS[name]
+    cost = 2 * workload.unit
+    results = {"tasklets": {"median": 2, "low": 1, "high": 3, "cost": cost}}
+    cells = run.row(name, results)
+    assert cells[1] == f"2.00{workload.suffix}"
+    assert cells[6] == run.nanoseconds(cost)
+
+
+@pytest.mark.parametrize(
+    ("share", "value"), [(0.5, 3), (0.99, 5), (0, 1), (1, 5)], ids=str
+)
+def test_a_share_of_all_does_not_exceed_a_quantile(share, value):
+    assert bench_watchdog.quantile([5, 1, 4, 2, 3], share) == value
 
 
 def test_instructions_are_those_of_the_operations_alone(monkeypatch):
