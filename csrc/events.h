@@ -6,8 +6,8 @@
 #include "list.h"
 
 // The ticks of one thread, and what is armed on it. A tick is an event of the thread's
-// Python code: from 3.12 a jump, a function entry or the resumption of a generator; on
-// 3.11 the start of a line or a jump backwards. They count while somebody counts.
+// Python code: from 3.12 a jump or a function entry, on 3.11 the start of a line or a jump
+// backwards. They count while somebody counts.
 //
 // Invariants
 // I1: limit - left is the number of ticks so far.

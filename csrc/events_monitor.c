@@ -248,7 +248,6 @@ tl_events_ready(void)
     long ticks = 0, instruction = 0;
     if ((shared.tool == NULL && take_tool(monitoring) < 0) ||
         listen(monitoring, "PY_START", &callbacks[0], &ticks) < 0 ||
-        listen(monitoring, "PY_RESUME", &callbacks[0], &ticks) < 0 ||
         listen(monitoring, "JUMP", &callbacks[1], &ticks) < 0 ||
         listen(monitoring, "INSTRUCTION", &callbacks[2], &instruction) < 0) {
         return -1;

@@ -84,8 +84,8 @@ PyDoc_STRVAR(scheduler_run_doc,
 "ticks, seconds and switches bound the whole call, slice_ticks and slice_seconds what\n"
 "one tasklet runs without giving way; 0 or None: no such bound. switches counts the\n"
 "tasklets that are entered. A tick is an event of this thread's Python code: from\n"
-"Python 3.12 a jump, the entry of a function, the resumption of a generator; on 3.11\n"
-"the start of a line or a jump backwards. The same program is stopped at the same tick\n"
+"Python 3.12 a jump or the entry of a function, on 3.11 the start of a line or a jump\n"
+"backwards. The same program is stopped at the same tick\n"
 "each time. Seconds (float) cost nothing until they are over.\n"
 "\n"
 "A budget that ends inside a tasklet stops it, at that tick or soon after that time, and\n"
@@ -182,7 +182,8 @@ fn_scheduler_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
     PyObject *result = tl_watch_run(s, &budget);
     s->last_end = s->end;
     s->last_time = tl_clock_now() - began;
-    s->last_switches = s->switches - before;
+    uint64_t switches_made = s->switches - before;
+    s->last_switches = switches_made > 0 ? switches_made - 1 : 0; // one was back to us
     return result;
 }
 
