@@ -1,0 +1,1184 @@
+"""Budgets of run() in seconds: from any thread, whatever the code is doing."""
+
+import functools
+import gc
+import sys
+import threading
+import time
+from textwrap import dedent
+
+import pytest
+from children import run_program
+from runaways import FLAT, RUNAWAYS, Leash
+
+import tasklets
+from tasklets import (
+    DeadlockError,
+    TaskletExit,
+    atomic,
+    channel,
+    getcurrent,
+    getruncount,
+    run,
+    schedule,
+    schedule_remove,
+    scheduler,
+    spawn,
+    switch_trap,
+    tasklet,
+)
+
+SOON = 0.005  # seconds until a tasklet is to be stopped
+LATE = 20  # until something is badly wrong
+CHILD = 20
+
+
+@pytest.fixture
+def log():
+    return []
+
+
+@pytest.fixture(autouse=True)
+def not_for_ever():
+    """Let no runaway of a test run for ever, should nobody stop it."""
+
+    def stop():
+        if not done.wait(60):
+            Leash.ended = True
+
+    done = threading.Event()
+    yield
+    done.set()
+
+
+def reason():
+    return scheduler.last_run().reason
+
+
+def busy(rounds):
+    total = 0
+    for number in range(rounds):
+        total += number
+    return total
+
+
+def spin(seconds):
+    """Keep the thread busy with Python code."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def in_threads(work, count=4, interval=None):
+    """Call work(0), work(1), ... each in a thread of its own; return the results."""
+
+    def call(number):
+        try:
+            results[number] = work(number)
+        except BaseException as error:
+            results[number] = error
+
+    results = [None] * count
+    threads = [threading.Thread(target=call, args=(n,)) for n in range(count)]
+    old = sys.getswitchinterval()
+    if interval is not None:
+        sys.setswitchinterval(interval)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(old)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+PRELUDE = """
+import os, sys, threading, time
+import tasklets
+from tasklets import channel, getcurrent, run, schedule, schedule_remove, scheduler
+from tasklets import spawn, tasklet
+
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
+def forever():
+    try:
+        while True:
+            pass
+    finally:
+        say("finally")
+"""
+
+
+def check_program(source, output="", status=0, errors=()):
+    found = run_program(PRELUDE + dedent(source), seconds=CHILD)
+    assert found == (status, dedent(output).lstrip("\n"), list(errors))
+
+
+# A tasklet that does not give way is stopped.
+
+
+def let_run(runaway, leash, budgets, times):
+    """Have it stopped so many times, then let it end, and compare."""
+    result = []
+    victim = tasklet(lambda: result.append(runaway(leash)))()
+    rounds = []
+    for _ in range(times):
+        assert scheduler.run(**budgets) is victim
+        assert reason() == "seconds"
+        assert (victim.alive, victim.paused, victim.blocked) == (True, True, False)
+        rounds.append(leash.rounds)
+        victim.insert()
+    assert rounds == sorted(rounds)
+    assert rounds[-1] > rounds[0], "it has not gone on"
+    leash.going = False
+    assert scheduler.run() is None
+    assert result == [leash.rounds]
+
+
+@pytest.mark.parametrize("budget", ["seconds", "slice_seconds"])
+@pytest.mark.parametrize("runaway", RUNAWAYS.values(), ids=RUNAWAYS)
+def test_time_stops_a_runaway(runaway, budget):
+    let_run(runaway, Leash(), {budget: SOON}, 4)
+
+
+@pytest.mark.parametrize("runaway", RUNAWAYS.values(), ids=RUNAWAYS)
+def test_a_runaway_stopped_at_random_ends_as_if_it_were_not(runaway):
+    let_run(runaway, Leash(), {"slice_seconds": 1e-5}, 40)
+
+
+@pytest.mark.parametrize("runaway", RUNAWAYS.values(), ids=RUNAWAYS)
+def test_a_runaway_can_be_killed_where_time_stopped_it(runaway, log):
+    def work():
+        try:
+            runaway(leash)
+        except TaskletExit:
+            log.append("handler")
+            raise
+        finally:
+            log.append("finally")
+
+    for seconds in (0.0005, 0.0011, 0.002):
+        leash = Leash()
+        victim = tasklet(work)()
+        assert scheduler.run() is victim if False else True
+        while not leash.rounds:
+            assert scheduler.run(seconds=seconds) is victim
+            victim.insert()
+        victim.remove().kill()
+        assert not victim.alive
+        assert log == ["handler", "finally"]
+        log.clear()
+
+
+@pytest.mark.parametrize("budget", ["seconds", "slice_seconds"])
+def test_time_stops_a_loop_without_a_body(budget, log):
+    def work():
+        try:
+            while True: pass  # noqa: E701
+        finally:
+            log.append("finally")
+
+    victim = tasklet(work)()
+    for _ in range(3):
+        assert scheduler.run(**{budget: SOON}) is victim
+        victim.insert()
+    victim.remove().kill()
+    assert log == ["finally"]
+
+
+@pytest.mark.parametrize("runaway", FLAT, ids=lambda f: f.__name__.strip("_"))
+def test_without_ignore_nesting_what_python_calls_is_stopped(runaway):
+    victim = tasklet(runaway)(Leash())
+    assert scheduler.run(seconds=SOON, ignore_nesting=False) is victim
+    victim.kill()
+
+
+@pytest.mark.parametrize("budget", ["seconds", "slice_seconds"])
+@pytest.mark.parametrize("suspend", ["loop", "generator", "greenlet", "outer frame"])
+def test_time_stops_what_was_suspended_before_there_was_a_budget(suspend, budget):
+    check_program(
+        f"""
+        from greenlet import getcurrent as here, greenlet
+
+        def loop(pause):
+            count = 0
+            while going:
+                count += 1
+                if count == 5:
+                    pause()
+            return count
+
+        def generator():
+            count = 0
+            while going:
+                count += 1
+                if count == 5:
+                    yield None
+            yield count
+
+        def work():
+            if {suspend!r} == "generator":
+                it = generator()
+                next(it)
+                schedule_remove(None)
+                out.append(next(it))
+            elif {suspend!r} == "greenlet":
+                inner = greenlet(loop)
+                inner.switch(here().switch)
+                schedule_remove(None)
+                out.append(inner.switch())
+            elif {suspend!r} == "loop":
+                out.append(loop(lambda: schedule_remove(None)))
+            else:
+                def outer():
+                    schedule_remove(None)
+                def pause():
+                    outer()
+                out.append(loop(pause))
+
+        going, out = True, []
+        victim = tasklet(work)()
+        run()
+        assert victim.paused and not out
+        for _ in range(3):
+            victim.insert()
+            assert scheduler.run({budget}=0.01) is victim
+        going = False
+        victim.insert()
+        assert scheduler.run() is None
+        assert out[0] > 100
+        """
+    )
+
+
+@pytest.mark.parametrize("shape", ["a call in a loop", "an empty loop", "a sort"])
+def test_a_victim_goes_on_after_many_stops(shape, log):
+    def call():
+        while not log:
+            busy(10)
+
+    def empty():
+        while not log:
+            pass
+
+    def sort():
+        while not log:
+            sorted(range(50), key=lambda item: -item)
+
+    work = {"a call in a loop": call, "an empty loop": empty, "a sort": sort}[shape]
+    victim = tasklet(work)()
+    for _ in range(300):
+        assert scheduler.run(slice_seconds=0.0002) is victim
+        victim.insert()
+    log.append("end")
+    assert scheduler.run(seconds=LATE) is None
+    assert not victim.alive
+
+
+def test_times_are_not_too_short():
+    for budget in ("seconds", "slice_seconds"):
+        victim = tasklet(spin)(LATE)
+        began = time.monotonic()
+        assert scheduler.run(**{budget: 0.05}) is victim
+        assert 0.05 <= time.monotonic() - began < LATE / 2
+        assert 0.05 <= scheduler.last_run().elapsed < LATE / 2
+        victim.kill()
+
+
+@pytest.mark.parametrize("seconds", [1e-12, 1e-9, 1e-6])
+def test_hardly_any_time_is_enough_to_stop_somebody_some_time(seconds):
+    victim = tasklet(spin)(LATE)
+    began = time.monotonic()
+    assert scheduler.run(seconds=seconds) is victim
+    assert time.monotonic() - began < LATE / 2
+    victim.kill()
+
+
+# The whole call and a slice.
+
+
+def test_seconds_that_end_between_two_tasklets_stop_nobody(log):
+    def work(name):
+        while True:
+            log.append(name)
+            schedule()
+
+    workers = [tasklet(work)(name) for name in "abc"]
+    for _ in range(20):
+        victim = scheduler.run(seconds=0.001)
+        assert reason() == "seconds"
+        if victim is not None:
+            victim.insert()
+        assert getruncount() == 4
+    assert set(log) == set("abc")
+    for worker in workers:
+        worker.remove().kill()
+
+
+def test_seconds_are_for_the_whole_call():
+    def work():
+        while True:
+            spin(0.001)
+            schedule()
+
+    workers = [tasklet(work)() for _ in range(3)]
+    began = time.monotonic()
+    scheduler.run(seconds=0.05)
+    assert 0.05 <= time.monotonic() - began < LATE / 2
+    assert scheduler.last_run().switches > 3
+    for worker in workers:
+        worker.remove().kill()
+
+
+def test_slice_seconds_do_not_stop_who_gives_way():
+    def work():
+        for _ in range(300):
+            spin(0.0002)
+            schedule()
+
+    for _ in range(3):
+        tasklet(work)()
+    assert scheduler.run(slice_seconds=LATE / 2) is None
+    assert reason() == "idle"
+
+
+def test_slice_seconds_find_the_one_that_does_not_give_way(log):
+    def work():
+        while True:
+            busy(10)
+            schedule()
+
+    fair = [tasklet(work)() for _ in range(3)]
+    victim = tasklet(spin)(LATE)
+    assert scheduler.run(slice_seconds=0.1) is victim
+    for each in [*fair, victim]:
+        each.remove().kill()
+
+
+def test_a_tasklet_alone_begins_a_new_slice_with_schedule():
+    def work():
+        for _ in range(100):
+            spin(0.001)
+            schedule()
+        return "end"
+
+    worker = spawn(work)
+    assert scheduler.run(slice_seconds=LATE / 2) is None
+    assert worker.result() == "end"
+
+
+def test_a_slice_after_many_others_is_bounded_too(log):
+    def work():
+        for _ in range(2000):
+            schedule()
+        log.append("spin")
+        spin(LATE)
+
+    other = tasklet(work)()
+    other.remove()
+    victim = tasklet(work)()
+    assert scheduler.run(slice_seconds=0.02) is victim
+    assert log == ["spin"]
+    victim.kill()
+    other.kill()
+
+
+@pytest.mark.parametrize(
+    ("budgets", "expected"),
+    [
+        ({"seconds": 0.01, "ticks": 10**12}, "seconds"),
+        ({"slice_seconds": 0.01, "ticks": 10**12}, "seconds"),
+        ({"seconds": 0.01, "slice_seconds": LATE}, "seconds"),
+        ({"seconds": LATE, "slice_seconds": 0.01}, "seconds"),
+        ({"seconds": LATE, "slice_seconds": LATE, "ticks": 5000}, "ticks"),
+        ({"seconds": LATE, "slice_seconds": LATE, "slice_ticks": 5000}, "ticks"),
+        ({"seconds": 0.01, "switches": 5}, "seconds"),
+    ],
+)
+def test_whichever_budget_ends_first_ends_the_call(budgets, expected):
+    victim = tasklet(spin)(LATE)
+    assert scheduler.run(**budgets) is victim
+    assert reason() == expected
+    victim.kill()
+
+
+def test_a_budget_of_more_than_a_life_is_none():
+    for seconds in (1e8, 1e30, float("inf")):
+        worker = spawn(busy, 100)
+        assert scheduler.run(seconds=seconds, slice_seconds=seconds) is None
+        assert worker.result() == busy(100)
+
+
+@pytest.mark.parametrize("name", ["seconds", "slice_seconds"])
+@pytest.mark.parametrize("value", [0, -1, -0.0, float("nan"), float("-inf")])
+def test_no_time_at_all_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be positive, not"):
+        scheduler.run(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["seconds", "slice_seconds"])
+@pytest.mark.parametrize("value", ["1", [], 1j])
+def test_a_time_that_is_no_number_is_refused(name, value):
+    with pytest.raises(TypeError):
+        scheduler.run(**{name: value})
+
+
+# What holds a stop off.
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: time.sleep(0.05),
+        lambda: sum(range(3_000_000)),
+        lambda: sorted(range(1_000_000), reverse=True),
+        lambda: "a" * 1000 in "ab" * 1_000_000,
+        lambda: pow(7, 100_000) % 10,
+    ],
+    ids=["sleep", "sum", "sort", "search", "power"],
+)
+def test_a_long_call_of_c_code_is_stopped_behind_it(call, log):
+    def work():
+        call()
+        log.append("called")
+        spin(LATE)
+
+    victim = tasklet(work)()
+    assert scheduler.run(seconds=0.001) is victim
+    victim.insert()
+    assert scheduler.run(seconds=0.1) is victim
+    assert log in (["called"], [])
+    victim.kill()
+
+
+def test_a_call_that_was_too_long_is_not_repeated(log):
+    def work():
+        for step in range(5):
+            time.sleep(0.01)
+            log.append(step)
+        return "end"
+
+    worker, stops = spawn(work), 0
+    while (victim := scheduler.run(seconds=0.002)) is not None:
+        stops += 1
+        assert victim is worker
+        victim.insert()
+    assert log == list(range(5))
+    assert stops >= 4
+    assert worker.result() == "end"
+
+
+def test_an_atomic_block_holds_a_stop_off_until_it_ends(log):
+    def work():
+        with atomic():
+            spin(0.03)
+            log.append("atomic")
+        log.append("end")
+
+    victim = tasklet(work)()
+    assert scheduler.run(seconds=SOON) is victim
+    assert log == ["atomic"]
+    victim.insert()
+    run()
+    assert log == ["atomic", "end"]
+
+
+def test_set_atomic_holds_a_stop_off_until_it_is_reset(log):
+    def work():
+        getcurrent().set_atomic(True)
+        spin(0.03)
+        log.append("atomic")
+        getcurrent().set_atomic(False)
+        log.append("end")
+
+    victim = tasklet(work)()
+    assert scheduler.run(slice_seconds=SOON) is victim
+    assert log == ["atomic"]
+    victim.kill()
+
+
+def test_a_switch_trap_holds_a_stop_off_until_it_is_taken_away(log):
+    def work():
+        switch_trap(1)
+        spin(0.03)
+        log.append("trapped")
+        switch_trap(-1)
+        spin(LATE)
+
+    victim = tasklet(work)()
+    assert scheduler.run(seconds=SOON) is victim
+    assert log == ["trapped"]
+    victim.kill()
+
+
+def test_callbacks_hold_a_stop_off(log):
+    def callback(*_):
+        spin(0.03)
+        log.append("callback")
+
+    def work():
+        ch.try_send(1) if hasattr(ch, "try_send") else ch.send(1)
+        spin(LATE)
+
+    ch = channel()
+    ch.preference = 1
+    tasklet(ch.receive)()
+    run()
+    tasklets.set_channel_callback(callback)
+    victim = tasklet(work)()
+    try:
+        found = scheduler.run(seconds=SOON)
+        while found is None:
+            found = scheduler.run(seconds=SOON)
+    finally:
+        tasklets.set_channel_callback(None)
+    assert found is victim
+    assert log == ["callback"]
+    victim.kill()
+
+
+def test_a_finalizer_that_the_collector_calls_holds_a_stop_off(log):
+    class Thing:
+        def __init__(self):
+            self.me = self
+
+        def __del__(self):
+            spin(0.03)
+            log.append("finalized")
+
+    def work():
+        Thing()
+        gc.collect()
+        spin(LATE)
+
+    victim = tasklet(work)()
+    found = scheduler.run(seconds=SOON)
+    assert found is victim
+    if not log:  # it was stopped before, on a busy machine
+        victim.insert()
+        assert scheduler.run(seconds=SOON) is victim
+    assert log == ["finalized"]
+    gc.collect()
+    victim.kill()
+
+
+def test_an_import_holds_a_stop_off(tmp_path, monkeypatch):
+    (tmp_path / "slow_module.py").write_text(
+        "import time\nend = time.monotonic() + 0.05\n"
+        "while time.monotonic() < end: pass\ndone = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def work():
+        import slow_module
+
+        assert slow_module.done
+        spin(LATE)
+
+    victim = tasklet(work)()
+    try:
+        assert scheduler.run(seconds=0.01) is victim
+        module = sys.modules.get("slow_module")
+        assert module is None or module.done
+        import slow_module  # nobody holds its lock
+
+        assert slow_module.done
+    finally:
+        sys.modules.pop("slow_module", None)
+        victim.kill()
+
+
+def test_a_key_function_holds_a_stop_off_without_ignore_nesting(log):
+    def key(item):
+        spin(0.03)
+        log.append(item)
+        return item
+
+    def work():
+        sorted([1], key=key)
+        functools.reduce(lambda a, b: key(b), [1, 2])
+        spin(LATE)
+
+    victim = tasklet(work)()
+    assert scheduler.run(seconds=SOON, ignore_nesting=False) is victim
+    assert log in ([], [1], [1, 2])
+    victim.kill()
+
+
+def test_soft_waits_until_the_tasklet_gives_way(log):
+    def work():
+        spin(0.03)
+        log.append("done")
+        schedule()
+        log.append("not yet")
+
+    for budget in ("seconds", "slice_seconds"):
+        log.clear()
+        worker = tasklet(work)()
+        assert scheduler.run(**{budget: SOON}, soft=True) is None
+        assert reason() == "seconds"
+        assert log == ["done"]
+        assert worker.scheduled
+        run()
+
+
+# Calls inside calls, errors.
+
+
+def test_the_outermost_goes_on_if_its_time_is_up(log):
+    def inner():
+        log.append(scheduler.run(seconds=LATE))
+
+    inner = tasklet(inner)()
+    victim = tasklet(spin)(LATE)
+    assert scheduler.run(seconds=SOON) is victim
+    assert log == []
+    run()
+    assert log == [None]
+    assert not inner.alive
+    victim.kill()
+
+
+def test_the_inner_call_ends_first_if_its_time_does(log):
+    def inner():
+        log.append(scheduler.run(seconds=SOON))
+        log.append(reason())
+
+    tasklet(inner)()
+    victim = tasklet(spin)(LATE)
+    assert scheduler.run(seconds=LATE) is None
+    assert log == [victim, "seconds"]
+    victim.kill()
+
+
+def test_the_time_of_the_outer_call_goes_on_after_an_inner_one(log):
+    def inner():
+        scheduler.run(slice_seconds=SOON).kill()
+        log.append("inner")
+        spin(LATE)
+
+    worker = tasklet(inner)()
+    tasklet(spin)(LATE)
+    assert scheduler.run(seconds=0.1) is worker
+    assert log == ["inner"]
+    worker.kill()
+
+
+def test_an_error_ends_the_time(log):
+    def fail():
+        raise KeyError
+
+    tasklet(fail)()
+    with pytest.raises(KeyError):
+        scheduler.run(seconds=0.01, slice_seconds=0.01)
+    worker = spawn(spin, 0.05)
+    assert scheduler.run() is None
+    assert worker.done()
+
+
+def test_a_call_that_ended_leaves_no_alarm_behind():
+    for _ in range(100):
+        tasklet(busy)(5)
+        assert scheduler.run(seconds=0.003) is None
+    worker = spawn(spin, 0.05)
+    assert scheduler.run() is None
+    assert worker.done()
+    spin(0.02)  # nor does it hit us
+
+
+# Waiting.
+
+
+def test_time_ends_a_wait_for_other_threads():
+    ch = channel()
+    receiver = tasklet(ch.receive)()
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    began = time.monotonic()
+    assert scheduler.run(seconds=0.05, threadblock=True) is None
+    assert reason() == "seconds"
+    assert 0.05 <= time.monotonic() - began < LATE / 2
+    assert receiver.blocked
+    stop.set()
+    thread.join()
+    receiver.kill()
+
+
+def test_a_slice_does_not_pass_while_nobody_runs(log):
+    def give():
+        time.sleep(0.1)
+        ch.send("value")
+
+    ch = channel()
+    tasklet(lambda: log.append(ch.receive()))()
+    thread = threading.Thread(target=give)
+    thread.start()
+    assert scheduler.run(slice_seconds=0.02, threadblock=True) is None
+    if not log:
+        assert reason() == "idle"
+    thread.join()
+    run()
+    assert log == ["value"]
+
+
+def test_budgets_do_not_hide_a_deadlock():
+    def work():
+        channel().receive()
+
+    victim = tasklet(spin)(LATE)
+    assert scheduler.run(seconds=SOON) is victim
+    victim.kill()
+    waiter = tasklet(work)()
+    assert scheduler.run(seconds=LATE) is None
+    assert waiter.blocked
+    with pytest.raises(DeadlockError):
+        channel().receive()
+    waiter.kill()
+
+
+def test_the_thread_that_watches_the_time_is_not_seen():
+    before = tasklets.getthreads(), threading.active_count(), len(sys._current_frames())
+    victim = tasklet(spin)(LATE)
+    scheduler.run(seconds=SOON)
+    after = tasklets.getthreads(), threading.active_count(), len(sys._current_frames())
+    victim.kill()
+    assert before == after
+
+
+# Threads.
+
+
+def stop_some(number, times=20, seconds=0.001):
+    """Stop runaways of every shape, and check what they computed."""
+    shapes = list(RUNAWAYS.values())
+    for step in range(times):
+        leash, result = Leash(), []
+        runaway = shapes[(number * 7 + step) % len(shapes)]
+
+        def work(runaway=runaway, leash=leash, result=result):
+            result.append(runaway(leash))
+
+        victim = tasklet(work)()
+        for _ in range(5):
+            assert scheduler.run(slice_seconds=seconds) is victim
+            victim.insert()
+        leash.going = False
+        assert scheduler.run() is None
+        assert result == [leash.rounds]
+        del work, victim
+    return "right"
+
+
+def test_time_stops_a_runaway_in_any_thread():
+    assert in_threads(lambda n: stop_some(n, times=3), count=1) == ["right"]
+
+
+@pytest.mark.parametrize("interval", [None, 1e-6, 0.05])
+def test_time_stops_runaways_in_several_threads_at_once(interval):
+    assert in_threads(lambda n: stop_some(n, times=4), 4, interval) == ["right"] * 4
+
+
+def test_a_busy_thread_that_has_no_budget_is_left_alone():
+    def noise():
+        count = 0
+        while not stop:
+            count += 1
+        return count
+
+    stop = []
+    thread = threading.Thread(target=noise)
+    thread.start()
+    try:
+        assert stop_some(0, times=5) == "right"
+    finally:
+        stop.append(1)
+        thread.join()
+
+
+def test_threads_may_use_all_kinds_of_budgets_at_once():
+    def work(number):
+        budgets = [
+            {"ticks": 500}, {"slice_ticks": 500}, {"seconds": 0.002},
+            {"slice_seconds": 0.002}, {"ticks": 10**9, "seconds": 0.002},
+        ]  # fmt: skip
+        for step in range(30):
+            leash, result = Leash(), []
+            runaway = list(RUNAWAYS.values())[(number * 5 + step) % len(RUNAWAYS)]
+            victim = tasklet(lambda r=runaway, k=leash, o=result: o.append(r(k)))()
+            for _ in range(3):
+                assert scheduler.run(**budgets[(number + step) % 5]) is victim
+                victim.insert()
+            leash.going = False
+            assert scheduler.run() is None
+            assert result == [leash.rounds]
+        return "right"
+
+    assert in_threads(work, 4, 1e-5) == ["right"] * 4
+
+
+def test_threads_that_talk_may_be_stopped(log):
+    there, back = channel(), channel()
+
+    def echo():
+        def work():
+            for _ in range(200):
+                value = there.receive()
+                busy(100)
+                back.send(value + 1)
+
+        worker = tasklet(work)()
+        while worker.alive:
+            victim = scheduler.run(slice_ticks=50, threadblock=True)
+            if victim is not None:
+                victim.insert()
+
+    def ask():
+        for number in range(200):
+            there.send(number)
+            busy(100)
+            log.append(back.receive())
+
+    thread = threading.Thread(target=echo)
+    thread.start()
+    asker = tasklet(ask)()
+    while asker.alive:
+        victim = scheduler.run(slice_seconds=0.0005, threadblock=True)
+        if victim is not None:
+            victim.insert()
+    thread.join()
+    assert log == list(range(1, 201))
+
+
+def test_a_thread_may_end_with_victims(log):
+    def work(number):
+        def runaway():
+            try:
+                while True:
+                    pass
+            finally:
+                log.append(number)
+
+        kept.append(tasklet(runaway)())
+        assert scheduler.run(seconds=SOON) is kept[-1]
+        return "right"
+
+    kept = []
+    assert in_threads(work, 3) == ["right"] * 3
+    assert sorted(log) == [0, 1, 2]
+    assert not any(each.alive for each in kept)
+
+
+def test_a_stopped_tasklet_can_be_killed_from_another_thread(log):
+    def runaway():
+        try:
+            while True:
+                pass
+        finally:
+            log.append("finally")
+
+    victim = tasklet(runaway)()
+    assert scheduler.run(seconds=SOON) is victim
+    thread = threading.Thread(target=victim.kill)
+    thread.start()
+    thread.join()
+    run()
+    assert log == ["finally"]
+
+
+# Signals, fork, exit.
+
+
+def test_ctrl_c_reaches_main_through_a_budget():
+    check_program(
+        """
+        import signal
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+        victim = tasklet(forever)()
+        try:
+            scheduler.run(seconds=15, ticks=10**12)
+        except KeyboardInterrupt:
+            say("interrupted", scheduler.last_run().reason)
+        """,
+        "finally\ninterrupted error\n",
+    )
+
+
+def test_a_signal_handler_may_be_stopped_with_its_tasklet():
+    check_program(
+        """
+        import signal
+
+        def handler(*_):
+            end = time.monotonic() + 0.2
+            while time.monotonic() < end:
+                pass
+            say("handled")
+
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+
+        def work():
+            end = time.monotonic() + 1
+            while time.monotonic() < end:
+                pass
+            say("end")
+
+        tasklet(work)()
+        while (victim := scheduler.run(slice_seconds=0.01)) is not None:
+            victim.insert()
+        """,
+        "handled\nend\n",
+    )
+
+
+def test_a_fork_between_two_stops_leaves_both_processes_right():
+    check_program(
+        """
+        counts = [0]
+        def work():
+            try:
+                while counts[0] < 10**9:
+                    counts[0] += 1
+            finally:
+                say(who, "finally")
+
+        who = "parent"
+        victim = tasklet(work)()
+        assert scheduler.run(seconds=0.01) is victim
+        pid = os.fork()
+        who = "parent" if pid else "child"
+        if pid:
+            assert os.waitpid(pid, 0)[1] == 0
+        for budgets in ({"seconds": 0.01}, {"slice_seconds": 0.01}, {"ticks": 1000}):
+            before = counts[0]
+            victim.insert()
+            assert scheduler.run(**budgets) is victim
+            assert counts[0] > before
+        victim.kill()
+        say(who, "end")
+        """,
+        "child finally\nchild end\nparent finally\nparent end\n",
+    )
+
+
+@pytest.mark.parametrize(
+    "budgets", ["seconds=0.05", "slice_seconds=0.05", "ticks=30000", "slice_ticks=30000"]
+)
+def test_the_child_of_a_fork_in_a_tasklet_is_stopped_as_well(budgets):
+    check_program(
+        f"""
+        def work():
+            global pid
+            pid = os.fork()
+            while True:
+                pass
+
+        victim = tasklet(work)()
+        assert scheduler.run({budgets}) is victim
+        if pid:
+            assert os.waitpid(pid, 0)[1] == 0
+        victim.kill()
+        say("parent" if pid else "child")
+        """,
+        "child\nparent\n",
+    )
+
+
+def test_the_child_of_a_fork_in_another_thread_is_stopped():
+    check_program(
+        """
+        def work():
+            pid = os.fork()
+            if pid == 0:
+                victim = tasklet(forever)()
+                assert scheduler.run(seconds=0.01) is victim
+                victim.kill()
+                assert scheduler.run() is None
+                say("child")
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+
+        busy = tasklet(forever)()
+        assert scheduler.run(seconds=0.01) is busy
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        say("parent")
+        """,
+        "finally\nchild\nparent\nfinally\n",
+    )
+
+
+def test_victims_are_told_to_end_at_exit():
+    check_program(
+        """
+        kept = [tasklet(forever)() for _ in range(3)]
+        for budgets in ({"ticks": 1000}, {"seconds": 0.01}, {"slice_seconds": 0.01}):
+            scheduler.run(**budgets)
+        say("end")
+        """,
+        "end\nfinally\nfinally\nfinally\n",
+    )
+
+
+@pytest.mark.parametrize("budgets", ["ticks=10**12", "seconds=100", "slice_seconds=50"])
+def test_a_program_may_end_while_a_daemon_thread_has_a_budget(budgets):
+    check_program(
+        f"""
+        def work():
+            def runaway():
+                started.set()
+                while True:
+                    pass
+            tasklet(runaway)()
+            scheduler.run({budgets})
+
+        started = threading.Event()
+        threading.Thread(target=work, daemon=True).start()
+        started.wait()
+        say("end")
+        """,
+        "end\n",
+    )
+
+
+def test_a_program_may_end_while_daemon_threads_are_stopped_again_and_again():
+    check_program(
+        """
+        def work():
+            def runaway():
+                while True:
+                    pass
+            victim = tasklet(runaway)()
+            while True:
+                scheduler.run(slice_seconds=0.0001)
+                victim.insert()
+                scheduler.run(ticks=50)
+                victim.insert()
+                started.set()
+
+        started = threading.Event()
+        for _ in range(3):
+            threading.Thread(target=work, daemon=True).start()
+        started.wait()
+        time.sleep(0.05)
+        say("end")
+        """,
+        "end\n",
+    )
+
+
+@pytest.mark.parametrize("end", ["sys.exit(3)", "raise SystemExit(3)"])
+def test_a_tasklet_may_end_the_program_under_a_budget(end):
+    check_program(
+        f"""
+        def work():
+            {end}
+
+        kept = tasklet(forever)()
+        assert scheduler.run(seconds=0.01) is kept
+        tasklet(work)()
+        scheduler.run(1000, seconds=5, slice_seconds=5)
+        """,
+        "finally\n",
+        status=3,
+    )
+
+
+def test_budgets_may_be_used_at_exit():
+    check_program(
+        """
+        import atexit
+
+        def last():
+            victim = tasklet(forever)()
+            assert scheduler.run(1000) is victim
+            victim.insert()
+            assert scheduler.run(seconds=0.01) is victim
+            victim.kill()
+            say("last")
+
+        atexit.register(last)
+        """,
+        "finally\nlast\n",
+    )
+
+
+# For a long time.
+
+
+@pytest.mark.slow
+def test_many_stops_at_random_leave_everything_right():
+    from test_watchdog import Program, unstopped
+
+    end = time.monotonic() + 10
+    seed = stops = 0
+    while time.monotonic() < end:
+        seed += 1
+        program = Program(seed)
+        expected = program.results(unstopped)
+
+        def drive(tasklets_, seconds=1e-6 * (1 + seed % 50)):
+            nonlocal stops
+            while any(t.alive for t in tasklets_):
+                victim = scheduler.run(slice_seconds=seconds)
+                if victim is not None:
+                    stops += 1
+                    victim.insert()
+
+        assert program.results(drive) == expected
+    assert stops > 50
+
+
+@pytest.mark.slow
+def test_many_stops_in_several_threads_leave_everything_right():
+    from test_watchdog import Program, unstopped
+
+    expected = {seed: Program(seed).results(unstopped) for seed in range(20)}
+
+    def work(number):
+        end = time.monotonic() + 8
+        seed = stops = 0
+        kinds = [{"slice_seconds": 2e-5}, {"seconds": 2e-5}, {"slice_ticks": 23}]
+        while time.monotonic() < end:
+            seed += 1
+
+            def drive(tasklets_, budgets=kinds[(seed + number) % 3]):
+                nonlocal stops
+                while any(t.alive for t in tasklets_):
+                    victim = scheduler.run(**budgets, threadblock=False)
+                    if victim is not None:
+                        stops += 1
+                        victim.insert()
+
+            assert Program(seed % 20).results(drive) == expected[seed % 20]
+        return stops
+
+    assert min(in_threads(work, 4, 1e-6)) > 10
+
+
+def test_many_stops_of_a_paused_generator_are_safe():
+    def numbers():
+        for number in range(300):
+            busy(20)
+            yield number
+
+    def work():
+        total = 0
+        for number in numbers():
+            total += number
+            if number % 50 == 0:
+                schedule_remove(None)
+        return total
+
+    worker = spawn(work)
+    while worker.alive:
+        victim = scheduler.run(slice_seconds=1e-5)
+        (victim or worker).insert() if worker.alive else None
+    assert worker.result() == sum(range(300))
