@@ -379,13 +379,13 @@ FLAT = [
     loop, method, generator, generator_delegated, generator_inside, generator_in_c,
     generator_expression, list_comprehension, set_comprehension, with_block,
     except_block, raising, finally_block, one_line_counted, recursion, calls, closure,
-    matching, coroutine_sent, coroutine_inside, async_generator,
+    matching, coroutine_sent, coroutine_inside, async_generator, for_map, for_count,
 ]  # fmt: skip
 
 # What is not, as these are called by C code.
 NESTED = [
     next_method, sort_key, sort_comparison, reduce_callback, cached_function,
-    partial_function, for_map, for_count, one_line, evaluated, class_body,
+    partial_function, one_line, evaluated, class_body,
     star_arguments,
 ]  # fmt: skip
 
