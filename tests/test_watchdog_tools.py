@@ -416,9 +416,9 @@ def test_cprofile_counts_the_same_calls(budgets):
     expected = seen({})
     assert expected["add"] == (40, 40)
     found = seen(budgets)
-    # Up to 3.11 it takes any switch in the middle of a call for the call's return.
-    names = ["add", "fail", "generate"] + ["work"] * (sys.version_info >= (3, 12))
-    assert [found[name] for name in names] == [expected[name] for name in names]
+    # It takes any switch in the middle of a call for the call's return: not "work".
+    for name in ("add", "fail", "generate"):
+        assert found[name] == expected[name]
 
 
 # bdb, pdb.
@@ -662,6 +662,7 @@ def test_the_customary_numbers_are_left_to_the_customary_tools():
 @pytest.mark.skipif(
     importlib.util.find_spec("coverage") is None, reason="needs coverage"
 )
+@pytest.mark.slow
 @pytest.mark.parametrize("core", ["ctrace", "pytrace", "sysmon"])
 def test_coverage_reports_the_same_lines(core, tmp_path):
     if core == "sysmon" and sys.version_info < (3, 12):
@@ -706,9 +707,8 @@ def test_coverage_reports_the_same_lines(core, tmp_path):
         data = tmp_path / f"data-{kind}"
         report = tmp_path / f"{kind}.json"
         settings = tmp_path / "coveragerc"
-        settings.write_text(f"[run]\ncore = {core}\nconcurrency = greenlet, thread\n")
-        if core == "sysmon":
-            settings.write_text(f"[run]\ncore = {core}\n")
+        concurrency = "greenlet" if core == "ctrace" else "thread"
+        settings.write_text(f"[run]\ncore = {core}\nconcurrency = {concurrency}\n")
         common = [f"--rcfile={settings}", f"--data-file={data}"]
         for arguments in (
             ["run", *common, program, kind],
