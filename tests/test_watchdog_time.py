@@ -58,6 +58,15 @@ def spin(seconds):
         pass
 
 
+def run_until(log, victim, **budgets):
+    """Have it stopped until it has come as far as to log something."""
+    while True:
+        assert scheduler.run(**budgets) is victim
+        if log:
+            break
+        victim.insert()
+
+
 def in_threads(work, count=4, interval=None):
     """Call work(0), work(1), ... each in a thread of its own; return the results."""
 
@@ -86,10 +95,13 @@ def in_threads(work, count=4, interval=None):
 
 
 PRELUDE = """
-import os, sys, threading, time
+import os, sys, threading, time, warnings
 import tasklets
 from tasklets import channel, getcurrent, run, schedule, schedule_remove, scheduler
 from tasklets import spawn, tasklet
+
+# There is a thread that watches the time.
+warnings.filterwarnings("ignore", ".*use of fork", DeprecationWarning)
 
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())
@@ -469,7 +481,7 @@ def test_an_atomic_block_holds_a_stop_off_until_it_ends(log):
         log.append("end")
 
     victim = tasklet(work)()
-    assert scheduler.run(seconds=SOON) is victim
+    run_until(log, victim, seconds=SOON)
     assert log == ["atomic"]
     victim.insert()
     run()
@@ -485,7 +497,7 @@ def test_set_atomic_holds_a_stop_off_until_it_is_reset(log):
         log.append("end")
 
     victim = tasklet(work)()
-    assert scheduler.run(slice_seconds=SOON) is victim
+    run_until(log, victim, slice_seconds=SOON)
     assert log == ["atomic"]
     victim.kill()
 
@@ -499,7 +511,7 @@ def test_a_switch_trap_holds_a_stop_off_until_it_is_taken_away(log):
         spin(LATE)
 
     victim = tasklet(work)()
-    assert scheduler.run(seconds=SOON) is victim
+    run_until(log, victim, seconds=SOON)
     assert log == ["trapped"]
     victim.kill()
 
@@ -545,11 +557,10 @@ def test_a_finalizer_that_the_collector_calls_holds_a_stop_off(log):
         spin(LATE)
 
     victim = tasklet(work)()
-    found = scheduler.run(seconds=SOON)
-    assert found is victim
+    run_until(log, victim, seconds=SOON)
     if not log:  # it was stopped before, on a busy machine
         victim.insert()
-        assert scheduler.run(seconds=SOON) is victim
+        run_until(log, victim, seconds=SOON)
     assert log == ["finalized"]
     gc.collect()
     victim.kill()
@@ -593,8 +604,8 @@ def test_a_key_function_holds_a_stop_off_without_ignore_nesting(log):
         spin(LATE)
 
     victim = tasklet(work)()
-    assert scheduler.run(seconds=SOON, ignore_nesting=False) is victim
-    assert log in ([], [1], [1, 2])
+    run_until(log, victim, seconds=SOON, ignore_nesting=False)
+    assert log[0] == 1
     victim.kill()
 
 
@@ -945,7 +956,7 @@ def test_a_fork_between_two_stops_leaves_both_processes_right():
 
         who = "parent"
         victim = tasklet(work)()
-        assert scheduler.run(seconds=0.01) is victim
+        assert scheduler.run(seconds=0.2) is victim
         pid = os.fork()
         who = "parent" if pid else "child"
         if pid:
@@ -963,19 +974,20 @@ def test_a_fork_between_two_stops_leaves_both_processes_right():
 
 
 @pytest.mark.parametrize(
-    "budgets", ["seconds=0.05", "slice_seconds=0.05", "ticks=30000", "slice_ticks=30000"]
+    "budgets", ["seconds=0.3", "slice_seconds=0.3", "ticks=30000", "slice_ticks=30000"]
 )
 def test_the_child_of_a_fork_in_a_tasklet_is_stopped_as_well(budgets):
     check_program(
         f"""
         def work():
-            global pid
-            pid = os.fork()
+            forked.append(os.fork())
             while True:
                 pass
 
+        forked = []
         victim = tasklet(work)()
         assert scheduler.run({budgets}) is victim
+        (pid,) = forked
         if pid:
             assert os.waitpid(pid, 0)[1] == 0
         victim.kill()
@@ -992,7 +1004,7 @@ def test_the_child_of_a_fork_in_another_thread_is_stopped():
             pid = os.fork()
             if pid == 0:
                 victim = tasklet(forever)()
-                assert scheduler.run(seconds=0.01) is victim
+                assert scheduler.run(seconds=0.2) is victim
                 victim.kill()
                 assert scheduler.run() is None
                 say("child")
@@ -1000,7 +1012,7 @@ def test_the_child_of_a_fork_in_another_thread_is_stopped():
             assert os.waitpid(pid, 0)[1] == 0
 
         busy = tasklet(forever)()
-        assert scheduler.run(seconds=0.01) is busy
+        assert scheduler.run(seconds=0.2) is busy
         thread = threading.Thread(target=work)
         thread.start()
         thread.join()
@@ -1014,7 +1026,7 @@ def test_victims_are_told_to_end_at_exit():
     check_program(
         """
         kept = [tasklet(forever)() for _ in range(3)]
-        for budgets in ({"ticks": 1000}, {"seconds": 0.01}, {"slice_seconds": 0.01}):
+        for budgets in ({"ticks": 1000}, {"seconds": 0.2}, {"slice_seconds": 0.2}):
             scheduler.run(**budgets)
         say("end")
         """,
@@ -1077,7 +1089,7 @@ def test_a_tasklet_may_end_the_program_under_a_budget(end):
             {end}
 
         kept = tasklet(forever)()
-        assert scheduler.run(seconds=0.01) is kept
+        assert scheduler.run(seconds=0.2) is kept
         tasklet(work)()
         scheduler.run(1000, seconds=5, slice_seconds=5)
         """,
