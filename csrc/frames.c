@@ -2,9 +2,10 @@
 #include "frames.h"
 
 #include <internal/pycore_frame.h>
+#include <opcode.h>
 #if PY_VERSION_HEX >= 0x030E0000
 #include <internal/pycore_genobject.h>
-#include <internal/pycore_interpframe_structs.h>
+#include <internal/pycore_interpframe.h>
 #include <internal/pycore_stackref.h>
 #endif
 
@@ -190,28 +191,68 @@ tl_frames_code(void *top)
     return found;
 }
 
+// Whether the frame's instruction reads an attribute: then what it calls is a property's
+// function, or the like.
+static bool
+reads_attribute(_PyInterpreterFrame *frame)
+{
+    PyObject *code = code_of(frame);
+    PyObject *bytes = code != NULL ? PyCode_GetCode((PyCodeObject *)code) : NULL;
+    if (bytes == NULL) {
+        PyErr_Clear();
+        return false;
+    }
+    int at = _PyInterpreterFrame_LASTI(frame) * (int)sizeof(_Py_CODEUNIT);
+    bool result = at >= 0 && at < PyBytes_GET_SIZE(bytes) &&
+                  (unsigned char)PyBytes_AS_STRING(bytes)[at] == LOAD_ATTR;
+    Py_DECREF(bytes);
+    return result;
+}
+
+// Whether C code has called callee, a function that caller's code leads to. Once it is
+// warm, the interpreter makes some of these calls without C code in between; for the
+// same program to stop at the same place each time, none of them counts.
+static bool
+is_nested(_PyInterpreterFrame *callee, _PyInterpreterFrame *caller)
+{
+    static const char *const names[] = {"__init__", "__getitem__", "__getattribute__"};
+    PyObject *code = code_of(callee);
+    caller = first_lasting(caller);
+    if (code == NULL || caller == NULL) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (PyUnicode_CompareWithASCIIString(((PyCodeObject *)code)->co_name,
+                                             names[i]) == 0) {
+            return false;
+        }
+    }
+    return !reads_attribute(caller);
+}
+
 int
 tl_frames_nesting(PyThreadState *ts)
 {
     int count = 0;
 #if PY_VERSION_HEX >= 0x030C0000
     // Each call from C has a frame of its own on the C stack, outside of the callee's.
-    bool entered = false;
+    _PyInterpreterFrame *callee = NULL;
     for (_PyInterpreterFrame *frame = running_frame(ts); frame != NULL;
          frame = frame->previous) {
         if (frame->owner == FRAME_OWNED_BY_THREAD) {
-            entered = true;
+            callee = frame;
         } else if (frame->owner == FRAME_OWNED_BY_GENERATOR) {
-            entered = false;
+            callee = NULL;
         } else {
-            count += entered;
-            entered = false;
+            count += callee != NULL && is_nested(callee, frame->previous);
+            callee = NULL;
         }
     }
 #else
     for (_PyInterpreterFrame *frame = running_frame(ts); frame != NULL;
          frame = frame->previous) {
-        count += frame->is_entry && frame->owner == FRAME_OWNED_BY_THREAD;
+        count += frame->is_entry && frame->owner == FRAME_OWNED_BY_THREAD &&
+                 is_nested(frame, frame->previous);
     }
 #endif
     return count > 0 ? count - 1 : 0;

@@ -15,7 +15,8 @@ PyObject *tl_frames_code(void *top);
 void tl_frames_each_code(void *top, int (*visit)(PyObject *code, void *arg), void *arg);
 
 // How many times C code of the running stack has called Python code, besides the first.
-// A generator that is resumed does not count.
+// A generator that is resumed does not count, nor do those calls that the interpreter
+// makes without C code when they are warm.
 int tl_frames_nesting(PyThreadState *ts);
 
 // Whether the running stack is inside the import machinery.

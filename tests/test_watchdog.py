@@ -13,7 +13,7 @@ from textwrap import dedent
 import pytest
 from children import run_program
 from greenlet import greenlet
-from runaways import FLAT, NESTED, OTHER_STACK, RUNAWAYS, Leash, loop_inline
+from runaways import FLAT, NESTED, OTHER_STACK, RUNAWAYS, Leash
 
 import tasklets
 from tasklets import (
@@ -506,7 +506,8 @@ def test_the_victim_shows_its_frames(counter):
     victim = counter()
     scheduler.run(100)
     assert victim.frame.f_code.co_name == "count"
-    assert victim.frame.f_locals["reached"] == counter.counts["x"]
+    # It may stand between the two lines that count.
+    assert victim.frame.f_locals["reached"] - counter.counts["x"] in (0, 1)
 
 
 def test_the_victim_can_be_killed(log):

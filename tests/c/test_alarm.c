@@ -89,8 +89,8 @@ set(struct owner *owner, int64_t deadline, int64_t still)
     int64_t now = tl_clock_now();
     owner->off = false;
     owner->due = still > 0 && now + still < deadline ? now + still : deadline;
-    int error = tl_alarm_set(&owner->alarm, &host, deadline, still,
-                             atomic_load(&owner->moved));
+    int error =
+        tl_alarm_set(&owner->alarm, &host, deadline, still, atomic_load(&owner->moved));
     assert(error == 0);
     pthread_mutex_unlock(&lock);
 }
