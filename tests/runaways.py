@@ -98,13 +98,14 @@ def generate(leash):
 
 
 def generator(leash):
+    last = None
     for count in generate(leash):
-        pass
-    return count
+        last = count
+    return last
 
 
 def generator_inside(leash):
-    """It is the generator that never ends, not who asks it."""
+    """Loop in the generator, not in who asks it."""
 
     def generate():
         yield loop_inline(leash)
@@ -120,9 +121,10 @@ def generator_delegated(leash):
     def outer():
         yield from generate(leash)
 
+    last = None
     for count in outer():
-        pass
-    return count
+        last = count
+    return last
 
 
 def forever(leash):
@@ -233,9 +235,10 @@ def for_map(leash):
 
 
 def for_count(leash):
-    for count in iter(leash.round, False):
-        pass
-    return leash.rounds if count else None
+    count = 0
+    for going in iter(leash.round, False):
+        count += going
+    return count + 1
 
 
 def one_line(leash):
@@ -246,7 +249,7 @@ def one_line(leash):
 
 def one_line_counted(leash):
     count = 0
-    while leash.going: leash.rounds += 1; count += 1  # noqa: E701, E702
+    while leash.going: leash.rounds += 1; count += 1  # noqa: E701, E702  # fmt: skip
     return count
 
 
@@ -299,9 +302,10 @@ def async_generator(leash):
         yield count + 1
 
     async def work():
+        last = None
         async for count in generate():
-            pass
-        return count
+            last = count
+        return last
 
     try:
         work().send(None)
@@ -373,8 +377,8 @@ def matching(leash):
                 return count
 
 
-# What is stopped with ignore_nesting=False, too: no C code calls Python in them, but for
-# what resumes a generator.
+# What is stopped with ignore_nesting=False, too: no C code calls Python in them, but
+# for what resumes a generator.
 FLAT = [
     loop, method, generator, generator_delegated, generator_inside, generator_in_c,
     generator_expression, list_comprehension, set_comprehension, with_block,

@@ -179,7 +179,7 @@ def test_a_runaway_can_be_killed_where_time_stopped_it(runaway, log):
 def test_time_stops_a_loop_without_a_body(budget, log):
     def work():
         try:
-            while True: pass  # noqa: E701
+            while True: pass  # noqa: E701  # fmt: skip
         finally:
             log.append("finally")
 

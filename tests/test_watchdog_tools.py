@@ -49,11 +49,11 @@ def fail(number):
 
 def generate(limit):
     for number in range(limit):
-        yield number
+        yield number + 1 - 1
 
 
 def work(rounds=40):
-    """Some of all that is traced."""
+    """Do some of all that is traced."""
     total = 0
     for number in generate(rounds):
         total = add(total, number)
@@ -62,7 +62,7 @@ def work(rounds=40):
                 fail(number)
         except KeyError as error:
             total += len(error.args)
-        total += sum([n for n in range(3)])
+        total += sum([n + 1 for n in range(3)])
         while total % 7:
             total += 1
     return total
@@ -696,7 +696,8 @@ def test_coverage_reports_the_same_lines(core, tmp_path):
 
             victim = tasklet(work)()
             kind = sys.argv[1]
-            budgets = {"none": {}, "ticks": {"ticks": 40}, "time": {"slice_seconds": 1e-4}}
+            times = {"slice_seconds": 1e-4}
+            budgets = {"none": {}, "ticks": {"ticks": 40}, "time": times}
             while victim.alive:
                 (scheduler.run(**budgets[kind]) or victim).alive and victim.insert()
             """
