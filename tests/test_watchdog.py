@@ -2216,7 +2216,7 @@ def test_a_random_program_that_is_stopped_computes_the_same(seed):
 
 @pytest.mark.slow
 def test_many_random_programs_that_are_stopped_compute_the_same():
-    assert sum(check_random_program(seed, most=30) for seed in range(100, 250)) > 10_000
+    assert sum(check_random_program(seed, most=30) for seed in range(100, 250)) > 5_000
 
 
 @pytest.mark.slow
