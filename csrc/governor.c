@@ -28,14 +28,16 @@ static struct {
 
 // ---- the interval
 
-// The mutex is held. A write that went past us has set the program's own interval.
+// The mutex is held, and the governor engaged. A write that went past us has set the
+// program's own interval.
 static void
 keep_interval(void)
 {
     unsigned long seen = tl_gil_interval();
-    if (seen != NEVER) {
+    if (TL_UNLIKELY(seen != NEVER)) {
         governor.nominal = seen;
         tl_gil_set_interval(NEVER);
+        tl_gil_count_switch(); // whoever is timing already times anew
     }
 }
 
@@ -368,6 +370,24 @@ begin(void)
     return start() == 0;
 }
 
+// The calling thread is marked. What somebody asked for before that is done now, lest it
+// be done inside the section. The mutex is held, and given up.
+static void
+begin_section(struct tl_guard *guard)
+{
+    if (TL_UNLIKELY(!governor.engaged) && !governor.stopping) {
+        engage();
+    } else if (governor.engaged) {
+        keep_interval();
+    }
+    bool requested = tl_gil_is_requested(guard->ts);
+    pthread_mutex_unlock(tl_gil_mutex());
+    if (TL_UNLIKELY(requested)) {
+        Py_BEGIN_ALLOW_THREADS;
+        Py_END_ALLOW_THREADS;
+    }
+}
+
 void
 tl_governor_enter(struct tl_guard *guard)
 {
@@ -379,16 +399,7 @@ tl_governor_enter(struct tl_guard *guard)
     pthread_mutex_lock(tl_gil_mutex());
     guard->marked = true;
     governor.sections++;
-    if (TL_UNLIKELY(!governor.engaged) && !governor.stopping) {
-        engage();
-    }
-    bool requested = tl_gil_is_requested(guard->ts);
-    pthread_mutex_unlock(tl_gil_mutex());
-    if (TL_UNLIKELY(requested)) {
-        // From before: do it now, lest it be done inside.
-        Py_BEGIN_ALLOW_THREADS;
-        Py_END_ALLOW_THREADS;
-    }
+    begin_section(guard);
 }
 
 void
@@ -419,13 +430,10 @@ tl_governor_mark(struct tl_guard *guard, bool marked)
 }
 
 void
-tl_governor_return(void)
+tl_governor_return(struct tl_guard *guard)
 {
     pthread_mutex_lock(tl_gil_mutex());
-    if (governor.engaged) {
-        keep_interval();
-    }
-    pthread_mutex_unlock(tl_gil_mutex());
+    begin_section(guard);
 }
 
 void

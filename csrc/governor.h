@@ -36,7 +36,7 @@ void tl_governor_leave(struct tl_guard *guard);
 void tl_governor_mark(struct tl_guard *guard, bool marked);
 
 // The calling thread has been without the GIL inside a section, and has it again.
-void tl_governor_return(void);
+void tl_governor_return(struct tl_guard *guard);
 
 // Ask whoever holds the GIL to let go at its next chance, but not inside a section. The
 // caller is about to wait for the GIL. Thread: any, without the GIL.

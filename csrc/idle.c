@@ -165,7 +165,7 @@ give_up_gil(struct tl_sched *s, bool in_main, enum way way, int64_t limit_ns)
     }
     PyEval_RestoreThread(ts);
     if (s->guard.marked) {
-        tl_governor_return();
+        tl_governor_return(&s->guard);
     }
     tl_sched_settle(s);
 }
