@@ -175,6 +175,15 @@ start(const struct tl_alarm_host *host)
 }
 
 int
+tl_alarm_start(const struct tl_alarm_host *host)
+{
+    pthread_mutex_lock(&watcher.mutex);
+    int error = start(host);
+    pthread_mutex_unlock(&watcher.mutex);
+    return error;
+}
+
+int
 tl_alarm_set(struct tl_alarm *alarm, const struct tl_alarm_host *host, int64_t deadline,
              int64_t still, uint64_t moved)
 {
@@ -244,9 +253,5 @@ tl_alarm_after_fork(void)
     pthread_mutex_init(&watcher.mutex, NULL);
     watcher.has_cond = watcher.started = watcher.stopping = false;
     watcher.firing = NULL;
-    if (watcher.list.next != NULL) {
-        while (watcher.list.next != &watcher.list) {
-            unlist(watcher.list.next);
-        }
-    }
+    watcher.list.prev = watcher.list.next = &watcher.list;
 }

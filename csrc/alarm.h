@@ -31,6 +31,9 @@ struct tl_alarm_host {
     void (*end)(void);
 };
 
+// Have a thread. Returns 0, or an errno if there is none.
+int tl_alarm_start(const struct tl_alarm_host *host);
+
 // Have the alarm go off at deadline, or when there was no move for still nanoseconds
 // from now on (INT64_MAX and 0: not for this reason). moves() will answer moved when the
 // owner has set out. Returns 0, or an errno if there is no thread to watch.
@@ -46,7 +49,8 @@ void tl_alarm_cancel(struct tl_alarm *alarm);
 // End the thread, for good. Call it without what enter() takes.
 void tl_alarm_stop(void);
 
-// In the child of a fork: there is no thread, and no alarm is set.
+// In the child of a fork: there is no thread. The links of alarms are not to be trusted,
+// and the caller has to reset them.
 void tl_alarm_after_fork(void);
 
 #endif // TL_ALARM_H

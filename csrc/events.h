@@ -75,6 +75,10 @@ void tl_events_repair_frames(PyObject *frame);
 // Somebody may have set a trace function over ours.
 void tl_events_check(struct tl_events *events);
 
+// Whether to set the first trace function, and to take out the last, may be done only so
+// often in the life of a process.
+bool tl_events_are_dear(void);
+
 // The program's own trace function.
 Py_tracefunc tl_events_trace_func(PyThreadState *ts);
 

@@ -96,7 +96,8 @@ on_jump(PyObject *Py_UNUSED(self), PyObject *const *args, Py_ssize_t Py_UNUSED(n
 {
     struct tl_events *events = tl_events_mine;
     if (TL_UNLIKELY(events != NULL && --events->left <= 0) &&
-        tl_events_decide(events) < 0 && raise_late(events, args[0]) < 0) {
+        tl_events_decide(events) < 0 &&
+        (tl_events_mine != events || raise_late(events, args[0]) < 0)) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -316,6 +317,7 @@ tl_events_stop(struct tl_events *events)
 void
 tl_events_after_fork(void)
 {
+    shared.rest.prev = shared.rest.next = NULL;
     if (shared.on) {
         shared.rest.fire = rest_if_unused;
         tl_alarm_set(&shared.rest, &tl_gil_alarm_host, tl_clock_now() + REST, 0, 0);
@@ -360,6 +362,12 @@ void
 tl_events_check(struct tl_events *Py_UNUSED(events))
 {
     // Trace functions and we do not get into each other's way here.
+}
+
+bool
+tl_events_are_dear(void)
+{
+    return true;
 }
 
 Py_tracefunc
@@ -424,8 +432,9 @@ tl_events_fini(struct tl_events *events)
     tl_events_disarm(events);
     drop_late(events);
     tl_link_remove(&events->all);
-    shared.counting -= events->counting;
-    events->counting = 0;
+    while (events->counting > 0) {
+        tl_events_stop(events);
+    }
 }
 
 #endif

@@ -201,6 +201,12 @@ tl_events_repair_frames(PyObject *Py_UNUSED(frame))
 {
 }
 
+bool
+tl_events_are_dear(void)
+{
+    return false;
+}
+
 Py_tracefunc
 tl_events_trace_func(PyThreadState *ts)
 {
@@ -235,6 +241,7 @@ void
 tl_events_probe(struct tl_events *events)
 {
     if (events->counting > 0 && !events->hit) {
+        install(events); // somebody may have set another
         choose_frame(events);
         events->probing = events->frame != NULL;
     }

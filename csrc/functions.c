@@ -180,6 +180,9 @@ fn_scheduler_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
     int64_t began = tl_clock_now();
     uint64_t before = s->switches;
     PyObject *result = tl_watch_run(s, &budget);
+    if (tl_sched_mine != s) {
+        return result; // an error: the thread is over
+    }
     s->last_end = s->end;
     s->last_time = tl_clock_now() - began;
     uint64_t switches_made = s->switches - before;

@@ -7,11 +7,11 @@
 
 // So long the waiters' timeout is while the governor is engaged, in microseconds: beyond
 // the life of a process, and not a number that a program sets.
-#define NEVER 1000000007UL
+#define NEVER 100000000000007UL
 
-// The ticker looks at least so often, and gives a real waiter so long to take the GIL, in
-// microseconds; after so many ticks without a section it goes to rest.
-enum { TICK_LEAST = 50, GRACE = 50, TICKS_BEFORE_REST = 10 };
+// The ticker's shortest and longest sleep, how long it gives a real waiter to take the
+// GIL, and how long after the last section it goes to rest. In microseconds.
+enum { TICK_LEAST = 50, TICK_MOST = 100000, GRACE = 50, REST = 50000 };
 
 // The one process-wide governor. All is guarded by the GIL's own mutex, but started and
 // checked, which are guarded by the GIL.
@@ -66,6 +66,7 @@ tl_governor_set_interval(unsigned long interval)
     if (governor.engaged) {
         governor.nominal = interval;
         tl_gil_set_interval(NEVER);
+        pthread_cond_signal(&governor.wake);
     } else {
         tl_gil_set_interval(interval);
     }
@@ -142,33 +143,51 @@ be_waiter(unsigned long number, unsigned long tick)
     }
 }
 
+static unsigned long
+microseconds_since(int64_t then)
+{
+    return (unsigned long)((tl_clock_now() - then) / 1000);
+}
+
+static unsigned long
+between(unsigned long least, unsigned long value, unsigned long most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
 static void *
 tick(void *arg)
 {
-    unsigned long seen = 0;
-    int quiet = 0;
+    unsigned long sections = 0, number = 0;
+    int64_t busy = 0, since = 0; // when there was a section last, and a switch
     pthread_mutex_lock(tl_gil_mutex());
     while (!governor.stopping) {
         if (!governor.engaged) {
-            quiet = 0;
             pthread_cond_wait(&governor.wake, tl_gil_mutex());
+            busy = since = tl_clock_now();
             continue;
         }
         keep_interval();
-        unsigned long pause =
-            governor.nominal > TICK_LEAST ? governor.nominal : TICK_LEAST;
-        unsigned long number = tl_gil_switches();
-        wait_for(&governor.wake, pause);
-        if (governor.sections == seen && !any_marked()) {
-            if (++quiet > TICKS_BEFORE_REST) {
-                disengage();
-                continue;
-            }
-        } else {
-            quiet = 0;
+        if (governor.sections != sections || any_marked()) {
+            sections = governor.sections;
+            busy = tl_clock_now();
+        } else if (microseconds_since(busy) > REST) {
+            disengage();
+            continue;
         }
-        seen = governor.sections;
-        be_waiter(number, pause);
+        if (tl_gil_switches() != number) {
+            number = tl_gil_switches();
+            since = tl_clock_now();
+        }
+        unsigned long pause = between(TICK_LEAST, governor.nominal, NEVER);
+        unsigned long past = microseconds_since(since);
+        if (past < pause) {
+            // Two looks in an interval: a switch is seen at most half of one late.
+            unsigned long left = pause - past < pause / 2 ? pause - past : pause / 2;
+            wait_for(&governor.wake, between(TICK_LEAST / 2, left, TICK_MOST));
+        } else {
+            be_waiter(number, between(TICK_LEAST, pause, TICK_MOST));
+        }
     }
     disengage();
     pthread_mutex_unlock(tl_gil_mutex());

@@ -7,6 +7,42 @@ hook_of(struct tl_hooks *hooks, bool profile)
     return profile ? &hooks->profile : &hooks->trace;
 }
 
+// In force where a function of the thread's own would be, had it one: to take the last
+// trace function out at every switch would use up the changes of events that the
+// interpreter allows. When there was no switch for very many events, it goes.
+static TL_THREAD_LOCAL int idle_calls;
+enum { IDLE_CALLS_MOST = 100000 };
+
+static int
+idle_trace(PyObject *Py_UNUSED(object), PyFrameObject *Py_UNUSED(frame),
+           int Py_UNUSED(what), PyObject *Py_UNUSED(arg))
+{
+    if (++idle_calls > IDLE_CALLS_MOST) {
+        idle_calls = 0;
+        PyEval_SetTrace(NULL, NULL);
+    }
+    return 0;
+}
+
+static int
+idle_profile(PyObject *Py_UNUSED(object), PyFrameObject *Py_UNUSED(frame),
+             int Py_UNUSED(what), PyObject *Py_UNUSED(arg))
+{
+    if (++idle_calls > IDLE_CALLS_MOST) {
+        idle_calls = 0;
+        PyEval_SetProfile(NULL, NULL);
+    }
+    return 0;
+}
+
+// What is in force, less the idle ones.
+static Py_tracefunc
+func_in_force(PyThreadState *ts, bool profile)
+{
+    Py_tracefunc func = profile ? ts->c_profilefunc : tl_events_trace_func(ts);
+    return func == idle_trace || func == idle_profile ? NULL : func;
+}
+
 PyObject *
 tl_hooks_seen(PyThreadState *ts, bool profile)
 {
@@ -16,6 +52,10 @@ tl_hooks_seen(PyThreadState *ts, bool profile)
 static void
 put(PyThreadState *ts, bool profile, Py_tracefunc func, PyObject *object)
 {
+    idle_calls = 0;
+    if (func == NULL && tl_events_are_dear()) {
+        func = profile ? idle_profile : idle_trace;
+    }
     if (profile) {
         PyEval_SetProfile(func, object);
     } else {
@@ -31,7 +71,7 @@ static void
 exchange(PyThreadState *ts, bool profile, struct tl_hook *hook)
 {
     struct tl_hook seen = {
-        .func = profile ? ts->c_profilefunc : tl_events_trace_func(ts),
+        .func = func_in_force(ts, profile),
         .object = Py_XNewRef(tl_hooks_seen(ts, profile)),
         .own = hook->own,
     };
@@ -55,11 +95,15 @@ tl_hooks_swap(PyThreadState *ts, struct tl_hooks *hooks)
     }
 }
 
-// What sys.settrace() or sys.setprofile() makes of a function: found by calling it.
-static int
-resolve(PyThreadState *ts, bool profile, PyObject *object, struct tl_hook *hook)
+int
+tl_hooks_resolve(PyThreadState *ts, bool profile, PyObject *object,
+                 struct tl_hook *hook)
 {
     struct tl_hook before = {.own = true};
+    *hook = before;
+    if (object == NULL) {
+        return 0;
+    }
     exchange(ts, profile, &before);
     PyObject *set = PySys_GetObject(profile ? "setprofile" : "settrace");
     PyObject *result = set ? PyObject_CallOneArg(set, object) : NULL;
@@ -80,28 +124,22 @@ resolve(PyThreadState *ts, bool profile, PyObject *object, struct tl_hook *hook)
     return 0;
 }
 
-int
+void
 tl_hooks_set(PyThreadState *ts, struct tl_hooks *hooks, bool profile, bool running,
-             PyObject *object)
+             const struct tl_hook *fresh)
 {
-    struct tl_hook fresh = {.own = true}, *hook = hook_of(hooks, profile);
-    if (object != NULL && resolve(ts, profile, object, &fresh) < 0) {
-        return -1;
-    }
+    struct tl_hook *hook = hook_of(hooks, profile);
     if (!running) {
         PyObject *old = hook->object;
-        *hook = fresh;
+        *hook = *fresh;
         Py_XDECREF(old);
-        return 0;
-    }
-    if (hook->own) {
-        put(ts, profile, fresh.func, fresh.object);
-        Py_XDECREF(fresh.object);
+    } else if (hook->own) {
+        put(ts, profile, fresh->func, fresh->object);
+        Py_XDECREF(fresh->object);
     } else {
-        *hook = fresh;
+        *hook = *fresh;
         exchange(ts, profile, hook);
     }
-    return 0;
 }
 
 void

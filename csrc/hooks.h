@@ -24,11 +24,15 @@ struct tl_tracing {
 // The tasklet begins to run, or no longer does.
 void tl_hooks_swap(PyThreadState *ts, struct tl_hooks *hooks);
 
-// Have object (NULL: none) called, as sys.settrace() would do, or sys.setprofile() with
-// profile: when the tasklet runs, or with running from now on. Returns 0, or -1 with an
-// exception set.
-int tl_hooks_set(PyThreadState *ts, struct tl_hooks *hooks, bool profile, bool running,
-                 PyObject *object);
+// What sys.settrace(), or with profile sys.setprofile(), makes of object (NULL: none):
+// found by calling it. Returns 0, or -1 with an exception set. Other code may run.
+int tl_hooks_resolve(PyThreadState *ts, bool profile, PyObject *object,
+                     struct tl_hook *hook);
+
+// Have fresh (its object is stolen) in force when the tasklet runs, or with running from
+// now on.
+void tl_hooks_set(PyThreadState *ts, struct tl_hooks *hooks, bool profile, bool running,
+                  const struct tl_hook *fresh);
 
 // Have the thread's in force again.
 void tl_hooks_forget(PyThreadState *ts, struct tl_hooks *hooks, bool profile,

@@ -213,22 +213,17 @@ tl_sched_set_atomic(TaskletObject *t, bool flag)
 // The switch itself, where from is atomic, or has trace functions of its own, or is
 // inside one.
 TL_COLD static int
-switch_traced(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
+switch_traced(struct tl_sched *s, TaskletObject *from, TaskletObject *to,
+              struct tl_tracing *tracing)
 {
-    struct tl_tracing tracing;
     if (from->atomic) {
         tl_governor_leave(&s->guard);
     }
-    tl_hooks_leave_tracing(s->ts, &tracing);
+    tl_hooks_leave_tracing(s->ts, tracing);
     if (from->hooks != NULL) {
         tl_hooks_swap(s->ts, from->hooks);
     }
-    int status =
-        tl_fiber_switch(to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber);
-    if (tl_sched_mine == s && s->current == from) {
-        tl_hooks_enter_tracing(s->ts, &tracing);
-    }
-    return status;
+    return tl_fiber_switch(to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber);
 }
 
 static int
@@ -251,16 +246,21 @@ go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
     s->current = to;
     s->no_switch |= TL_SWITCHING;
     int status;
+    struct tl_tracing tracing = {0};
     if (TL_UNLIKELY(from->hooks != NULL || from->atomic || s->ts->tracing > 0)) {
-        status = switch_traced(s, from, to);
+        status = switch_traced(s, from, to, &tracing);
     } else {
         status =
             tl_fiber_switch(to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber);
     }
     if (TL_UNLIKELY(!plain || status < 0 || tl_sched_mine != s || s->current != from ||
                     from->top == NULL || from->revived || from->context != NULL ||
-                    from->hooks != NULL || from->atomic)) {
-        return after_unusual_pause(s, from, status);
+                    from->hooks != NULL || from->atomic || tracing.depth > 0)) {
+        status = after_unusual_pause(s, from, status);
+        if (status == 0 && tracing.depth > 0) {
+            tl_hooks_enter_tracing(s->ts, &tracing);
+        }
+        return status;
     }
     s->no_switch &= ~TL_SWITCHING;
     from->top = NULL;

@@ -40,6 +40,7 @@ struct tl_sched {
     uint64_t yields;        // slices that ended without a switch
     uint64_t slice_seen;    // by the alarm: which slice ran,
     int64_t slice_start;    // and since when at the latest
+    int64_t stall;          // how long without a tick, in nanoseconds, before it probes
     int64_t retry;          // after how many nanoseconds the alarm arms again
     bool tripped;           // the alarm has gone off, and is not set
     bool probes;            // the alarm looks for code without ticks, not for a slice

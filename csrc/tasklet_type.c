@@ -554,33 +554,39 @@ get_hook(TaskletObject *self, void *profile)
 static int
 set_hook(TaskletObject *self, PyObject *value, void *profile)
 {
-    int running = runs_here(self);
-    if (running < 0) {
-        return -1;
-    }
     if (value != NULL && value != Py_None && !PyCallable_Check(value)) {
         PyErr_Format(PyExc_TypeError, "%s must be a callable or None, not %s",
                      profile ? "profile_function" : "trace_function",
                      Py_TYPE(value)->tp_name);
         return -1;
     }
+    int running = runs_here(self);
     PyThreadState *ts = PyThreadState_Get();
-    if (self->hooks == NULL) {
-        if (value == NULL) {
-            return 0;
-        }
+    struct tl_hook fresh = {0};
+    if (running < 0 ||
+        (value != NULL &&
+         tl_hooks_resolve(ts, profile != NULL, value == Py_None ? NULL : value,
+                          &fresh) < 0)) {
+        return -1;
+    }
+    running = runs_here(self); // other code may have run
+    if (running >= 0 && self->hooks == NULL && value != NULL) {
         self->hooks = PyMem_Calloc(1, sizeof *self->hooks);
         if (self->hooks == NULL) {
             PyErr_NoMemory();
-            return -1;
+            running = -1;
         }
     }
-    if (value == NULL) {
-        tl_hooks_forget(ts, self->hooks, profile != NULL, running);
-        return 0;
+    if (running < 0) {
+        Py_XDECREF(fresh.object);
+        return -1;
     }
-    return tl_hooks_set(ts, self->hooks, profile != NULL, running,
-                        value == Py_None ? NULL : value);
+    if (value != NULL) {
+        tl_hooks_set(ts, self->hooks, profile != NULL, running, &fresh);
+    } else if (self->hooks != NULL) {
+        tl_hooks_forget(ts, self->hooks, profile != NULL, running);
+    }
+    return 0;
 }
 
 // clang-format off

@@ -367,6 +367,7 @@ thread_ended(PyObject *guard)
         // along through a fork: nothing of it can run.
         s->dead = true;
         s->events.ts = NULL;
+        tl_alarm_cancel(&s->alarm);
         tl_sched_unref(s); // its main tasklet, at least, holds another
     } else {
         end_tasklets(s);
@@ -408,6 +409,10 @@ tl_thread_after_fork(struct tl_state *state)
     tl_nudge_after_fork();
     tl_gil_after_fork();
     tl_alarm_after_fork();
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
+        struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
+        s->alarm.prev = s->alarm.next = NULL;
+    }
     struct tl_sched *mine = tl_sched_mine;
     if (mine != NULL) {
         tl_park_fini(&mine->park);

@@ -14,7 +14,8 @@
 enum { RETRY_LEAST = 500000, RETRY_MOST = 4000000 };
 
 // How long code may run without a tick before it is looked at why.
-enum { STALL = 2000000 };
+// If there is nothing amiss, not so often any more.
+enum { STALL = 2000000, STALL_MOST = 100000000 };
 
 // Names the slice that runs: no other one of this thread has the same.
 static uint64_t
@@ -124,18 +125,23 @@ set_alarm(struct tl_sched *s, uint64_t moved)
 {
     int64_t deadline = INT64_MAX, slice = 0;
     for (int i = 0; i < s->nwatch; i++) {
-        struct tl_watch *watch = s->watch[i];
-        if (watch->deadline < deadline && !watch->time_up) {
-            deadline = watch->deadline;
+        const struct tl_watch *watch = s->watch[i];
+        int64_t end = watch->deadline;
+        if (watch->time_up) {
+            // Nobody could be stopped for it so far.
+            bool waits = watch->budget.soft || watch->who == s->current;
+            end = waits ? INT64_MAX : tl_clock_now() + RETRY_MOST;
         }
+        deadline = end < deadline ? end : deadline;
         if (watch->budget.slice_time > 0 &&
+            !(watch->budget.soft && is_slow(s, watch)) &&
             (slice == 0 || watch->budget.slice_time < slice)) {
             slice = watch->budget.slice_time;
         }
     }
     s->probes = slice == 0 && s->events.counting > 0;
     if (s->probes) {
-        slice = STALL;
+        slice = s->stall;
     }
     s->tripped = false;
     s->retry = RETRY_LEAST;
@@ -186,10 +192,14 @@ on_alarm(struct tl_alarm *alarm, int64_t now)
 {
     struct tl_sched *s = TL_CONTAINER(alarm, struct tl_sched, alarm);
     bool hard = false;
+    if (s->dead) {
+        return INT64_MAX;
+    }
     if (!note_time(s, now, &hard)) {
-        if (s->probes) {
+        if (s->probes && !s->waiting) {
             tl_events_probe(&s->events);
         }
+        s->stall = 2 * s->stall > STALL_MOST ? STALL_MOST : 2 * s->stall;
         set_alarm(s, slice_of(s));
         return INT64_MAX;
     }
@@ -199,6 +209,8 @@ on_alarm(struct tl_alarm *alarm, int64_t now)
         tl_park_wake(&s->park);
     }
     if (!hard) {
+        set_alarm(s, slice_of(s));
+        s->tripped = true;
         return INT64_MAX;
     }
     tl_events_arm(&s->events);
@@ -305,6 +317,9 @@ find_ended(struct tl_sched *s, TaskletObject *to)
 {
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_watch *watch = s->watch[i];
+        if (watch->who == to) {
+            return to; // those further in are about to be taken off
+        }
         enum tl_end end = ended_between(s, watch);
         if (end != TL_END_NONE && watch->who->place == TL_FLOATING) {
             watch->end = end;
@@ -358,6 +373,7 @@ tl_watch_at_switch(struct tl_sched *s, TaskletObject *to)
     to = find_ended(s, to);
     begin_slices(s);
     have_counted(s, to);
+    s->stall = STALL;
     if (s->tripped) {
         set_alarm(s, slice_of(s) + 1);
     }
@@ -477,6 +493,19 @@ begin_budget(struct tl_sched *s, struct tl_watch *watch)
     if (budget->switches > 0) {
         watch->switch_limit = s->switches + budget->switches;
     }
+    if (budget->time > 0) {
+        watch->deadline = tl_clock_now() + budget->time;
+    }
+    if (has_time(watch)) {
+        s->stall = STALL;
+        int error = tl_alarm_start(&tl_gil_alarm_host);
+        // A program that is ending is not watched any more.
+        if (error != 0 && error != ESHUTDOWN) {
+            PyErr_Format(PyExc_RuntimeError, "there is no thread to watch the time: %s",
+                         strerror(error));
+            return -1;
+        }
+    }
     if (counts(watch)) {
         if (tl_events_start(&s->events) < 0) {
             return -1;
@@ -485,22 +514,6 @@ begin_budget(struct tl_sched *s, struct tl_watch *watch)
         watch->tick_limit = budget->ticks > 0 ? now + budget->ticks : INT64_MAX;
         watch->slice_limit =
             budget->slice_ticks > 0 ? now + budget->slice_ticks : INT64_MAX;
-    }
-    if (budget->time > 0) {
-        watch->deadline = tl_clock_now() + budget->time;
-    }
-    if (has_time(watch)) {
-        int error = 0;
-        if (tl_events_ready() < 0) {
-            return -1;
-        }
-        error = tl_alarm_set(&s->alarm, &tl_gil_alarm_host, INT64_MAX, 0, 0);
-        // A program that is ending is not watched any more.
-        if (error != 0 && error != ESHUTDOWN) {
-            PyErr_Format(PyExc_RuntimeError, "there is no thread to watch the time: %s",
-                         strerror(error));
-            return -1;
-        }
     }
     return 0;
 }
@@ -603,12 +616,47 @@ watch_end(struct tl_sched *s, struct tl_watch *watch)
     return victim != NULL ? (PyObject *)victim : Py_NewRef(Py_None);
 }
 
+static bool
+needs_events(const struct tl_budget *budget)
+{
+    return budget != NULL &&
+           (budget->ticks | budget->slice_ticks | budget->time | budget->slice_time);
+}
+
+// The caller of run() has ended, out of turn.
+static void
+watch_lose(struct tl_sched *s, struct tl_watch *watch)
+{
+    if (tl_sched_mine == s && watch->listed) {
+        int i = 0;
+        while (s->watch[i] != watch) {
+            i++;
+        }
+        s->nwatch--;
+        for (; i < s->nwatch; i++) {
+            s->watch[i] = s->watch[i + 1];
+        }
+        unlist(s, watch);
+        reckon(s);
+        set_alarm(s, slice_of(s));
+        tl_sched_drop_later(s, (PyObject *)watch->who);
+    }
+    if (tl_sched_mine == s) {
+        tl_sched_drop_later(s, (PyObject *)watch->victim);
+        PyMem_Free(watch);
+    }
+}
+
 PyObject *
 tl_watch_run(struct tl_sched *s, const struct tl_budget *budget)
 {
     TaskletObject *me = s->current, *to = NULL;
     bool threadblock = budget != NULL && budget->threadblock;
     s->end = TL_END_ERROR;
+    // What may run code of others comes first.
+    if (needs_events(budget) && tl_events_ready() < 0) {
+        return NULL;
+    }
     if (tl_sched_check_thrown(s) < 0) {
         return NULL;
     }
@@ -654,7 +702,10 @@ tl_watch_run(struct tl_sched *s, const struct tl_budget *budget)
         }
     }
     if (tl_sched_go(s, me, to) < 0) {
-        return NULL; // the watch is lost with the tasklet
+        PyObject *exc = PyErr_GetRaisedException();
+        watch_lose(s, watch);
+        PyErr_SetRaisedException(exc);
+        return NULL;
     }
     watch_pop(s, watch);
     return watch_end(s, watch);
