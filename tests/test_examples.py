@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 SECONDS = 120
 
 # These print measurements, and have tests of their own; display.py is only imported.
-MEASURING = {"demo", "game", "index", "display"}
+MEASURING = {"atomic_locks", "demo", "game", "index", "display"}
 SMALL = sorted(set(EXAMPLES.glob("*.py")) - {EXAMPLES / f"{n}.py" for n in MEASURING})
 
 
@@ -98,6 +98,22 @@ def test_the_index_of_an_empty_folder_is_empty(example, tmp_path):
     status, output = example(EXAMPLES / "index.py", tmp_path)
     assert status == 0, output
     assert cell(output, "words").startswith("0,")
+
+
+def test_the_locks_let_nobody_in_wrongly(example):
+    status, output = example(EXAMPLES / "atomic_locks.py", 5000)
+    assert status == 0, output
+    assert cell(output, "what went wrong") == "nothing"
+    assert int(cell(output, "acquisitions").split()[0].replace(",", "")) >= 5000
+    assert cell(output, "kills") != "0"
+
+
+@pytest.mark.slow
+def test_the_locks_go_wrong_without_atomic(example):
+    args = ["--without-atomic", 1_000_000]
+    status, output = example(EXAMPLES / "atomic_locks.py", *args)
+    assert status == 1, output
+    assert cell(output, "what went wrong") != "nothing"
 
 
 BROKEN = """

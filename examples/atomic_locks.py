@@ -1,0 +1,214 @@
+"""A lock and a semaphore for tasklets of all threads, in a page of Python.
+
+They stand on two things: `atomic`, inside which nobody else gets in, and a channel, where
+a tasklet waits and is found. Here 4 threads of 100 tasklets each use them, some of which
+are killed, or give up because they have waited too long. The exit status is 0 if nobody
+was let in wrongly and nothing was lost; --without-atomic it is 1.
+
+    python examples/atomic_locks.py [--without-atomic] [acquisitions]
+"""
+
+import argparse
+import random
+import sys
+import threading
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+from display import table
+
+import tasklets
+from tasklets import getcurrent, schedule, tasklet
+
+THREADS, TASKLETS = 4, 100
+PATIENCE = 0.2  # seconds, at most
+STUCK = 5.0  # seconds in which nobody comes in any more
+
+
+class Semaphore:
+    """Lets a number of tasklets in at a time; the others wait in their order."""
+
+    section = tasklets.atomic
+
+    def __init__(self, limit: int):
+        self.limit = limit
+        self.inside: set[tasklet] = set()
+        self.waiting = tasklets.channel()
+        self.waiting.preference = 0  # whoever is woken runs when its turn comes
+
+    def __enter__(self):
+        """Come in, or wait until somebody lets this tasklet in."""
+        try:
+            with self.section():
+                if len(self.inside) < self.limit:
+                    self.inside.add(getcurrent())
+                else:
+                    self.waiting.receive()
+        except BaseException:
+            # The wait has been ended, maybe right after this one was let in.
+            if getcurrent() in self.inside:
+                self.__exit__()
+            raise
+
+    def __exit__(self, *exc):
+        """Go out, and let in who has been waiting longest."""
+        with self.section():
+            self.inside.remove(getcurrent())
+            if self.waiting.balance < 0:
+                self.inside.add(self.waiting.queue)
+                self.waiting.send(None)
+
+
+class Lock(Semaphore):
+    """Lets one tasklet in at a time."""
+
+    def __init__(self):
+        super().__init__(1)
+
+
+@dataclass
+class Tally:
+    """What happened on one thread, and how long those that wait will do so."""
+
+    to_do: int
+    updates: int = 0
+    timeouts: int = 0
+    kills: int = 0
+    until: dict[tasklet, float] = field(default_factory=dict)
+
+
+class Trial:
+    """Threads of tasklets that share a lock and a semaphore, and how that went."""
+
+    def __init__(self, acquisitions: int):
+        self.lock, self.semaphore = Lock(), Semaphore(5)
+        self.tallies = [Tally(acquisitions // THREADS) for _ in range(THREADS)]
+        self.total = 0  # updated with the lock only
+        self.few: list[tasklet] = []  # who is in the semaphore
+        self.wrong: list[str] = []
+        self.seconds = 0.0
+
+    def update(self, tally: Tally):
+        """Read, modify and write with the lock; now and then, others run in between."""
+        with self.lock:
+            del tally.until[getcurrent()]
+            before = self.total
+            if before % 8 == 0:
+                schedule()
+            self.total = before + 1
+            tally.updates += 1
+            tally.to_do -= 1
+
+    def visit(self, tally: Tally):
+        """See how many are in the semaphore."""
+        me = getcurrent()
+        with self.semaphore:
+            del tally.until[me]
+            self.few.append(me)
+            if len(self.few) > self.semaphore.limit:
+                self.wrong.append("too many were let in")
+            try:
+                if tally.to_do % 8 == 0:
+                    schedule()
+            finally:
+                self.few.remove(me)
+            tally.to_do -= 1
+
+    def work(self, tally: Tally):
+        """Come in and go out as long as there is something to do."""
+        me = getcurrent()
+        while tally.to_do > 0 and not self.wrong:
+            for come_in in self.update, self.visit:
+                tally.until[me] = time.monotonic() + PATIENCE * random.random()
+                try:
+                    come_in(tally)
+                except TimeoutError:
+                    tally.timeouts += 1
+                finally:
+                    tally.until.pop(me, None)
+
+    def keep_time(self, tally: Tally):
+        """Time out those that wait, and kill some; others come in their place."""
+        crew: list[tasklet] = []
+        while tally.to_do > 0 and not self.wrong:
+            crew = [t for t in crew if t.alive]
+            crew += [tasklet(self.work)(tally) for _ in range(TASKLETS - len(crew))]
+            if tasklets.getruncount() == 1:
+                time.sleep(0.0005)  # all wait for those of other threads
+            schedule()
+            now = time.monotonic()
+            for t, end in list(tally.until.items()):
+                if now > end:
+                    t.throw(TimeoutError("waited too long"), pending=True)
+            if random.random() < 0.05:
+                random.choice(crew).kill(pending=True)
+                tally.kills += 1
+        for t in crew:
+            t.kill(pending=True)
+        while any(t.alive for t in crew):
+            schedule()
+
+    def run_thread(self, tally: Tally):
+        """Do everything that happens on one thread."""
+        try:
+            self.keep_time(tally)
+        except Exception as error:
+            self.wrong.append(f"{type(error).__name__}: {error}")
+
+    def run(self) -> bool:
+        """Return whether all went well."""
+        began = moved = time.monotonic()
+        threads = [
+            threading.Thread(target=self.run_thread, args=(tally,), daemon=True)
+            for tally in self.tallies
+        ]
+        for thread in threads:
+            thread.start()
+        seen = None
+        while any(t.is_alive() for t in threads) and time.monotonic() < moved + STUCK:
+            time.sleep(0.01)
+            if seen != (seen := [tally.to_do for tally in self.tallies]):
+                moved = time.monotonic()
+        if any(t.is_alive() for t in threads):
+            self.wrong.append("nobody comes in any more")
+        elif self.total != sum(tally.updates for tally in self.tallies):
+            self.wrong.append("updates were lost")
+        elif self.lock.inside or self.semaphore.inside:
+            self.wrong.append("somebody who has gone counts as inside")
+        self.seconds = time.monotonic() - began
+        return not self.wrong
+
+
+def positive(text: str) -> int:
+    """Return the number that an argument stands for."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def main() -> int:
+    """Try it, print the table, and return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("acquisitions", nargs="?", type=positive, default=100_000)
+    parser.add_argument("--without-atomic", action="store_true")
+    options = parser.parse_args()
+    if options.without_atomic:
+        Semaphore.section = nullcontext
+        sys.setswitchinterval(1e-5)
+    trial = Trial(options.acquisitions)
+    ok = trial.run()
+    done = options.acquisitions - sum(max(t.to_do, 0) for t in trial.tallies)
+    rows = [
+        ("acquisitions", f"{done:,} in {trial.seconds:.1f} s"),
+        ("timeouts", f"{sum(t.timeouts for t in trial.tallies):,}"),
+        ("kills", f"{sum(t.kills for t in trial.tallies):,}"),
+        ("what went wrong", ", ".join(sorted(set(trial.wrong))) or "nothing"),
+    ]
+    print(table(rows))
+    return 0 if ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

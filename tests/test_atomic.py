@@ -1,0 +1,892 @@
+"""The atomic flag of a tasklet: who sets it, who puts it back, and what it holds off."""
+
+import copy
+import pickle
+import sys
+import threading
+import time
+
+import pytest
+from children import run_program
+
+import tasklets
+from tasklets import (
+    TaskletExit,
+    atomic,
+    channel,
+    getcurrent,
+    run,
+    schedule,
+    scheduler,
+    tasklet,
+)
+
+
+SECONDS = 20
+
+
+@pytest.fixture
+def log():
+    return []
+
+
+def flag():
+    return getcurrent().atomic
+
+
+def pause():
+    tasklets.schedule_remove(None)
+
+
+# The flag.
+
+
+def test_threads_are_held_off_on_this_interpreter():
+    assert atomic.supported is True
+    assert atomic.why_not is None
+
+
+def test_a_block_sets_the_flag_and_puts_it_back():
+    with atomic() as given:
+        inside = flag()
+    assert (inside, flag(), given) == (True, False, None)
+
+
+def test_a_block_inside_a_block_leaves_the_flag_set():
+    with atomic():
+        with atomic():
+            pass
+        assert flag()
+    assert not flag()
+
+
+def test_a_block_puts_back_a_flag_that_was_set_before():
+    old = getcurrent().set_atomic(True)
+    with atomic():
+        pass
+    assert flag()
+    assert getcurrent().set_atomic(old)
+    assert not flag()
+
+
+def test_a_block_puts_back_the_flag_that_was_reset_inside():
+    with atomic():
+        getcurrent().set_atomic(False)
+        with atomic():
+            assert flag()
+        assert not flag()
+    assert not flag()
+
+
+def test_a_block_is_left_by_an_exception_which_it_does_not_swallow():
+    with pytest.raises(ZeroDivisionError):
+        with atomic():
+            1 / 0  # noqa: B018
+    assert not flag()
+
+
+def test_a_block_is_left_by_an_exception_thrown_in_where_it_waits(log):
+    def work():
+        try:
+            with atomic():
+                channel().receive()
+        except TimeoutError:
+            log.append(flag())
+
+    t = tasklet(work)()
+    run()
+    t.throw(TimeoutError("enough"))
+    assert log == [False]
+
+
+def test_a_kill_inside_leaves_the_block(log):
+    def work():
+        try:
+            with atomic():
+                try:
+                    pause()
+                finally:
+                    log.append(flag())
+        except TaskletExit:
+            log.append(flag())
+            raise
+
+    t = tasklet(work)()
+    run()
+    t.kill()
+    assert (log, t.alive, flag()) == ([True, False], False, False)
+
+
+def test_a_tasklet_that_ends_inside_leaves_the_others_as_they_are(log):
+    def end_inside():
+        getcurrent().set_atomic(True)
+
+    ended = tasklet(end_inside)()
+    tasklet(lambda: log.append(flag()))()
+    run()
+    assert (ended.alive, log, flag()) == (False, [False], False)
+
+
+def test_a_tasklet_can_be_atomic_before_it_begins(log):
+    t = tasklet(lambda: log.append(flag()))()
+    t.set_atomic(True)
+    run()
+    assert log == [True]
+
+
+@pytest.mark.parametrize(
+    "give_way",
+    [
+        pytest.param(schedule, id="schedule"),
+        pytest.param(lambda: tasklet(int)().run(), id="run"),
+        pytest.param(lambda: tasklet(int)().join(), id="join"),
+        pytest.param(lambda: scheduler.run(switches=1), id="a run of others"),
+    ],
+)
+def test_who_gives_way_inside_is_inside_again_afterwards(give_way, log):
+    tasklet(lambda: log.append(flag()))()
+    with atomic():
+        give_way()
+        log.append(flag())
+    while tasklets.getruncount() > 1:
+        schedule()
+    assert log[-2:] in ([False, True], [True, False])
+    assert not flag()
+
+
+def test_partners_of_a_channel_keep_their_flags(log):
+    ch = channel()
+
+    def work():
+        for _ in range(3):
+            ch.receive()
+            log.append(flag())
+
+    tasklet(work)()
+    for _ in range(3):
+        with atomic():
+            ch.send(None)
+            log.append(flag())
+    run()
+    assert log.count(True) == log.count(False) == 3
+
+
+# One object, several users.
+
+
+def test_one_object_serves_tasklets_that_interleave(log):
+    shared = atomic()
+
+    def work(turns):
+        for _ in range(turns):
+            with shared:
+                schedule()
+                log.append(flag())
+                with shared:
+                    schedule()
+                    log.append(flag())
+                schedule()
+                log.append(flag())
+            log.append(not flag())
+            schedule()
+
+    for turns in range(1, 8):
+        tasklet(work)(turns)
+    run()
+    assert len(log) == 4 * sum(range(1, 8))
+    assert all(log)
+
+
+def test_one_object_serves_threads_that_interleave(log):
+    shared = atomic()
+
+    def work():
+        for _ in range(50):
+            with shared:
+                time.sleep(0)
+                with shared:
+                    time.sleep(0)
+                    log.append(flag())
+                log.append(flag())
+            log.append(not flag())
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(log) == 4 * 50 * 3
+    assert all(log)
+
+
+def test_an_object_can_be_entered_often():
+    a = atomic()
+    for _ in range(1000):
+        a.__enter__()
+    for _ in range(999):
+        a.__exit__(None, None, None)
+    assert flag()
+    a.__exit__(None, None, None)
+    assert not flag()
+
+
+def test_the_repr_tells_whether_a_block_is_being_run():
+    a = atomic()
+    assert "not entered" in repr(a)
+    with a:
+        assert "not entered" not in repr(a)
+    assert "not entered" in repr(a)
+
+
+# Misuse.
+
+
+def test_a_block_cannot_be_left_that_was_not_entered():
+    a = atomic()
+    with pytest.raises(RuntimeError, match="not entered"):
+        a.__exit__(None, None, None)
+
+
+def test_a_block_cannot_be_left_twice():
+    a = atomic()
+    with a:
+        pass
+    with pytest.raises(RuntimeError, match="not entered"):
+        a.__exit__(None, None, None)
+    assert not flag()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: atomic(1), lambda: atomic(flag=True), lambda: atomic.__new__()]
+)
+def test_arguments_are_refused(make):
+    with pytest.raises(TypeError):
+        make()
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_it_cannot_be_copied_or_pickled(way):
+    with pytest.raises(TypeError, match="atomic"):
+        way(atomic())
+
+
+def test_it_cannot_be_subclassed():
+    with pytest.raises(TypeError, match="not an acceptable base type"):
+        type("Mine", (atomic,), {})
+
+
+@pytest.mark.parametrize("bad", ["yes", None, 1.5, []])
+def test_a_flag_of_the_wrong_type_is_refused(bad):
+    with pytest.raises(TypeError):
+        getcurrent().set_atomic(bad)
+    assert not flag()
+
+
+# Budgets that end inside.
+
+BUDGETS = {
+    "ticks": {"ticks": 50},
+    "slice_ticks": {"slice_ticks": 50},
+    "seconds": {"seconds": 0.005},
+    "slice_seconds": {"slice_seconds": 0.005},
+}
+each_budget = pytest.mark.parametrize("budget", BUDGETS.values(), ids=BUDGETS)
+
+
+def compute(seconds=0.02):
+    """Use up any of the budgets above."""
+    end, loops = time.monotonic() + seconds, 0
+    while time.monotonic() < end or loops < 1000:
+        loops += 1
+
+
+def stopped(budget, work):
+    """Return whether work was stopped, and end it."""
+    t = tasklet(work)()
+    victim = scheduler.run(**budget)
+    assert victim in (None, t)
+    if victim is not None:
+        victim.kill()
+    return victim is not None
+
+
+@each_budget
+def test_a_budget_stops_who_is_not_inside(budget, log):
+    assert stopped(budget, lambda: (compute(), log.append("went on")))
+    assert log == []
+
+
+@each_budget
+def test_a_budget_that_ends_inside_stops_where_the_block_ends(budget, log):
+    def work():
+        with atomic():
+            compute()
+            log.append("the block went on")
+        log.append("and what follows")
+
+    assert stopped(budget, work)
+    assert log == ["the block went on"]
+
+
+@each_budget
+def test_a_budget_that_ends_in_an_inner_block_stops_where_the_outer_ends(budget, log):
+    def work():
+        with atomic():
+            with atomic():
+                compute()
+            log.append("the outer block went on")
+        log.append("and what follows")
+
+    assert stopped(budget, work)
+    assert log == ["the outer block went on"]
+
+
+@each_budget
+def test_a_budget_that_ends_inside_stops_where_the_flag_is_reset(budget, log):
+    def work():
+        getcurrent().set_atomic(True)
+        compute()
+        log.append("inside")
+        getcurrent().set_atomic(False)
+        log.append("and what follows")
+
+    assert stopped(budget, work)
+    assert log == ["inside"]
+
+
+@each_budget
+def test_a_budget_that_ends_inside_stops_also_who_leaves_by_an_exception(budget, log):
+    def work():
+        try:
+            with atomic():
+                compute()
+                log.append("inside")
+                raise KeyError
+        except KeyError:
+            compute(seconds=SECONDS)
+            log.append("and what follows")
+
+    assert stopped(budget, work)
+    assert log == ["inside"]
+
+
+@each_budget
+def test_a_budget_that_ends_inside_does_not_stop_who_ends_there(budget, log):
+    def work():
+        getcurrent().set_atomic(True)
+        compute()
+        log.append("the end")
+
+    assert not stopped(budget, work)
+    assert log == ["the end"]
+
+
+@each_budget
+def test_a_budget_stops_who_lets_others_run_inside_only_afterwards(budget, log):
+    def work():
+        with atomic():
+            compute()
+            log.append("before")
+            schedule()
+            compute()
+            log.append("after")
+        compute()
+        log.append("and what follows")
+
+    t = tasklet(work)()
+    while t.alive:
+        victim = scheduler.run(**budget)
+        if victim is not None and not victim.atomic:
+            victim.kill()
+    assert log in (["before", "after"], ["before", "after", "and what follows"])
+
+
+# The program's switch interval. Each in a process of its own: from the first block on,
+# the two functions are others.
+
+INTERVAL = """
+import sys, threading, time
+get, set = sys.getswitchinterval, sys.setswitchinterval
+import tasklets
+from tasklets import atomic
+
+def both():
+    return round(sys.getswitchinterval(), 6), round(get(), 6)
+
+def rest():
+    # Returns when the blocks are forgotten: the interval in force is the program's own.
+    end = time.monotonic() + 20
+    while get() > 1000:
+        assert time.monotonic() < end, "never at rest"
+        time.sleep(0.01)
+
+def runaway_is_preempted():
+    # Without an end of its own: only if it is preempted, this one goes on.
+    def run_away():
+        while True:
+            pass
+    threading.Thread(target=run_away, daemon=True).start()
+    for _ in range(5):
+        time.sleep(0.01)
+"""
+
+
+def interval_program(source, *args):
+    status, output, errors = run_program(INTERVAL + source, *args)
+    assert (status, errors) == (0, [])
+    return output
+
+
+def test_without_a_block_the_functions_are_the_interpreters_own():
+    assert interval_program("print(sys.getswitchinterval is get)") == "True\n"
+
+
+def test_a_block_does_not_show_in_the_interval():
+    source = """
+set(0.02)
+seen = [sys.getswitchinterval()]
+with atomic():
+    seen.append(sys.getswitchinterval())
+    time.sleep(0.01)
+    seen.append(sys.getswitchinterval())
+seen.append(sys.getswitchinterval())
+rest()
+print(*seen, both())
+"""
+    assert interval_program(source) == "0.02 0.02 0.02 0.02 (0.02, 0.02)\n"
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        "before, inside",
+        "inside, inside",
+        "inside, after",
+        "before, after",
+        "after, later",
+    ],
+)
+def test_an_interval_saved_and_restored_round_a_block_stays_the_same(places):
+    source = """
+set(0.003)
+saves, restores = sys.argv[1].split(", ")
+def at(place):
+    global saved
+    if place == saves:
+        saved = sys.getswitchinterval()
+        sys.setswitchinterval(0.0005)
+    if place == restores:
+        sys.setswitchinterval(saved)
+with atomic():
+    pass
+rest()
+at("before")
+with atomic():
+    at("inside")
+    compute = sum(range(1000))
+at("after")
+rest()
+at("later")
+print(*both())
+runaway_is_preempted()
+"""
+    assert interval_program(source, places) == "0.003 0.003\n"
+
+
+def test_an_interval_set_inside_is_in_force_afterwards():
+    source = """
+with atomic():
+    sys.setswitchinterval(0.002)
+    print(sys.getswitchinterval())
+rest()
+print(*both())
+runaway_is_preempted()
+"""
+    assert interval_program(source) == "0.002\n0.002 0.002\n"
+
+
+def test_an_interval_set_by_functions_kept_from_before_counts():
+    source = """
+with atomic():
+    set(0.002)
+    for _ in range(100_000):
+        pass
+    time.sleep(0.05)
+print(sys.getswitchinterval())
+rest()
+print(*both())
+runaway_is_preempted()
+"""
+    assert interval_program(source) == "0.002\n0.002 0.002\n"
+
+
+@pytest.mark.parametrize(
+    "value", ["0", "-1", "'fast'", "None", "-1e-9", "1e-12", "1", "100", "True"]
+)
+def test_values_are_accepted_and_refused_as_before(value):
+    source = f"""
+def attempt(func):
+    before = sys.getswitchinterval()
+    try:
+        func({value})
+    except Exception as error:
+        return type(error).__name__, sys.getswitchinterval() == before
+    return "accepted", sys.getswitchinterval()
+first = attempt(set)
+set(0.005)
+with atomic():
+    inside = attempt(sys.setswitchinterval)
+print(first == inside, first, inside)
+"""
+    assert interval_program(source).startswith("True")
+
+
+# Fork.
+
+FORK = """
+import os, sys, threading, time
+import tasklets
+from tasklets import atomic, getcurrent
+
+def check():
+    # Blocks protect, and without them threads are preempted.
+    before = getcurrent().set_atomic(False)
+    check_here()
+    getcurrent().set_atomic(before)
+
+def check_here():
+    count, ending = 0, False
+    def work():
+        nonlocal count
+        while not ending:
+            count += 1
+    thread = threading.Thread(target=work)
+    thread.start()
+    end = time.monotonic() + 20
+    while count == 0:
+        assert time.monotonic() < end
+    for _ in range(20):
+        with atomic():
+            time.sleep(0.001)
+            before = count
+            for _ in range(20_000):
+                pass
+            assert count == before, "not protected"
+    before = count
+    while count == before:
+        assert time.monotonic() < end, "not preempted"
+    assert sys.getswitchinterval() == 0.001
+    ending = True
+    thread.join()
+
+def fork_and(work):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException as error:
+            print(type(error), error, flush=True)
+            os._exit(1)
+    return pid
+
+sys.setswitchinterval(0.001)
+"""
+FORKS = {
+    "before any block": "pid = fork_and(check)",
+    "inside a block": """
+with atomic():
+    pid = fork_and(lambda: (check(), getcurrent().atomic or 1 / 0))
+""",
+    "inside a block, to leave it": """
+with atomic():
+    pid = os.fork()
+if pid == 0:
+    assert not getcurrent().atomic
+    check()
+    os._exit(0)
+""",
+    "right after a block": """
+with atomic():
+    pass
+pid = fork_and(check)
+""",
+    "long after a block": """
+with atomic():
+    pass
+time.sleep(0.3)
+pid = fork_and(check)
+""",
+    "outside, while another thread is inside": """
+inside, leave = threading.Event(), threading.Event()
+def work():
+    with atomic():
+        inside.set()
+        leave.wait()
+thread = threading.Thread(target=work)
+thread.start()
+inside.wait()
+pid = fork_and(check)
+leave.set()
+thread.join()
+""",
+    "from a thread that is inside": """
+def work():
+    global pid
+    with atomic():
+        pid = fork_and(check)
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+""",
+    "in a child of a child": """
+with atomic():
+    pid = fork_and(lambda: os.waitpid(fork_and(check), 0)[1] == 0 or 1 / 0)
+""",
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
+def test_blocks_protect_in_the_child_of_a_fork(fork):
+    source = f"""
+{FORK}
+{fork}
+status = os.waitpid(pid, 0)[1]
+check()
+print("child", status)
+"""
+    status, output, _ = run_program(source, seconds=60)
+    assert (status, output) == (0, "child 0\n")
+
+
+# The process.
+
+
+def native_threads(source):
+    """Run it with threads(): what the system knows of this process's threads."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("asks the system for its threads")
+    begin = """
+import os, time
+from tasklets import atomic, getcurrent, run, tasklet
+
+def threads():
+    return sorted(os.listdir("/proc/self/task"))
+
+def turns(thread):
+    with open(f"/proc/self/task/{thread}/status") as lines:
+        return [line for line in lines if "ctxt_switches" in line]
+
+def at_rest(thread):
+    before = turns(thread)
+    time.sleep(0.3)
+    return turns(thread) == before
+"""
+    status, output, errors = run_program(begin + source)
+    assert (status, errors) == (0, [])
+    return output
+
+
+def test_a_program_without_blocks_has_no_thread_of_ours():
+    source = """
+tasklet(int)()
+run()
+print(len(threads()))
+"""
+    assert native_threads(source) == "1\n"
+
+
+def test_the_thread_of_ours_sleeps_when_blocks_are_over():
+    source = """
+with atomic():
+    pass
+(mine,) = set(threads()) - {str(os.getpid())}
+end = time.monotonic() + 20
+while not at_rest(mine):
+    assert time.monotonic() < end
+print("at rest")
+"""
+    assert native_threads(source) == "at rest\n"
+
+
+def test_the_thread_of_ours_is_awake_while_a_block_lasts():
+    source = """
+with atomic():
+    (mine,) = set(threads()) - {str(os.getpid())}
+    time.sleep(0.3)
+    print(at_rest(mine))
+"""
+    assert native_threads(source) == "False\n"
+
+
+ENDINGS = {
+    "os._exit inside": """
+        with atomic():
+            print("inside", flush=True)
+            os._exit(3)
+    """,
+    "os._exit while another thread is inside": """
+        beside(compute_inside)
+        print("inside", flush=True)
+        os._exit(3)
+    """,
+    "sys.exit inside": """
+        print("inside", flush=True)
+        with atomic():
+            sys.exit(3)
+    """,
+    "an end while the flag is set": """
+        getcurrent().set_atomic(True)
+        print("inside", flush=True)
+        sys.exit(3)
+    """,
+    "an end right after a block": """
+        with atomic():
+            print("inside", flush=True)
+        sys.exit(3)
+    """,
+    "a daemon thread that computes inside for ever": """
+        beside(sections_for_ever)
+        print("inside", flush=True)
+        sys.exit(3)
+    """,
+    "a daemon thread that sleeps inside": """
+        beside(sleep_inside)
+        with atomic():
+            print("inside", flush=True)
+        sys.exit(3)
+    """,
+    "a daemon thread that waits inside for a channel": """
+        beside(receive_inside)
+        with atomic():
+            print("inside", flush=True)
+        sys.exit(3)
+    """,
+    "many daemon threads": """
+        for _ in range(3):
+            for work in sections_for_ever, sleep_inside, receive_inside:
+                beside(work)
+        print("inside", flush=True)
+        sys.exit(3)
+    """,
+    "a finalizer of the module with a block": """
+        class Last:
+            def __del__(self, atomic=atomic, sys=sys):
+                with atomic():
+                    sys.stdout.write("inside\\n")
+                    sys.stdout.flush()
+        last = Last()
+        with atomic():
+            pass
+        sys.exit(3)
+    """,
+    "an exit function with a block": """
+        import atexit
+        @atexit.register
+        def last():
+            with atomic():
+                print("inside", flush=True)
+        sys.exit(3)
+    """,
+    "a tasklet paused inside": """
+        def work():
+            with atomic():
+                schedule_remove()
+        kept = tasklet(work)()
+        run()
+        print("inside", flush=True)
+        sys.exit(3)
+    """,
+}
+ENDING = """
+import os, sys, threading, time
+from tasklets import atomic, channel, getcurrent, run, schedule_remove, tasklet
+
+def beside(work):
+    begun = threading.Event()
+    threading.Thread(target=work, args=(begun,), daemon=True).start()
+    begun.wait()
+
+def compute_inside(begun):
+    with atomic():
+        begun.set()
+        time.sleep(0.01)
+        for _ in range(50_000):
+            pass
+        time.sleep(100)
+
+def sections_for_ever(begun):
+    while True:
+        with atomic():
+            begun.set()
+            for _ in range(1000):
+                pass
+
+def sleep_inside(begun):
+    with atomic():
+        begun.set()
+        time.sleep(100)
+
+def receive_inside(begun):
+    with atomic():
+        begun.set()
+        channel().receive()
+"""
+
+
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+def test_a_process_ends_as_it_should_after(ending):
+    lines = [line.removeprefix(" " * 8) for line in ending.splitlines()]
+    source = ENDING + "\n".join(lines)
+    status, output, errors = run_program(source, seconds=60)
+    assert (status, output, errors) == (3, "inside\n", [])
+
+
+# What is not held off.
+
+
+def test_signal_handlers_run_inside():
+    source = """
+import os, signal
+from tasklets import atomic
+seen = []
+signal.signal(signal.SIGUSR1, lambda *args: seen.append("handled"))
+with atomic():
+    os.kill(os.getpid(), signal.SIGUSR1)
+    while not seen:
+        pass
+    print(*seen, "inside")
+"""
+    assert run_program(source)[:2] == (0, "handled inside\n")
+
+
+def test_finalizers_run_inside(log):
+    class Closing:
+        def __del__(self):
+            log.append(flag())
+
+    with atomic():
+        closing = Closing()
+        del closing
+    assert log == [True]
+
+
+def test_an_interpreter_with_a_lock_of_its_own_refuses_the_import():
+    if sys.version_info < (3, 12):
+        pytest.skip("all interpreters share the GIL")
+    source = """
+import sys
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+new = interpreters.create()
+code = "try:\\n import tasklets\\nexcept ImportError as e:\\n print('refused', e)"
+run = interpreters.exec if sys.version_info >= (3, 13) else interpreters.run_string
+run(new, code)
+interpreters.destroy(new)
+"""
+    status, output, errors = run_program(source)
+    assert (status, errors) == (0, [])
+    assert output.startswith("refused")
