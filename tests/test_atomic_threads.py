@@ -811,21 +811,21 @@ def compute():
     while not ending:
         count += 1
 
-original(0.01)
+original(0.001)
 for _ in range(2):
     threading.Thread(target=compute, daemon=True).start()
 while not count:
     time.sleep(0)
-for _ in range(20):
+for _ in range(50):
     with section():
         time.sleep(0)
     original(1e-5)
     with section():
         before = count
-        for _ in range(20_000):
+        for _ in range(100_000):
             pass
         seen += count != before
-    sys.setswitchinterval(0.01)
+    sys.setswitchinterval(0.001)
 ending = True
 print("seen" if seen else "none")
 """
