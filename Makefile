@@ -18,6 +18,7 @@ ASAN     = $(SAN) -fsanitize=address,undefined -fno-sanitize-recover=undefined \
            --param asan-stack=0
 LIBSAN   = $(foreach lib,asan ubsan,$(shell $(CC) -print-file-name=lib$(lib).so))
 PLAIN    = $(wildcard $(patsubst %,csrc/%.c,list clock inbox park nudge chunk alarm))
+OURS     = csrc/*.[ch] tests/c/*.[ch] benchmarks/*.c tasklets/include/*.h
 RACES    = $(patsubst tests/c/%.c,race-%,$(wildcard tests/c/test_*.c))
 
 # Every flavour has its own folder; build/debug is copied into the checkout as well.
@@ -75,14 +76,14 @@ race-%: tests/c/%.c
 
 lint: build ready-lint
 	$(VENV)/bin/clang-format --dry-run -Werror \
-	    $(wildcard csrc/*.[ch] tests/c/*.[ch] tasklets/include/*.h)
+	    $(wildcard $(OURS))
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(PY) -m mypy.stubtest tasklets._core
 
 format: ready-lint
 	$(VENV)/bin/clang-format -i \
-	    $(wildcard csrc/*.[ch] tests/c/*.[ch] tasklets/include/*.h)
+	    $(wildcard $(OURS))
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 

@@ -1,6 +1,7 @@
 """All workloads by name, in the order of the table."""
 
 from benchmarks import (
+    bench_atomic,
     bench_birth,
     bench_channel,
     bench_schedule,
@@ -8,7 +9,14 @@ from benchmarks import (
     bench_watchdog,
 )
 
-MODULES = (bench_schedule, bench_channel, bench_birth, bench_threads, bench_watchdog)
+MODULES = (
+    bench_schedule,
+    bench_channel,
+    bench_birth,
+    bench_threads,
+    bench_watchdog,
+    bench_atomic,
+)
 
 WORKLOADS = {
     name: workload for module in MODULES for name, workload in module.WORKLOADS.items()
