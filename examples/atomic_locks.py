@@ -1,9 +1,9 @@
 """A lock and a semaphore for tasklets of all threads, in a page of Python.
 
-They stand on two things: `atomic`, inside which nobody else gets in, and a channel, where
-a tasklet waits and is found. Here 4 threads of 100 tasklets each use them, some of which
-are killed, or give up because they have waited too long. The exit status is 0 if nobody
-was let in wrongly and nothing was lost; --without-atomic it is 1.
+They stand on two things: `atomic`, inside which nobody else gets in, and a channel,
+where a tasklet waits and is found. Here 4 threads of 100 tasklets each use them, some
+of which are killed, or give up because they have waited too long. The exit status is 0
+if nobody was let in wrongly and nothing was lost; --without-atomic it is 1.
 
     python examples/atomic_locks.py [--without-atomic] [acquisitions]
 """

@@ -1,4 +1,4 @@
-"""The atomic flag of a tasklet: who sets it, who puts it back, and what it holds off."""
+"""The atomic flag of a tasklet: who sets it, who resets it, and what it holds off."""
 
 import copy
 import pickle
@@ -20,7 +20,6 @@ from tasklets import (
     scheduler,
     tasklet,
 )
-
 
 SECONDS = 20
 

@@ -1,4 +1,4 @@
-"""What atomic sections keep out between OS threads, and that without them it comes in."""
+"""What atomic sections keep out between OS threads: without them, it comes in."""
 
 import contextlib
 import functools
@@ -82,7 +82,7 @@ class Counter:
 
 @contextlib.contextmanager
 def counting(number=2):
-    """Have threads that compute all the time; give a function that sums their counts."""
+    """Have threads that compute all the time; give a function that sums their work."""
     counters = [Counter() for _ in range(number)]
 
     def total():
@@ -886,7 +886,7 @@ def test_threads_of_other_interpreters_are_held_off(how, seen):
 
 
 class Soak:
-    """Threads that do all kinds of things inside and outside of sections for a while."""
+    """Threads that do all kinds of things inside and outside of sections."""
 
     def __init__(self, section, seconds):
         self.section = section
