@@ -21,6 +21,7 @@ from tasklets import (
     tasklet,
 )
 
+
 @pytest.fixture
 def log():
     return []
