@@ -68,6 +68,36 @@ TaskletObject *tl_watch_expired(struct tl_sched *s);
 // The one of Stackless's run() whose timeout is in force: borrowed, or NULL.
 TaskletObject *tl_watch_owner(struct tl_sched *s);
 
+// Have the switches and the ticks reach us when something ends.
+void tl_watch_reckon(struct tl_sched *s);
+
+// Watch the clock. moved: tl_watch_slice() in the slice that runs or is about to.
+void tl_watch_set_alarm(struct tl_sched *s, uint64_t moved);
+
+// How long code may run without a tick before it is looked at why, in nanoseconds.
+enum { TL_WATCH_STALL = 2000000 };
+
+// Names the slice that runs: no other one of this thread has the same.
+static inline uint64_t
+tl_watch_slice(struct tl_sched *s)
+{
+    return __atomic_load_n(&s->switches, __ATOMIC_RELAXED) +
+           __atomic_load_n(&s->yields, __ATOMIC_RELAXED);
+}
+
+static inline bool
+tl_watch_counts(const struct tl_watch *watch)
+{
+    return watch->budget.ticks + watch->budget.slice_ticks > 0;
+}
+
+static inline bool
+tl_watch_has_time(const struct tl_watch *watch)
+{
+    return tl_watch_counts(watch) || watch->deadline != INT64_MAX ||
+           watch->budget.slice_time > 0;
+}
+
 void tl_watch_init(struct tl_sched *s);
 
 // The thread is gone, or ends.

@@ -24,7 +24,7 @@ LAYERS = [
     # Core.
     [
         "runq", "tasklet", "slice", "sched", "thread", "stacks", "outcome", "errors",
-        "idle", "watch",
+        "idle", "watch", "watch_run",
     ],
     # Services over the scheduler.
     [
