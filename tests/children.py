@@ -1,14 +1,24 @@
 """Run the scripts beside the tests in a process of their own."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 import tasklets
 
 TESTS = Path(__file__).parent
+
+# The child may find a lock taken by a thread that did not come along. The C library's
+# allocator cares for that, a sanitizer's does not.
+forks_beside_threads = pytest.mark.skipif(
+    not hasattr(os, "fork") or "libasan" in os.environ.get("LD_PRELOAD", ""),
+    reason="needs os.fork, and an allocator that cares for it",
+)
 
 
 def start(*args, **options):
@@ -17,8 +27,9 @@ def start(*args, **options):
     places = [TESTS, Path(tasklets.__file__).parents[1], os.environ.get("PYTHONPATH")]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(str(p) for p in places if p)}
     return subprocess.Popen(
-        [sys.executable, *map(str, args)], env=env, text=True, **options
-    )
+        [sys.executable, *map(str, args)],
+        env=env, text=True, start_new_session=True, **options,
+    )  # fmt: skip
 
 
 def finish(child, seconds):
@@ -26,7 +37,8 @@ def finish(child, seconds):
     try:
         output = child.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        child.kill()
+        # Its own children, too, hold the pipes.
+        os.killpg(child.pid, signal.SIGKILL)
         return None, *child.communicate()
     return child.returncode, *output
 

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from children import run_program
+from children import forks_beside_threads, run_program
 
 import tasklets
 from tasklets import (
@@ -643,6 +643,7 @@ with atomic():
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@forks_beside_threads
 @pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
 def test_blocks_protect_in_the_child_of_a_fork(fork):
     source = f"""

@@ -8,7 +8,7 @@ import time
 from textwrap import dedent
 
 import pytest
-from children import run_program
+from children import forks_beside_threads, run_program
 from runaways import FLAT, RUNAWAYS, Leash
 
 import tasklets
@@ -943,6 +943,7 @@ def test_a_signal_handler_may_be_stopped_with_its_tasklet():
     )
 
 
+@forks_beside_threads
 def test_a_fork_between_two_stops_leaves_both_processes_right():
     check_program(
         """
@@ -973,6 +974,7 @@ def test_a_fork_between_two_stops_leaves_both_processes_right():
     )
 
 
+@forks_beside_threads
 @pytest.mark.parametrize(
     "budgets", ["seconds=0.3", "slice_seconds=0.3", "ticks=30000", "slice_ticks=30000"]
 )
@@ -997,6 +999,7 @@ def test_the_child_of_a_fork_in_a_tasklet_is_stopped_as_well(budgets):
     )
 
 
+@forks_beside_threads
 def test_the_child_of_a_fork_in_another_thread_is_stopped():
     check_program(
         """
