@@ -61,6 +61,15 @@ def scheduler_as_new(nothing_left_alive):
 
 
 @pytest.fixture
+def no_foreign_collector_callbacks():
+    """Have no Python code in collections: it has ticks. Other tools' may be there."""
+    before = gc.callbacks[:]
+    gc.callbacks[:] = [func for func in before if func.__module__ == "tasklets._core"]
+    yield
+    gc.callbacks[:] = before
+
+
+@pytest.fixture
 def growth():
     """Return a function that measures the blocks leaked by one call of its argument.
 

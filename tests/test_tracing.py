@@ -10,6 +10,8 @@ import pytest
 
 from tasklets import channel, getcurrent, run, schedule, scheduler, tasklet
 
+pytestmark = pytest.mark.usefixtures("no_foreign_collector_callbacks")
+
 
 @pytest.fixture
 def log():

@@ -33,6 +33,8 @@ from tasklets import (
     tasklet,
 )
 
+pytestmark = pytest.mark.usefixtures("no_foreign_collector_callbacks")
+
 LOTS = 10**6  # of ticks: more than any short tasklet here has
 
 

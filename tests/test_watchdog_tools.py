@@ -16,6 +16,8 @@ from children import finish, run_program, start
 
 from tasklets import getcurrent, run, schedule, scheduler, spawn, tasklet
 
+pytestmark = pytest.mark.usefixtures("no_foreign_collector_callbacks")
+
 SECONDS = 30
 
 needs_monitoring = pytest.mark.skipif(
