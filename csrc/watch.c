@@ -202,6 +202,9 @@ static bool
 may_stop(struct tl_sched *s, const struct tl_watch *watch)
 {
     TaskletObject *me = s->current;
+    if (*s->collecting != 0) {
+        return false; // in a callback of the collector's, maybe, called before ours
+    }
     if (s->trap != 0 || tl_sched_is_held(s) || s->in_channel_callback || me->atomic ||
         me->place != TL_RUNNABLE || s->head != me || watch->who->place == TL_WAITING) {
         return false;

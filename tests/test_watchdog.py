@@ -1136,6 +1136,28 @@ def test_a_finalizer_that_the_collector_calls_holds_a_stop_off(log):
     victim.kill()
 
 
+def test_nobody_is_stopped_in_a_callback_of_the_collector(log):
+    def callback(phase, info):
+        log.append(phase)
+        busy(1000)
+        log.append(phase)
+
+    def work():
+        gc.collect()
+        log.append("work")
+        busy(1000)
+
+    victim = tasklet(work)()
+    gc.callbacks.insert(0, callback)
+    try:
+        assert scheduler.run(200) is victim
+    finally:
+        gc.callbacks.remove(callback)
+    assert log[:4] == ["start", "start", "stop", "stop"]
+    gc.collect()  # would do nothing if one were still under way
+    victim.kill()
+
+
 def test_the_collector_works_while_a_victim_is_stopped():
     class Thing:
         def __init__(self):
