@@ -109,8 +109,8 @@ tl_gil_set_interval(unsigned long interval)
     gil_state()->interval = interval;
 }
 
-void
-tl_gil_request(PyThreadState *ts)
+static void
+request(PyThreadState *ts)
 {
 #if PY_VERSION_HEX >= 0x030D0000
     _Py_set_eval_breaker_bit(ts, _PY_GIL_DROP_REQUEST_BIT);
@@ -119,6 +119,26 @@ tl_gil_request(PyThreadState *ts)
     _Py_atomic_store_relaxed(&ceval->gil_drop_request, 1);
     _Py_atomic_store_relaxed(&ceval->eval_breaker, 1);
 #endif
+}
+
+void
+tl_gil_request(PyThreadState *ts)
+{
+    // An interpreter that ends frees its threads' states while one of them has the GIL.
+    bool found = false;
+    HEAD_LOCK(&_PyRuntime);
+    PyInterpreterState *interp = PyInterpreterState_Head();
+    for (; interp != NULL && !found; interp = PyInterpreterState_Next(interp)) {
+        PyThreadState *other = interp->threads.head;
+        while (other != NULL && other != ts) {
+            other = other->next;
+        }
+        found = other != NULL;
+    }
+    if (found) {
+        request(ts);
+    }
+    HEAD_UNLOCK(&_PyRuntime);
 }
 
 bool

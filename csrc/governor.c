@@ -394,16 +394,21 @@ begin(void)
 static void
 begin_section(struct tl_guard *guard)
 {
-    if (TL_UNLIKELY(!governor.engaged) && !governor.stopping) {
-        engage();
-    } else if (governor.engaged) {
-        keep_interval();
-    }
-    bool requested = tl_gil_is_requested(guard->ts);
-    pthread_mutex_unlock(tl_gil_mutex());
-    if (TL_UNLIKELY(requested)) {
+    for (;;) {
+        if (TL_UNLIKELY(!governor.engaged) && !governor.stopping) {
+            engage();
+        } else if (governor.engaged) {
+            keep_interval();
+        }
+        bool requested = tl_gil_is_requested(guard->ts);
+        pthread_mutex_unlock(tl_gil_mutex());
+        if (TL_LIKELY(!requested)) {
+            return;
+        }
         Py_BEGIN_ALLOW_THREADS;
         Py_END_ALLOW_THREADS;
+        // Whoever ran meanwhile may have set the interval.
+        pthread_mutex_lock(tl_gil_mutex());
     }
 }
 
