@@ -124,6 +124,9 @@ request(PyThreadState *ts)
 void
 tl_gil_request(PyThreadState *ts)
 {
+#if PY_VERSION_HEX >= 0x030D0000
+    request(ts); // as the interpreter's own waiters do
+#else
     // An interpreter that ends frees its threads' states while one of them has the GIL.
     bool found = false;
     HEAD_LOCK(&_PyRuntime);
@@ -139,6 +142,7 @@ tl_gil_request(PyThreadState *ts)
         request(ts);
     }
     HEAD_UNLOCK(&_PyRuntime);
+#endif
 }
 
 bool
