@@ -1,7 +1,8 @@
 // events_monitor.c - from 3.12: events come from sys.monitoring.
+#include "events.h"
+
 #include "alarm.h"
 #include "clock.h"
-#include "events.h"
 #include "frames.h"
 #include "gil.h"
 

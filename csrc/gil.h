@@ -2,8 +2,9 @@
 #ifndef TL_GIL_H
 #define TL_GIL_H
 
+#include "compat.h" // before all of the system's
+
 #include "alarm.h"
-#include "compat.h"
 
 #include <pthread.h>
 

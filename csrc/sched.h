@@ -2,6 +2,8 @@
 #ifndef TL_SCHED_H
 #define TL_SCHED_H
 
+#include "compat.h" // before all of the system's
+
 #include "alarm.h"
 #include "bomb.h"
 #include "events.h"

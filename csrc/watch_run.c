@@ -1,9 +1,10 @@
 // watch_run.c - run(): its caller waits for the others, with budgets or without.
+#include "watch.h"
+
 #include "clock.h"
 #include "errors.h"
 #include "gil.h"
 #include "idle.h"
-#include "watch.h"
 
 #include <errno.h>
 
