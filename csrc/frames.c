@@ -41,6 +41,10 @@ tl_frames_top(PyThreadState *ts)
 
 #if PY_VERSION_HEX >= 0x030E0000
 
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030F0000
+#define PyStackRef_RefcountOnObject(ref) (!PyStackRef_IsDeferred(ref))
+#endif
+
 static int
 visit_ref(_PyStackRef ref, visitproc visit, void *arg)
 {

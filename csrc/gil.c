@@ -197,8 +197,12 @@ tl_gil_collecting(void)
 void
 tl_gil_unfinalize(PyObject *object)
 {
+#if PY_VERSION_HEX >= 0x030D0000
+    _PyGC_CLEAR_FINALIZED(object);
+#else
     PyGC_Head *head = _Py_AS_GC(object);
     head->_gc_prev &= ~(uintptr_t)_PyGC_PREV_MASK_FINALIZED;
+#endif
     assert(!PyObject_GC_IsFinalized(object));
 }
 
@@ -422,6 +426,13 @@ int
 tl_gil_check(void)
 {
     PyThreadState *ts = PyThreadState_Get();
+#ifdef Py_GIL_DISABLED
+    if (!_Py_atomic_load_int_relaxed(&gil_state()->enabled)) {
+        PyErr_SetString(PyExc_ImportError,
+                        "tasklets needs the GIL: leave out PYTHON_GIL=0 and -X gil=0");
+        return -1;
+    }
+#endif
     if (gil_locked() != 1 || tl_gil_holder() != ts) {
         return refuse("the GIL's fields");
     }

@@ -1,6 +1,7 @@
 #include "governor.h"
 #include "clock.h"
 #include "gil.h"
+#include "turn.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -338,7 +339,6 @@ tl_governor_refusal(void)
         governor.refusal = "it is being tried";
         const char *refusal = check();
         governor.refusal = refusal;
-        governor.checked = true;
     }
     return governor.refusal;
 }
@@ -364,6 +364,7 @@ tl_guard_fini(struct tl_guard *guard)
     guard->marked = false;
     tl_link_remove(&guard->all);
     pthread_mutex_unlock(tl_gil_mutex());
+    tl_turn_give(guard);
 }
 
 // The mutex is held.
@@ -412,13 +413,37 @@ begin_section(struct tl_guard *guard)
     }
 }
 
+// Where nothing can be governed.
+TL_COLD static void
+take_turn(struct tl_guard *guard)
+{
+    if (!tl_turn_try(guard)) {
+        Py_BEGIN_ALLOW_THREADS;
+        tl_turn_take(guard);
+        Py_END_ALLOW_THREADS;
+    }
+}
+
+// Returns whether the governor is at work.
+TL_COLD static bool
+enter_first(struct tl_guard *guard)
+{
+    if (governor.stopping) {
+        return false;
+    }
+    if (tl_governor_refusal() != NULL) {
+        guard->marked = true;
+        take_turn(guard);
+        return false;
+    }
+    return begin();
+}
+
 void
 tl_governor_enter(struct tl_guard *guard)
 {
-    if (TL_UNLIKELY(!governor.started)) {
-        if (governor.stopping || tl_governor_refusal() != NULL || !begin()) {
-            return;
-        }
+    if (TL_UNLIKELY(!governor.started) && !enter_first(guard)) {
+        return;
     }
     pthread_mutex_lock(tl_gil_mutex());
     guard->marked = true;
@@ -431,7 +456,9 @@ tl_governor_leave(struct tl_guard *guard)
 {
     // Without the mutex: a tick that sees the mark too long asks one tick later.
     guard->marked = false;
-    if (TL_UNLIKELY(__atomic_load_n(&governor.owed, __ATOMIC_RELAXED))) {
+    if (TL_UNLIKELY(governor.refusal != NULL)) {
+        tl_turn_give(guard);
+    } else if (TL_UNLIKELY(__atomic_load_n(&governor.owed, __ATOMIC_RELAXED))) {
         pthread_mutex_lock(tl_gil_mutex());
         if (governor.owed) {
             tl_gil_request(guard->ts);
@@ -443,9 +470,13 @@ tl_governor_leave(struct tl_guard *guard)
 void
 tl_governor_mark(struct tl_guard *guard, bool marked)
 {
-    bool works = tl_governor_refusal() == NULL && (governor.started || begin());
+    bool refused = tl_governor_refusal() != NULL;
+    bool works = !refused && (governor.started || begin());
+    if (refused && !marked) {
+        tl_turn_give(guard);
+    }
     pthread_mutex_lock(tl_gil_mutex());
-    guard->marked = marked && works;
+    guard->marked = marked && (works || refused);
     governor.sections++;
     if (works && marked && !governor.engaged && !governor.stopping) {
         engage();
@@ -454,8 +485,20 @@ tl_governor_mark(struct tl_guard *guard, bool marked)
 }
 
 void
+tl_governor_pause(struct tl_guard *guard)
+{
+    if (governor.refusal != NULL) {
+        tl_turn_give(guard);
+    }
+}
+
+void
 tl_governor_return(struct tl_guard *guard)
 {
+    if (governor.refusal != NULL) {
+        take_turn(guard);
+        return;
+    }
     pthread_mutex_lock(tl_gil_mutex());
     begin_section(guard);
 }
@@ -478,6 +521,7 @@ tl_governor_stop(void)
     pthread_mutex_lock(tl_gil_mutex());
     governor.stopping = true;
     bool started = governor.started;
+    tl_turn_close();
     if (started) {
         pthread_cond_signal(&governor.wake);
     }
@@ -496,6 +540,7 @@ tl_governor_after_fork(struct tl_guard *guard)
         tl_gil_set_interval(governor.nominal);
     }
     governor.engaged = governor.started = governor.owed = false;
+    tl_turn_after_fork();
     if (guard != NULL && guard->marked) {
         tl_governor_enter(guard);
     }

@@ -35,7 +35,8 @@ void tl_governor_leave(struct tl_guard *guard);
 // The same for another thread, which does not run now.
 void tl_governor_mark(struct tl_guard *guard, bool marked);
 
-// The calling thread has been without the GIL inside a section, and has it again.
+// The calling thread is about to wait inside a section, and has the GIL again after that.
+void tl_governor_pause(struct tl_guard *guard);
 void tl_governor_return(struct tl_guard *guard);
 
 // Ask whoever holds the GIL to let go at its next chance, but not inside a section. The
@@ -43,7 +44,8 @@ void tl_governor_return(struct tl_guard *guard);
 void tl_governor_request(void);
 
 // Whether sections are protected in this process, and if not, why: NULL if they are. To
-// find out, it is tried once, which takes some milliseconds.
+// find out, it is tried once, which takes some milliseconds. Where they are not, sections
+// take turns, and that is all.
 const char *tl_governor_refusal(void);
 
 // The program's own switch interval, in microseconds.

@@ -149,6 +149,9 @@ enum way { SPIN, SLEEP, POLL };
 static void
 give_up_gil(struct tl_sched *s, bool in_main, enum way way, int64_t limit_ns)
 {
+    if (s->guard.marked) {
+        tl_governor_pause(&s->guard);
+    }
     PyThreadState *ts = PyEval_SaveThread();
     if (s->owes != NULL) {
         tl_nudge_pay(&s->nudge);

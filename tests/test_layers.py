@@ -12,7 +12,7 @@ LONGEST = 700
 # fmt: off
 LAYERS = [
     # Plain C, no Python.h.
-    ["list", "clock", "inbox", "park", "nudge", "chunk", "alarm"],
+    ["list", "clock", "inbox", "park", "nudge", "chunk", "alarm", "turn"],
     # CPython ground.
     [
         "compat", "gil", "frames", "events", "events_monitor", "events_trace",

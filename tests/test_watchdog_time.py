@@ -613,14 +613,14 @@ def test_a_key_function_holds_a_stop_off_without_ignore_nesting(log):
 @pytest.mark.parametrize("budget", ["seconds", "slice_seconds"])
 def test_soft_waits_until_the_tasklet_gives_way(budget, others, log):
     def work():
-        spin(0.03)
+        spin(0.2)
         log.append("done")
         schedule()
         log.append("not yet")
 
     worker = tasklet(work)()
     other = tasklet(log.append)("other") if others else None
-    assert scheduler.run(**{budget: SOON}, soft=True) is None
+    assert scheduler.run(**{budget: 0.05}, soft=True) is None
     assert reason() == "seconds"
     assert log == ["done"]
     assert worker.scheduled
@@ -637,7 +637,7 @@ def test_the_outermost_goes_on_if_its_time_is_up(log):
 
     inner = tasklet(inner)()
     victim = tasklet(spin)(LATE)
-    assert scheduler.run(seconds=SOON) is victim
+    assert scheduler.run(seconds=0.05) is victim
     assert log == []
     run()
     assert log == [None]
@@ -864,14 +864,16 @@ def test_a_thread_may_end_with_victims(log):
     def work(number):
         def runaway():
             try:
+                started.append(number)
                 while True:
                     pass
             finally:
                 log.append(number)
 
+        started = []
         victim = tasklet(runaway)()
         kept.append(victim)
-        assert scheduler.run(seconds=SOON) is victim
+        run_until(started, victim, seconds=SOON)
         return "right"
 
     kept = []
@@ -883,18 +885,19 @@ def test_a_thread_may_end_with_victims(log):
 def test_a_stopped_tasklet_can_be_killed_from_another_thread(log):
     def runaway():
         try:
+            log.append("started")
             while True:
                 pass
         finally:
             log.append("finally")
 
     victim = tasklet(runaway)()
-    assert scheduler.run(seconds=SOON) is victim
+    run_until(log, victim, seconds=SOON)
     thread = threading.Thread(target=victim.kill)
     thread.start()
     thread.join()
     run()
-    assert log == ["finally"]
+    assert log == ["started", "finally"]
 
 
 # Signals, fork, exit.

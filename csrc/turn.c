@@ -1,0 +1,88 @@
+#include "turn.h"
+#include "list.h"
+
+#include <pthread.h>
+
+struct waiter {
+    struct tl_link link;
+    const void *owner;
+};
+
+// Invariants
+// I1: waiters is not empty only if there is an owner.
+static struct {
+    pthread_mutex_t mutex; // guards all below
+    pthread_cond_t given;
+    const void *owner;
+    struct tl_link waiters; // list head, the oldest first
+    bool closed;
+} turn = {
+    .mutex = PTHREAD_MUTEX_INITIALIZER,
+    .given = PTHREAD_COND_INITIALIZER,
+    .waiters = {&turn.waiters, &turn.waiters},
+};
+
+bool
+tl_turn_try(const void *owner)
+{
+    pthread_mutex_lock(&turn.mutex);
+    if (turn.owner == NULL) {
+        turn.owner = owner;
+    }
+    bool mine = turn.owner == owner || turn.closed;
+    pthread_mutex_unlock(&turn.mutex);
+    return mine;
+}
+
+void
+tl_turn_take(const void *owner)
+{
+    struct waiter me = {.owner = owner};
+    pthread_mutex_lock(&turn.mutex);
+    if (turn.owner == NULL) {
+        turn.owner = owner;
+    } else if (turn.owner != owner) {
+        tl_link_insert_before(&me.link, &turn.waiters);
+        while (turn.owner != owner && !turn.closed) {
+            pthread_cond_wait(&turn.given, &turn.mutex);
+        }
+        if (turn.owner != owner) {
+            tl_link_remove(&me.link);
+        }
+    }
+    pthread_mutex_unlock(&turn.mutex);
+}
+
+void
+tl_turn_give(const void *owner)
+{
+    pthread_mutex_lock(&turn.mutex);
+    if (turn.owner == owner) {
+        turn.owner = NULL;
+        if (!tl_link_is_single(&turn.waiters)) {
+            struct waiter *next = TL_CONTAINER(turn.waiters.next, struct waiter, link);
+            tl_link_remove(&next->link);
+            turn.owner = next->owner;
+            pthread_cond_broadcast(&turn.given);
+        }
+    }
+    pthread_mutex_unlock(&turn.mutex);
+}
+
+void
+tl_turn_close(void)
+{
+    pthread_mutex_lock(&turn.mutex);
+    turn.closed = true;
+    pthread_cond_broadcast(&turn.given);
+    pthread_mutex_unlock(&turn.mutex);
+}
+
+void
+tl_turn_after_fork(void)
+{
+    pthread_mutex_init(&turn.mutex, NULL);
+    pthread_cond_init(&turn.given, NULL);
+    tl_link_init(&turn.waiters);
+    turn.owner = NULL;
+}

@@ -1,0 +1,24 @@
+// turn.h - where the GIL cannot be governed, atomic sections at least exclude one
+// another: one at a time has the turn, in order of arrival.
+#ifndef TL_TURN_H
+#define TL_TURN_H
+
+#include <stdbool.h>
+
+// Take the turn if it is free. Returns whether owner has it now; owner stands for a
+// thread, and is only compared.
+bool tl_turn_try(const void *owner);
+
+// Wait for it.  Thread: without the GIL.
+void tl_turn_take(const void *owner);
+
+// Let the next one have it, if owner has it.
+void tl_turn_give(const void *owner);
+
+// Nobody waits any more: those who had the turn may be gone. For good.
+void tl_turn_close(void);
+
+// In the child of a fork: nobody has it.
+void tl_turn_after_fork(void);
+
+#endif // TL_TURN_H
