@@ -29,7 +29,7 @@ compile  = $(PY) setup.py -qq build --build-base $(call folder,$(1)) \
 with     = PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(call folder,$(1))/lib"
 
 .PHONY: build ready ready-lint release demo test stress asan race lint format bench \
-        matrix wheel clean distclean
+        matrix patches wheel clean distclean
 .DEFAULT_GOAL = build
 
 build: ready    # assertions on, warnings are errors
@@ -96,6 +96,11 @@ bench: release    # make bench OLD=before.json compares with an earlier run
 matrix: matrix-3.11 matrix-3.12 matrix-3.13 matrix-3.14 matrix-3.15
 matrix-%:
 	+@tools/matrix $*
+
+# What depends on the interpreter's inside, between patch releases of one version.
+patches: ready
+	tools/patches -m "not slow" $(addprefix tests/test_,atomic.py atomic_threads.py \
+	    gc.py recursion.py threads.py tracing.py watchdog_time.py)
 
 wheel: ready    # and a look at what it installs
 	rm -rf build/lib.* build/installed dist/*.whl

@@ -209,6 +209,10 @@ sleep_in_main(struct tl_sched *s, int64_t limit_ns)
         set_wakeup_fd(s->state, -1);
         PyErr_SetRaisedException(exc);
     }
+    if (s->guard.marked) {
+        tl_governor_return(
+            &s->guard); // the interpreter looks at a descriptor without the GIL
+    }
     return result;
 }
 
