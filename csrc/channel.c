@@ -10,6 +10,7 @@ struct action {
     PyObject *value; // borrowed; NULL for a receive
     int dir;
     const struct tl_wait_kind *kind; // how it waits; NULL if it may not
+    int64_t deadline;                // as in struct tl_leave
 };
 
 // ---- the queue
@@ -42,12 +43,13 @@ left_queue(struct tl_wait *wait)
     t->sending = 0;
 }
 
-static const struct tl_wait_kind send_wait = {"send to", sender_joined, left_queue};
-static const struct tl_wait_kind receive_wait = {"receive from", receiver_joined,
-                                                 left_queue};
+static const struct tl_wait_kind send_wait = {
+    .verb = "send to", .joined = sender_joined, .left = left_queue};
+static const struct tl_wait_kind receive_wait = {
+    .verb = "receive from", .joined = receiver_joined, .left = left_queue};
 // In __next__: a waking close() ends the iteration.
-static const struct tl_wait_kind next_wait = {"receive from", receiver_joined,
-                                              left_queue};
+static const struct tl_wait_kind next_wait = {
+    .verb = "receive from", .joined = receiver_joined, .left = left_queue};
 
 // The first that waits in the other direction, or NULL.
 static TaskletObject *
@@ -318,19 +320,22 @@ perform(struct action *act)
                            .on = (PyObject *)ch,
                            .queue = &ch->queue,
                            .value = act->value,
+                           .deadline = act->deadline,
                            .classic = ch->classic};
     return tl_sched_leave(s, &how);
 }
 
 // What is out of the ordinary: callbacks, traps, other threads, an empty ring.
 TL_COLD static PyObject *
-act_slowly(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *kind)
+act_slowly(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *kind,
+           int64_t deadline)
 {
     struct action act = {.ch = ch,
                          .s = tl_sched_for((PyObject *)ch),
                          .value = value,
                          .dir = dir,
-                         .kind = kind};
+                         .kind = kind,
+                         .deadline = deadline};
     return act.s == NULL ? NULL : perform(&act);
 }
 
@@ -348,7 +353,8 @@ give_way(struct tl_sched *s, TaskletObject *partner, PyObject *value)
 }
 
 static inline PyObject *
-begin(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *kind)
+begin(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *kind,
+      int64_t deadline)
 {
     struct tl_sched *s = tl_sched_mine;
     if (TL_LIKELY(s != NULL && s->state->channel_callback == NULL && !ch->buffered)) {
@@ -364,23 +370,23 @@ begin(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *ki
                 }
             }
         } else if (tl_sched_is_plain(s) && kind != NULL && !ch->closing &&
-                   !s->current->block_trap) {
+                   !s->current->block_trap && deadline == 0) {
             return tl_sched_wait(s, kind, (PyObject *)ch, &ch->queue, value);
         }
     }
-    return act_slowly(ch, dir, value, kind);
+    return act_slowly(ch, dir, value, kind, deadline);
 }
 
 PyObject *
-tl_channel_send(ChannelObject *ch, PyObject *value)
+tl_channel_send(ChannelObject *ch, PyObject *value, int64_t deadline)
 {
-    return begin(ch, SEND, value, &send_wait);
+    return begin(ch, SEND, value, &send_wait, deadline);
 }
 
 PyObject *
-tl_channel_receive(ChannelObject *ch)
+tl_channel_receive(ChannelObject *ch, int64_t deadline)
 {
-    return begin(ch, RECEIVE, NULL, &receive_wait);
+    return begin(ch, RECEIVE, NULL, &receive_wait, deadline);
 }
 
 PyObject *
@@ -389,13 +395,13 @@ tl_channel_next(ChannelObject *ch)
     if (ch->closing && tl_channel_balance(ch) <= 0) {
         return NULL;
     }
-    return begin(ch, RECEIVE, NULL, &next_wait);
+    return begin(ch, RECEIVE, NULL, &next_wait, 0);
 }
 
 int
 tl_channel_try_send(ChannelObject *ch, PyObject *value)
 {
-    PyObject *result = begin(ch, SEND, value, NULL);
+    PyObject *result = begin(ch, SEND, value, NULL, 0);
     Py_XDECREF(result);
     return result != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
 }
@@ -403,7 +409,7 @@ tl_channel_try_send(ChannelObject *ch, PyObject *value)
 PyObject *
 tl_channel_try_receive(ChannelObject *ch)
 {
-    return begin(ch, RECEIVE, NULL, NULL);
+    return begin(ch, RECEIVE, NULL, NULL, 0);
 }
 
 // ---- closing

@@ -23,10 +23,10 @@ typedef struct {
     Py_ssize_t first, count, room, maxsize; // maxsize <= 0: no limit
 } ChannelObject;
 
-// The two directions. Each returns a new reference, or NULL with an exception set; for
+// The two directions, with a deadline as in struct tl_leave. Each returns a new reference, or NULL with an exception set; for
 // a send that is what the receiver left there, as a rule None.  Switch: may.
-PyObject *tl_channel_send(ChannelObject *ch, PyObject *value);
-PyObject *tl_channel_receive(ChannelObject *ch);
+PyObject *tl_channel_send(ChannelObject *ch, PyObject *value, int64_t deadline);
+PyObject *tl_channel_receive(ChannelObject *ch, int64_t deadline);
 
 // As tl_channel_receive(), but NULL without an exception at the end of a closed one.
 PyObject *tl_channel_next(ChannelObject *ch);

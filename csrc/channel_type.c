@@ -2,6 +2,7 @@
 #include "args.h"
 #include "channel.h"
 #include "live.h"
+#include "timer.h"
 #include "types.h"
 
 static PyObject *
@@ -121,8 +122,15 @@ queue_length(ChannelObject *self)
 
 // ---- methods
 
+static int
+find_deadline(ChannelObject *self, PyObject *timeout, int64_t *deadline)
+{
+    struct tl_sched *s = tl_sched_for((PyObject *)self);
+    return s == NULL ? -1 : tl_timer_deadline(s, timeout, deadline);
+}
+
 PyDoc_STRVAR(send_doc,
-"send($self, value, /)\n"
+"send($self, value, /, *, timeout=None)\n"
 "--\n"
 "\n"
 "Give value to the first waiting receiver, or block until one comes.\n"
@@ -131,31 +139,58 @@ PyDoc_STRVAR(send_doc,
 "two have met is for preference and schedule_all to say; if they live on different\n"
 "threads the caller goes on. Works between threads. As in Stackless Python.\n"
 "\n"
-"Raises ChannelClosed if it would block on a closed channel, BlockTrapError if the\n"
-"tasklet must not block, DeadlockError if nobody could ever receive; value was not\n"
-"delivered then. A killed sender did not deliver either.");
+"Raises TimeoutError after timeout seconds (<= 0: if it would block), ChannelClosed if\n"
+"it would block on a closed channel, BlockTrapError if the tasklet must not block,\n"
+"DeadlockError if nobody could ever receive; value was not delivered then. A killed\n"
+"sender did not deliver either.");
 
 static PyObject *
-channel_send(ChannelObject *self, PyObject *value)
+channel_send(ChannelObject *self, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
 {
-    return tl_channel_send(self, value);
+    static const char *const names[] = {"value", "timeout", NULL};
+    static const struct tl_argspec spec = {
+        .fname = "send", .names = names, .required = 1, .posonly = 1, .maxpos = 1};
+    if (TL_LIKELY(nargs == 1 && kwnames == NULL)) {
+        return tl_channel_send(self, args[0], 0);
+    }
+    PyObject *argv[2];
+    int64_t deadline;
+    if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
+        find_deadline(self, argv[1], &deadline) < 0) {
+        return NULL;
+    }
+    return tl_channel_send(self, argv[0], deadline);
 }
 
 PyDoc_STRVAR(receive_doc,
-"receive($self, /)\n"
+"receive($self, /, *, timeout=None)\n"
 "--\n"
 "\n"
 "Take the value of the first waiting sender, or block until one comes.\n"
 "\n"
-"Raises what the sender sent with send_exception() or send_throw(); ChannelClosed if\n"
+"Raises what the sender sent with send_exception() or send_throw(); TimeoutError after\n"
+"timeout seconds (<= 0: if it would block); ChannelClosed if\n"
 "it would block on a closed channel, or close(wake=True) is called meanwhile;\n"
 "BlockTrapError if the tasklet must not block; DeadlockError if nobody could ever\n"
 "send. In all cases but the first no value was taken. As in Stackless Python.");
 
 static PyObject *
-channel_receive(ChannelObject *self, PyObject *Py_UNUSED(ignored))
+channel_receive(ChannelObject *self, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames)
 {
-    return tl_channel_receive(self);
+    static const char *const names[] = {"timeout", NULL};
+    static const struct tl_argspec spec = {.fname = "receive", .names = names};
+    if (TL_LIKELY(nargs == 0 && kwnames == NULL)) {
+        return tl_channel_receive(self, 0);
+    }
+    PyObject *argv[1];
+    int64_t deadline;
+    if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
+        find_deadline(self, argv[0], &deadline) < 0) {
+        return NULL;
+    }
+    return tl_channel_receive(self, deadline);
 }
 
 static PyObject *
@@ -208,7 +243,7 @@ channel_try_receive(ChannelObject *self, PyObject *const *args, Py_ssize_t nargs
 static PyObject *
 send_bomb(ChannelObject *self, PyObject *bomb)
 {
-    PyObject *result = bomb == NULL ? NULL : tl_channel_send(self, bomb);
+    PyObject *result = bomb == NULL ? NULL : tl_channel_send(self, bomb, 0);
     Py_XDECREF(bomb);
     if (result == NULL) {
         return NULL;
@@ -272,7 +307,7 @@ channel_send_sequence(ChannelObject *self, PyObject *iterable)
     }
     Py_ssize_t count = 0;
     while ((item = PyIter_Next(iterator)) != NULL) {
-        PyObject *result = tl_channel_send(self, item);
+        PyObject *result = tl_channel_send(self, item, 0);
         Py_DECREF(item);
         if (result == NULL) {
             break;
@@ -418,8 +453,10 @@ get_maxsize(ChannelObject *self, void *Py_UNUSED(closure))
 // clang-format off
 
 static PyMethodDef channel_methods[] = {
-    {"send", (PyCFunction)channel_send, METH_O, send_doc},
-    {"receive", (PyCFunction)channel_receive, METH_NOARGS, receive_doc},
+    {"send", (PyCFunction)(void (*)(void))channel_send, METH_FASTCALL | METH_KEYWORDS,
+     send_doc},
+    {"receive", (PyCFunction)(void (*)(void))channel_receive,
+     METH_FASTCALL | METH_KEYWORDS, receive_doc},
     {"try_send", (PyCFunction)channel_try_send, METH_O, try_send_doc},
     {"try_receive", (PyCFunction)(void (*)(void))channel_try_receive, METH_FASTCALL,
      try_receive_doc},

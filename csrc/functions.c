@@ -76,7 +76,8 @@ fn_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
 
 PyDoc_STRVAR(scheduler_run_doc,
 "scheduler_run($module, /, ticks=0, *, seconds=None, switches=None, slice_ticks=0,\n"
-"    slice_seconds=None, soft=False, threadblock=False, ignore_nesting=True)\n"
+"    slice_seconds=None, soft=False, threadblock=False, ignore_nesting=True,\n"
+"    wait=False)\n"
 "--\n"
 "\n"
 "Run the other tasklets of this thread until none is runnable or a budget is used up.\n"
@@ -96,6 +97,9 @@ PyDoc_STRVAR(scheduler_run_doc,
 "code has called; it is as soon as that is over. soft: none is stopped, the budget's\n"
 "end is waited for. last_run() tells which budget it was.\n"
 "\n"
+"wait: while none is runnable, wait as long as something is to come: a sleep or timeout,\n"
+"a descriptor, a worker's result, a callback. Without it, what is due is taken up, and\n"
+"nothing is waited for. Tasklets that are blocked on channels or locks only do not count.\n"
 "threadblock: while none is runnable, wait as long as another thread could make one so.\n"
 "An uncaught exception of a tasklet is raised here. Raises ValueError for a budget that\n"
 "is negative, or of no switches or no time at all; RuntimeError if all tools of\n"
@@ -142,20 +146,36 @@ duration_of(PyObject *arg, const char *name)
 }
 
 static PyObject *
+run_and_note(struct tl_sched *s, const struct tl_budget *budget)
+{
+    int64_t began = tl_clock_now();
+    uint64_t before = s->switches;
+    PyObject *result = tl_watch_run(s, budget);
+    if (tl_sched_mine != s) {
+        return result; // an error: the thread is over
+    }
+    s->last_end = s->end;
+    s->last_time = tl_clock_now() - began;
+    uint64_t switches_made = s->switches - before;
+    s->last_switches = switches_made > 0 ? switches_made - 1 : 0; // one was back to us
+    return result;
+}
+
+static PyObject *
 fn_scheduler_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
-    static const char *const names[] = {"ticks",       "seconds",        "switches",
-                                        "slice_ticks", "slice_seconds",  "soft",
-                                        "threadblock", "ignore_nesting", NULL};
+    static const char *const names[] = {
+        "ticks", "seconds",     "switches",       "slice_ticks", "slice_seconds",
+        "soft",  "threadblock", "ignore_nesting", "wait",        NULL};
     static const struct tl_argspec spec = {.fname = "run", .names = names, .maxpos = 1};
-    PyObject *argv[8];
+    PyObject *argv[9];
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
         return NULL;
     }
-    int flags[3];
-    for (int i = 0; i < 3; i++) {
+    int flags[4];
+    for (int i = 0; i < 4; i++) {
         flags[i] = argv[5 + i] == NULL ? i == 2 : PyObject_IsTrue(argv[5 + i]);
         if (flags[i] < 0) {
             return NULL;
@@ -176,18 +196,26 @@ fn_scheduler_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
                                .switches = (uint64_t)switches,
                                .soft = flags[0],
                                .threadblock = flags[1],
-                               .ignore_nesting = flags[2]};
-    int64_t began = tl_clock_now();
-    uint64_t before = s->switches;
-    PyObject *result = tl_watch_run(s, &budget);
-    if (tl_sched_mine != s) {
-        return result; // an error: the thread is over
-    }
-    s->last_end = s->end;
-    s->last_time = tl_clock_now() - began;
-    uint64_t switches_made = s->switches - before;
-    s->last_switches = switches_made > 0 ? switches_made - 1 : 0; // one was back to us
-    return result;
+                               .ignore_nesting = flags[2],
+                               .wait = flags[3]};
+    return run_and_note(s, &budget);
+}
+
+PyDoc_STRVAR(run_forever_doc,
+"run_forever($module, /)\n"
+"--\n"
+"\n"
+"Run the other tasklets of this thread until stop(), waiting while none is runnable.\n"
+"\n"
+"An uncaught exception of a tasklet is raised here, and so is what signal handlers\n"
+"raise while it waits; the others stay as they are, and it can be called again.");
+
+static PyObject *
+fn_run_forever(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    struct tl_budget budget = {.ignore_nesting = true, .forever = true};
+    return s == NULL ? NULL : run_and_note(s, &budget);
 }
 
 PyDoc_STRVAR(last_run_doc,
@@ -567,6 +595,7 @@ PyMethodDef tl_functions[] = {
     {"run", FAST(fn_run), METH_FASTCALL | METH_KEYWORDS, run_doc},
     {"scheduler_run", FAST(fn_scheduler_run), METH_FASTCALL | METH_KEYWORDS,
      scheduler_run_doc},
+    {"run_forever", fn_run_forever, METH_NOARGS, run_forever_doc},
     {"last_run", fn_last_run, METH_NOARGS, last_run_doc},
     {"schedule", FAST(fn_schedule), METH_FASTCALL | METH_KEYWORDS, schedule_doc},
     {"schedule_remove", FAST(fn_schedule_remove), METH_FASTCALL | METH_KEYWORDS,

@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "gil.h"
 #include "thread.h"
+#include "timer.h"
 #include "watch.h"
 
 #include <unistd.h>
@@ -100,7 +101,8 @@ bool
 tl_idle_others_can_run(struct tl_sched *s)
 {
     long schedulers;
-    return other_scheduler_runs(s, &schedulers) || plain_thread_runs(s, schedulers) ||
+    return tl_timer_is_pending(s) || tl_watch_is_forever(s) ||
+           other_scheduler_runs(s, &schedulers) || plain_thread_runs(s, schedulers) ||
            may_stay_asleep(s);
 }
 
@@ -220,6 +222,10 @@ sleep_in_main(struct tl_sched *s, int64_t limit_ns)
 static bool
 may_be_woken(struct tl_sched *s, int64_t *limit_ns)
 {
+    if (tl_timer_is_pending(s) || tl_watch_is_forever(s)) {
+        *limit_ns = -1;
+        return true;
+    }
     long schedulers;
     bool runs = other_scheduler_runs(s, &schedulers);
     *limit_ns = runs && !TL_GIL_ENDS_UNSEEN ? -1 : LOOK_AGAIN;
@@ -241,6 +247,17 @@ has_time_left(struct tl_sched *s, int64_t *limit_ns)
     return left > 0;
 }
 
+// Shorten the sleep to what is due next. Returns false if something is now.
+static bool
+nothing_is_due(struct tl_sched *s, int64_t *limit_ns)
+{
+    int64_t left = tl_timer_left(s);
+    if (left >= 0 && (*limit_ns < 0 || left < *limit_ns)) {
+        *limit_ns = left;
+    }
+    return left != 0;
+}
+
 enum tl_idle
 tl_idle_wait(struct tl_sched *s)
 {
@@ -253,7 +270,12 @@ tl_idle_wait(struct tl_sched *s)
             result = TL_IDLE_ERROR;
             break;
         }
+        tl_timer_look(s);
         if (s->head != NULL) {
+            break;
+        }
+        if (tl_watch_is_over(s)) {
+            result = TL_IDLE_OVER;
             break;
         }
         int64_t limit_ns;
@@ -264,6 +286,9 @@ tl_idle_wait(struct tl_sched *s)
         if (!has_time_left(s, &limit_ns)) {
             result = TL_IDLE_EXPIRED;
             break;
+        }
+        if (!nothing_is_due(s, &limit_ns)) {
+            continue;
         }
         if (way == SPIN) {
             look_for_cpus(s);

@@ -72,9 +72,11 @@ add_types(PyObject *mod, struct tl_state *state)
         add_type(mod, &tl_queue_channel_spec, state->channel_type,
                  &state->queue_channel_type) < 0 ||
         add_type(mod, &tl_bomb_spec, NULL, &state->bomb_type) < 0 ||
-        add_type(mod, &tl_atomic_spec, NULL, &state->atomic_type) < 0) {
+        add_type(mod, &tl_atomic_spec, NULL, &state->atomic_type) < 0 ||
+        add_type(mod, &tl_timeout_spec, NULL, &state->timeout_type) < 0) {
         return -1;
     }
+    tl_timeout_ready(state->timeout_type);
     state->tasklet_type->tp_vectorcall = tl_tasklet_vectorcall;
     if (tl_atomic_ready(state->atomic_type) < 0) {
         return -1;
@@ -127,6 +129,9 @@ add_errors(PyObject *mod, struct tl_state *state)
     if (add_error(mod, "tasklets.TaskletExit",
                   "Ends a tasklet without being an error; see tasklet.kill().",
                   PyExc_SystemExit, &state->tasklet_exit) < 0 ||
+        add_error(mod, "tasklets.TimeoutExit",
+                  "Leaves a timeout() block whose time is up, which then raises.",
+                  state->tasklet_exit, &state->interrupt) < 0 ||
         add_error(mod, "tasklets.CancelledError",
                   "The tasklet whose result was asked for has been killed.", bases,
                   &state->cancelled_error) < 0 ||
@@ -242,17 +247,24 @@ module_exec(PyObject *mod)
     if (refuse_sub_interpreter() < 0 || tl_gil_check() < 0 || tl_fiber_import() < 0 ||
         add_errors(mod, state) < 0 || add_types(mod, state) < 0 ||
         add_functions(mod, tl_settings, "") < 0 ||
+        add_functions(mod, tl_timer_functions, "") < 0 ||
+        add_functions(mod, tl_timeout_functions, "") < 0 ||
         add_functions(mod, tl_classic_functions, "stackless_") < 0 ||
         add_functions(mod, tl_classic_settings, "stackless_") < 0) {
         return -1;
     }
+    PyObject *text = PyUnicode_FromString("timed out");
+    state->timed_out =
+        text ? tl_bomb_new(state, Py_NewRef(PyExc_TimeoutError), text, NULL) : NULL;
+    state->interrupted = tl_bomb_new(state, Py_NewRef(state->interrupt), NULL, NULL);
     state->run_stack = PyCFunction_New(&tl_stacks_run_def, mod);
     state->run_nursery = PyCFunction_New(&tl_stacks_nursery_def, mod);
     PyObject *signal = PyImport_ImportModule("_signal");
     state->set_wakeup_fd =
         signal ? PyObject_GetAttrString(signal, "set_wakeup_fd") : NULL;
     Py_XDECREF(signal);
-    if (state->run_stack == NULL || state->run_nursery == NULL ||
+    if (state->timed_out == NULL || state->interrupted == NULL ||
+        state->run_stack == NULL || state->run_nursery == NULL ||
         state->set_wakeup_fd == NULL) {
         return -1;
     }
@@ -282,6 +294,10 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->channel_callback);
     Py_VISIT(state->schedule_callback);
     Py_VISIT(state->error_handler);
+    Py_VISIT(state->timeout_type);
+    Py_VISIT(state->interrupt);
+    Py_VISIT(state->timed_out);
+    Py_VISIT(state->interrupted);
     Py_VISIT(state->run_stack);
     Py_VISIT(state->run_nursery);
     Py_VISIT(state->set_wakeup_fd);

@@ -1,7 +1,13 @@
 #include "outcome.h"
 #include "gil.h"
 
-const struct tl_wait_kind tl_outcome_wait = {.verb = "join"};
+static PyObject *
+lapsed(struct tl_wait *Py_UNUSED(wait))
+{
+    return Py_NewRef(Py_False);
+}
+
+const struct tl_wait_kind tl_outcome_wait = {.verb = "join", .lapsed = lapsed};
 
 struct tl_outcome *
 tl_outcome_of(TaskletObject *t)
@@ -117,7 +123,7 @@ tl_outcome_abandon(TaskletObject *t)
 }
 
 int
-tl_outcome_join(struct tl_sched *s, TaskletObject *t)
+tl_outcome_join(struct tl_sched *s, TaskletObject *t, int64_t deadline)
 {
     if (t == s->current) {
         PyErr_SetString(PyExc_RuntimeError, "a tasklet cannot wait for its own end");
@@ -132,9 +138,15 @@ tl_outcome_join(struct tl_sched *s, TaskletObject *t)
     if (outcome == NULL) {
         return -1;
     }
-    struct tl_leave how = {
-        .kind = &tl_outcome_wait, .on = (PyObject *)t, .queue = &outcome->waiters};
+    if (deadline < 0) {
+        return 0;
+    }
+    struct tl_leave how = {.kind = &tl_outcome_wait,
+                           .on = (PyObject *)t,
+                           .queue = &outcome->waiters,
+                           .deadline = deadline};
     PyObject *value = tl_sched_leave(s, &how);
+    int result = value == NULL ? -1 : value != Py_False;
     Py_XDECREF(value);
-    return value == NULL ? -1 : 0;
+    return result;
 }

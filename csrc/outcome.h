@@ -22,9 +22,10 @@ void tl_outcome_tell(TaskletObject *t);
 // t's thread is gone and t with it: nobody is to wait for it.
 void tl_outcome_abandon(TaskletObject *t);
 
-// Wait for the end of t. Returns 0, or -1 with an exception set.
+// Wait for the end of t. Returns 1; 0 if the deadline, as in struct tl_leave, came first;
+// or -1 with an exception set.
 // Switch: may.
-int tl_outcome_join(struct tl_sched *s, TaskletObject *t);
+int tl_outcome_join(struct tl_sched *s, TaskletObject *t, int64_t deadline);
 
 // Let go of those who wait for t, which is being deallocated.
 void tl_outcome_release_waiters(TaskletObject *t);

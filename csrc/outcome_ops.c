@@ -1,5 +1,7 @@
 // outcome_ops.c - the methods of a tasklet that have to do with its end.
+#include "args.h"
 #include "outcome.h"
+#include "timer.h"
 #include "types.h"
 
 // ---- the end of a tasklet
@@ -10,37 +12,50 @@ has_ended(TaskletObject *t)
     return t->outcome != NULL && t->outcome->done ? true : t->ended || t->home->dead;
 }
 
+// The arguments of a method that only has a timeout.
+struct timed {
+    PyObject *const *args;
+    Py_ssize_t nargs;
+    PyObject *kwnames;
+};
+
+// Returns 1 at its end, 0 if that took too long, -1 with an exception set.
 static int
-wait_for_end(TaskletObject *t)
+wait_for_end(TaskletObject *t, const char *fname, const struct timed *call)
 {
-    if (has_ended(t)) {
-        return 0;
-    }
+    static const char *const names[] = {"timeout", NULL};
+    const struct tl_argspec spec = {.fname = fname, .names = names, .maxpos = 1};
+    PyObject *timeout;
+    int64_t deadline;
     struct tl_sched *s = tl_sched_for((PyObject *)t);
-    return s == NULL ? -1 : tl_outcome_join(s, t);
+    if (s == NULL ||
+        tl_args_parse(&spec, call->args, call->nargs, call->kwnames, &timeout) < 0 ||
+        tl_timer_deadline(s, timeout, &deadline) < 0) {
+        return -1;
+    }
+    return has_ended(t) ? 1 : tl_outcome_join(s, t, deadline);
 }
 
 PyDoc_STRVAR(join_doc,
-"join($self, /)\n"
+"join($self, /, timeout=None)\n"
 "--\n"
 "\n"
-"Wait until it has ended, on whatever thread. Returns True.\n"
+"Wait until it has ended, on whatever thread: True, or False after timeout seconds.\n"
 "\n"
 "Raises RuntimeError if called by the tasklet itself, DeadlockError if it can never\n"
 "end, BlockTrapError if the caller must not block. Its error is not raised here.");
 
 static PyObject *
-tasklet_join(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+tasklet_join(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
 {
-    if (wait_for_end(self) < 0) {
-        return NULL;
-    }
-    Py_RETURN_TRUE;
+    int ended = wait_for_end(self, "join", &(struct timed){args, nargs, kwnames});
+    return ended < 0 ? NULL : PyBool_FromLong(ended);
 }
 
 // Wait for the end of a tasklet whose outcome is kept. NULL with an exception set.
 static struct tl_outcome *
-wait_for_outcome(TaskletObject *t)
+wait_for_outcome(TaskletObject *t, const char *fname, const struct timed *call)
 {
     if (t->outcome == NULL || !t->outcome->keep) {
         PyErr_SetString(PyExc_RuntimeError,
@@ -48,7 +63,11 @@ wait_for_outcome(TaskletObject *t)
                         "or send the result through a channel");
         return NULL;
     }
-    if (wait_for_end(t) < 0) {
+    int ended = wait_for_end(t, fname, call);
+    if (ended <= 0) {
+        if (ended == 0) {
+            PyErr_Format(PyExc_TimeoutError, "%R has not ended in time", t);
+        }
         return NULL;
     }
     if (t->outcome->cancelled || !t->outcome->done) {
@@ -59,18 +78,20 @@ wait_for_outcome(TaskletObject *t)
 }
 
 PyDoc_STRVAR(result_doc,
-"result($self, /)\n"
+"result($self, /, timeout=None)\n"
 "--\n"
 "\n"
 "Wait for the end, then return what the function returned or raise what it raised.\n"
 "\n"
 "Only for tasklets made by spawn(), else RuntimeError. Raises CancelledError if it was\n"
-"killed; for the rest as join().");
+"killed, TimeoutError after timeout seconds; for the rest as join().");
 
 static PyObject *
-tasklet_result(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+tasklet_result(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *kwnames)
 {
-    struct tl_outcome *outcome = wait_for_outcome(self);
+    struct tl_outcome *outcome =
+        wait_for_outcome(self, "result", &(struct timed){args, nargs, kwnames});
     if (outcome == NULL) {
         return NULL;
     }
@@ -82,7 +103,7 @@ tasklet_result(TaskletObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 PyDoc_STRVAR(exception_doc,
-"exception($self, /)\n"
+"exception($self, /, timeout=None)\n"
 "--\n"
 "\n"
 "Wait for the end, then return the exception that ended it, or None.\n"
@@ -90,9 +111,11 @@ PyDoc_STRVAR(exception_doc,
 "As result() for the rest.");
 
 static PyObject *
-tasklet_exception(TaskletObject *self, PyObject *Py_UNUSED(ignored))
+tasklet_exception(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames)
 {
-    struct tl_outcome *outcome = wait_for_outcome(self);
+    struct tl_outcome *outcome =
+        wait_for_outcome(self, "exception", &(struct timed){args, nargs, kwnames});
     if (outcome == NULL) {
         return NULL;
     }
@@ -190,9 +213,12 @@ tasklet_remove_done_callback(TaskletObject *self, PyObject *func)
 // clang-format off
 
 PyMethodDef tl_outcome_methods[] = {
-    {"join", (PyCFunction)tasklet_join, METH_NOARGS, join_doc},
-    {"result", (PyCFunction)tasklet_result, METH_NOARGS, result_doc},
-    {"exception", (PyCFunction)tasklet_exception, METH_NOARGS, exception_doc},
+    {"join", (PyCFunction)(void (*)(void))tasklet_join, METH_FASTCALL | METH_KEYWORDS,
+     join_doc},
+    {"result", (PyCFunction)(void (*)(void))tasklet_result, METH_FASTCALL | METH_KEYWORDS,
+     result_doc},
+    {"exception", (PyCFunction)(void (*)(void))tasklet_exception, METH_FASTCALL | METH_KEYWORDS,
+     exception_doc},
     {"done", (PyCFunction)tasklet_done, METH_NOARGS, done_doc},
     {"cancelled", (PyCFunction)tasklet_cancelled, METH_NOARGS, cancelled_doc},
     {"add_done_callback", (PyCFunction)tasklet_add_done_callback, METH_O,

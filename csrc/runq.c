@@ -1,6 +1,7 @@
 // runq.c - the ring of the runnable, and how others come to know that it has changed.
 #include "sched.h"
 #include "stacks.h"
+#include "timeout.h"
 
 // ---- the ring
 
@@ -134,8 +135,9 @@ tl_sched_check_thrown(struct tl_sched *s)
     PyObject *value = tl_task_swap(me, NULL);
     if (value == NULL || !tl_bomb_check(s->state, value)) {
         Py_XDECREF(value);
-        return 0;
+        return me->timeouts != NULL ? tl_timeout_check(s) : 0;
     }
+    me->thrown = me->timeouts != NULL; // one of these may be due, too
     tl_bomb_raise(value);
     return -1;
 }

@@ -6,6 +6,7 @@
 #include "gil.h"
 #include "idle.h"
 #include "stacks.h"
+#include "timer.h"
 #include "watch.h"
 
 TL_THREAD_LOCAL struct tl_sched *tl_sched_mine;
@@ -291,10 +292,16 @@ tl_sched_arrive(struct tl_sched *s)
 
 // ---- the ring became empty
 
+// Whether the innermost run() goes on while nobody is runnable. timed: something is about
+// to be pending.
 static bool
-threadblock_in_force(struct tl_sched *s)
+run_goes_on(struct tl_sched *s, bool timed)
 {
-    return s->nwatch > 0 && s->watch[s->nwatch - 1]->budget.threadblock;
+    if (s->nwatch == 0) {
+        return false;
+    }
+    const struct tl_budget *budget = &s->watch[s->nwatch - 1]->budget;
+    return tl_watch_waits(s, budget) || (budget->wait && timed);
 }
 
 // Put t into the ring, wherever it is now.
@@ -359,6 +366,11 @@ wait_and_decide(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool 
         to = tl_watch_expired(s);
         return to != NULL ? to : wait_and_decide(s, leaver, has_ended, classic);
     }
+    if (found == TL_IDLE_OVER) {
+        to = tl_sched_watcher(s);
+        into_ring(s, to);
+        return to;
+    }
     if (found == TL_IDLE_DEADLOCK) {
         to = after_deadlock(s, has_ended);
         if (to != NULL) {
@@ -417,6 +429,10 @@ find_next(struct tl_sched *s)
         }
         to = tl_task_next(s->current);
         if (to == s->current) {
+            tl_timer_look_alone(s);
+            to = tl_task_next(s->current);
+        }
+        if (to == s->current) {
             return tl_watch_at_yield(s);
         }
         ready = tl_sched_prepare(s, to);
@@ -468,17 +484,17 @@ tl_sched_jump(struct tl_sched *s, TaskletObject *t, bool leave)
 // Who runs if the current one leaves. NULL: nobody on this thread; the current one:
 // there is no point in leaving.
 static TaskletObject *
-successor(struct tl_sched *s, bool floats)
+successor(struct tl_sched *s, const struct tl_leave *how)
 {
     TaskletObject *me = s->current;
     if (!tl_link_is_single(&me->link)) {
         return tl_task_next(me);
     }
     TaskletObject *watcher = tl_sched_watcher(s);
-    if (threadblock_in_force(s)) {
+    if (run_goes_on(s, how->deadline > 0)) {
         return NULL;
     }
-    if (watcher->place == TL_FLOATING || (watcher == me && floats)) {
+    if (watcher->place == TL_FLOATING || (watcher == me && how->kind == NULL)) {
         return watcher;
     }
     return NULL;
@@ -499,8 +515,8 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
             tl_errors_no_switch(s);
             return -1;
         }
-        *to = successor(s, how->kind == NULL);
-        if (*to == NULL && !tl_idle_others_can_run(s)) {
+        *to = successor(s, how);
+        if (*to == NULL && how->deadline == 0 && !tl_idle_others_can_run(s)) {
             if (tl_sched_watcher(s)->place != TL_FLOATING) {
                 PyErr_SetRaisedException(tl_errors_deadlock(s->state, how->classic));
                 return -1;
@@ -563,7 +579,15 @@ PyObject *
 tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
 {
     TaskletObject *me = s->current, *to;
+    if (TL_UNLIKELY(how->deadline < 0)) {
+        return tl_sched_check_thrown(s) < 0
+                   ? NULL
+                   : tl_bomb_raise(Py_NewRef(s->state->timed_out));
+    }
     if (find_successor(s, how, &to) < 0) {
+        return NULL;
+    }
+    if (how->deadline > 0 && tl_timer_reserve(s) < 0) {
         return NULL;
     }
     if (to == me) {
@@ -571,6 +595,9 @@ tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
         return tl_sched_arrive(s);
     }
     move_out(s, me, how->kind, how->on, how->queue, how->value);
+    if (how->deadline > 0) {
+        tl_timer_arm(s, me, how->deadline);
+    }
     if (to == NULL || to->place == TL_FLOATING) {
         to = revive_or_wait(s, me, to, how->classic);
         if (to == NULL) {
@@ -603,7 +630,7 @@ tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *bomb, boo
         to = deliver(s, exits ? s->main : tl_sched_watcher(s), bomb);
     } else if (s->head != NULL) {
         to = s->head;
-    } else if (tl_sched_watcher(s)->place == TL_FLOATING && !threadblock_in_force(s)) {
+    } else if (tl_sched_watcher(s)->place == TL_FLOATING && !run_goes_on(s, false)) {
         to = tl_sched_watcher(s);
         into_ring(s, to);
     } else {

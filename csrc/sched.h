@@ -33,6 +33,14 @@ struct tl_sched {
     TaskletObject *main; // counted
     Py_ssize_t runcount;
     uint64_t switches, limit;
+    struct tl_heap timers;
+    uint64_t look_at, look_step; // value of switches at which to look for what is due;
+    uint64_t look_yields;        // likewise of yields, for who is alone;
+    int64_t looked;              // and when that was done last
+    int64_t fake_now;            // in place of the time, if fake_clock is set
+    bool fake_clock, stop_next;
+    struct tl_link sleepers, later; // tasklets, and callbacks that wait for their time
+    Py_ssize_t awaited; // how many wait for what the system or a worker does
     struct tl_watch **watch, *spare_watch; // see watch.h
     int nwatch, watch_room;
 
@@ -171,8 +179,9 @@ struct tl_leave {
     const struct tl_wait_kind *kind; // NULL: it floats
     PyObject *on;
     struct tl_link *queue;
-    PyObject *value; // borrowed: what it leaves in tempval; NULL: None
-    bool classic;    // a deadlock is a plain RuntimeError
+    PyObject *value;  // borrowed: what it leaves in tempval; NULL: None
+    int64_t deadline; // on tl_timer_now()'s clock; 0: none, negative: passed already
+    bool classic;     // a deadlock is a plain RuntimeError
 };
 
 PyObject *tl_sched_leave(struct tl_sched *s, const struct tl_leave *how);

@@ -14,6 +14,7 @@ struct tl_state {
     PyTypeObject *classic_channel_type; // raises as Stackless does
     PyTypeObject *bomb_type;
     PyTypeObject *atomic_type;
+    PyTypeObject *timeout_type;
 
     PyObject *tasklet_exit;
     PyObject *cancelled_error;
@@ -26,6 +27,9 @@ struct tl_state {
     PyObject *schedule_callback; // NULL: none
     PyObject *error_handler;     // NULL: none
 
+    PyObject *interrupt;     // TimeoutExit
+    PyObject *timed_out;     // bombs: TimeoutError,
+    PyObject *interrupted;   // and TimeoutExit
     PyObject *run_stack;     // the builtin that every pooled stack runs
     PyObject *run_nursery;   // the builtin that the nursery runs
     PyObject *set_wakeup_fd; // signal's

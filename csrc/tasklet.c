@@ -305,7 +305,10 @@ tl_task_describe(TaskletObject *t)
     if (name == NULL) {
         return NULL;
     }
-    if (t->place == TL_WAITING) {
+    if (t->place == TL_WAITING && t->wait.on == NULL) {
+        text = PyUnicode_FromFormat("<%s '%U' blocked, %s, at %p>", Py_TYPE(t)->tp_name,
+                                    name, t->wait.kind->verb, t);
+    } else if (t->place == TL_WAITING) {
         text = PyUnicode_FromFormat("<%s '%U' blocked, waits to %s <%s at %p>, at %p>",
                                     Py_TYPE(t)->tp_name, name, t->wait.kind->verb,
                                     Py_TYPE(t->wait.on)->tp_name, t->wait.on, t);

@@ -2,6 +2,7 @@
 #ifndef TL_TASKLET_H
 #define TL_TASKLET_H
 
+#include "heap.h"
 #include "hooks.h"
 #include "list.h"
 #include "state.h"
@@ -9,6 +10,7 @@
 
 struct tl_sched;
 struct tl_stack;
+struct TimeoutObject;
 
 //   UNBOUND --bind with arguments, setup--> NEW --first switch--> STARTED
 //      ^                                     |                       |
@@ -40,10 +42,12 @@ struct tl_outcome {
 //     never for main.
 // I4: top is only meaningful while STARTED and not running; the fiber keeps it alive.
 //     It never points into a C stack.
+// I5: timer is set only while place is WAITING, in home's heap.
 typedef struct TaskletObject {
     PyObject_HEAD
     struct tl_link link;
     struct tl_wait wait;
+    struct tl_timer timer; // when it stops waiting
     struct tl_sched *home; // counted
     PyObject *tempval;     // what the pending operation will return; NULL: None
     PyObject *fiber;       // where it continues
@@ -54,6 +58,7 @@ typedef struct TaskletObject {
     PyObject *seen_context;         // in force where it left, if it has no frame
     struct tl_link started;         // in home's list of the started
     struct tl_outcome *outcome;
+    struct TimeoutObject *timeouts; // the blocks it is in, the innermost first
     struct tl_hooks *hooks; // its trace and profile functions; NULL: the thread's
     PyObject *weakrefs;
     int depth;      // Python recursion depth where it left
@@ -77,10 +82,15 @@ tl_task_next(TaskletObject *t)
     return tl_task_of(t->link.next);
 }
 
+void tl_task_stop_timer(TaskletObject *t);
+
 // Take t out of what it waits for. The queue's reference passes to the caller.
 static inline void
 tl_task_end_wait(TaskletObject *t)
 {
+    if (TL_UNLIKELY(tl_timer_is_set(&t->timer))) {
+        tl_task_stop_timer(t);
+    }
     tl_wait_end(&t->wait, &t->link);
     t->place = TL_FLOATING;
 }

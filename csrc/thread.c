@@ -6,6 +6,7 @@
 #include "live.h"
 #include "outcome.h"
 #include "stacks.h"
+#include "timer.h"
 #include "watch.h"
 
 // The name of the capsule in a thread state's dict that tells us of the thread's end.
@@ -114,6 +115,7 @@ tl_sched_make(struct tl_state *state)
     s->ts = ts;
     s->ts_id = PyThreadState_GetID(ts);
     s->ident = PyThread_get_thread_ident();
+    tl_timer_init(s);
     tl_watch_init(s);
     tl_guard_init(&s->guard, s->ts);
     s->collecting = tl_gil_collecting();
@@ -143,6 +145,7 @@ tl_sched_unref(struct tl_sched *s)
     tl_nudge_fini(&s->nudge);
     tl_park_fini(&s->park);
     tl_watch_fini(s);
+    tl_timer_fini(s);
     tl_guard_fini(&s->guard);
     PyMem_Free(s->watch);
     PyMem_Free(s->drop);
@@ -265,7 +268,7 @@ abandon_tasklets(struct tl_sched *s, bool leave_channels)
         if (t->place == TL_RUNNABLE) {
             tl_ring_remove(s, t);
             Py_DECREF(t);
-        } else if (t->place == TL_WAITING && leave_channels) {
+        } else if (t->place == TL_WAITING && (leave_channels || t->wait.on == NULL)) {
             tl_task_end_wait(t);
             Py_DECREF(t);
         }
@@ -540,4 +543,30 @@ tl_thread_exists(unsigned long ident)
     unsigned long wanted = ident;
     tl_gil_each_thread(same_ident, &wanted);
     return ident != 0 && wanted == 0;
+}
+
+struct tl_sched *
+tl_thread_sched_of(struct tl_state *state, PyObject *object)
+{
+    if (object == NULL || object == Py_None) {
+        return tl_sched_get(state);
+    }
+    PyObject *ident = PyLong_Check(object) ? Py_NewRef(object)
+                                           : PyObject_GetAttrString(object, "ident");
+    if (ident == NULL || !PyLong_Check(ident)) {
+        Py_XDECREF(ident);
+        PyErr_Format(PyExc_TypeError,
+                     "a thread is named by its ident or a started threading.Thread, "
+                     "not %R",
+                     object);
+        return NULL;
+    }
+    unsigned long number = PyLong_AsUnsignedLongMask(ident);
+    Py_DECREF(ident);
+    struct tl_sched *s = tl_thread_sched(state, number);
+    if (s == NULL) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "thread %R has no scheduler: it must use tasklets first", object);
+    }
+    return s;
 }

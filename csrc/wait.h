@@ -13,6 +13,9 @@ struct tl_wait_kind {
     // Told when a waiter has joined or left the queue. May be NULL.
     void (*joined)(struct tl_wait *wait);
     void (*left)(struct tl_wait *wait);
+    // The wait's time is up: what it returns (new reference, may be a bomb; NULL: None).
+    // Runs no code of others. Where it is NULL, TimeoutError is raised.
+    PyObject *(*lapsed)(struct tl_wait *wait);
 };
 
 // Invariants
@@ -22,7 +25,8 @@ struct tl_wait_kind {
 // I3: the queue owns one reference to the tasklet while its wait is armed.
 struct tl_wait {
     const struct tl_wait_kind *kind;
-    PyObject *on; // borrowed: the object of the event unlinks its waiters when it dies
+    PyObject *on; // borrowed: the object of the event unlinks its waiters when it dies;
+                  // NULL: the event is a time
     struct tl_link *queue;
 };
 

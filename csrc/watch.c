@@ -6,8 +6,7 @@
 #include "gil.h"
 #include "idle.h"
 #include "stacks.h"
-
-#include <errno.h>
+#include "timer.h"
 
 // A thread that was armed and has not been stopped is armed again, its code may be
 // another by now: at first so soon, later not so often. In nanoseconds.
@@ -40,6 +39,9 @@ ended_inside(struct tl_sched *s, const struct tl_watch *watch)
 static enum tl_end
 ended_between(struct tl_sched *s, const struct tl_watch *watch)
 {
+    if (watch->stopped) {
+        return TL_END_STOPPED;
+    }
     if (s->switches >= watch->switch_limit) {
         return TL_END_SWITCHES;
     }
@@ -74,7 +76,7 @@ find_hard(struct tl_sched *s, bool *waits)
 void
 tl_watch_reckon(struct tl_sched *s)
 {
-    uint64_t limit = UINT64_MAX;
+    uint64_t limit = s->look_at;
     int64_t ticks = INT64_MAX, now = tl_events_ticks(&s->events);
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_watch *watch = s->watch[i];
@@ -83,7 +85,7 @@ tl_watch_reckon(struct tl_sched *s)
         }
         bool was_slow =
             watch->slow_slice != UINT64_MAX && watch->slow_slice >= tl_watch_slice(s);
-        if (tl_watch_counts(watch) || watch->time_up || was_slow) {
+        if (tl_watch_counts(watch) || watch->time_up || was_slow || watch->stopped) {
             limit = 0;
         }
         int64_t next = watch->tick_limit < watch->slice_limit ? watch->tick_limit
@@ -349,6 +351,9 @@ have_counted(struct tl_sched *s, TaskletObject *to)
 TL_COLD TaskletObject *
 tl_watch_at_switch(struct tl_sched *s, TaskletObject *to)
 {
+    if (s->switches >= s->look_at) {
+        tl_timer_look(s);
+    }
     to = find_ended(s, to);
     begin_slices(s);
     have_counted(s, to);
@@ -393,8 +398,9 @@ tl_watch_deadline(struct tl_sched *s)
     int64_t deadline = INT64_MAX;
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_watch *watch = s->watch[i];
-        if (watch->deadline < deadline && watch->who->place == TL_FLOATING) {
-            deadline = watch->deadline;
+        int64_t end = watch->stopped ? 0 : watch->deadline;
+        if (end < deadline && watch->who->place == TL_FLOATING) {
+            deadline = end;
         }
     }
     return deadline;
@@ -406,14 +412,58 @@ tl_watch_expired(struct tl_sched *s)
     int64_t now = tl_clock_now();
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_watch *watch = s->watch[i];
-        if (watch->deadline <= now && watch->who->place == TL_FLOATING) {
-            watch->time_up = true;
-            watch->end = TL_END_SECONDS;
+        bool over = watch->stopped || watch->deadline <= now;
+        if (over && watch->who->place == TL_FLOATING) {
+            watch->time_up |= !watch->stopped;
+            watch->end = watch->stopped ? TL_END_STOPPED : TL_END_SECONDS;
             tl_ring_front(s, (TaskletObject *)Py_NewRef(watch->who));
             return watch->who;
         }
     }
     return NULL;
+}
+
+static struct tl_watch *
+innermost(struct tl_sched *s)
+{
+    return s->nwatch > 0 ? s->watch[s->nwatch - 1] : NULL;
+}
+
+bool
+tl_watch_waits(struct tl_sched *s, const struct tl_budget *budget)
+{
+    return budget->threadblock || budget->forever ||
+           (budget->wait && tl_timer_is_pending(s));
+}
+
+bool
+tl_watch_is_over(struct tl_sched *s)
+{
+    const struct tl_watch *watch = innermost(s);
+    return watch != NULL && watch->budget.wait && !tl_watch_waits(s, &watch->budget) &&
+           watch->who->place == TL_FLOATING;
+}
+
+bool
+tl_watch_is_forever(struct tl_sched *s)
+{
+    const struct tl_watch *watch = innermost(s);
+    return watch != NULL && watch->budget.forever;
+}
+
+void
+tl_watch_stop(struct tl_sched *s)
+{
+    struct tl_watch *watch = innermost(s);
+    if (watch == NULL) {
+        s->stop_next = true;
+        return;
+    }
+    watch->stopped = true;
+    s->limit = 0;
+    if (s->waiting) {
+        tl_park_wake(&s->park);
+    }
 }
 
 // ---- the thread

@@ -10,6 +10,8 @@ struct tl_budget {
     int64_t time, slice_time;
     uint64_t switches;
     bool soft, threadblock, ignore_nesting;
+    bool wait;    // while something is pending
+    bool forever; // until it is stopped
     bool classic; // Stackless's: only the outermost of these counts
 };
 
@@ -36,7 +38,7 @@ struct tl_watch {
     int64_t tick_limit, slice_limit; // likewise, of the tick count
     int64_t deadline;
     uint64_t slow_slice; // the slice that has taken too long, as tl_watch_slice()
-    bool time_up, listed;
+    bool time_up, listed, stopped;
     enum tl_end end;
 };
 
@@ -64,6 +66,18 @@ int64_t tl_watch_deadline(struct tl_sched *s);
 // The thread waits, and a deadline has passed. Returns the caller of run() to go to, put
 // into the ring, or NULL.
 TaskletObject *tl_watch_expired(struct tl_sched *s);
+
+// Whether a call of run() with that budget, which is not NULL, goes on while nobody is
+// runnable.
+bool tl_watch_waits(struct tl_sched *s, const struct tl_budget *budget);
+
+// Whether the innermost run() has waited for something that will not come any more, and
+// whether it waits for ever.
+bool tl_watch_is_over(struct tl_sched *s);
+bool tl_watch_is_forever(struct tl_sched *s);
+
+// End the innermost run() of s, or the next one.  Thread: any.
+void tl_watch_stop(struct tl_sched *s);
 
 // The one of Stackless's run() whose timeout is in force: borrowed, or NULL.
 TaskletObject *tl_watch_owner(struct tl_sched *s);

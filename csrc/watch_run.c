@@ -5,6 +5,7 @@
 #include "errors.h"
 #include "gil.h"
 #include "idle.h"
+#include "timer.h"
 
 #include <errno.h>
 
@@ -222,7 +223,6 @@ PyObject *
 tl_watch_run(struct tl_sched *s, const struct tl_budget *budget)
 {
     TaskletObject *me = s->current, *to = NULL;
-    bool threadblock = budget != NULL && budget->threadblock;
     s->end = TL_END_ERROR;
     // What may run code of others comes first.
     if (needs_events(budget) && tl_events_ready() < 0) {
@@ -235,9 +235,18 @@ tl_watch_run(struct tl_sched *s, const struct tl_budget *budget)
         tl_errors_no_switch(s);
         return NULL;
     }
+    if (TL_UNLIKELY(s->stop_next)) {
+        s->stop_next = false;
+        s->end = TL_END_STOPPED;
+        Py_RETURN_NONE;
+    }
     for (;;) {
+        if (s->look_at != UINT64_MAX) {
+            tl_timer_look(s);
+        }
         bool alone = tl_link_is_single(&me->link);
-        if (alone && (!threadblock || !tl_idle_others_can_run(s))) {
+        if (alone && (budget == NULL || !tl_watch_waits(s, budget) ||
+                      !(budget->forever || tl_idle_others_can_run(s)))) {
             s->end = TL_END_IDLE;
             Py_RETURN_NONE;
         }

@@ -8,9 +8,11 @@ from tasklets._core import DeadlockError as DeadlockError
 from tasklets._core import QueueChannel as QueueChannel
 from tasklets._core import SwitchTrapError as SwitchTrapError
 from tasklets._core import TaskletExit as TaskletExit
+from tasklets._core import TimeoutExit as TimeoutExit
 from tasklets._core import atomic as atomic
 from tasklets._core import bomb as bomb
 from tasklets._core import channel as channel
+from tasklets._core import deadline as deadline
 from tasklets._core import get_channel_callback as get_channel_callback
 from tasklets._core import get_schedule_callback as get_schedule_callback
 from tasklets._core import get_thread_info as get_thread_info
@@ -25,9 +27,11 @@ from tasklets._core import schedule_remove as schedule_remove
 from tasklets._core import set_channel_callback as set_channel_callback
 from tasklets._core import set_error_handler as set_error_handler
 from tasklets._core import set_schedule_callback as set_schedule_callback
+from tasklets._core import sleep as sleep
 from tasklets._core import spawn as spawn
 from tasklets._core import switch_trap as switch_trap
 from tasklets._core import tasklet as tasklet
+from tasklets._core import timeout as timeout
 from tasklets._traps import block_trap as block_trap
 from tasklets._traps import no_switch as no_switch
 
@@ -39,10 +43,12 @@ __all__ = [
     "QueueChannel",
     "SwitchTrapError",
     "TaskletExit",
+    "TimeoutExit",
     "atomic",
     "block_trap",
     "bomb",
     "channel",
+    "deadline",
     "get_channel_callback",
     "get_schedule_callback",
     "get_thread_info",
@@ -59,7 +65,9 @@ __all__ = [
     "set_channel_callback",
     "set_error_handler",
     "set_schedule_callback",
+    "sleep",
     "spawn",
     "switch_trap",
     "tasklet",
+    "timeout",
 ]

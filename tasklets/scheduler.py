@@ -4,10 +4,26 @@ from typing import Literal, NamedTuple
 
 from tasklets import _core
 from tasklets._core import getuncollectables as getuncollectables
+from tasklets._core import next_deadline as next_deadline
+from tasklets._core import pending as pending
+from tasklets._core import run_forever as run_forever
 from tasklets._core import scheduler_run as run
+from tasklets._core import shift_clock as shift_clock
 from tasklets._core import statistics as statistics
+from tasklets._core import stop as stop
 
-__all__ = ["LastRun", "getuncollectables", "last_run", "run", "statistics"]
+__all__ = [
+    "LastRun",
+    "getuncollectables",
+    "last_run",
+    "next_deadline",
+    "pending",
+    "run",
+    "run_forever",
+    "shift_clock",
+    "statistics",
+    "stop",
+]
 
 
 class LastRun(NamedTuple):

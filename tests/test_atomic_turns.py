@@ -43,20 +43,26 @@ def test_it_says_that_it_is_not_supported_and_why():
 
 
 LOST = """
-section = {"atomic": atomic, "without": nullcontext}[sys.argv[1]]
+section, rounds = {"atomic": (atomic, 1), "without": (nullcontext, 100)}[sys.argv[1]]
 total = 0
 
 def successor(number):
+    for _ in range(20):
+        pass
     return number + 1
 
 def add():
     global total
-    for _ in range(20_000):
+    for _ in range(5_000):
         with section():
             total = successor(total)
 
-finish(start(*[add] * 4))
-print("right" if total == 80_000 else "lost")
+for _ in range(rounds):
+    total = 0
+    finish(start(*[add] * 4))
+    if total != 20_000:
+        break
+print("right" if total == 20_000 else "lost")
 """
 
 

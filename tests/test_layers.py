@@ -12,7 +12,7 @@ LONGEST = 700
 # fmt: off
 LAYERS = [
     # Plain C, no Python.h.
-    ["list", "clock", "inbox", "park", "nudge", "chunk", "alarm", "turn"],
+    ["list", "clock", "inbox", "park", "nudge", "chunk", "alarm", "turn", "heap"],
     # CPython ground.
     [
         "compat", "gil", "frames", "events", "events_monitor", "events_trace",
@@ -23,12 +23,12 @@ LAYERS = [
     ["fiber", "loop"],
     # Core.
     [
-        "runq", "tasklet", "slice", "sched", "thread", "stacks", "outcome", "errors",
-        "idle", "watch", "watch_run",
+        "runq", "tasklet", "timer", "sched", "thread", "stacks", "outcome", "errors",
+        "idle", "watch", "watch_run", "timeout",
     ],
     # Services over the scheduler.
     [
-        "channel", "queue", "lock", "watchdog", "timer", "worker", "select", "group",
+        "channel", "queue", "lock", "watchdog", "worker", "select", "group",
         "io", "stream", "fs", "process", "signal", "atom", "shared", "stm", "join",
     ],
     # The Python face; every *_type and *_ops file belongs here too.

@@ -1,0 +1,47 @@
+// timeout.h - blocks of code that are to be left at a time.
+#ifndef TL_TIMEOUT_H
+#define TL_TIMEOUT_H
+
+#include "sched.h"
+
+//   IDLE --enter--> ACTIVE --time is up, the tasklet waits--------------> SENT
+//    ^                 |                                                   ^
+//    |                 +-- it does not --> DUE --it is about to wait ------+
+//    +---------------- exit, from all -------------------------------------+
+enum tl_timeout_state {
+    TL_TIMEOUT_IDLE,
+    TL_TIMEOUT_ACTIVE,
+    TL_TIMEOUT_DUE,
+    TL_TIMEOUT_SENT
+};
+
+// Invariants
+// I1: who is NULL iff state is IDLE; else we are in the list who->timeouts.
+// I2: timer is set only while state is ACTIVE, in who->home's heap.
+typedef struct TimeoutObject {
+    PyObject_HEAD
+    struct tl_timer timer;
+    TaskletObject *who;          // counted
+    struct TimeoutObject *outer; // the next one of who
+    PyObject *exc;               // to be raised at the end, or NULL
+    int64_t after, when;         // nanoseconds from the beginning, or when; 0: never
+    unsigned char state;
+    bool relative, expired;
+} TimeoutObject;
+
+// Begin and end the block, for the current tasklet. Return 0, or -1 with an exception
+// set.
+int tl_timeout_enter(struct tl_sched *s, TimeoutObject *timeout);
+int tl_timeout_exit(struct tl_sched *s, TimeoutObject *timeout, PyObject *exc);
+
+// Have it end at another time; when is 0 for never, negative for now.
+int tl_timeout_move(struct tl_sched *s, TimeoutObject *timeout, int64_t when);
+
+// The object goes away, in the middle of its block maybe.
+void tl_timeout_forget(TimeoutObject *timeout);
+
+// Interrupt the current tasklet if one of its blocks is over. Returns 0, or -1 with the
+// exception set.
+int tl_timeout_check(struct tl_sched *s);
+
+#endif // TL_TIMEOUT_H

@@ -1,0 +1,210 @@
+// timer_ops.c - the module's functions on time.
+#include "args.h"
+#include "clock.h"
+#include "thread.h"
+#include "timer.h"
+#include "types.h"
+#include "watch.h"
+
+#include <math.h>
+
+// A finite number of seconds in nanoseconds, within what can be waited for. Returns 0, or
+// -1 with an exception set.
+static int
+nanoseconds_of(PyObject *arg, const char *what, int64_t *result)
+{
+    double value = PyFloat_AsDouble(arg);
+    if (value == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (isnan(value)) {
+        PyErr_Format(PyExc_ValueError, "%s must be a number of seconds, not NaN", what);
+        return -1;
+    }
+    value = fmax(-TL_TIMER_LONGEST, fmin(value, TL_TIMER_LONGEST));
+    *result = (int64_t)ceil(value * 1e9);
+    return 0;
+}
+
+PyDoc_STRVAR(sleep_doc,
+"sleep($module, seconds=0, /)\n"
+"--\n"
+"\n"
+"Let the others run for at least so many seconds; 0: each in its turn, as schedule().\n"
+"\n"
+"While none is runnable the thread waits without the GIL. Raises ValueError if seconds\n"
+"is negative or NaN, BlockTrapError if the tasklet must not block.");
+
+static PyObject *
+fn_sleep(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    int64_t time = 0;
+    if (nargs > 1) {
+        PyErr_Format(PyExc_TypeError,
+                     "sleep() takes at most 1 positional argument (%zd given)", nargs);
+        return NULL;
+    }
+    if (s == NULL || (nargs == 1 && nanoseconds_of(args[0], "seconds", &time) < 0)) {
+        return NULL;
+    }
+    if (time < 0) {
+        PyErr_Format(PyExc_ValueError, "seconds must be 0 or positive, not %R",
+                     args[0]);
+        return NULL;
+    }
+    if (time == 0) {
+        PyObject *value = tl_sched_yield(s, Py_None);
+        Py_XDECREF(value);
+        return value == NULL ? NULL : Py_NewRef(Py_None);
+    }
+    if (s->current->block_trap) {
+        PyErr_SetString(s->state->block_trap_error,
+                        "this tasklet does not like to be blocked.");
+        return NULL;
+    }
+    return tl_timer_sleep(s, tl_timer_now(s) + time);
+}
+
+PyDoc_STRVAR(pending_doc,
+"pending($module, /)\n"
+"--\n"
+"\n"
+"Return how much is to come to this thread by itself: sleeps and timeouts, callbacks\n"
+"with a time, descriptors, workers' results. run(wait=True) goes on while there is any.");
+
+static PyObject *
+fn_pending(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    return s == NULL ? NULL
+                     : PyLong_FromSsize_t((Py_ssize_t)s->timers.count + s->awaited);
+}
+
+PyDoc_STRVAR(next_deadline_doc,
+"next_deadline($module, /)\n"
+"--\n"
+"\n"
+"Return when run() has something to do next, on time.monotonic()'s clock.\n"
+"\n"
+"That is now if another tasklet is runnable; None if no time is known.");
+
+static PyObject *
+fn_next_deadline(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    if (s == NULL) {
+        return NULL;
+    }
+    int64_t when = tl_heap_next(&s->timers);
+    if (!tl_link_is_single(&s->current->link)) {
+        when = tl_timer_now(s);
+    }
+    return when == INT64_MAX ? Py_NewRef(Py_None)
+                             : PyFloat_FromDouble((double)when / 1e9);
+}
+
+PyDoc_STRVAR(shift_clock_doc,
+"shift_clock($module, seconds, /)\n"
+"--\n"
+"\n"
+"Have all that this thread waits for come so many seconds later, or earlier if that is\n"
+"negative: for a host that stood still, and whose tasklets are not to notice.");
+
+static PyObject *
+fn_shift_clock(PyObject *mod, PyObject *arg)
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    int64_t by;
+    if (s == NULL || nanoseconds_of(arg, "seconds", &by) < 0) {
+        return NULL;
+    }
+    tl_heap_shift(&s->timers, by);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(now_doc,
+"now($module, /)\n"
+"--\n"
+"\n"
+"Return the time that this thread's sleeps and timeouts follow: time.monotonic(), or\n"
+"what a fake clock shows.");
+
+static PyObject *
+fn_now(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    return s == NULL ? NULL : PyFloat_FromDouble((double)tl_timer_now(s) / 1e9);
+}
+
+PyDoc_STRVAR(stop_doc,
+"stop($module, /, thread=None)\n"
+"--\n"
+"\n"
+"End the innermost run of a thread's scheduler, or if there is none the next one.\n"
+"\n"
+"It returns when the tasklet that runs gives way. thread: its ident; None: the caller's\n"
+"own. Raises RuntimeError if no such thread uses tasklets.");
+
+static PyObject *
+fn_stop(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"thread", NULL};
+    static const struct tl_argspec spec = {
+        .fname = "stop", .names = names, .maxpos = 1};
+    struct tl_state *state = tl_state_of_module(mod);
+    PyObject *thread;
+    if (tl_args_parse(&spec, args, nargs, kwnames, &thread) < 0) {
+        return NULL;
+    }
+    struct tl_sched *s = tl_thread_sched_of(state, thread);
+    if (s == NULL) {
+        return NULL;
+    }
+    tl_watch_stop(s);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(fake_clock_doc,
+"fake_clock($module, seconds, /)\n"
+"--\n"
+"\n"
+"Have this thread's sleeps and timeouts follow a clock that shows seconds, and moves\n"
+"only when it is set anew or nothing is runnable, then to what is due next. None: the\n"
+"true one again. Returns what it showed, or None if it was the true one.");
+
+static PyObject *
+fn_fake_clock(PyObject *mod, PyObject *arg)
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    int64_t now = 0;
+    if (s == NULL || (arg != Py_None && nanoseconds_of(arg, "seconds", &now) < 0)) {
+        return NULL;
+    }
+    if (s->fake_clock != (arg != Py_None) && s->timers.count > 0) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "the clock cannot be changed while %zu things wait for their time",
+                     s->timers.count);
+        return NULL;
+    }
+    PyObject *before = s->fake_clock ? PyFloat_FromDouble((double)s->fake_now / 1e9)
+                                     : Py_NewRef(Py_None);
+    s->fake_clock = arg != Py_None;
+    s->fake_now = now;
+    return before;
+}
+
+// clang-format off
+
+#define FAST(function) (PyCFunction)(void (*)(void))function
+
+PyMethodDef tl_timer_functions[] = {
+    {"sleep", FAST(fn_sleep), METH_FASTCALL, sleep_doc},
+    {"pending", fn_pending, METH_NOARGS, pending_doc},
+    {"next_deadline", fn_next_deadline, METH_NOARGS, next_deadline_doc},
+    {"now", fn_now, METH_NOARGS, now_doc},
+    {"shift_clock", fn_shift_clock, METH_O, shift_clock_doc},
+    {"stop", FAST(fn_stop), METH_FASTCALL | METH_KEYWORDS, stop_doc},
+    {"fake_clock", fn_fake_clock, METH_O, fake_clock_doc},
+    {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,878 @@
+"""Sleeping, timeouts and deadlines, on the true clock and on one that tests move."""
+
+import gc
+import math
+import pickle
+import random
+import threading
+import time
+
+import pytest
+from children import run_program
+
+from tasklets import (
+    BlockTrapError,
+    DeadlockError,
+    QueueChannel,
+    TaskletExit,
+    TimeoutExit,
+    channel,
+    deadline,
+    getcurrent,
+    run,
+    schedule,
+    schedule_remove,
+    scheduler,
+    sleep,
+    spawn,
+    tasklet,
+    timeout,
+)
+from tasklets._core import fake_clock, now
+
+LATE = 30  # seconds until something is badly wrong
+
+
+@pytest.fixture
+def log():
+    log = []
+    yield log
+    log.clear()
+
+
+@pytest.fixture(params=["true", "fake"])
+def clock(request):
+    """Give a function that tells the time; on a fake clock nobody waits for it."""
+    if request.param == "true":
+        yield now
+        return
+    fake_clock(1000)
+    yield now
+    drain()
+    fake_clock(None)
+
+
+def drain():
+    """Let what is still asleep come to its end."""
+    while scheduler.pending():
+        scheduler.run(wait=True)
+
+
+# sleep()
+
+
+def test_sleep_lets_the_others_run_and_is_never_early(clock, log):
+    def nap(seconds):
+        start = clock()
+        sleep(seconds)
+        log.append(seconds)
+        assert clock() - start > seconds - 1e-9
+
+    naps = [spawn(nap, seconds) for seconds in (0.03, 0.01, 0.02)]
+    assert scheduler.run(wait=True) is None
+    assert log == [0.01, 0.02, 0.03]
+    assert [each.result() for each in naps] == [None] * 3
+
+
+def test_main_sleeps_while_others_run(clock, log):
+    def work():
+        for number in range(3):
+            log.append(number)
+            sleep(0.001)
+
+    spawn(work)
+    sleep(0.05)
+    assert log == [0, 1, 2]
+
+
+def test_sleepers_of_one_time_wake_in_the_order_they_went_to_sleep(log):
+    fake_clock(0)
+    try:
+        for number in range(20):
+            tasklet(lambda n: (sleep(1), log.append(n)))(number)
+        scheduler.run(wait=True)
+    finally:
+        fake_clock(None)
+    assert log == list(range(20))
+
+
+def test_sleep_of_no_time_is_schedule(log):
+    tasklet(log.append)("other")
+    assert sleep() is None
+    assert log == ["other"]
+    assert sleep(0) is None
+
+
+def test_sleep_says_what_is_wrong():
+    for bad, error in ((-1, ValueError), (math.nan, ValueError), ("1", TypeError)):
+        with pytest.raises(error):
+            sleep(bad)
+    with pytest.raises(TypeError):
+        sleep(1, 2)
+    getcurrent().block_trap = True
+    try:
+        with pytest.raises(BlockTrapError):
+            sleep(1)
+    finally:
+        getcurrent().block_trap = False
+
+
+def test_a_sleeper_can_be_killed(clock, log):
+    def work():
+        try:
+            sleep(LATE)
+        finally:
+            log.append("finally")
+
+    victim = spawn(work)
+    run()
+    assert victim.blocked
+    assert "sleeps" in repr(victim)
+    assert scheduler.pending() == 1
+    victim.kill()
+    assert log == ["finally"]
+    assert scheduler.pending() == 0
+
+
+def test_a_sleeper_can_be_thrown_into_from_another_thread():
+    victim = spawn(sleep, LATE)
+    run()
+    thread = threading.Thread(target=lambda: victim.throw(KeyError, pending=True))
+    thread.start()
+    with pytest.raises(KeyError):
+        victim.result(timeout=LATE)
+    thread.join()
+    assert scheduler.pending() == 0
+
+
+def test_a_plain_thread_can_sleep():
+    def work():
+        start = time.monotonic()
+        sleep(0.02)
+        took.append(time.monotonic() - start)
+
+    took = []
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(took) == 3
+    assert min(took) >= 0.02
+
+
+def test_who_only_yields_does_not_keep_sleepers_from_waking(log):
+    """Neither many that yield, nor one that is alone."""
+
+    def yielder():
+        while not log:
+            schedule()
+
+    for count in (100, 1):
+        log.clear()
+        for _ in range(count):
+            tasklet(yielder)()
+        tasklet(lambda: (sleep(0.005), log.append("woken")))()
+        run()
+        assert log == ["woken"]
+
+
+def test_sleepers_wake_among_slow_tasklets(log):
+    """Each slice takes longer than the sleep: looks must not be counted in switches."""
+
+    def slow():
+        end = time.monotonic() + 0.004
+        while time.monotonic() < end:
+            pass
+
+    def worker():
+        for _ in range(25):
+            slow()
+            schedule()
+        log.append("worker")
+
+    def sleeper():
+        for _ in range(3):
+            sleep(0.001)
+        log.append("sleeper")
+
+    tasklet(worker)()
+    tasklet(sleeper)()
+    scheduler.run(wait=True)
+    assert log == ["sleeper", "worker"]
+
+
+def test_run_without_wait_takes_up_what_is_due_and_waits_for_nothing(log):
+    fake_clock(10)
+    try:
+        tasklet(lambda: (sleep(5), log.append("woken")))()
+        run()
+        assert not log
+        fake_clock(14.9)
+        run()
+        assert not log
+        fake_clock(15)
+        run()
+        assert log == ["woken"]
+    finally:
+        fake_clock(None)
+
+
+def test_a_thread_that_ends_forgets_its_sleepers():
+    def work():
+        spawn(sleep, LATE)
+        with timeout(LATE):
+            schedule()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(LATE)
+    assert not thread.is_alive()
+    assert scheduler.pending() == 0
+
+
+def test_a_million_timers_are_fine():
+    count = 20_000
+    seconds = [random.Random(1).random() for _ in range(count)]
+    fake_clock(0)
+    try:
+        order = []
+        for each in seconds:
+            tasklet(lambda s: (sleep(s), order.append(s)))(each)
+        run()
+        assert scheduler.pending() == count
+        scheduler.run(wait=True)
+    finally:
+        fake_clock(None)
+    assert order == sorted(seconds)
+
+
+# run(wait=True), run_forever(), stop()
+
+
+def test_run_with_wait_returns_when_nothing_is_to_come(clock):
+    blocked = spawn(channel().receive)
+    spawn(sleep, 0.01)
+    assert scheduler.run(wait=True) is None
+    assert scheduler.last_run().reason == "idle"
+    assert blocked.blocked
+    blocked.kill()
+
+
+def test_run_with_wait_keeps_its_budgets():
+    sleeper = spawn(sleep, LATE)
+    start = time.monotonic()
+    assert scheduler.run(wait=True, seconds=0.02) is None
+    assert scheduler.last_run().reason == "seconds"
+    assert 0.02 <= time.monotonic() - start < LATE
+    sleeper.kill()
+
+
+def test_run_with_wait_ends_when_what_it_waits_for_is_called_off():
+    sleeper = spawn(sleep, LATE)
+    thread = threading.Timer(0.02, sleeper.kill, kwargs={"pending": True})
+    thread.start()
+    assert scheduler.run(wait=True) is None
+    assert not sleeper.alive
+    thread.join()
+
+
+def test_an_error_ends_run_with_wait(clock):
+    def fail():
+        sleep(0.01)
+        raise KeyError("here")
+
+    sleeper = spawn(sleep, 0.02)
+    tasklet(fail)()
+    with pytest.raises(KeyError, match="here"):
+        scheduler.run(wait=True)
+    assert sleeper.alive
+    scheduler.run(wait=True)
+    assert not sleeper.alive
+
+
+def test_stop_ends_the_innermost_run(log):
+    def inner():
+        log.append(scheduler.run_forever())
+        log.append("inner")
+
+    def stopper():
+        sleep(0.01)
+        scheduler.stop()
+        log.append("stopped")
+
+    tasklet(inner)()
+    tasklet(stopper)()
+    scheduler.run(wait=True)
+    assert log == ["stopped", None, "inner"]
+    assert scheduler.last_run().reason == "idle"
+
+
+def test_stop_before_a_run_ends_the_next():
+    other = spawn(int)
+    scheduler.stop()
+    assert scheduler.run_forever() is None
+    assert scheduler.last_run().reason == "stopped"
+    run()
+    assert not other.alive
+
+
+def test_stop_from_another_thread():
+    main = threading.get_ident()
+    thread = threading.Timer(0.02, scheduler.stop, args=(main,))
+    thread.start()
+    scheduler.run_forever()
+    assert scheduler.last_run().reason == "stopped"
+    thread.join()
+
+
+def test_stop_says_which_thread_it_does_not_know():
+    with pytest.raises(TypeError):
+        scheduler.stop("main")
+    with pytest.raises(RuntimeError, match="no scheduler"):
+        scheduler.stop(1)
+
+
+def test_a_budget_that_is_never_used_up_does_not_keep_run_forever_from_working(log):
+    def work():
+        for number in range(3):
+            sleep(0.001)
+            log.append(number)
+        scheduler.stop()
+
+    spawn(work)
+    scheduler.run_forever()
+    assert log == [0, 1, 2]
+
+
+# What a host asks.
+
+
+def test_next_deadline_tells_when_to_come_back():
+    fake_clock(100)
+    try:
+        assert scheduler.next_deadline() is None
+        sleeper = spawn(sleep, 5)
+        assert scheduler.next_deadline() == 100  # it is runnable now
+        run()
+        assert scheduler.next_deadline() == 105
+        scheduler.shift_clock(2.5)
+        assert scheduler.next_deadline() == 107.5
+        scheduler.shift_clock(-1)
+        assert scheduler.next_deadline() == 106.5
+        sleeper.kill()
+        assert scheduler.next_deadline() is None
+    finally:
+        fake_clock(None)
+
+
+def test_the_clock_is_not_changed_under_a_sleeper():
+    sleeper = spawn(sleep, LATE)
+    run()
+    with pytest.raises(RuntimeError, match="wait for their time"):
+        fake_clock(0)
+    sleeper.kill()
+
+
+# Timeouts of operations.
+
+
+def test_operations_time_out(clock):
+    ch, full = channel(), QueueChannel(1)
+    full.send(1)
+    sleeper = spawn(sleep, 1)
+    for operation in (
+        lambda t: ch.receive(timeout=t),
+        lambda t: ch.send(1, timeout=t),
+        lambda t: full.send(2, timeout=t),
+        lambda t: QueueChannel().receive(timeout=t),
+        lambda t: sleeper.result(timeout=t),
+        lambda t: sleeper.exception(timeout=t),
+    ):
+        for seconds in (0.01, 0, -1):
+            start = clock()
+            with pytest.raises(TimeoutError):
+                operation(seconds)
+            assert clock() - start > seconds - 1e-9
+    assert sleeper.join(timeout=0.01) is False
+    assert sleeper.join(timeout=0) is False
+    assert ch.balance == 0
+    assert (full.try_receive(), len(full)) == (1, 0)
+    sleeper.kill()
+    assert sleeper.join(timeout=0) is True
+    assert scheduler.pending() == 0
+
+
+def test_an_operation_that_is_in_time_leaves_no_timer(clock):
+    ch = channel()
+    tasklet(ch.send)("value")
+    assert ch.receive(timeout=LATE) == "value"
+    tasklet(ch.receive)()
+    ch.send("value", timeout=LATE)
+    done = spawn(int)
+    assert done.join(timeout=LATE)
+    assert done.result(timeout=LATE) == 0
+    assert scheduler.pending() == 0
+
+
+def test_no_timeout_is_none():
+    ch = channel()
+    tasklet(ch.send)(1)
+    assert ch.receive(timeout=None) == 1
+    with pytest.raises(DeadlockError):
+        ch.receive(timeout=None)
+    with pytest.raises(ValueError, match="NaN"):
+        ch.receive(timeout=math.nan)
+    with pytest.raises(TypeError):
+        ch.receive(timeout="1")
+    with pytest.raises(TypeError):
+        ch.receive(1)
+    assert ch.balance == 0
+
+
+def test_a_timeout_while_another_thread_delivers():
+    """Either the value or the error, and no value lost."""
+    ch, rounds = channel(), 300
+    taken = []
+
+    def send():
+        for number in range(rounds):
+            time.sleep(random.Random(number).random() * 2e-4)
+            ch.send(number)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    while len(taken) < rounds:
+        try:
+            taken.append(ch.receive(timeout=1e-4))
+        except TimeoutError:
+            pass
+    thread.join()
+    assert taken == list(range(rounds))
+
+
+def test_a_timeout_may_be_longer_than_all_time(clock):
+    ch = channel()
+    for forever in (1e9, 1e300, math.inf):
+        receiver = spawn(ch.receive, timeout=forever)
+        run()
+        ch.send(forever)
+        assert receiver.result() == forever
+
+
+# timeout()
+
+
+def test_a_block_is_left_when_its_time_is_up(clock, log):
+    start = clock()
+    with pytest.raises(TimeoutError) as caught, timeout(0.01) as limit:
+        try:
+            channel().receive()
+        except BaseException as error:
+            log.append(type(error))
+            raise
+    assert clock() - start > 0.01 - 1e-9
+    assert log == [TimeoutExit]
+    assert limit.expired
+    assert isinstance(caught.value.__cause__, TimeoutExit)
+    assert "expired" in repr(limit)
+
+
+def test_every_wait_can_be_interrupted(clock):
+    ch = channel()
+
+    def joins():
+        spawn(sleep, LATE).join()
+
+    def runs():
+        scheduler.run(wait=True)
+
+    waits = (ch.receive, lambda: ch.send(1), lambda: sleep(LATE), joins, runs)
+    keep = spawn(sleep, LATE)
+    for wait in waits:
+        with pytest.raises(TimeoutError), timeout(0.01):
+            wait()
+    assert ch.balance == 0
+    keep.kill()
+    for each in scheduler.getuncollectables():
+        each.kill()
+    assert scheduler.pending() == 0
+
+
+def test_a_paused_tasklet_is_interrupted_too(clock, log):
+    def work():
+        try:
+            with timeout(0.01):
+                schedule_remove(None)
+        except TimeoutError:
+            log.append("timed out")
+
+    paused = spawn(work)
+    run()
+    assert not paused.scheduled
+    scheduler.run(wait=True)
+    assert log == ["timed out"]
+
+
+def test_a_block_in_time_is_not_left(clock):
+    with timeout(LATE) as limit:
+        sleep(0.001)
+        assert scheduler.pending() == 1
+        assert limit.when >= clock()
+        assert "active" in repr(limit)
+    assert not limit.expired
+    assert scheduler.pending() == 0
+    with timeout(None) as limit:
+        sleep(0.001)
+        assert limit.when is None
+
+
+def test_who_does_not_wait_is_not_interrupted():
+    with timeout(0.001) as limit:
+        end = time.monotonic() + 0.005
+        while time.monotonic() < end:
+            pass
+    assert not limit.expired
+
+
+def test_who_is_late_is_interrupted_at_the_next_wait():
+    ch = channel()
+    with pytest.raises(TimeoutError), timeout(0.001):
+        end = time.monotonic() + 0.005
+        while time.monotonic() < end:
+            pass
+        ch.receive()
+    with pytest.raises(TimeoutError), timeout(0):
+        ch.receive()
+    with pytest.raises(TimeoutError), timeout(-1):
+        schedule()
+    assert ch.balance == 0
+
+
+def test_a_value_that_has_arrived_is_not_lost():
+    """It arrives first, then the time is up before the tasklet runs."""
+    ch, log = channel(), []
+
+    def receiver():
+        try:
+            with timeout(5):
+                log.append(ch.receive())
+                log.append(ch.receive())
+        except TimeoutError:
+            log.append("timed out")
+
+    fake_clock(0)
+    try:
+        ch.preference = 0
+        tasklet(receiver)()
+        run()
+        ch.send("value")
+        fake_clock(6)
+        run()
+    finally:
+        fake_clock(None)
+    assert log == ["value", "timed out"]
+
+
+def test_nested_blocks_end_by_their_own_time_only(clock, log):
+    """A handler for the inner one does not take the outer one's."""
+    ch, rounds = channel(), 0
+    with pytest.raises(TimeoutError), timeout(0.05) as outer:
+        while True:
+            rounds += 1
+            try:
+                with timeout(0.02) as inner:
+                    ch.receive()
+            except TimeoutError:
+                assert inner.expired
+                log.append(rounds)
+    assert outer.expired
+    assert not inner.expired
+    assert log == [1, 2]
+
+
+def test_the_outer_block_ends_first_if_both_are_over():
+    ch = channel()
+    with pytest.raises(KeyError), timeout(0, KeyError), timeout(0) as inner:
+        ch.receive()
+    assert not inner.expired
+
+
+def test_the_inner_block_may_end_late(clock):
+    with timeout(LATE) as outer:
+        with pytest.raises(TimeoutError), timeout(0.01):
+            channel().receive()
+        sleep(0.001)
+    assert not outer.expired
+
+
+def test_other_errors_pass(clock):
+    with pytest.raises(KeyError), timeout(0.01):
+        raise KeyError
+    with pytest.raises(KeyError) as caught, timeout(0.01) as limit:
+        try:
+            channel().receive()
+        except TimeoutExit:
+            raise KeyError from None
+    assert limit.expired
+    assert caught.value.__cause__ is None
+
+
+def test_an_interruption_may_be_swallowed(clock):
+    with timeout(0.01) as limit:
+        try:
+            channel().receive()
+        except TimeoutExit:
+            pass
+        sleep(0.02)
+    assert limit.expired
+
+
+def test_except_exception_does_not_take_it(clock):
+    with pytest.raises(TimeoutError), timeout(0.01):
+        try:
+            channel().receive()
+        except Exception:
+            pytest.fail("taken")
+
+
+def test_another_exception_may_be_asked_for(clock):
+    mine = KeyError("mine")
+    with pytest.raises(KeyError) as caught, timeout(0.01, mine):
+        sleep(LATE)
+    assert caught.value is mine
+    with pytest.raises(ZeroDivisionError), timeout(0.01, exc=ZeroDivisionError):
+        sleep(LATE)
+    with pytest.raises(TypeError, match="exc"):
+        timeout(1, "exc")
+
+
+def test_a_block_may_be_rescheduled(clock):
+    start = clock()
+    with pytest.raises(TimeoutError), timeout(LATE) as limit:
+        limit.reschedule(0.01)
+        sleep(LATE)
+    assert clock() - start < LATE
+    with pytest.raises(RuntimeError, match="not entered"):
+        limit.__exit__(None, None, None)
+    with timeout(0.001) as limit:
+        limit.reschedule(None)
+        sleep(0.01)
+    with pytest.raises(TimeoutError), timeout(None) as limit:
+        limit.reschedule(0)
+        sleep(1)
+    with timeout(0.001) as limit:
+        with pytest.raises(TimeoutExit):
+            sleep(1)
+        with pytest.raises(RuntimeError, match="expired"):
+            limit.reschedule(1)
+
+
+def test_a_deadline_is_a_time(clock):
+    with pytest.raises(TimeoutError), deadline(clock() + 0.01):
+        sleep(LATE)
+    with pytest.raises(TimeoutError), deadline(1):
+        sleep(LATE)
+    with deadline(None):
+        sleep(0.001)
+
+
+def test_a_block_is_entered_once_at_a_time():
+    limit = timeout(LATE)
+    for _ in range(2):
+        with limit, pytest.raises(RuntimeError, match="entered"), limit:
+            pass
+    errors = []
+
+    def leave():
+        try:
+            limit.__exit__(None, None, None)
+        except RuntimeError as error:
+            errors.append(str(error))
+
+    with limit:
+        tasklet(leave)()
+        run()
+    assert "the tasklet that entered it" in errors[0]
+
+
+def test_timeouts_say_what_is_wrong():
+    for bad, error in ((math.nan, ValueError), ("1", TypeError)):
+        with pytest.raises(error):
+            timeout(bad)
+        with pytest.raises(error):
+            deadline(bad)
+    with pytest.raises(TypeError):
+        timeout()
+    with pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(timeout(1))
+    assert "not entered" in repr(timeout(1))
+
+
+def test_a_killed_tasklet_leaves_its_blocks():
+    def work():
+        with timeout(LATE), timeout(LATE):
+            channel().receive()
+
+    victim = spawn(work)
+    run()
+    assert scheduler.pending() == 2
+    victim.kill()
+    assert scheduler.pending() == 0
+
+
+def test_a_kill_and_a_timeout_at_once():
+    log = []
+
+    def work():
+        try:
+            with timeout(5):
+                channel().receive()
+        except BaseException as error:
+            log.append(type(error))
+            raise
+
+    fake_clock(0)
+    try:
+        for kill_first in (True, False):
+            victim = spawn(work)
+            run()
+            if kill_first:
+                victim.kill(pending=True)
+            fake_clock(now() + 6)
+            if not kill_first:
+                victim.kill(pending=True)
+            run()
+            assert not victim.alive
+    finally:
+        fake_clock(None)
+    assert log == [TaskletExit, TaskletExit]
+
+
+def test_a_forgotten_block_is_no_trouble():
+    limit = timeout(LATE).__enter__()
+    assert scheduler.pending() == 1
+    del limit
+    gc.collect()
+    assert scheduler.pending() == 0
+    sleep(0)
+
+
+class Meeting:
+    """Some that send and some that receive, with timeouts, kills and a close."""
+
+    def __init__(self, seed):
+        self.chance = random.Random(seed)
+        self.channel = channel()
+        self.channel.preference = self.chance.choice((-1, 0, 1))
+        self.got, self.sent, self.some = [], [], []
+
+    def receive(self, seconds):
+        with timeout(seconds + self.chance.choice((-1, 0, 1))):
+            self.got.append(self.channel.receive(timeout=seconds))
+
+    def send(self, number, seconds):
+        self.channel.send(number, timeout=seconds)
+        self.sent.append(number)
+
+    def attempt(self, function, *args):
+        try:
+            function(*args, self.chance.randrange(1, 4))
+        except (TimeoutError, ValueError, TaskletExit):
+            pass
+
+    def hold(self):
+        chance = self.chance
+        for number in range(4):
+            self.some.append(spawn(self.attempt, self.receive).remove())
+            self.some.append(spawn(self.attempt, self.send, number).remove())
+        chance.shuffle(self.some)
+        for each in self.some:
+            if each.alive:
+                each.insert()
+            if chance.random() < 0.5:
+                run()
+            if chance.random() < 0.1:
+                chance.choice(self.some).kill(pending=chance.random() < 0.5)
+            if chance.random() < 0.3:
+                sleep(1)
+        if chance.random() < 0.3:
+            self.channel.close(wake=True)
+        scheduler.run(wait=True)
+
+
+def test_values_against_timeouts_kills_and_closes():
+    """Whatever comes first: one outcome for each, and nothing is left behind."""
+    fake_clock(0)
+    try:
+        for seed in range(2000):
+            meeting = Meeting(seed)
+            meeting.hold()
+            assert sorted(meeting.got) == sorted(meeting.sent), seed
+            assert not any(each.alive for each in meeting.some), seed
+            assert meeting.channel.balance == 0, seed
+            assert scheduler.pending() == 0, seed
+    finally:
+        fake_clock(None)
+
+
+# Whole programs.
+
+
+@pytest.mark.parametrize(
+    "wait", ["channel().receive()", "sleep(30)", "spawn(sleep, 30).join()",
+             "spawn(sleep, 30), scheduler.run(wait=True)", "scheduler.run_forever()"],
+)  # fmt: skip
+def test_ctrl_c_reaches_main_while_it_waits(wait):
+    status, output, _ = run_program(
+        f"""
+        import os, signal, threading, time
+        from tasklets import channel, scheduler, sleep, spawn
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+        start = time.monotonic()
+        try:
+            {wait}
+        except KeyboardInterrupt:
+            print("interrupted")
+        """,
+        seconds=20,
+    )
+    assert (status, output) == (0, "interrupted\n")
+
+
+def test_sleepers_live_on_in_the_child_of_a_fork():
+    status, output, _ = run_program(
+        """
+        import os, sys, warnings
+        warnings.simplefilter("ignore")
+        from tasklets import scheduler, sleep, spawn, timeout
+        def work():
+            sleep(0.05)
+            os.write(1, b"woken\\n")
+        spawn(work)
+        sleep(0.01)
+        child = os.fork()
+        scheduler.run(wait=True)
+        if child:
+            os.waitpid(child, 0)
+        """,
+        seconds=20,
+    )
+    assert (status, output) == (0, "woken\nwoken\n")
+
+
+def test_an_idle_process_uses_no_cpu():
+    status, output, _ = run_program(
+        """
+        import time
+        from tasklets import run, scheduler, sleep, spawn
+        for _ in range(2_000):
+            spawn(sleep, 100)
+        run()
+        before = time.process_time()
+        sleep(1)
+        print(time.process_time() - before < 0.1)
+        """,
+        seconds=30,
+    )
+    assert (status, output) == (0, "True\n")
