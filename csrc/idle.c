@@ -1,5 +1,6 @@
 #include "idle.h"
 #include "clock.h"
+#include "descriptor.h"
 #include "gil.h"
 #include "thread.h"
 #include "timer.h"
@@ -295,7 +296,10 @@ tl_idle_wait(struct tl_sched *s)
             tl_park_reset(&s->park);
             give_up_gil(s, in_main, SPIN, 0);
             way = SLEEP;
-        } else if (way == SLEEP) {
+        } else if (tl_descriptor_is_awaited(s) && !in_main) {
+            give_up_gil(s, false, POLL, limit_ns);
+            way = SPIN;
+        } else if (way == SLEEP && !tl_descriptor_is_awaited(s)) {
             give_up_gil(s, in_main, SLEEP,
                         in_main && (limit_ns < 0 || limit_ns > NAP) ? NAP : limit_ns);
             way = in_main ? POLL : SPIN;

@@ -47,7 +47,7 @@ void
 tl_park_init(struct tl_park *park)
 {
     atomic_store_explicit(&park->state, TL_PARK_IDLE, memory_order_relaxed);
-    park->event_fd = -1;
+    park->event_fd = park->extra_fd = -1;
     park->signal_fds[0] = park->signal_fds[1] = -1;
     park->spin_limit = SPIN_MOST;
     park->cpus = allowed_cpus();
@@ -180,21 +180,21 @@ drain(int fd)
     }
 }
 
-// Sleep in poll(), where the signal pipe can end the wait too.
+// Sleep in poll(), where other descriptors can end the wait too.
 static void
 wait_in_poll(struct tl_park *park, int64_t limit_ns)
 {
-    struct pollfd fds[2] = {{.fd = park->event_fd, .events = POLLIN},
-                            {.fd = park->signal_fds[0], .events = POLLIN}};
+    // poll() leaves out those that are negative.
+    struct pollfd fds[3] = {{.fd = park->event_fd, .events = POLLIN},
+                            {.fd = park->signal_fds[0], .events = POLLIN},
+                            {.fd = park->extra_fd, .events = POLLIN}};
     struct timespec limit = {.tv_sec = limit_ns / 1000000000,
                              .tv_nsec = limit_ns % 1000000000};
-    int n = ppoll(fds, park->signal_fds[0] >= 0 ? 2 : 1, limit_ns < 0 ? NULL : &limit,
-                  NULL);
-    if (n > 0) {
+    if (ppoll(fds, 3, limit_ns < 0 ? NULL : &limit, NULL) > 0) {
         if (fds[0].revents) {
             drain(park->event_fd);
         }
-        if (park->signal_fds[0] >= 0 && fds[1].revents) {
+        if (fds[1].revents) {
             drain(park->signal_fds[0]);
         }
     }

@@ -491,7 +491,7 @@ successor(struct tl_sched *s, const struct tl_leave *how)
         return tl_task_next(me);
     }
     TaskletObject *watcher = tl_sched_watcher(s);
-    if (run_goes_on(s, how->deadline > 0)) {
+    if (run_goes_on(s, how->deadline > 0 || how->comes)) {
         return NULL;
     }
     if (watcher->place == TL_FLOATING || (watcher == me && how->kind == NULL)) {
@@ -516,7 +516,8 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
             return -1;
         }
         *to = successor(s, how);
-        if (*to == NULL && how->deadline == 0 && !tl_idle_others_can_run(s)) {
+        if (*to == NULL && how->deadline == 0 && !how->comes &&
+            !tl_idle_others_can_run(s)) {
             if (tl_sched_watcher(s)->place != TL_FLOATING) {
                 PyErr_SetRaisedException(tl_errors_deadlock(s->state, how->classic));
                 return -1;

@@ -11,6 +11,8 @@
 #include "nudge.h"
 #include "tasklet.h"
 
+struct tl_descriptors;
+
 // In no_switch from the last decision before a switch to the arrival: a trace function
 // of greenlet's may run meanwhile.
 enum { TL_SWITCHING = 1 << 20 };
@@ -40,6 +42,7 @@ struct tl_sched {
     int64_t fake_now;            // in place of the time, if fake_clock is set
     bool fake_clock, stop_next;
     struct tl_link sleepers, later; // tasklets, and callbacks that wait for their time
+    struct tl_descriptors *descriptors; // NULL: nobody has waited for one yet
     Py_ssize_t awaited; // how many wait for what the system or a worker does
     struct tl_watch **watch, *spare_watch; // see watch.h
     int nwatch, watch_room;
@@ -181,6 +184,7 @@ struct tl_leave {
     struct tl_link *queue;
     PyObject *value;  // borrowed: what it leaves in tempval; NULL: None
     int64_t deadline; // on tl_timer_now()'s clock; 0: none, negative: passed already
+    bool comes;       // what it waits for comes by itself: that is no deadlock
     bool classic;     // a deadlock is a plain RuntimeError
 };
 

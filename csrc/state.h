@@ -15,6 +15,7 @@ struct tl_state {
     PyTypeObject *bomb_type;
     PyTypeObject *atomic_type;
     PyTypeObject *timeout_type;
+    PyTypeObject *handle_type;
 
     PyObject *tasklet_exit;
     PyObject *cancelled_error;

@@ -1,7 +1,9 @@
 #include "thread.h"
 #include "chunk.h"
+#include "descriptor.h"
 #include "fiber.h"
 #include "gil.h"
+#include "handle.h"
 #include "idle.h"
 #include "live.h"
 #include "outcome.h"
@@ -146,6 +148,7 @@ tl_sched_unref(struct tl_sched *s)
     tl_park_fini(&s->park);
     tl_watch_fini(s);
     tl_timer_fini(s);
+    tl_descriptor_fini(s);
     tl_guard_fini(&s->guard);
     PyMem_Free(s->watch);
     PyMem_Free(s->drop);
@@ -349,6 +352,7 @@ bury(struct tl_sched *s)
 {
     struct tl_state *state = s->state;
     remove_sched(s);
+    tl_handle_forget_all(s);
     abandon_tasklets(s, false);
     tl_stacks_free(s);
     let_go_of_main(s);
@@ -420,6 +424,7 @@ tl_thread_after_fork(struct tl_state *state)
     if (mine != NULL) {
         tl_park_fini(&mine->park);
         tl_park_init(&mine->park);
+        tl_descriptor_after_fork(mine);
     }
     struct tl_link *next;
     for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = next) {
@@ -428,6 +433,7 @@ tl_thread_after_fork(struct tl_state *state)
         if (s != mine) {
             s->refs++;
             remove_sched(s);
+            tl_handle_forget_all(s);
             abandon_tasklets(s, true);
             let_go_of_main(s);
             tl_sched_unref(s);
@@ -569,4 +575,10 @@ tl_thread_sched_of(struct tl_state *state, PyObject *object)
                      "thread %R has no scheduler: it must use tasklets first", object);
     }
     return s;
+}
+
+PyObject *
+tl_thread_main_ident(void)
+{
+    return PyLong_FromUnsignedLong(tl_gil_main_ident());
 }

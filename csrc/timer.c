@@ -1,5 +1,6 @@
 #include "timer.h"
 #include "clock.h"
+#include "descriptor.h"
 #include "watch.h"
 
 #include <math.h>
@@ -28,6 +29,12 @@ void
 tl_timer_set(struct tl_sched *s, struct tl_timer *timer, int64_t when)
 {
     tl_heap_add(&s->timers, timer, when);
+    tl_timer_expect(s);
+}
+
+void
+tl_timer_expect(struct tl_sched *s)
+{
     if (TL_UNLIKELY(s->look_at == UINT64_MAX)) {
         s->looked = tl_clock_now();
         s->look_step = 1; // nobody knows how long slices are just now
@@ -78,6 +85,7 @@ tl_timer_look(struct tl_sched *s)
             timer->fire(timer);
         }
     }
+    tl_descriptor_look(s);
     if (s->look_at != UINT64_MAX) {
         plan_next_look(s);
     }

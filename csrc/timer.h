@@ -18,6 +18,9 @@ int tl_timer_reserve(struct tl_sched *s);
 void tl_timer_set(struct tl_sched *s, struct tl_timer *timer, int64_t when);
 void tl_timer_cancel(struct tl_sched *s, struct tl_timer *timer);
 
+// Something is pending: look for it now and then.
+void tl_timer_expect(struct tl_sched *s);
+
 // Let go off what is due. Tasklets may come into the ring.
 void tl_timer_look(struct tl_sched *s);
 

@@ -1,6 +1,7 @@
 // timer_ops.c - the module's functions on time.
 #include "args.h"
 #include "clock.h"
+#include "descriptor.h"
 #include "thread.h"
 #include "timer.h"
 #include "types.h"
@@ -137,6 +138,58 @@ fn_now(PyObject *mod, PyObject *Py_UNUSED(ignored))
     return s == NULL ? NULL : PyFloat_FromDouble((double)tl_timer_now(s) / 1e9);
 }
 
+PyDoc_STRVAR(wait_readable_doc,
+"wait_readable($module, fd, /, timeout=None)\n"
+"--\n"
+"\n"
+"Wait until a descriptor can be read from, has been closed by its peer, or is in error.\n"
+"\n"
+"fd: an int, or an object with fileno(); its flags are left alone. Files are always\n"
+"ready. Close it only when nobody waits for it any more: they would not notice. Raises\n"
+"TimeoutError after timeout seconds (<= 0: if it is not ready now), OSError if it cannot\n"
+"be waited for, BlockTrapError if the tasklet must not block.");
+
+static PyObject *
+wait_for(PyObject *mod, const char *fname, int what, PyObject *const *args,
+         Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"fd", "timeout", NULL};
+    const struct tl_argspec spec = {
+        .fname = fname, .names = names, .required = 1, .posonly = 1, .maxpos = 2};
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    PyObject *argv[2];
+    int64_t deadline;
+    if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
+        tl_timer_deadline(s, argv[1], &deadline) < 0) {
+        return NULL;
+    }
+    int fd = PyObject_AsFileDescriptor(argv[0]);
+    if (fd < 0 || tl_descriptor_wait(s, fd, what, deadline) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+fn_wait_readable(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    return wait_for(mod, "wait_readable", TL_POLLER_READ, args, nargs, kwnames);
+}
+
+PyDoc_STRVAR(wait_writable_doc,
+"wait_writable($module, fd, /, timeout=None)\n"
+"--\n"
+"\n"
+"As wait_readable(), until the descriptor can be written to.");
+
+static PyObject *
+fn_wait_writable(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    return wait_for(mod, "wait_writable", TL_POLLER_WRITE, args, nargs, kwnames);
+}
+
 PyDoc_STRVAR(stop_doc,
 "stop($module, /, thread=None)\n"
 "--\n"
@@ -204,6 +257,10 @@ PyMethodDef tl_timer_functions[] = {
     {"next_deadline", fn_next_deadline, METH_NOARGS, next_deadline_doc},
     {"now", fn_now, METH_NOARGS, now_doc},
     {"shift_clock", fn_shift_clock, METH_O, shift_clock_doc},
+    {"wait_readable", FAST(fn_wait_readable), METH_FASTCALL | METH_KEYWORDS,
+     wait_readable_doc},
+    {"wait_writable", FAST(fn_wait_writable), METH_FASTCALL | METH_KEYWORDS,
+     wait_writable_doc},
     {"stop", FAST(fn_stop), METH_FASTCALL | METH_KEYWORDS, stop_doc},
     {"fake_clock", fn_fake_clock, METH_O, fake_clock_doc},
     {NULL, NULL, 0, NULL},

@@ -3,6 +3,10 @@
 from typing import Literal, NamedTuple
 
 from tasklets import _core
+from tasklets._core import Handle as Handle
+from tasklets._core import call_later as call_later
+from tasklets._core import call_soon as call_soon
+from tasklets._core import call_soon_threadsafe as call_soon_threadsafe
 from tasklets._core import getuncollectables as getuncollectables
 from tasklets._core import next_deadline as next_deadline
 from tasklets._core import pending as pending
@@ -11,9 +15,15 @@ from tasklets._core import scheduler_run as run
 from tasklets._core import shift_clock as shift_clock
 from tasklets._core import statistics as statistics
 from tasklets._core import stop as stop
+from tasklets._core import wait_readable as wait_readable
+from tasklets._core import wait_writable as wait_writable
 
 __all__ = [
+    "Handle",
     "LastRun",
+    "call_later",
+    "call_soon",
+    "call_soon_threadsafe",
     "getuncollectables",
     "last_run",
     "next_deadline",
@@ -23,6 +33,8 @@ __all__ = [
     "shift_clock",
     "statistics",
     "stop",
+    "wait_readable",
+    "wait_writable",
 ]
 
 

@@ -12,7 +12,10 @@ LONGEST = 700
 # fmt: off
 LAYERS = [
     # Plain C, no Python.h.
-    ["list", "clock", "inbox", "park", "nudge", "chunk", "alarm", "turn", "heap"],
+    [
+        "list", "clock", "inbox", "park", "nudge", "chunk", "alarm", "turn", "heap",
+        "poller",
+    ],
     # CPython ground.
     [
         "compat", "gil", "frames", "events", "events_monitor", "events_trace",
@@ -24,7 +27,8 @@ LAYERS = [
     # Core.
     [
         "runq", "tasklet", "timer", "sched", "thread", "stacks", "outcome", "errors",
-        "idle", "watch", "watch_run", "timeout",
+        "idle", "watch", "watch_run", "timeout", "handle",
+        "descriptor",
     ],
     # Services over the scheduler.
     [

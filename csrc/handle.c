@@ -1,0 +1,62 @@
+#include "handle.h"
+#include "timer.h"
+
+static void
+its_time_came(struct tl_timer *timer)
+{
+    HandleObject *handle = TL_CONTAINER(timer, HandleObject, timer);
+    struct tl_sched *s = handle->who->home;
+    tl_link_remove(&handle->link);
+    tl_sched_ready((TaskletObject *)Py_NewRef(handle->who));
+    tl_sched_drop_later(s, (PyObject *)handle);
+}
+
+int
+tl_handle_start(HandleObject *handle, int64_t when)
+{
+    struct tl_sched *s = handle->who->home;
+    handle->when = when;
+    if (when == 0) {
+        tl_sched_ready((TaskletObject *)Py_NewRef(handle->who));
+        return 0;
+    }
+    if (tl_timer_reserve(s) < 0) {
+        return -1;
+    }
+    Py_INCREF(handle);
+    tl_link_insert_before(&handle->link, &s->later);
+    handle->timer.fire = its_time_came;
+    tl_timer_set(s, &handle->timer, when);
+    return 0;
+}
+
+void
+tl_handle_cancel(HandleObject *handle)
+{
+    TaskletObject *t = handle->who;
+    if (t == NULL || t->life != TL_NEW || t->home->target == t) {
+        return; // it runs, has run, or is about to
+    }
+    handle->who = NULL;
+    handle->cancelled = true;
+    if (tl_timer_is_set(&handle->timer)) {
+        tl_timer_cancel(t->home, &handle->timer);
+        tl_link_remove(&handle->link);
+        Py_DECREF(handle); // the caller has another
+    } else if (t->place == TL_RUNNABLE) {
+        tl_ring_remove(t->home, t);
+        Py_DECREF(t);
+    }
+    Py_DECREF(t);
+}
+
+void
+tl_handle_forget_all(struct tl_sched *s)
+{
+    while (!tl_link_is_single(&s->later)) {
+        HandleObject *handle = TL_CONTAINER(s->later.next, HandleObject, link);
+        Py_INCREF(handle);
+        tl_handle_cancel(handle);
+        Py_DECREF(handle);
+    }
+}

@@ -1,0 +1,29 @@
+// handle.h - callbacks that run soon, or at a time, each in a tasklet of its own.
+#ifndef TL_HANDLE_H
+#define TL_HANDLE_H
+
+#include "sched.h"
+
+// Invariants
+// I1: while timer is set, link is in sched->later, which owns a reference.
+// I2: who is NULL once it is cancelled, and in the ring or on its way once its time came.
+typedef struct {
+    PyObject_HEAD
+    struct tl_timer timer;
+    struct tl_link link;
+    TaskletObject *who;
+    int64_t when;
+    bool cancelled;
+} HandleObject;
+
+// Have who, which is new and floats, run at that time; 0: as soon as it can. Returns 0, or
+// -1 with an exception set.  Thread: any, if when is 0.
+int tl_handle_start(HandleObject *handle, int64_t when);
+
+// Have it not run, if it has not begun. Thread: any.
+void tl_handle_cancel(HandleObject *handle);
+
+// The thread of s is gone: forget all that wait for their time.
+void tl_handle_forget_all(struct tl_sched *s);
+
+#endif // TL_HANDLE_H
