@@ -51,6 +51,94 @@ static const struct tl_wait_kind receive_wait = {
 static const struct tl_wait_kind next_wait = {
     .verb = "receive from", .joined = receiver_joined, .left = left_queue};
 
+// ---- those that wait for others, too
+
+static struct tl_selection *
+selection_of(struct tl_wait *wait)
+{
+    return TL_CONTAINER(wait->queue, struct tl_selection, queue);
+}
+
+static void
+selection_joined(struct tl_wait *wait)
+{
+    struct tl_selection *sel = selection_of(wait);
+    sel->who = waiter_of(wait);
+    for (Py_ssize_t i = 0; i < sel->count; i++) {
+        struct tl_case *one = &sel->cases[i];
+        ChannelObject *ch = one->channel;
+        tl_link_insert_before(&one->link, one->value ? &ch->senders : &ch->receivers);
+        ch->selected++;
+        if (i > 0) {
+            Py_INCREF(sel->who); // the queue's own reference counts for the first
+        }
+    }
+    sel->linked = sel->count;
+}
+
+static void
+unlink_case(struct tl_case *one)
+{
+    tl_link_remove(&one->link);
+    one->channel->selected--;
+    one->of->linked--;
+}
+
+static void
+selection_left(struct tl_wait *wait)
+{
+    struct tl_selection *sel = selection_of(wait);
+    for (Py_ssize_t i = 0; i < sel->count; i++) {
+        if (!tl_link_is_single(&sel->cases[i].link)) {
+            unlink_case(&sel->cases[i]);
+            if (sel->linked > 0) {
+                Py_DECREF(sel->who); // the last one goes with the queue's
+            }
+        }
+    }
+}
+
+const struct tl_wait_kind tl_selection_wait = {
+    .verb = "waits for the first of several channels",
+    .joined = selection_joined,
+    .left = selection_left};
+
+// The first case in the other direction, or NULL.
+static struct tl_case *
+case_for(ChannelObject *ch, int dir)
+{
+    struct tl_link *list = dir == SEND ? &ch->receivers : &ch->senders;
+    return tl_link_is_single(list) ? NULL
+                                   : TL_CONTAINER(list->next, struct tl_case, link);
+}
+
+// The wait of its tasklet ends with this one, and value (NULL: None). Returns what that
+// tasklet held (stolen), to be let go of.
+static PyObject *
+choose(struct tl_case *one, PyObject *value)
+{
+    TaskletObject *t = one->of->who;
+    one->of->chosen = one - one->of->cases;
+    PyObject *old = tl_task_swap(t, Py_XNewRef(value));
+    tl_task_end_wait(t);
+    tl_sched_ready(t);
+    return old;
+}
+
+static PyObject *
+meet_case(const struct action *act, struct tl_case *one)
+{
+    PyObject *taken = one->value != NULL ? Py_NewRef(one->value) : NULL;
+    Py_XDECREF(choose(one, act->value));
+    if (act->s->ndrop > 0) {
+        tl_sched_drop_now(act->s);
+    }
+    if (taken == NULL) {
+        Py_RETURN_NONE;
+    }
+    return tl_bomb_check(act->s->state, taken) ? tl_bomb_raise(taken) : taken;
+}
+
 // The first that waits in the other direction, or NULL.
 static TaskletObject *
 partner_of(const struct action *act)
@@ -103,7 +191,9 @@ uses_buffer(const struct action *act)
 {
     const ChannelObject *ch = act->ch;
     return ch->buffered &&
-           (act->dir == RECEIVE ? ch->count > 0 : ch->waiting >= 0 && has_room(ch));
+           (act->dir == RECEIVE ? ch->count > 0
+                                : ch->waiting >= 0 && has_room(ch) &&
+                                      tl_link_is_single(&ch->receivers));
 }
 
 // ---- errors
@@ -270,9 +360,13 @@ use_buffer(const struct action *act)
         tl_sched_drop_later(act->s, stored);
         tl_task_end_wait(sender);
         tl_sched_ready(sender);
-        if (act->s->ndrop > 0) {
-            tl_sched_drop_now(act->s);
-        }
+    } else if (!tl_link_is_single(&ch->senders)) {
+        struct tl_case *one = case_for(ch, RECEIVE);
+        (void)items_push(ch, one->value); // there is room
+        tl_sched_drop_later(act->s, choose(one, NULL));
+    }
+    if (act->s->ndrop > 0) {
+        tl_sched_drop_now(act->s);
     }
     return tl_bomb_check(act->s->state, value) ? tl_bomb_raise(value) : value;
 }
@@ -306,6 +400,10 @@ perform(struct action *act)
         if (result != NULL || PyErr_Occurred() || tl_sched_check_thrown(s) < 0) {
             return result;
         }
+    }
+    struct tl_case *one = case_for(ch, act->dir);
+    if (one != NULL) {
+        return meet_case(act, one);
     }
     if (act->kind == NULL && !ch->closing) {
         return NULL;
@@ -357,7 +455,8 @@ begin(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *ki
       int64_t deadline)
 {
     struct tl_sched *s = tl_sched_mine;
-    if (TL_LIKELY(s != NULL && s->state->channel_callback == NULL && !ch->buffered)) {
+    if (TL_LIKELY(s != NULL && s->state->channel_callback == NULL &&
+                  !(ch->buffered || ch->selected))) {
         if (ch->waiting * dir < 0) {
             TaskletObject *partner = tl_task_of(ch->queue.next);
             if (partner->home == s && !ch->schedule_all && !s->current->thrown &&
@@ -442,9 +541,42 @@ tl_channel_close(ChannelObject *ch, bool wake)
         tl_sched_ready(t);
         Py_XDECREF(old);
     }
+    for (Py_ssize_t left = ch->selected; wake && left > 0; left--) {
+        struct tl_case *one = case_for(ch, SEND);
+        if (one == NULL) {
+            break;
+        }
+        Py_XDECREF(choose(one, closed));
+    }
     Py_XDECREF(closed);
     Py_XDECREF(stop);
     return 0;
+}
+
+bool
+tl_channel_is_ready(ChannelObject *ch, bool sends)
+{
+    if (sends) {
+        return ch->waiting < 0 || !tl_link_is_single(&ch->receivers) || ch->closing ||
+               (ch->buffered && ch->waiting == 0 && has_room(ch));
+    }
+    return ch->waiting > 0 || ch->count > 0 || !tl_link_is_single(&ch->senders) ||
+           ch->closing;
+}
+
+static void
+clear_cases(struct tl_link *list)
+{
+    while (!tl_link_is_single(list)) {
+        struct tl_case *one = TL_CONTAINER(list->next, struct tl_case, link);
+        TaskletObject *t = one->of->who;
+        if (one->of->linked > 1) {
+            unlink_case(one);
+        } else {
+            tl_task_end_wait(t);
+        }
+        Py_DECREF(t); // without any channel left, its finalizer ends it
+    }
 }
 
 void
@@ -455,6 +587,8 @@ tl_channel_clear(ChannelObject *ch)
         tl_task_end_wait(t);
         Py_DECREF(t); // its finalizer ends it
     }
+    clear_cases(&ch->receivers);
+    clear_cases(&ch->senders);
     while (ch->count > 0) {
         Py_DECREF(items_pop(ch));
     }

@@ -4,6 +4,25 @@
 
 #include "sched.h"
 
+// A tasklet that waits for the first of several channels, and its part in one of them.
+struct tl_selection;
+struct tl_case {
+    struct tl_link link; // in channel->receivers or senders
+    struct tl_selection *of;
+    struct ChannelObject *channel;
+    PyObject *value; // borrowed: to be sent; NULL: it is to receive
+};
+
+// Invariants
+// I1: the tasklet waits in queue, and has one reference for each case that is linked.
+struct tl_selection {
+    TaskletObject *who;
+    struct tl_link queue;
+    Py_ssize_t count, linked;
+    Py_ssize_t chosen; // set by whoever ends the wait with a value
+    struct tl_case cases[];
+};
+
 // Invariants
 // I1: all in queue wait in one direction; waiting counts them, senders positive,
 //     receivers negative.
@@ -11,9 +30,12 @@
 //     them filled from first on.
 // I3: in a QueueChannel receivers wait only while count is 0, senders only while count
 //     is maxsize.
-typedef struct {
+// I4: selected counts the cases in receivers and senders.
+typedef struct ChannelObject {
     PyObject_HEAD
     struct tl_link queue;
+    struct tl_link receivers, senders; // cases of those that wait for others, too
+    Py_ssize_t selected;
     PyObject *weakrefs;
     Py_ssize_t waiting;
     signed char preference; // -1 the receiver, 1 the sender, 0 neither runs at once
@@ -35,6 +57,12 @@ PyObject *tl_channel_next(ChannelObject *ch);
 // try_receive: NULL without an exception set if there is nothing.
 int tl_channel_try_send(ChannelObject *ch, PyObject *value);
 PyObject *tl_channel_try_receive(ChannelObject *ch);
+
+// Whether an operation would not block now: it can be done, or fails.
+bool tl_channel_is_ready(ChannelObject *ch, bool sends);
+
+// How a selection waits.
+extern const struct tl_wait_kind tl_selection_wait;
 
 // Senders and stored values positive, receivers negative.
 static inline Py_ssize_t

@@ -14,6 +14,8 @@ channel_new(PyTypeObject *cls, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kw
     }
     tl_live_add(TL_LIVE_CHANNEL, 1);
     tl_link_init(&self->queue);
+    tl_link_init(&self->receivers);
+    tl_link_init(&self->senders);
     self->preference = -1;
     return (PyObject *)self;
 }
@@ -70,6 +72,12 @@ channel_traverse(ChannelObject *self, visitproc visit, void *arg)
     struct tl_link *i = self->queue.next;
     for (; i != NULL && i != &self->queue; i = i->next) {
         Py_VISIT(tl_task_of(i));
+    }
+    struct tl_link *lists[] = {&self->receivers, &self->senders};
+    for (int k = 0; k < 2; k++) {
+        for (i = lists[k]->next; i != NULL && i != lists[k]; i = i->next) {
+            Py_VISIT(TL_CONTAINER(i, struct tl_case, link)->of->who);
+        }
     }
     for (Py_ssize_t k = 0; k < self->count; k++) {
         Py_VISIT(self->items[(self->first + k) % self->room]);

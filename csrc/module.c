@@ -74,7 +74,8 @@ add_types(PyObject *mod, struct tl_state *state)
         add_type(mod, &tl_bomb_spec, NULL, &state->bomb_type) < 0 ||
         add_type(mod, &tl_atomic_spec, NULL, &state->atomic_type) < 0 ||
         add_type(mod, &tl_timeout_spec, NULL, &state->timeout_type) < 0 ||
-        add_type(mod, &tl_handle_spec, NULL, &state->handle_type) < 0) {
+        add_type(mod, &tl_handle_spec, NULL, &state->handle_type) < 0 ||
+        add_type(mod, &tl_case_spec, NULL, &state->case_type) < 0) {
         return -1;
     }
     tl_timeout_ready(state->timeout_type);
@@ -251,6 +252,7 @@ module_exec(PyObject *mod)
         add_functions(mod, tl_timer_functions, "") < 0 ||
         add_functions(mod, tl_timeout_functions, "") < 0 ||
         add_functions(mod, tl_handle_functions, "") < 0 ||
+        add_functions(mod, tl_select_functions, "") < 0 ||
         add_functions(mod, tl_classic_functions, "stackless_") < 0 ||
         add_functions(mod, tl_classic_settings, "stackless_") < 0) {
         return -1;
@@ -298,6 +300,7 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->error_handler);
     Py_VISIT(state->timeout_type);
     Py_VISIT(state->handle_type);
+    Py_VISIT(state->case_type);
     Py_VISIT(state->interrupt);
     Py_VISIT(state->timed_out);
     Py_VISIT(state->interrupted);

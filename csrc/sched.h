@@ -41,6 +41,7 @@ struct tl_sched {
     int64_t looked;              // and when that was done last
     int64_t fake_now;            // in place of the time, if fake_clock is set
     bool fake_clock, stop_next;
+    uint64_t chance;                // what select() begins with
     struct tl_link sleepers, later; // tasklets, and callbacks that wait for their time
     struct tl_descriptors *descriptors; // NULL: nobody has waited for one yet
     Py_ssize_t awaited; // how many wait for what the system or a worker does

@@ -16,6 +16,7 @@ struct tl_state {
     PyTypeObject *atomic_type;
     PyTypeObject *timeout_type;
     PyTypeObject *handle_type;
+    PyTypeObject *case_type;
 
     PyObject *tasklet_exit;
     PyObject *cancelled_error;

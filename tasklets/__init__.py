@@ -21,9 +21,12 @@ from tasklets._core import getcurrentid as getcurrentid
 from tasklets._core import getmain as getmain
 from tasklets._core import getruncount as getruncount
 from tasklets._core import getthreads as getthreads
+from tasklets._core import recv as recv
 from tasklets._core import run as run
 from tasklets._core import schedule as schedule
 from tasklets._core import schedule_remove as schedule_remove
+from tasklets._core import select as select
+from tasklets._core import send as send
 from tasklets._core import set_channel_callback as set_channel_callback
 from tasklets._core import set_error_handler as set_error_handler
 from tasklets._core import set_schedule_callback as set_schedule_callback
@@ -32,6 +35,8 @@ from tasklets._core import spawn as spawn
 from tasklets._core import switch_trap as switch_trap
 from tasklets._core import tasklet as tasklet
 from tasklets._core import timeout as timeout
+from tasklets._select import readable as readable
+from tasklets._select import writable as writable
 from tasklets._traps import block_trap as block_trap
 from tasklets._traps import no_switch as no_switch
 
@@ -58,10 +63,14 @@ __all__ = [
     "getruncount",
     "getthreads",
     "no_switch",
+    "readable",
+    "recv",
     "run",
     "schedule",
     "schedule_remove",
     "scheduler",
+    "select",
+    "send",
     "set_channel_callback",
     "set_error_handler",
     "set_schedule_callback",
@@ -70,4 +79,5 @@ __all__ = [
     "switch_trap",
     "tasklet",
     "timeout",
+    "writable",
 ]

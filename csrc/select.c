@@ -1,0 +1,79 @@
+#include "select.h"
+
+// None has a right to be first.
+static Py_ssize_t
+pick(struct tl_sched *s, Py_ssize_t count)
+{
+    s->chance = s->chance * UINT64_C(6364136223846793005) + 1442695040888963407;
+    return (Py_ssize_t)((s->chance >> 33) % (uint64_t)count);
+}
+
+// Do the first that can be done. Returns which; -1 with an exception set, -2 if none can.
+static Py_ssize_t
+do_now(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count, PyObject **value)
+{
+    Py_ssize_t i = pick(s, count);
+    for (Py_ssize_t left = count; left > 0; left--, i = i + 1 < count ? i + 1 : 0) {
+        CaseObject *one = cases[i];
+        if (!tl_channel_is_ready(one->channel, one->value != NULL)) {
+            continue;
+        }
+        if (one->value == NULL) {
+            *value = tl_channel_try_receive(one->channel);
+        } else if (tl_channel_try_send(one->channel, one->value) > 0) {
+            *value = Py_NewRef(Py_None);
+        }
+        if (*value != NULL) {
+            return i;
+        }
+        if (PyErr_Occurred()) {
+            return -1;
+        }
+    }
+    return -2;
+}
+
+static struct tl_selection *
+selection_new(CaseObject *const *cases, Py_ssize_t count)
+{
+    struct tl_selection *sel =
+        PyMem_Malloc(sizeof *sel + (size_t)count * sizeof sel->cases[0]);
+    if (sel == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    *sel = (struct tl_selection){.count = count};
+    tl_link_init(&sel->queue);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        sel->cases[i] = (struct tl_case){
+            .of = sel, .channel = cases[i]->channel, .value = cases[i]->value};
+        tl_link_init(&sel->cases[i].link);
+    }
+    return sel;
+}
+
+Py_ssize_t
+tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
+          int64_t deadline, bool no_wait, PyObject **value)
+{
+    *value = NULL;
+    Py_ssize_t done = count > 0 ? do_now(s, cases, count, value) : -2;
+    if (done != -2 || no_wait) {
+        return done;
+    }
+    if (s->current->block_trap) {
+        PyErr_SetString(s->state->block_trap_error,
+                        "this tasklet does not like to be blocked.");
+        return -1;
+    }
+    struct tl_selection *sel = selection_new(cases, count);
+    if (sel == NULL) {
+        return -1;
+    }
+    struct tl_leave how = {
+        .kind = &tl_selection_wait, .queue = &sel->queue, .deadline = deadline};
+    *value = tl_sched_leave(s, &how);
+    done = *value != NULL ? sel->chosen : -1;
+    PyMem_Free(sel);
+    return done;
+}
