@@ -26,6 +26,8 @@ CLASSES = [
     tasklets.QueueChannel,
     tasklets.bomb,
     tasklets.atomic,
+    tasklets.timeout,
+    tasklets.scheduler.Handle,
 ]
 
 # What a constant is need only be in the reference.
