@@ -521,7 +521,6 @@ tl_governor_stop(void)
     pthread_mutex_lock(tl_gil_mutex());
     governor.stopping = true;
     bool started = governor.started;
-    tl_turn_close();
     if (started) {
         pthread_cond_signal(&governor.wake);
     }

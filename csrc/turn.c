@@ -15,7 +15,6 @@ static struct {
     pthread_cond_t given;
     const void *owner;
     struct tl_link waiters; // list head, the oldest first
-    bool closed;
 } turn = {
     .mutex = PTHREAD_MUTEX_INITIALIZER,
     .given = PTHREAD_COND_INITIALIZER,
@@ -29,7 +28,7 @@ tl_turn_try(const void *owner)
     if (turn.owner == NULL) {
         turn.owner = owner;
     }
-    bool mine = turn.owner == owner || turn.closed;
+    bool mine = turn.owner == owner;
     pthread_mutex_unlock(&turn.mutex);
     return mine;
 }
@@ -43,11 +42,8 @@ tl_turn_take(const void *owner)
         turn.owner = owner;
     } else if (turn.owner != owner) {
         tl_link_insert_before(&me.link, &turn.waiters);
-        while (turn.owner != owner && !turn.closed) {
+        while (turn.owner != owner) {
             pthread_cond_wait(&turn.given, &turn.mutex);
-        }
-        if (turn.owner != owner) {
-            tl_link_remove(&me.link);
         }
     }
     pthread_mutex_unlock(&turn.mutex);
@@ -66,15 +62,6 @@ tl_turn_give(const void *owner)
             pthread_cond_broadcast(&turn.given);
         }
     }
-    pthread_mutex_unlock(&turn.mutex);
-}
-
-void
-tl_turn_close(void)
-{
-    pthread_mutex_lock(&turn.mutex);
-    turn.closed = true;
-    pthread_cond_broadcast(&turn.given);
     pthread_mutex_unlock(&turn.mutex);
 }
 

@@ -15,9 +15,6 @@ void tl_turn_take(const void *owner);
 // Let the next one have it, if owner has it.
 void tl_turn_give(const void *owner);
 
-// Nobody waits any more: those who had the turn may be gone. For good.
-void tl_turn_close(void);
-
 // In the child of a fork: nobody has it.
 void tl_turn_after_fork(void);
 

@@ -25,6 +25,9 @@ from tasklets import QueueChannel, TaskletExit, channel, scheduler, tasklet
 
 HANG_SECONDS = 20
 
+pipe = os.pipe()
+handles = []
+
 main = tasklets.getmain()
 everyone = weakref.WeakSet()
 
@@ -108,6 +111,30 @@ class Kinds:
 
     def iterating(self):
         return self.started(lambda: list(channel()))
+
+    def sleeping(self):
+        return self.started(lambda: tasklets.sleep(0.002))
+
+    def selecting(self):
+        cases = tasklets.recv(channel()), tasklets.send(channel(), 1)
+        return self.started(lambda: tasklets.select(*cases))
+
+    def waiting_for_a_descriptor(self):
+        return self.started(lambda: scheduler.wait_readable(pipe[0], 0.002))
+
+    def in_a_timeout(self):
+        def work():
+            with tasklets.timeout(0.002), tasklets.timeout(0.002):
+                channel().receive()
+
+        return self.started(work)
+
+    def due(self):
+        def work():
+            with tasklets.timeout(0):
+                tasklets.schedule_remove()
+
+        return Watched(work)()
 
     def joining(self):
         other = self.started(tasklets.schedule_remove)
@@ -223,6 +250,29 @@ class Kinds:
     def atomic(self):
         return tasklets.atomic()
 
+    def timeout(self):
+        return tasklets.timeout(1000)
+
+    def entered_timeout(self):
+        return tasklets.timeout(1000).__enter__()
+
+    def due_timeout(self):
+        return tasklets.timeout(0).__enter__()
+
+    def handle(self):
+        handles.append(scheduler.call_soon(nothing))
+        return handles[-1]
+
+    def later_handle(self):
+        handles.append(scheduler.call_later(1000, nothing))
+        return handles[-1]
+
+    def recv_case(self):
+        return tasklets.recv(channel())
+
+    def send_case(self):
+        return tasklets.send(channel(), 1)
+
     def entered_atomic(self):
         a = tasklets.atomic()
         a.__enter__()
@@ -246,6 +296,9 @@ TYPES = [
     QueueChannel,
     tasklets.bomb,
     tasklets.atomic,
+    tasklets.timeout,
+    scheduler.Handle,
+    type(tasklets.recv(channel())),
     object,
 ]
 
@@ -366,7 +419,10 @@ def calls_of_functions():
 
                     def call(t, function=function, i=i):
                         args, kwargs = argument_lists(t)[i]
-                        function(*args, **kwargs)
+                        with tasklets.timeout(0.01):  # some wait for ever
+                            result = function(*args, **kwargs)
+                        if isinstance(result, scheduler.Handle):
+                            result.cancel()
 
                     yield f"{module.__name__}.{name}() with argument list {i}", call
 
@@ -804,6 +860,8 @@ def tidy():
     tasklets.set_schedule_callback(None)
     tasklets.set_error_handler(None)
     refs.clear()
+    while handles:
+        handles.pop().cancel()
     with contextlib.suppress(BaseException):
         tidy_thread()
     gc.garbage.clear()
