@@ -6,6 +6,7 @@ from benchmarks import (
     bench_channel,
     bench_schedule,
     bench_threads,
+    bench_time,
     bench_watchdog,
 )
 
@@ -14,6 +15,7 @@ MODULES = (
     bench_channel,
     bench_birth,
     bench_threads,
+    bench_time,
     bench_watchdog,
     bench_atomic,
 )

@@ -553,17 +553,6 @@ tl_channel_close(ChannelObject *ch, bool wake)
     return 0;
 }
 
-bool
-tl_channel_is_ready(ChannelObject *ch, bool sends)
-{
-    if (sends) {
-        return ch->waiting < 0 || !tl_link_is_single(&ch->receivers) || ch->closing ||
-               (ch->buffered && ch->waiting == 0 && has_room(ch));
-    }
-    return ch->waiting > 0 || ch->count > 0 || !tl_link_is_single(&ch->senders) ||
-           ch->closing;
-}
-
 static void
 clear_cases(struct tl_link *list)
 {

@@ -59,7 +59,18 @@ int tl_channel_try_send(ChannelObject *ch, PyObject *value);
 PyObject *tl_channel_try_receive(ChannelObject *ch);
 
 // Whether an operation would not block now: it can be done, or fails.
-bool tl_channel_is_ready(ChannelObject *ch, bool sends);
+static inline bool
+tl_channel_is_ready(const ChannelObject *ch, bool sends)
+{
+    if (sends) {
+        bool room = ch->maxsize <= 0 || ch->count < ch->maxsize;
+        return (ch->waiting < 0) | ch->closing |
+               (ch->buffered && ch->waiting == 0 && room) |
+               (ch->selected > 0 && !tl_link_is_single(&ch->receivers));
+    }
+    return (ch->waiting > 0) | (ch->count > 0) | ch->closing |
+           (ch->selected > 0 && !tl_link_is_single(&ch->senders));
+}
 
 // How a selection waits.
 extern const struct tl_wait_kind tl_selection_wait;

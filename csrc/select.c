@@ -5,7 +5,7 @@ static Py_ssize_t
 pick(struct tl_sched *s, Py_ssize_t count)
 {
     s->chance = s->chance * UINT64_C(6364136223846793005) + 1442695040888963407;
-    return (Py_ssize_t)((s->chance >> 33) % (uint64_t)count);
+    return (Py_ssize_t)(((s->chance >> 32) * (uint64_t)count) >> 32);
 }
 
 // Do the first that can be done. Returns which; -1 with an exception set, -2 if none can.

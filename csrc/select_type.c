@@ -99,6 +99,20 @@ select_mixed(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
     return result;
 }
 
+// (which, value), value stolen.
+static PyObject *
+result_of(PyObject *which, PyObject *value)
+{
+    PyObject *result = PyTuple_New(2);
+    if (result == NULL) {
+        Py_DECREF(value);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(result, 0, Py_NewRef(which));
+    PyTuple_SET_ITEM(result, 1, value);
+    return result;
+}
+
 static PyObject *
 fn_select(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -114,10 +128,13 @@ fn_select(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
          tl_timer_deadline(s, timeout, &deadline) < 0)) {
         return NULL;
     }
+    const PyTypeObject *type = state->case_type;
+    bool mixed = false;
     for (Py_ssize_t i = 0; i < nargs; i++) {
-        if (!Py_IS_TYPE(args[i], state->case_type)) {
-            return select_mixed(args, nargs, kwnames);
-        }
+        mixed |= Py_TYPE(args[i]) != type;
+    }
+    if (mixed) {
+        return select_mixed(args, nargs, kwnames);
     }
     if (nargs == 0 && deadline == 0 && otherwise == NULL) {
         PyErr_SetString(PyExc_ValueError, "select() of no cases would wait for ever");
@@ -128,15 +145,8 @@ fn_select(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     if (done == -1) {
         return NULL;
     }
-    PyObject *which = done < 0 ? Py_None : args[done];
-    PyObject *result = PyTuple_New(2);
-    if (result == NULL) {
-        Py_XDECREF(value);
-        return NULL;
-    }
-    PyTuple_SET_ITEM(result, 0, Py_NewRef(which));
-    PyTuple_SET_ITEM(result, 1, done < 0 ? Py_NewRef(otherwise) : value);
-    return result;
+    return done < 0 ? result_of(Py_None, Py_NewRef(otherwise))
+                    : result_of(args[done], value);
 }
 
 // ---- the type
