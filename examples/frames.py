@@ -1,7 +1,7 @@
 """A frame loop that stays in charge: tasklets sleep, wait and time out between frames.
 
-This is how a program with a window, say of pygame or Qt, hosts tasklets. Here the window
-is a list of lines, and frames are as short as they may be.
+This is how a program with a window, say of pygame or Qt, hosts tasklets. Here the
+window is a list of lines.
 """
 
 import socket
