@@ -32,6 +32,8 @@ from tasklets._core import spawn as spawn
 from tasklets._core import switch_trap as switch_trap
 from tasklets._core import tasklet as tasklet
 from tasklets._core import timeout as timeout
+from tasklets._groups import GroupExit as GroupExit
+from tasklets._groups import TaskGroup as TaskGroup
 from tasklets._traps import block_trap as block_trap
 from tasklets._traps import no_switch as no_switch
 
@@ -40,8 +42,10 @@ __all__ = [
     "CancelledError",
     "ChannelClosed",
     "DeadlockError",
+    "GroupExit",
     "QueueChannel",
     "SwitchTrapError",
+    "TaskGroup",
     "TaskletExit",
     "TimeoutExit",
     "atomic",
