@@ -36,6 +36,8 @@ from tasklets._groups import GroupExit as GroupExit
 from tasklets._groups import TaskGroup as TaskGroup
 from tasklets._traps import block_trap as block_trap
 from tasklets._traps import no_switch as no_switch
+from tasklets._waiting import as_completed as as_completed
+from tasklets._waiting import wait as wait
 
 __all__ = [
     "BlockTrapError",
@@ -48,6 +50,7 @@ __all__ = [
     "TaskGroup",
     "TaskletExit",
     "TimeoutExit",
+    "as_completed",
     "atomic",
     "block_trap",
     "bomb",
@@ -74,4 +77,5 @@ __all__ = [
     "switch_trap",
     "tasklet",
     "timeout",
+    "wait",
 ]
