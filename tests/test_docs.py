@@ -14,6 +14,7 @@ import pytest
 from children import run_script
 
 import tasklets
+import tasklets.testing
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -26,6 +27,8 @@ CLASSES = [
     tasklets.QueueChannel,
     tasklets.bomb,
     tasklets.atomic,
+    tasklets.TaskGroup,
+    tasklets.testing.FakeClock,
 ]
 
 # What a constant is need only be in the reference.
@@ -73,7 +76,7 @@ def promised(page):
 
 def public_names():
     """Yield (name, object) for all that tasklets offers."""
-    for module in (tasklets, tasklets.scheduler):
+    for module in (tasklets, tasklets.scheduler, tasklets.testing):
         for name in module.__all__:
             yield f"{module.__name__}.{name}", getattr(module, name)
     for cls in CLASSES:
