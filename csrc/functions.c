@@ -358,8 +358,9 @@ split_keywords(PyObject *const *values, PyObject *kwnames, PyObject **name,
     return 0;
 }
 
+// back: how many frames above the innermost one the call is.
 static int
-note_spawn(TaskletObject *t, PyObject *name)
+note_spawn(TaskletObject *t, PyObject *name, int back)
 {
     struct tl_outcome *outcome = tl_outcome_of(t);
     if (outcome == NULL) {
@@ -368,6 +369,10 @@ note_spawn(TaskletObject *t, PyObject *name)
     outcome->keep = true;
     outcome->name = Py_XNewRef(name);
     PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
+    for (; frame != NULL && back > 0; back--) {
+        PyFrameObject *caller = PyFrame_GetBack(frame);
+        Py_SETREF(frame, caller);
+    }
     if (frame != NULL) {
         outcome->code = (PyObject *)PyFrame_GetCode(frame);
         outcome->lasti = PyFrame_GetLasti(frame);
@@ -377,7 +382,8 @@ note_spawn(TaskletObject *t, PyObject *name)
 }
 
 static PyObject *
-fn_spawn(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+spawn(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+      int back)
 {
     struct tl_state *state = tl_state_of_module(mod);
     struct tl_sched *s = tl_sched_get(state);
@@ -393,7 +399,7 @@ fn_spawn(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
         return NULL;
     }
     TaskletObject *t = tl_task_new(state->tasklet_type, s);
-    if (t == NULL || note_spawn(t, name) < 0) {
+    if (t == NULL || note_spawn(t, name, back) < 0) {
         goto fail;
     }
     t->args = PyTuple_New(nargs - 1);
@@ -415,6 +421,25 @@ fail:
     Py_XDECREF(rest);
     Py_XDECREF(t);
     return NULL;
+}
+
+static PyObject *
+fn_spawn(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    return spawn(mod, args, nargs, kwnames, 0);
+}
+
+PyDoc_STRVAR(spawn_for_caller_doc,
+"spawn_for_caller($module, func, /, *args, name=None, **kwargs)\n"
+"--\n"
+"\n"
+"As spawn(), for a function that does it for others: spawned_at is where it was called.");
+
+static PyObject *
+fn_spawn_for_caller(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
+                    PyObject *kwnames)
+{
+    return spawn(mod, args, nargs, kwnames, 1);
 }
 
 // ---- asking
@@ -601,6 +626,8 @@ PyMethodDef tl_functions[] = {
     {"schedule_remove", FAST(fn_schedule_remove), METH_FASTCALL | METH_KEYWORDS,
      schedule_remove_doc},
     {"spawn", FAST(fn_spawn), METH_FASTCALL | METH_KEYWORDS, spawn_doc},
+    {"spawn_for_caller", FAST(fn_spawn_for_caller), METH_FASTCALL | METH_KEYWORDS,
+     spawn_for_caller_doc},
     {"getcurrent", fn_getcurrent, METH_NOARGS, getcurrent_doc},
     {"getmain", fn_getmain, METH_NOARGS, getmain_doc},
     {"getcurrentid", fn_getcurrentid, METH_NOARGS, getcurrentid_doc},

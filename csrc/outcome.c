@@ -114,6 +114,19 @@ tl_outcome_tell(TaskletObject *t)
 }
 
 void
+tl_outcome_give_up(TaskletObject *t)
+{
+    if (t->outcome == NULL || t->outcome->callbacks == NULL) {
+        return;
+    }
+    if (t->life == TL_STARTED) {
+        t->outcome->done = t->outcome->cancelled = true;
+        tl_outcome_release_waiters(t);
+    }
+    call_callbacks(t);
+}
+
+void
 tl_outcome_abandon(TaskletObject *t)
 {
     if (t->outcome != NULL && !t->outcome->done) {

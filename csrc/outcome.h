@@ -19,6 +19,11 @@ PyObject *tl_outcome_rest(struct tl_state *state, PyObject *exc);
 // Switch: may, in a callback.
 void tl_outcome_tell(TaskletObject *t);
 
+// t, of the calling thread, which is about to end, will not come to its end: call the
+// callbacks. Who waits in another way is told by tl_outcome_abandon().
+// Switch: may, in a callback.
+void tl_outcome_give_up(TaskletObject *t);
+
 // t's thread is gone and t with it: nobody is to wait for it.
 void tl_outcome_abandon(TaskletObject *t);
 

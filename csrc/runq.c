@@ -5,23 +5,47 @@
 
 // ---- the ring
 
-void
-tl_ring_append(struct tl_sched *s, TaskletObject *t)
+// A tasklet of the ring, or its head for the end, before which the next is put: each
+// place behind the head comes as often.
+TL_COLD static TaskletObject *
+random_place(struct tl_sched *s)
+{
+    uint64_t x = s->order_seed; // xorshift64
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    s->order_seed = x;
+    TaskletObject *place = s->head;
+    for (uint64_t left = (x >> 11) % (uint64_t)s->runcount; left > 0; left--) {
+        place = tl_task_of(place->link.prev);
+    }
+    return place;
+}
+
+static inline void
+insert(struct tl_sched *s, TaskletObject *t, TaskletObject *before)
 {
     assert(t->place == TL_FLOATING && tl_link_is_single(&t->link));
-    if (s->head == NULL) {
+    if (before == NULL) {
         s->head = t;
     } else {
-        tl_link_insert_before(&t->link, &s->head->link);
+        tl_link_insert_before(&t->link, &before->link);
     }
     t->place = TL_RUNNABLE;
     s->runcount++;
 }
 
 void
+tl_ring_append(struct tl_sched *s, TaskletObject *t)
+{
+    bool random = TL_UNLIKELY(s->order_seed != 0) && s->head != NULL;
+    insert(s, t, random ? random_place(s) : s->head);
+}
+
+void
 tl_ring_front(struct tl_sched *s, TaskletObject *t)
 {
-    tl_ring_append(s, t);
+    insert(s, t, s->head);
     s->head = t;
 }
 

@@ -6,6 +6,7 @@
 #include "gil.h"
 #include "idle.h"
 #include "stacks.h"
+#include "timeout.h"
 #include "timer.h"
 #include "watch.h"
 
@@ -331,7 +332,9 @@ bomb_of(struct tl_sched *s, PyObject *exc)
 static TaskletObject *
 deliver(struct tl_sched *s, TaskletObject *t, PyObject *bomb)
 {
-    tl_sched_drop_later(s, tl_task_swap(t, bomb));
+    PyObject *old = tl_task_swap(t, bomb);
+    tl_timeout_displaced(t, old);
+    tl_sched_drop_later(s, old);
     into_ring(s, t);
     s->head = t;
     return t;

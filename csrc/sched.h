@@ -41,7 +41,8 @@ struct tl_sched {
     int64_t looked;              // and when that was done last
     int64_t fake_now;            // in place of the time, if fake_clock is set
     bool fake_clock, stop_next;
-    uint64_t chance;                // what select() begins with
+    uint64_t chance;     // what select() begins with
+    uint64_t order_seed; // for a random order in the ring; 0: in the usual one
     struct tl_link sleepers, later; // tasklets, and callbacks that wait for their time
     struct tl_descriptors *descriptors; // NULL: nobody has waited for one yet
     Py_ssize_t awaited; // how many wait for what the system or a worker does
@@ -116,7 +117,8 @@ tl_sched_for(PyObject *object)
 
 void tl_sched_unref(struct tl_sched *s);
 
-// The ring. remove hands out one reference to t, the others take over one.
+// The ring. remove hands out one reference to t, the others take over one. append puts t
+// at the end, or while there is an order_seed anywhere behind the head.
 void tl_ring_append(struct tl_sched *s, TaskletObject *t);
 void tl_ring_behind_head(struct tl_sched *s, TaskletObject *t);
 void tl_ring_front(struct tl_sched *s, TaskletObject *t);

@@ -155,6 +155,40 @@ fn_get_schedule_callback(PyObject *mod, PyObject *Py_UNUSED(ignored))
     return or_none(tl_state_of_module(mod)->schedule_callback);
 }
 
+PyDoc_STRVAR(order_seed_doc,
+"order_seed($module, seed, /)\n"
+"--\n"
+"\n"
+"Have each tasklet that becomes runnable on this thread take a random place in the run\n"
+"queue, behind the first: the same places for the same seed, a positive int below 2**64.\n"
+"None: the end, as usual. Returns the seed that would go on as before, or None.");
+
+static PyObject *
+fn_order_seed(PyObject *mod, PyObject *arg)
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    if (s == NULL) {
+        return NULL;
+    }
+    uint64_t seed = 0;
+    if (arg != Py_None) {
+        seed = PyLong_AsUnsignedLongLong(arg);
+        if (seed == UINT64_MAX && PyErr_Occurred()) {
+            return NULL;
+        }
+        if (seed == 0) {
+            PyErr_SetString(PyExc_ValueError, "a seed must be positive");
+            return NULL;
+        }
+    }
+    PyObject *before = s->order_seed == 0 ? Py_NewRef(Py_None)
+                                          : PyLong_FromUnsignedLongLong(s->order_seed);
+    if (before != NULL) {
+        s->order_seed = seed;
+    }
+    return before;
+}
+
 // ---- statistics and service
 
 PyDoc_STRVAR(statistics_doc,
@@ -270,6 +304,7 @@ PyMethodDef tl_settings[] = {
      get_schedule_callback_doc},
     {"set_error_handler", FAST(fn_set_error_handler), METH_FASTCALL,
      set_error_handler_doc},
+    {"order_seed", fn_order_seed, METH_O, order_seed_doc},
     {"statistics", fn_statistics, METH_NOARGS, statistics_doc},
     {"live_counts", fn_live_counts, METH_NOARGS, live_counts_doc},
     {"libuv_version", fn_libuv_version, METH_NOARGS, libuv_version_doc},

@@ -4,6 +4,7 @@
 #include "gil.h"
 #include "outcome.h"
 #include "thread.h"
+#include "timeout.h"
 #include "watch.h"
 
 static PyObject *
@@ -226,6 +227,7 @@ static PyObject *
 throw_later(TaskletObject *t, PyObject *bomb)
 {
     PyObject *old = tl_task_swap(t, bomb);
+    tl_timeout_displaced(t, old);
     if (t->home->current == t && t->place == TL_RUNNABLE) {
         t->thrown = true; // seen at its next operation
     } else if (t->place == TL_WAITING) {
@@ -289,7 +291,9 @@ throw_bomb(TaskletObject *t, PyObject *bomb, bool pending)
         Py_DECREF(bomb);
         return NULL;
     }
-    tl_sched_drop_later(s, tl_task_swap(t, bomb));
+    PyObject *old = tl_task_swap(t, bomb);
+    tl_timeout_displaced(t, old);
+    tl_sched_drop_later(s, old);
     return tl_sched_jump(s, t, false);
 }
 

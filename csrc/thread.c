@@ -189,19 +189,35 @@ tell_to_end(struct tl_sched *s, TaskletObject *t)
     report(t);
 }
 
+// None of list (stolen, may be NULL) comes to its end.
+static void
+give_up(PyObject *list)
+{
+    for (Py_ssize_t i = 0; list != NULL && i < PyList_GET_SIZE(list); i++) {
+        tl_outcome_give_up((TaskletObject *)PyList_GET_ITEM(list, i));
+    }
+    Py_XDECREF(list);
+    PyErr_Clear();
+}
+
 // Take those out of the ring that have not begun: they never will.
 static void
 drop_unstarted(struct tl_sched *s)
 {
+    PyObject *dropped = s->runcount > 0 ? PyList_New(0) : NULL;
     TaskletObject *t = s->head;
     for (Py_ssize_t left = s->runcount; left > 0; left--) {
         TaskletObject *next = tl_task_next(t);
         if (t->life == TL_NEW) {
             tl_ring_remove(s, t);
+            if (dropped == NULL || PyList_Append(dropped, (PyObject *)t) < 0) {
+                PyErr_Clear(); // then its callbacks are not called
+            }
             tl_sched_drop_later(s, (PyObject *)t);
         }
         t = next;
     }
+    give_up(dropped);
     tl_sched_drop_now(s);
 }
 
@@ -255,6 +271,7 @@ end_tasklets(struct tl_sched *s)
     Py_XDECREF(tl_watch_run(s, &last));
     report(s->main);
     drop_unstarted(s);
+    give_up(list_started(s));
 }
 
 // Their thread is gone, and they never run again.

@@ -1,6 +1,43 @@
 #include "timeout.h"
 #include "timer.h"
 
+// What is raised inside the block: a bomb, borrowed.
+static PyObject *
+interruption(const TimeoutObject *timeout)
+{
+    return timeout->bomb != NULL ? timeout->bomb
+                                 : timeout->who->home->state->interrupted;
+}
+
+// Its interruption is on its way now. One of a block inside it has passed, or gives way.
+static void
+note_sent(TimeoutObject *timeout)
+{
+    TimeoutObject *i = timeout->who->timeouts;
+    for (; i != timeout; i = i->outer) {
+        i->overtaken = true;
+        if (i->state == TL_TIMEOUT_SENT) {
+            i->state = TL_TIMEOUT_PAST;
+        }
+    }
+    timeout->state = TL_TIMEOUT_SENT;
+}
+
+// The interruption of timeout ends here. If it took the place of an outer block's, that
+// one comes again.
+static void
+send_again(TimeoutObject *timeout)
+{
+    TimeoutObject *i = timeout->overtaken ? timeout->outer : NULL;
+    for (; i != NULL; i = i->outer) {
+        if (i->state == TL_TIMEOUT_SENT) {
+            i->state = TL_TIMEOUT_DUE;
+            i->expired = true;
+            i->who->thrown = true;
+        }
+    }
+}
+
 // The time of a block is up. A tasklet that waits is interrupted; one that has got what
 // it waited for, or runs, is when it is about to wait.
 static void
@@ -16,9 +53,8 @@ time_is_up(struct tl_timer *timer)
         t->thrown = true;
         return;
     }
-    timeout->state = TL_TIMEOUT_SENT;
-    PyObject *bomb = Py_NewRef(s->state->interrupted);
-    tl_sched_drop_later(s, tl_task_swap(t, bomb));
+    note_sent(timeout);
+    tl_sched_drop_later(s, tl_task_swap(t, Py_NewRef(interruption(timeout))));
     if (waits) {
         tl_task_end_wait(t);
     } else {
@@ -33,9 +69,8 @@ set(struct tl_sched *s, TimeoutObject *timeout)
     if (timeout->when == 0) {
         return 0;
     }
-    if (timeout->when <= tl_timer_now(s)) {
-        timeout->state = TL_TIMEOUT_DUE;
-        timeout->who->thrown = true;
+    if (timeout->when < 0 || timeout->when <= tl_timer_now(s)) {
+        time_is_up(&timeout->timer);
         return 0;
     }
     if (tl_timer_reserve(s) < 0) {
@@ -75,11 +110,10 @@ tl_timeout_enter(struct tl_sched *s, TimeoutObject *timeout)
     timeout->outer = me->timeouts;
     me->timeouts = timeout;
     timeout->state = TL_TIMEOUT_ACTIVE;
-    timeout->expired = false;
+    timeout->expired = timeout->overtaken = false;
     if (timeout->relative) {
-        timeout->when = timeout->after == 0  ? 0
-                        : timeout->after < 0 ? 1
-                                             : tl_timer_now(s) + timeout->after;
+        timeout->when =
+            timeout->after <= 0 ? timeout->after : tl_timer_now(s) + timeout->after;
     }
     if (set(s, timeout) < 0) {
         unlist(timeout);
@@ -119,11 +153,16 @@ tl_timeout_exit(struct tl_sched *s, TimeoutObject *timeout, PyObject *exc)
         return -1;
     }
     bool sent = timeout->state == TL_TIMEOUT_SENT;
-    timeout->expired = sent;
+    PyObject *own = ((BombObject *)interruption(timeout))->type;
+    bool ends = sent && PyErr_GivenExceptionMatches(exc, own);
+    if (ends) {
+        send_again(timeout);
+    }
+    timeout->expired |= timeout->state >= TL_TIMEOUT_SENT;
     unlist(timeout);
     tl_sched_drop_later(s, (PyObject *)timeout->who);
     timeout->who = NULL;
-    if (sent && PyErr_GivenExceptionMatches(exc, s->state->interrupt)) {
+    if (ends) {
         raise_instead(timeout, exc);
         return -1;
     }
@@ -133,12 +172,12 @@ tl_timeout_exit(struct tl_sched *s, TimeoutObject *timeout, PyObject *exc)
 int
 tl_timeout_move(struct tl_sched *s, TimeoutObject *timeout, int64_t when)
 {
-    if (timeout->state == TL_TIMEOUT_SENT) {
+    if (timeout->state >= TL_TIMEOUT_SENT) {
         PyErr_SetString(PyExc_RuntimeError, "this timeout has expired");
         return -1;
     }
     timeout->relative = false;
-    timeout->when = when < 0 ? 1 : when;
+    timeout->when = when;
     if (timeout->state == TL_TIMEOUT_IDLE) {
         return 0;
     }
@@ -173,7 +212,20 @@ tl_timeout_check(struct tl_sched *s)
         return 0;
     }
     s->current->thrown = count > 1;
-    due->state = TL_TIMEOUT_SENT;
-    tl_bomb_raise(Py_NewRef(s->state->interrupted));
+    note_sent(due);
+    tl_bomb_raise(Py_NewRef(interruption(due)));
     return -1;
+}
+
+void
+tl_timeout_displaced(TaskletObject *t, PyObject *old)
+{
+    TimeoutObject *i = t->timeouts;
+    while (i != NULL && i->state != TL_TIMEOUT_SENT) {
+        i = i->outer;
+    }
+    if (i != NULL && old != NULL && interruption(i) == old) {
+        i->state = TL_TIMEOUT_DUE;
+        t->thrown = true;
+    }
 }

@@ -5,28 +5,36 @@
 #include "sched.h"
 
 //   IDLE --enter--> ACTIVE --time is up, the tasklet waits--------------> SENT
-//    ^                 |                                                   ^
-//    |                 +-- it does not --> DUE --it is about to wait ------+
+//    ^                 |                                                   ^ |
+//    |                 +-- it does not --> DUE --it is about to wait ------+ |
+//    |                                      ^--- a throw takes its place ----+
+//    |                                      ^--- an inner block's, and ends -+
+//    |                                 PAST <--- an outer block's is sent ---+
 //    +---------------- exit, from all -------------------------------------+
 enum tl_timeout_state {
     TL_TIMEOUT_IDLE,
     TL_TIMEOUT_ACTIVE,
     TL_TIMEOUT_DUE,
-    TL_TIMEOUT_SENT
+    TL_TIMEOUT_SENT,
+    TL_TIMEOUT_PAST // an interruption that passes now is not its own
 };
 
 // Invariants
 // I1: who is NULL iff state is IDLE; else we are in the list who->timeouts.
 // I2: timer is set only while state is ACTIVE, in who->home's heap.
+// I3: the interruption that was sent last is that of the innermost one in state SENT.
 typedef struct TimeoutObject {
     PyObject_HEAD
     struct tl_timer timer;
     TaskletObject *who;          // counted
     struct TimeoutObject *outer; // the next one of who
     PyObject *exc;               // to be raised at the end, or NULL
-    int64_t after, when;         // nanoseconds from the beginning, or when; 0: never
+    PyObject *bomb;              // what interrupts; NULL: TimeoutExit
+    int64_t after, when;         // nanoseconds from the beginning, or when; 0: never,
+                                 // negative: at once
     unsigned char state;
     bool relative, expired;
+    bool overtaken; // since it was entered, an outer one's interruption was sent
 } TimeoutObject;
 
 // Begin and end the block, for the current tasklet. Return 0, or -1 with an exception
@@ -39,6 +47,10 @@ int tl_timeout_move(struct tl_sched *s, TimeoutObject *timeout, int64_t when);
 
 // The object goes away, in the middle of its block maybe.
 void tl_timeout_forget(TimeoutObject *timeout);
+
+// Something else is raised in t in place of old (may be NULL): if that was an
+// interruption, it comes later.
+void tl_timeout_displaced(TaskletObject *t, PyObject *old);
 
 // Interrupt the current tasklet if one of its blocks is over. Returns 0, or -1 with the
 // exception set.

@@ -57,11 +57,43 @@ make(PyTypeObject *type, PyObject *time, PyObject *exc, bool relative)
     }
     self->relative = relative;
     *(relative ? &self->after : &self->when) = parsed;
-    if (!relative && parsed < 0) {
-        self->when = 1;
-    }
     self->exc = exc == NULL || exc == Py_None ? NULL : Py_NewRef(exc);
     return (PyObject *)self;
+}
+
+PyDoc_STRVAR(interruptible_doc,
+"interruptible($module, /, exits, exc)\n"
+"--\n"
+"\n"
+"As timeout(None, exc), for a block that reschedule(0) is to end, called by another\n"
+"tasklet maybe. exits, a class derived from TaskletExit, is raised inside it.");
+
+static PyObject *
+fn_interruptible(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    static const char *const names[] = {"exits", "exc", NULL};
+    static const struct tl_argspec spec = {
+        .fname = "interruptible", .names = names, .required = 2, .maxpos = 2};
+    struct tl_state *state = tl_state_of_module(mod);
+    PyObject *argv[2];
+    if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
+        return NULL;
+    }
+    if (!PyExceptionClass_Check(argv[0]) ||
+        !PyErr_GivenExceptionMatches(argv[0], state->tasklet_exit)) {
+        PyErr_Format(PyExc_TypeError, "exits must be a subclass of TaskletExit, not %R",
+                     argv[0]);
+        return NULL;
+    }
+    PyObject *bomb = tl_bomb_new(state, Py_NewRef(argv[0]), NULL, NULL);
+    PyObject *self = bomb ? make(state->timeout_type, Py_None, argv[1], true) : NULL;
+    if (self == NULL) {
+        Py_XDECREF(bomb);
+        return NULL;
+    }
+    ((TimeoutObject *)self)->bomb = bomb;
+    return self;
 }
 
 static PyObject *
@@ -165,20 +197,23 @@ timeout_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 static PyObject *
 get_expired(TimeoutObject *self, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(self->expired || self->state == TL_TIMEOUT_SENT);
+    return PyBool_FromLong(self->expired || self->state >= TL_TIMEOUT_SENT);
 }
 
 static PyObject *
 get_when(TimeoutObject *self, void *Py_UNUSED(closure))
 {
-    return self->when <= 0 ? Py_NewRef(Py_None)
-                           : PyFloat_FromDouble((double)self->when / 1e9);
+    if (self->when == 0) {
+        Py_RETURN_NONE;
+    }
+    return PyFloat_FromDouble(self->when < 0 ? 0 : (double)self->when / 1e9);
 }
 
 static PyObject *
 timeout_repr(TimeoutObject *self)
 {
-    static const char *const words[] = {"not entered", "active", "due", "expired"};
+    static const char *const words[] = {"not entered", "active", "due", "expired",
+                                        "expired"};
     const char *word = self->expired ? "expired" : words[self->state];
     return PyUnicode_FromFormat("<tasklets.timeout %s at %p>", word, self);
 }
@@ -189,6 +224,7 @@ timeout_traverse(TimeoutObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->who);
     Py_VISIT(self->exc);
+    Py_VISIT(self->bomb);
     return 0;
 }
 
@@ -197,6 +233,7 @@ timeout_clear(TimeoutObject *self)
 {
     tl_timeout_forget(self);
     Py_CLEAR(self->exc);
+    Py_CLEAR(self->bomb);
     return 0;
 }
 
@@ -221,6 +258,8 @@ tl_timeout_ready(PyTypeObject *type)
 PyMethodDef tl_timeout_functions[] = {
     {"deadline", (PyCFunction)(void (*)(void))fn_deadline,
      METH_FASTCALL | METH_KEYWORDS, deadline_doc},
+    {"interruptible", (PyCFunction)(void (*)(void))fn_interruptible,
+     METH_FASTCALL | METH_KEYWORDS, interruptible_doc},
     {NULL, NULL, 0, NULL},
 };
 

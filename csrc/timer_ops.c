@@ -219,22 +219,42 @@ fn_stop(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
 }
 
 PyDoc_STRVAR(fake_clock_doc,
-"fake_clock($module, seconds, /)\n"
+"fake_clock($module, seconds, /, *, carry=False)\n"
 "--\n"
 "\n"
 "Have this thread's sleeps and timeouts follow a clock that shows seconds, and moves\n"
 "only when it is set anew or nothing is runnable, then to what is due next. None: the\n"
-"true one again. Returns what it showed, or None if it was the true one.");
+"true one again. carry: what waits for its time has as long to wait as before. Returns\n"
+"what it showed, or None if it was the true one.\n"
+"\n"
+"Raises RuntimeError if it would change between the true and a fake one, without carry,\n"
+"while something waits for its time.");
 
 static PyObject *
-fn_fake_clock(PyObject *mod, PyObject *arg)
+fn_fake_clock(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
+    static const char *const names[] = {"seconds", "carry", NULL};
+    static const struct tl_argspec spec = {.fname = "fake_clock",
+                                           .names = names,
+                                           .posonly = 1,
+                                           .required = 1,
+                                           .maxpos = 1};
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    PyObject *argv[2];
     int64_t now = 0;
-    if (s == NULL || (arg != Py_None && nanoseconds_of(arg, "seconds", &now) < 0)) {
+    if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
         return NULL;
     }
-    if (s->fake_clock != (arg != Py_None) && s->timers.count > 0) {
+    PyObject *arg = argv[0];
+    int carry = argv[1] == NULL ? 0 : PyObject_IsTrue(argv[1]);
+    if (carry < 0 || (arg != Py_None && nanoseconds_of(arg, "seconds", &now) < 0)) {
+        return NULL;
+    }
+    if (now < 0) {
+        PyErr_Format(PyExc_ValueError, "seconds must be 0 or positive, not %R", arg);
+        return NULL;
+    }
+    if (!carry && s->fake_clock != (arg != Py_None) && s->timers.count > 0) {
         PyErr_Format(PyExc_RuntimeError,
                      "the clock cannot be changed while %zu things wait for their time",
                      s->timers.count);
@@ -242,9 +262,46 @@ fn_fake_clock(PyObject *mod, PyObject *arg)
     }
     PyObject *before = s->fake_clock ? PyFloat_FromDouble((double)s->fake_now / 1e9)
                                      : Py_NewRef(Py_None);
+    if (before == NULL) {
+        return NULL;
+    }
+    int64_t old_now = tl_timer_now(s);
     s->fake_clock = arg != Py_None;
     s->fake_now = now;
+    if (carry) {
+        tl_heap_shift(&s->timers, tl_timer_now(s) - old_now);
+    }
     return before;
+}
+
+PyDoc_STRVAR(advance_fake_clock_doc,
+"advance_fake_clock($module, nanoseconds, /)\n"
+"--\n"
+"\n"
+"Have the fake clock show so many more, but stop it at what is due next. Returns how\n"
+"many are left. Raises RuntimeError if this thread has no fake clock.");
+
+static PyObject *
+fn_advance_fake_clock(PyObject *mod, PyObject *arg)
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    long long left = s == NULL ? -1 : PyLong_AsLongLong(arg);
+    if (left == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (!s->fake_clock) {
+        PyErr_SetString(PyExc_RuntimeError, "this thread has no fake clock");
+        return NULL;
+    }
+    if (left < 0 || left > INT64_MAX / 2 - s->fake_now) {
+        PyErr_Format(PyExc_ValueError, "the clock cannot be advanced by %R ns", arg);
+        return NULL;
+    }
+    int64_t next = tl_heap_next(&s->timers);
+    int64_t step = next <= s->fake_now ? 0 : next - s->fake_now;
+    step = step < left ? step : left;
+    s->fake_now += step;
+    return PyLong_FromLongLong(left - step);
 }
 
 // clang-format off
@@ -262,6 +319,7 @@ PyMethodDef tl_timer_functions[] = {
     {"wait_writable", FAST(fn_wait_writable), METH_FASTCALL | METH_KEYWORDS,
      wait_writable_doc},
     {"stop", FAST(fn_stop), METH_FASTCALL | METH_KEYWORDS, stop_doc},
-    {"fake_clock", fn_fake_clock, METH_O, fake_clock_doc},
+    {"fake_clock", FAST(fn_fake_clock), METH_FASTCALL | METH_KEYWORDS, fake_clock_doc},
+    {"advance_fake_clock", fn_advance_fake_clock, METH_O, advance_fake_clock_doc},
     {NULL, NULL, 0, NULL},
 };

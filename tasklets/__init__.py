@@ -35,20 +35,27 @@ from tasklets._core import spawn as spawn
 from tasklets._core import switch_trap as switch_trap
 from tasklets._core import tasklet as tasklet
 from tasklets._core import timeout as timeout
+from tasklets._groups import GroupExit as GroupExit
+from tasklets._groups import TaskGroup as TaskGroup
 from tasklets._select import readable as readable
 from tasklets._select import writable as writable
 from tasklets._traps import block_trap as block_trap
 from tasklets._traps import no_switch as no_switch
+from tasklets._waiting import as_completed as as_completed
+from tasklets._waiting import wait as wait
 
 __all__ = [
     "BlockTrapError",
     "CancelledError",
     "ChannelClosed",
     "DeadlockError",
+    "GroupExit",
     "QueueChannel",
     "SwitchTrapError",
+    "TaskGroup",
     "TaskletExit",
     "TimeoutExit",
+    "as_completed",
     "atomic",
     "block_trap",
     "bomb",
@@ -79,5 +86,6 @@ __all__ = [
     "switch_trap",
     "tasklet",
     "timeout",
+    "wait",
     "writable",
 ]

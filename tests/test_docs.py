@@ -14,6 +14,7 @@ import pytest
 from children import run_script
 
 import tasklets
+import tasklets.testing
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -28,6 +29,8 @@ CLASSES = [
     tasklets.atomic,
     tasklets.timeout,
     tasklets.scheduler.Handle,
+    tasklets.TaskGroup,
+    tasklets.testing.FakeClock,
 ]
 
 # What a constant is need only be in the reference.
@@ -75,7 +78,7 @@ def promised(page):
 
 def public_names():
     """Yield (name, object) for all that tasklets offers."""
-    for module in (tasklets, tasklets.scheduler):
+    for module in (tasklets, tasklets.scheduler, tasklets.testing):
         for name in module.__all__:
             yield f"{module.__name__}.{name}", getattr(module, name)
     for cls in CLASSES:

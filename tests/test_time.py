@@ -1,5 +1,6 @@
 """Sleeping, timeouts and deadlines, on the true clock and on one that tests move."""
 
+import contextlib
 import gc
 import math
 import pickle
@@ -694,6 +695,97 @@ def test_a_block_is_entered_once_at_a_time():
         tasklet(leave)()
         run()
     assert "the tasklet that entered it" in errors[0]
+
+
+def test_no_time_is_over_at_once_on_a_clock_that_shows_0():
+    fake_clock(0)
+    try:
+        for limit in (timeout(0), timeout(-1), deadline(-1)):
+            with pytest.raises(TimeoutError), limit:
+                schedule()
+            assert limit.when == 0
+        with pytest.raises(ValueError, match="positive"):
+            fake_clock(-1)
+    finally:
+        fake_clock(None)
+
+
+def test_a_block_can_be_ended_by_another_tasklet(log):
+    """Also while the one inside it waits."""
+
+    def work(wait):
+        limits.append(limit := timeout(None))
+        try:
+            with limit:
+                wait()
+        except TimeoutError:
+            log.append(limit.expired)
+
+    twice = lambda: (schedule(), schedule())  # noqa: E731
+    for wait in (channel().receive, twice, lambda: schedule_remove(None)):
+        limits = []
+        worker = spawn(work, wait)
+        spawn(lambda limits: limits[0].reschedule(0), limits)
+        worker.join()
+    assert log == [True] * 3
+
+
+def test_a_block_that_was_left_in_time_does_not_take_an_outer_interruption():
+    """Its own was swallowed: the one that passes is the outer block's."""
+    with pytest.raises(TimeoutError) as caught, timeout(0.02) as outer:
+        try:
+            with timeout(0.01) as inner:
+                with contextlib.suppress(TimeoutExit):
+                    sleep(LATE)
+                sleep(LATE)
+        except TimeoutError:
+            pytest.fail("taken")
+    assert inner.expired
+    assert outer.expired
+    assert isinstance(caught.value.__cause__, TimeoutExit)
+
+
+def test_an_interruption_that_an_inner_one_replaced_comes_again(log):
+    fake_clock(0)
+    try:
+        with pytest.raises(TimeoutError), timeout(1) as outer:
+            try:
+                with timeout(2):
+                    try:
+                        sleep(LATE)
+                    finally:
+                        sleep(LATE)  # until the inner block ends
+            except TimeoutError:
+                log.append((now(), outer.expired))
+            sleep(LATE)
+        assert log == [(2, True)]
+        assert now() == 2
+    finally:
+        fake_clock(None)
+
+
+def test_an_interruption_that_a_throw_replaced_comes_later(log):
+    def work():
+        try:
+            with timeout(None) as limit:
+                limits.append(limit)
+                try:
+                    channel().receive()
+                except KeyError:
+                    log.append("thrown")
+                sleep(LATE)
+        except TimeoutError:
+            log.append("timed out")
+
+    for pending in (True, False):
+        limits = []
+        worker = spawn(work)
+        run()
+        limits[0].reschedule(0)
+        worker.throw(KeyError, pending=pending)
+        run()
+        assert worker.done()
+    assert log == ["thrown", "timed out"] * 2
 
 
 def test_timeouts_say_what_is_wrong():

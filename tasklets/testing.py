@@ -1,0 +1,128 @@
+"""Tools for tests of programs that use tasklets: time and order under control.
+
+All of it belongs to the calling thread; other threads go on as they do.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import get_ident
+
+from tasklets import _core
+
+__all__ = ["FakeClock", "fake_clock", "seeded", "settle"]
+
+_MASK = 2**64 - 1
+
+
+def settle(*, switches: int = 1_000_000) -> None:
+    """Let the other tasklets of this thread run until none is runnable or due.
+
+    Waits for nothing: not for time, nor for other threads. An uncaught error of a
+    tasklet is raised here, and the others stay as they are. Raises RuntimeError if
+    tasklets have been entered `switches` times and some are still runnable.
+    """
+    start = _core.statistics()["switches"]
+    left = switches
+    while True:
+        _core.scheduler_run(switches=left)
+        if _core.last_run()[0] == "idle":  # type: ignore[index]
+            return
+        left = switches + 1 - (_core.statistics()["switches"] - start)
+        if left <= 0:
+            raise RuntimeError(
+                f"not settled after {switches} switches, runnable: {_runnable()}"
+            )
+
+
+def _runnable() -> str:
+    """Name the first of the runnable tasklets, other than the caller."""
+    names = []
+    me = _core.getcurrent()
+    one = me.next
+    while one is not None and one is not me and len(names) < 5:
+        names.append(repr(one))
+        one = one.next
+    return ", ".join(names)
+
+
+class FakeClock:
+    """A clock that sleeps and timeouts of this thread follow; see fake_clock()."""
+
+    def __init__(self) -> None:
+        self._thread: int | None = get_ident()
+
+    def __repr__(self) -> str:
+        return "<FakeClock>"
+
+    def now(self) -> float:
+        """Return what it shows, in seconds.
+
+        Raises RuntimeError when the block is over, and on another thread.
+        """
+        if self._thread != get_ident():
+            raise RuntimeError(
+                "a fake clock is only there in its block, on the block's thread"
+            )
+        return _core.now()
+
+    def advance(self, seconds: float) -> None:
+        """Have it show so many seconds more, and let all run that is due by then.
+
+        It goes from one deadline to the next: each time it shows that one's time, and
+        settle() is called. An error of a tasklet is raised here, and the clock stays
+        where it is then. Raises ValueError if seconds is negative or not finite.
+        """
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"seconds must be 0 or positive, not {seconds!r}")
+        self.now()  # or it is not there
+        left = round(seconds * 1e9)
+        settle()
+        while left > 0:
+            left = _core.advance_fake_clock(left)
+            settle()
+
+
+@contextmanager
+def fake_clock(start: float = 0.0) -> Iterator[FakeClock]:
+    """Have sleeps and timeouts of this thread follow a clock that tests move.
+
+    It shows `start` seconds, until its advance() is called or somebody waits and nobody
+    is runnable: then it jumps to what is due next, so that no test waits. What waits
+    for its time at the beginning or at the end of the block has as long to wait
+    afterwards as before. Budgets of scheduler.run() are not changed.
+    """
+    before = _core.fake_clock(float(start), carry=True)
+    clock = FakeClock()
+    try:
+        yield clock
+    finally:
+        clock._thread = None
+        _core.fake_clock(before, carry=True)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Have each tasklet that becomes runnable take a random place in the run queue.
+
+    The same program takes the same places each time with the same seed. Who runs
+    remains first, and who only yields goes to the end, as usual. The orders that come
+    about break the rules of the scheduler, which promise more: a program that relies on
+    these is not wrong if it fails here. One that is to be right in whatever order its
+    tasklets run is tried in as many orders as there are seeds.
+    """
+    if not isinstance(seed, int):
+        raise TypeError(f"seed must be an int, not {seed!r}")
+    before = _core.order_seed(_mix(seed))
+    try:
+        yield
+    finally:
+        _core.order_seed(before)
+
+
+def _mix(seed: int) -> int:
+    """Return a positive number of 64 bits; neighbours get unlike ones (splitmix64)."""
+    mixed = (seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) & _MASK
+    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
+    return (mixed ^ (mixed >> 31)) or 1
