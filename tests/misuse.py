@@ -120,18 +120,22 @@ class Kinds:
         return self.started(lambda: tasklets.select(*cases))
 
     def waiting_for_a_descriptor(self):
-        return self.started(lambda: scheduler.wait_readable(pipe[0], 0.002))
+        def work():
+            with contextlib.suppress(TimeoutError):
+                scheduler.wait_readable(pipe[0], 0.002)
+
+        return self.started(work)
 
     def in_a_timeout(self):
         def work():
-            with tasklets.timeout(0.002), tasklets.timeout(0.002):
+            with contextlib.suppress(TimeoutError), tasklets.timeout(0.002):
                 channel().receive()
 
         return self.started(work)
 
     def due(self):
         def work():
-            with tasklets.timeout(0):
+            with contextlib.suppress(TimeoutError), tasklets.timeout(0):
                 tasklets.schedule_remove()
 
         return Watched(work)()
@@ -253,18 +257,25 @@ class Kinds:
     def timeout(self):
         return tasklets.timeout(1000)
 
-    def entered_timeout(self):
-        return tasklets.timeout(1000).__enter__()
+    def entered_timeout(self, seconds=0.002):
+        def work():
+            with contextlib.suppress(TimeoutError), tasklets.timeout(seconds) as limit:
+                entered.append(limit)
+                tasklets.schedule_remove(None)
+
+        entered = []
+        self.started(work)
+        return entered.pop()
 
     def due_timeout(self):
-        return tasklets.timeout(0).__enter__()
+        return self.entered_timeout(seconds=0)
 
     def handle(self):
         handles.append(scheduler.call_soon(nothing))
         return handles[-1]
 
     def later_handle(self):
-        handles.append(scheduler.call_later(1000, nothing))
+        handles.append(scheduler.call_later(0.002, nothing))
         return handles[-1]
 
     def recv_case(self):
@@ -390,7 +401,9 @@ def all_calls(target):
 
                 def call(t, name=name, i=i):
                     args, kwargs = argument_lists(t)[i]
-                    getattr(t, name)(*args, **kwargs)
+                    waits = name in ("join", "result", "exception")
+                    with tasklets.timeout(0.002 if waits else None):
+                        getattr(t, name)(*args, **kwargs)
 
                 yield f".{name}() with argument list {i}", call
         if not name.startswith("__") or name in ("__class__", "__dict__"):
