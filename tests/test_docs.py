@@ -28,6 +28,8 @@ CLASSES = [
     tasklets.atomic,
     tasklets.timeout,
     tasklets.scheduler.Handle,
+    tasklets.workers.WorkerFuture,
+    tasklets.workers.WorkerPool,
 ]
 
 # What a constant is need only be in the reference.
@@ -75,7 +77,7 @@ def promised(page):
 
 def public_names():
     """Yield (name, object) for all that tasklets offers."""
-    for module in (tasklets, tasklets.scheduler):
+    for module in (tasklets, tasklets.scheduler, tasklets.workers):
         for name in module.__all__:
             yield f"{module.__name__}.{name}", getattr(module, name)
     for cls in CLASSES:
