@@ -7,6 +7,7 @@ from benchmarks import (
     bench_schedule,
     bench_threads,
     bench_watchdog,
+    bench_workers,
 )
 
 MODULES = (
@@ -16,6 +17,7 @@ MODULES = (
     bench_threads,
     bench_watchdog,
     bench_atomic,
+    bench_workers,
 )
 
 WORKLOADS = {
