@@ -8,6 +8,7 @@ from benchmarks import (
     bench_threads,
     bench_time,
     bench_watchdog,
+    bench_workers,
 )
 
 MODULES = (
@@ -18,6 +19,7 @@ MODULES = (
     bench_time,
     bench_watchdog,
     bench_atomic,
+    bench_workers,
 )
 
 WORKLOADS = {

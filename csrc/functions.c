@@ -504,12 +504,13 @@ PyDoc_STRVAR(getthreads_doc,
 "getthreads($module, /)\n"
 "--\n"
 "\n"
-"Return the ids of all Python threads, the oldest first.");
+"Return the ids of all Python threads, the oldest first. Workers that have nothing to\n"
+"do are left out.");
 
 static PyObject *
-fn_getthreads(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
+fn_getthreads(PyObject *mod, PyObject *Py_UNUSED(ignored))
 {
-    return tl_thread_list();
+    return tl_thread_list(tl_state_of_module(mod));
 }
 
 PyDoc_STRVAR(get_thread_info_doc,

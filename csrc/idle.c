@@ -37,7 +37,16 @@ count_thread(unsigned long ident, PyThreadState *Py_UNUSED(ts), void *arg)
     return 0;
 }
 
-// A thread's scheduler, other than s, that is not waiting, or NULL. *schedulers counts
+// Whether the thread of s runs, or will without our help. That a worker will wake it is
+// for the worker's own thread to say.
+static bool
+may_run(struct tl_sched *s)
+{
+    return !s->waiting || s->head != NULL || s->timers.count > 0 ||
+           s->awaited > s->worker_waits;
+}
+
+// A thread's scheduler, other than s, that may run, or NULL. *schedulers counts
 // the threads that have one.
 static struct tl_sched *
 running_scheduler(struct tl_sched *s, long *schedulers)
@@ -46,11 +55,11 @@ running_scheduler(struct tl_sched *s, long *schedulers)
     *schedulers = 0;
     for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
         struct tl_sched *other = TL_CONTAINER(i, struct tl_sched, all);
-        if (other->dead || has_ended(state, other->ident)) {
+        if (other->dead || other->resting || has_ended(state, other->ident)) {
             continue;
         }
         ++*schedulers;
-        if (other != s && (!other->waiting || other->head != NULL)) {
+        if (other != s && may_run(other)) {
             return other;
         }
     }
@@ -67,13 +76,13 @@ other_scheduler_runs(struct tl_sched *s, long *schedulers)
     return other != NULL;
 }
 
-// Whether there is a thread that has no scheduler: it may make one any time.
+// Whether there is a thread that has no scheduler, and work: it may make one any time.
 static bool
 plain_thread_runs(struct tl_sched *s, long schedulers)
 {
     struct census census = {.state = s->state};
     tl_gil_each_thread(count_thread, &census);
-    return census.threads > schedulers;
+    return census.threads - s->state->nresting > schedulers;
 }
 
 // Whether the calling thread is a daemon that outlives the program's own end: it is not
@@ -219,18 +228,31 @@ sleep_in_main(struct tl_sched *s, int64_t limit_ns)
     return result;
 }
 
-// Whether somebody may still wake this thread, and how long it is sure of that.
+// Whether somebody may still wake this thread, and how long it is sure of that. *told:
+// whether the others know already that this one does not run.
 static bool
-may_be_woken(struct tl_sched *s, int64_t *limit_ns)
+may_be_woken(struct tl_sched *s, int64_t *limit_ns, bool *told)
 {
-    if (tl_timer_is_pending(s) || tl_watch_is_forever(s)) {
-        *limit_ns = -1;
+    long schedulers;
+    bool sure = tl_timer_is_pending(s) || tl_watch_is_forever(s);
+    *limit_ns = -1;
+    if (sure && s->worker_waits == 0) {
         return true;
     }
-    long schedulers;
     bool runs = other_scheduler_runs(s, &schedulers);
-    *limit_ns = runs && !TL_GIL_ENDS_UNSEEN ? -1 : LOOK_AGAIN;
-    return runs || plain_thread_runs(s, schedulers) || may_stay_asleep(s);
+    if (!sure && (!runs || TL_GIL_ENDS_UNSEEN)) {
+        *limit_ns = LOOK_AGAIN;
+    }
+    if (runs || plain_thread_runs(s, schedulers)) {
+        return true;
+    }
+    if (sure && !*told) {
+        // The worker itself waits, perhaps in vain: then it gets the error, and we get
+        // what comes of it.
+        *told = true;
+        tl_idle_recheck(s->state);
+    }
+    return sure || may_stay_asleep(s);
 }
 
 // Shorten the sleep to what the callers of run() have. Returns false if that is over.
@@ -262,7 +284,7 @@ nothing_is_due(struct tl_sched *s, int64_t *limit_ns)
 enum tl_idle
 tl_idle_wait(struct tl_sched *s)
 {
-    bool in_main = tl_gil_is_main_thread();
+    bool in_main = tl_gil_is_main_thread(), told = false;
     enum tl_idle result = TL_IDLE_WORK;
     enum way way = SPIN;
     s->waiting = true;
@@ -280,7 +302,7 @@ tl_idle_wait(struct tl_sched *s)
             break;
         }
         int64_t limit_ns;
-        if (!may_be_woken(s, &limit_ns)) {
+        if (!may_be_woken(s, &limit_ns, &told)) {
             result = TL_IDLE_DEADLOCK;
             break;
         }

@@ -75,7 +75,9 @@ add_types(PyObject *mod, struct tl_state *state)
         add_type(mod, &tl_atomic_spec, NULL, &state->atomic_type) < 0 ||
         add_type(mod, &tl_timeout_spec, NULL, &state->timeout_type) < 0 ||
         add_type(mod, &tl_handle_spec, NULL, &state->handle_type) < 0 ||
-        add_type(mod, &tl_case_spec, NULL, &state->case_type) < 0) {
+        add_type(mod, &tl_case_spec, NULL, &state->case_type) < 0 ||
+        add_type(mod, &tl_job_spec, NULL, &state->job_type) < 0 ||
+        add_type(mod, &tl_worker_pool_spec, NULL, &state->worker_pool_type) < 0) {
         return -1;
     }
     tl_timeout_ready(state->timeout_type);
@@ -246,6 +248,7 @@ module_exec(PyObject *mod)
 {
     struct tl_state *state = tl_state_of_module(mod);
     tl_link_init(&state->scheds);
+    tl_link_init(&state->resting);
     if (refuse_sub_interpreter() < 0 || tl_gil_check() < 0 || tl_fiber_import() < 0 ||
         add_errors(mod, state) < 0 || add_types(mod, state) < 0 ||
         add_functions(mod, tl_settings, "") < 0 ||
@@ -289,6 +292,8 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->classic_channel_type);
     Py_VISIT(state->bomb_type);
     Py_VISIT(state->atomic_type);
+    Py_VISIT(state->job_type);
+    Py_VISIT(state->worker_pool_type);
     Py_VISIT(state->tasklet_exit);
     Py_VISIT(state->cancelled_error);
     Py_VISIT(state->deadlock_error);

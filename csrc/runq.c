@@ -146,6 +146,31 @@ tl_sched_ready(TaskletObject *t)
     tl_sched_notify(s);
 }
 
+struct tl_sched *
+tl_sched_ready_asleep(TaskletObject *t)
+{
+    struct tl_sched *s = t->home;
+    if (s->dead) {
+        Py_DECREF(t);
+        return NULL;
+    }
+    tl_ring_append(s, t);
+    if (s == tl_sched_mine || !s->waiting) {
+        return NULL;
+    }
+    // Relaxed: raised with the GIL, which tl_sched_unref() has when it looks.
+    atomic_fetch_add_explicit(&s->wakers, 1, memory_order_relaxed);
+    return s;
+}
+
+void
+tl_sched_wake(struct tl_sched *s)
+{
+    tl_park_wake(&s->park);
+    // Release: pairs with the acquire in tl_sched_unref(), after which s is freed.
+    atomic_fetch_sub_explicit(&s->wakers, 1, memory_order_release);
+}
+
 // ---- what came from another thread meanwhile
 
 int

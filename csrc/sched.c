@@ -594,6 +594,9 @@ tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
     if (how->deadline > 0 && tl_timer_reserve(s) < 0) {
         return NULL;
     }
+    if (how->has_come != NULL && how->has_come(how->on)) {
+        Py_RETURN_NONE;
+    }
     if (to == me) {
         tl_sched_drop_later(s, tl_task_swap(me, Py_XNewRef(how->value)));
         return tl_sched_arrive(s);

@@ -93,6 +93,9 @@ struct tl_sched {
     struct tl_nudge nudge;
     struct tl_sched *owes; // counted: whom nudge may still have to wake
     bool waiting;
+    bool resting;            // its thread is a worker of ours, without work
+    Py_ssize_t worker_waits; // those of awaited that wait for a worker
+    _Atomic int wakers;      // who is to wake park, and may do so without the GIL
 };
 
 // The calling thread's scheduler, or NULL if it has none yet.
@@ -144,6 +147,13 @@ tl_sched_drop_later(struct tl_sched *s, PyObject *object)
 // reference.
 void tl_sched_ready(TaskletObject *t);
 
+// The same, but return the thread's scheduler if it is asleep, or about to be: the caller
+// has to wake it by tl_sched_wake(). NULL: nobody is to be woken.
+struct tl_sched *tl_sched_ready_asleep(TaskletObject *t);
+
+// Thread: any.  Locks: needs no GIL.
+void tl_sched_wake(struct tl_sched *s);
+
 // Tell another thread's scheduler that its ring has changed.
 void tl_sched_notify(struct tl_sched *s);
 
@@ -188,7 +198,10 @@ struct tl_leave {
     PyObject *value;  // borrowed: what it leaves in tempval; NULL: None
     int64_t deadline; // on tl_timer_now()'s clock; 0: none, negative: passed already
     bool comes;       // what it waits for comes by itself: that is no deadlock
-    bool classic;     // a deadlock is a plain RuntimeError
+    // Asked last, when no other code can run any more before it has left: whether what it
+    // would wait for has come. Then it does not leave. May be NULL.
+    bool (*has_come)(PyObject *on);
+    bool classic; // a deadlock is a plain RuntimeError
 };
 
 PyObject *tl_sched_leave(struct tl_sched *s, const struct tl_leave *how);

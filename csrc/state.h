@@ -14,6 +14,8 @@ struct tl_state {
     PyTypeObject *classic_channel_type; // raises as Stackless does
     PyTypeObject *bomb_type;
     PyTypeObject *atomic_type;
+    PyTypeObject *job_type;
+    PyTypeObject *worker_pool_type;
     PyTypeObject *timeout_type;
     PyTypeObject *handle_type;
     PyTypeObject *case_type;
@@ -36,7 +38,9 @@ struct tl_state {
     PyObject *run_nursery;   // the builtin that the nursery runs
     PyObject *set_wakeup_fd; // signal's
     struct tl_link scheds;   // every thread's scheduler
-    PyObject **kept;         // counted: what was revived in the collection that runs
+    struct tl_link resting;  // threads of ours without work; see rest.h
+    long nresting;
+    PyObject **kept; // counted: what was revived in the collection that runs
     Py_ssize_t nkept, kept_room;
     unsigned long collector; // the thread that collects now; 0: none, or not known
     struct tl_stack *lost;   // that outlive their thread; most can never be ended

@@ -7,9 +7,12 @@
 #include "idle.h"
 #include "live.h"
 #include "outcome.h"
+#include "rest.h"
 #include "stacks.h"
 #include "timer.h"
 #include "watch.h"
+
+#include <sched.h>
 
 // The name of the capsule in a thread state's dict that tells us of the thread's end.
 #define GUARD "tasklets.thread"
@@ -144,6 +147,11 @@ tl_sched_unref(struct tl_sched *s)
         return;
     }
     assert(s->dead && s->main == NULL && s->head == NULL);
+    // Acquire: pairs with the release in tl_sched_wake(). Whoever is about to wake the
+    // thread does nothing else before, and needs no GIL for it.
+    while (atomic_load_explicit(&s->wakers, memory_order_acquire) > 0) {
+        sched_yield();
+    }
     tl_nudge_fini(&s->nudge);
     tl_park_fini(&s->park);
     tl_watch_fini(s);
@@ -436,6 +444,7 @@ tl_thread_after_fork(struct tl_state *state)
     for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
         struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
         s->alarm.prev = s->alarm.next = NULL;
+        s->wakers = 0;
     }
     struct tl_sched *mine = tl_sched_mine;
     if (mine != NULL) {
@@ -507,14 +516,18 @@ tl_thread_sched(struct tl_state *state, unsigned long ident)
 }
 
 struct idents {
+    struct tl_state *state;
     unsigned long *found;
     Py_ssize_t count, room;
 };
 
 static int
-note_ident(unsigned long ident, PyThreadState *Py_UNUSED(ts), void *arg)
+note_ident(unsigned long ident, PyThreadState *ts, void *arg)
 {
     struct idents *idents = arg;
+    if (tl_rest_has(idents->state, ts)) {
+        return 0;
+    }
     if (idents->count < idents->room) {
         idents->found[idents->count] = ident;
     }
@@ -523,10 +536,10 @@ note_ident(unsigned long ident, PyThreadState *Py_UNUSED(ts), void *arg)
 }
 
 PyObject *
-tl_thread_list(void)
+tl_thread_list(struct tl_state *state)
 {
     // No allocation while the list is locked: count, and look again if it grew.
-    struct idents idents = {0};
+    struct idents idents = {.state = state};
     do {
         idents.room = idents.count + 8;
         idents.count = 0;

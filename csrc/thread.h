@@ -18,8 +18,8 @@ PyObject *tl_thread_main_ident(void);
 // tasklets are abandoned: then other code may have run, and s is dead, if not freed.
 bool tl_thread_is_there(struct tl_sched *s);
 
-// Idents of all Python threads, oldest first: a new list.
-PyObject *tl_thread_list(void);
+// Idents of all Python threads but those that rest, oldest first: a new list.
+PyObject *tl_thread_list(struct tl_state *state);
 
 // Whether a thread with that ident exists.
 bool tl_thread_exists(unsigned long ident);

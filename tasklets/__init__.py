@@ -1,6 +1,7 @@
 """Tasklets, channels and their scheduler: many threads of Python code in one thread."""
 
 from tasklets import scheduler as scheduler
+from tasklets import workers as workers
 from tasklets._core import BlockTrapError as BlockTrapError
 from tasklets._core import CancelledError as CancelledError
 from tasklets._core import ChannelClosed as ChannelClosed
@@ -87,5 +88,6 @@ __all__ = [
     "tasklet",
     "timeout",
     "wait",
+    "workers",
     "writable",
 ]

@@ -31,6 +31,8 @@ CLASSES = [
     tasklets.scheduler.Handle,
     tasklets.TaskGroup,
     tasklets.testing.FakeClock,
+    tasklets.workers.WorkerFuture,
+    tasklets.workers.WorkerPool,
 ]
 
 # What a constant is need only be in the reference.
@@ -78,7 +80,12 @@ def promised(page):
 
 def public_names():
     """Yield (name, object) for all that tasklets offers."""
-    for module in (tasklets, tasklets.scheduler, tasklets.testing):
+    for module in (
+        tasklets,
+        tasklets.scheduler,
+        tasklets.testing,
+        tasklets.workers,
+    ):
         for name in module.__all__:
             yield f"{module.__name__}.{name}", getattr(module, name)
     for cls in CLASSES:

@@ -27,12 +27,12 @@ LAYERS = [
     # Core.
     [
         "runq", "tasklet", "timer", "sched", "thread", "stacks", "outcome", "errors",
-        "idle", "watch", "watch_run", "timeout", "handle",
+        "idle", "rest", "watch", "watch_run", "timeout", "handle",
         "descriptor",
     ],
     # Services over the scheduler.
     [
-        "channel", "queue", "lock", "watchdog", "worker", "select", "group",
+        "channel", "queue", "lock", "watchdog", "worker", "job", "select", "group",
         "io", "stream", "fs", "process", "signal", "atom", "shared", "stm", "join",
     ],
     # The Python face; every *_type and *_ops file belongs here too.

@@ -1,0 +1,26 @@
+// rest.h - threads of ours that have nothing to do, and count as if they were not there.
+#ifndef TL_REST_H
+#define TL_REST_H
+
+#include "list.h"
+#include "sched.h"
+
+// A thread that waits for work. Invariant: listed in state->resting iff it rests.
+struct tl_rest {
+    struct tl_link link;
+    PyThreadState *ts;
+    struct tl_sched
+        *sched; // borrowed: the thread's, which cannot go meanwhile, or NULL
+};
+
+// The calling thread, which has ts, is about to wait for work.
+void tl_rest_begin(struct tl_rest *rest, struct tl_state *state);
+
+// It has work, and will run. Called by whoever gives it some, before that is known to
+// anybody else.
+void tl_rest_end(struct tl_rest *rest, struct tl_state *state);
+
+// Whether the thread of ts rests.
+bool tl_rest_has(struct tl_state *state, PyThreadState *ts);
+
+#endif // TL_REST_H

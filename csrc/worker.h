@@ -1,0 +1,112 @@
+// worker.h - threads that run Python calls for others, and the calls that wait for them.
+#ifndef TL_WORKER_H
+#define TL_WORKER_H
+
+#include "park.h"
+#include "rest.h"
+
+//   QUEUED --a worker takes it--> RUNNING --returns or raises--> DONE
+//      |                             |
+//      +--tl_job_cancel--> CANCELLED +--(in the child of a fork)--> LOST
+//      +------------(in the child of a fork)------------------------^
+enum tl_job_state {
+    TL_JOB_QUEUED,
+    TL_JOB_RUNNING,
+    TL_JOB_DONE,
+    TL_JOB_CANCELLED,
+    TL_JOB_LOST
+};
+
+typedef struct PoolObject PoolObject;
+
+// One call.
+//
+// Invariants
+// I1: link is in pool's queue, which owns a reference, iff state is QUEUED; in its list of
+//     the running, whose worker owns one, iff it is RUNNING.
+// I2: func and args are set until the call is over; value or exc from then on, until
+//     somebody has taken it.
+// I3: admitted unless it is QUEUED behind more than the pool stores.
+typedef struct {
+    PyObject_HEAD
+    struct tl_link link;
+    PoolObject *pool;               // counted
+    struct tl_worker *worker;       // who runs it, if somebody does
+    PyObject *func, *args, *kwargs; // kwargs may be NULL
+    PyObject *context;              // a copy of the caller's
+    PyObject *owner;                // whom on_abandoned is told of, or NULL
+    PyObject *value, *exc;          // what came of it
+    struct tl_link waiters;         // tasklets
+    Py_ssize_t awaited;             // by how many tasklets, woken ones included
+    unsigned char state;
+    bool admitted;
+    bool given_up; // one that waited was killed or ran out of time, and none came after
+    bool delivered; // one that waited has got the outcome
+} JobObject;
+
+// A thread of a pool, while it is inside tl_pool_work(). With the GIL, but for park.
+struct tl_worker {
+    struct tl_link all, idle; // idle is listed iff the thread rests
+    struct tl_rest rest;
+    struct tl_park park;
+    PoolObject *pool; // borrowed: the thread holds it
+    bool called;      // somebody has given it work since it began to rest
+};
+
+// Invariants
+// I1: queued is the length of queue; of these, the first `admitted` are, and next_outside
+//     is the one behind, &queue if there is none.
+// I2: somebody is on the way (starting + called > 0), or all are busy, or the number of
+//     workers is at its limit, while the queue has jobs.
+struct PoolObject {
+    PyObject_HEAD
+    struct tl_state *state;
+    PyObject *start;        // start(pool): a thread that calls pool.work()
+    PyObject *on_abandoned; // on_abandoned(owner), or NULL
+    struct tl_link queue, *next_outside, running;
+    Py_ssize_t queued, admitted, max_queued; // max_queued 0: no limit
+    struct tl_link workers, idle;
+    long nworkers, nidle, starting, called, max_workers;
+    unsigned generation; // of the process, counted by forks
+    bool closed;
+    struct tl_link waiters; // tasklets that wait for the last worker's end
+    uint64_t finished;
+    PyObject *weakrefs;
+};
+
+// Run func(*args, **kwargs) on a worker and wait for what comes of it, or until timeout, in
+// seconds, is over. kwargs may be NULL; so may timeout, or None.
+// Switch: yes.
+PyObject *tl_pool_call(PoolObject *pool, PyObject *func, PyObject *args,
+                       PyObject *kwargs, PyObject *timeout);
+
+// Have it run on a worker; owner (may be NULL) is whom on_abandoned is told of. Unless
+// at_once, waits while the queue is full.
+// Switch: may.
+JobObject *tl_pool_submit(PoolObject *pool, PyObject *func, PyObject *args,
+                          PyObject *kwargs, PyObject *owner, bool at_once);
+
+// Wait until the job is over, one way or another; timeout as above. Returns 0, or -1 with
+// an exception set.
+// Switch: may.
+int tl_job_wait(JobObject *job, PyObject *timeout);
+
+// Take it out of the queue: it never runs. Returns whether it was there.
+bool tl_job_cancel(JobObject *job);
+
+// Be a worker, until the pool is closed. Returns 0, or -1 with an exception set.
+int tl_pool_work(PoolObject *pool);
+
+// Take no more jobs; workers end when the queue is empty.
+void tl_pool_close(PoolObject *pool);
+
+// Wait until all workers of a closed pool have ended. Returns 0, or -1 with an exception
+// set.
+// Switch: may.
+int tl_pool_join(PoolObject *pool);
+
+// In the child of a fork: there are no workers, and what they had to do is lost. Returns
+// the lost jobs, a new list.
+PyObject *tl_pool_after_fork(PoolObject *pool);
+
+#endif // TL_WORKER_H

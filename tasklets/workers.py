@@ -1,0 +1,379 @@
+"""Run Python calls on other OS threads, while the tasklets of this one go on."""
+
+import itertools
+import operator
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from contextvars import copy_context
+from functools import partial
+from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
+
+from tasklets import _core
+
+__all__ = ["WorkerFuture", "WorkerPool", "call_in_scheduler", "call_on_worker"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_numbers = itertools.count(1)
+_pools: "weakref.WeakSet[_core.worker_pool]" = weakref.WeakSet()
+
+
+class WorkerFuture(Future[_T]):
+    """What `WorkerPool.submit` returns: a `concurrent.futures.Future`.
+
+    Its `result` and `exception` let the other tasklets of the thread run while they
+    wait. `concurrent.futures.wait` and `as_completed` take it, but block the thread.
+    """
+
+    _job: _core.job
+
+    def cancel(self) -> bool:
+        """Have the call not run; return False if a worker has begun with it."""
+        cancelled = super().cancel()
+        if cancelled and self._job.cancel():
+            self.set_running_or_notify_cancel()
+        return cancelled
+
+    def result(self, timeout: float | None = None) -> _T:
+        """Wait for the call, and return what it returned or raise what it raised.
+
+        Raises CancelledError if it was cancelled, TimeoutError if it is not over after
+        timeout seconds. If the waiter is killed or out of time, the call goes on.
+        """
+        try:
+            if not self.done():
+                self._job.wait(timeout)
+            return super().result(0)
+        finally:
+            # A traceback of the exception would keep us, and we keep the exception.
+            del self
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the call, and return the exception that it raised, or None.
+
+        The rest as `result`.
+        """
+        if not self.done():
+            self._job.wait(timeout)
+        return super().exception(0)
+
+
+def _run(
+    future: WorkerFuture[_T],
+    func: Callable[..., _T],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> None:
+    """Do what a future stands for, on a worker."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = func(*args, **kwargs)
+    except BaseException as error:
+        future.set_exception(error)
+        del future  # as above
+    else:
+        future.set_result(result)
+
+
+def _work(pool: _core.worker_pool) -> None:
+    """Be a worker."""
+    process = os.getpid()
+    pool.work()
+    if os.getpid() != process:
+        # The call has forked, and returned in the child too. This is its first thread,
+        # and there is nothing to go back to; idle workers are not to keep the child.
+        for thread in threading.enumerate():
+            if not thread.daemon and thread is not threading.current_thread():
+                thread.join()
+        os._exit(0)
+
+
+def _start(threads: "list[threading.Thread]", pool: _core.worker_pool) -> None:
+    """Start a worker."""
+    threads[:] = [thread for thread in threads if thread.is_alive()]
+    name = f"tasklets-worker-{next(_numbers)}"
+    thread = threading.Thread(target=_work, args=(pool,), name=name, daemon=True)
+    thread.start()
+    threads.append(thread)
+
+
+def _positive(value: object, what: str) -> int:
+    number = operator.index(value)  # type: ignore[arg-type]
+    if number < 1:
+        raise ValueError(f"{what} must be positive, not {number}")
+    return min(number, 2**31 - 1)
+
+
+def _default_size() -> int:
+    """Return how many workers a pool has that was not told."""
+    text = os.environ.get("TASKLETS_WORKERS", "")
+    if text:
+        try:
+            return _positive(int(text), "TASKLETS_WORKERS")
+        except ValueError:
+            pass
+        raise ValueError(f"TASKLETS_WORKERS must be a positive int, not {text!r}")
+    if hasattr(os, "sched_getaffinity"):
+        cpus = len(os.sched_getaffinity(0))
+    else:
+        cpus = os.cpu_count() or 1
+    return min(32, cpus + 4)
+
+
+class WorkerPool(Executor):
+    """Threads that run Python calls: a `concurrent.futures.Executor` for tasklets.
+
+    max_workers: how many threads at most; None: the environment variable
+    TASKLETS_WORKERS, or the number of CPUs plus 4, at most 32. They are started when
+    they are needed and stay until `shutdown`, or until nobody has the pool any more and
+    its calls are over; the end of the program does not wait for them.
+
+    max_queued: how many calls that no thread has begun with are stored; `submit` waits
+    while there are more. None: any number.
+
+    on_abandoned: called with the future of a call that is over, when the last tasklet
+    that waited for it was killed or ran out of time: as a rule on the worker. None: the
+    outcome is dropped. An exception in it is reported as unraisable.
+
+    Raises TypeError or ValueError for arguments that do not fit. All methods may be
+    called from any thread.
+    """
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        *,
+        max_queued: int | None = None,
+        on_abandoned: Callable[[WorkerFuture[Any]], object] | None = None,
+    ) -> None:
+        size = (
+            _default_size()
+            if max_workers is None
+            else _positive(max_workers, "max_workers")
+        )
+        room = 0 if max_queued is None else _positive(max_queued, "max_queued")
+        if on_abandoned is not None and not callable(on_abandoned):
+            raise TypeError("on_abandoned must be callable or None")
+        self._on_abandoned = on_abandoned
+        self._threads: list[threading.Thread] = []
+        start = partial(_start, self._threads)
+        self._pool = _core.worker_pool(start, size, room, on_abandoned)
+        _pools.add(self._pool)
+
+    @property
+    def max_workers(self) -> int:
+        """How many threads it has at most."""
+        return self._pool.max_workers
+
+    @property
+    def max_queued(self) -> int | None:
+        """How many calls it stores before `submit` waits; None: any number."""
+        return self._pool.max_queued
+
+    def call(
+        self,
+        func: Callable[..., _T],
+        /,
+        *args: Any,
+        timeout: float | None = None,
+        **kwargs: Any,
+    ) -> _T:
+        """Do as `call_on_worker`, on a thread of this pool."""
+        if self._on_abandoned is None:
+            return self._pool.call(func, args, kwargs, timeout)
+        return self._submit(func, args, kwargs, at_once=True).result(timeout)
+
+    def _submit(
+        self,
+        func: Callable[..., _T],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        at_once: bool,
+    ) -> WorkerFuture[_T]:
+        if not callable(func):
+            raise TypeError(f"the function must be callable, not {type(func).__name__}")
+        future: WorkerFuture[_T] = WorkerFuture()
+        call = (future, func, args, kwargs)
+        future._job = self._pool.submit(_run, call, None, future, at_once)
+        return future
+
+    def submit(
+        self, func: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> WorkerFuture[_T]:
+        """Have func(*args, **kwargs) run on a worker, and return its future.
+
+        The call sees a copy of the caller's contextvars Context. While max_queued calls
+        are stored already, the calling tasklet waits; killed there, it has not
+        submitted. Raises RuntimeError after `shutdown`.
+        """
+        return self._submit(func, args, kwargs, at_once=False)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more calls; with wait, let the other tasklets run until all are over.
+
+        cancel_futures: those that no worker has begun with are cancelled, and who waits
+        for one in `call` gets CancelledError. A worker cannot wait for its own pool:
+        RuntimeError. May be called again.
+        """
+        self._pool.close()
+        for job in self._pool.pending() if cancel_futures else ():
+            if job.owner is None:
+                job.cancel()
+            else:
+                job.owner._job = job  # its submitter may still wait for room
+                job.owner.cancel()
+        if wait:
+            self._pool.join()
+            for thread in self._threads:
+                thread.join(1)  # it has left our code
+
+    def __del__(self) -> None:
+        pool = getattr(self, "_pool", None)
+        if pool is not None:
+            pool.close()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse: threads cannot be copied."""
+        raise TypeError("cannot pickle a WorkerPool: make one where it is needed")
+
+    def __repr__(self) -> str:
+        pool = self._pool
+        return (
+            f"<WorkerPool{' shut down' if pool.closed else ''} "
+            f"workers={pool.workers} of {pool.max_workers} idle={pool.idle} "
+            f"queued={pool.queued} at {id(self):#x}>"
+        )
+
+
+_shared: dict[None, WorkerPool] = {}
+
+
+def call_on_worker(
+    func: Callable[..., _T],
+    /,
+    *args: Any,
+    timeout: float | None = None,
+    **kwargs: Any,
+) -> _T:
+    """Run func(*args, **kwargs) on a worker thread, and return what it returns.
+
+    The calling tasklet waits, the others of its thread run meanwhile. What the call
+    raises is raised here, with its traceback. It sees a copy of the caller's
+    contextvars Context. All calls share one pool of threads, which has TASKLETS_WORKERS
+    of them (an environment variable, read at the first call) or, without it, as many as
+    there are CPUs plus 4, at most 32; further calls wait for their turn.
+
+    Raises TimeoutError if the call is not over after timeout seconds. Then, and when
+    the waiting tasklet is killed, the call itself goes on or still takes its turn, and
+    its outcome is dropped. Raises BlockTrapError or SwitchTrapError where the tasklet
+    must not wait; nothing is called then.
+    """
+    pool = _shared.get(None) or _shared.setdefault(None, WorkerPool())
+    return pool._pool.call(func, args, kwargs, timeout)
+
+
+class _Answer(Generic[_T]):
+    """What comes of a call in another scheduler."""
+
+    value: _T
+    error: BaseException | None = None
+    returned = False
+
+    def find(self, func: Callable[..., _T], args: Any, kwargs: Any) -> None:
+        try:
+            self.value = func(*args, **kwargs)
+            self.returned = True
+        except _core.TaskletExit:
+            raise
+        except BaseException as error:
+            self.error = error
+            if not isinstance(error, Exception):
+                raise
+
+
+def _ident_of(thread: "int | threading.Thread") -> int:
+    if isinstance(thread, threading.Thread):
+        if thread.ident is None:
+            raise ValueError(f"{thread!r} has not been started")
+        return thread.ident
+    if isinstance(thread, bool) or not isinstance(thread, int):
+        kind = type(thread).__name__
+        raise TypeError(f"thread must be a Thread or the ident of one, not {kind}")
+    if thread <= 0:
+        raise ValueError(f"{thread} is not the ident of a thread")
+    return thread
+
+
+def call_in_scheduler(
+    thread: "int | threading.Thread",
+    func: Callable[..., _T],
+    /,
+    *args: Any,
+    timeout: float | None = None,
+    **kwargs: Any,
+) -> _T:
+    """Run func(*args, **kwargs) in a new tasklet of another thread; return its result.
+
+    thread: its ident, or the `threading.Thread`. The calling tasklet waits, the others
+    of its thread run meanwhile. The new one has its turn when that thread's run queue
+    comes to it; it sees a copy of the caller's contextvars Context. What it raises is
+    raised here, with its traceback.
+
+    Raises ValueError for a thread that does not exist or has not used tasklets yet,
+    CancelledError if the new tasklet is killed or its thread ends, DeadlockError if
+    nobody could ever end this wait. Raises TimeoutError if it is not over after timeout
+    seconds; then, and when the waiting tasklet is killed, it goes on, and its outcome
+    is dropped.
+    """
+    if not callable(func):
+        raise TypeError(f"the function must be callable, not {type(func).__name__}")
+    ident = _ident_of(thread)
+    answer: _Answer[_T] = _Answer()
+    there: _core.tasklet = copy_context().run(
+        _core.tasklet, answer.find, (func, args, kwargs)
+    )
+    try:
+        there.bind_thread(ident)
+    except (OverflowError, ValueError):
+        raise ValueError(f"thread {thread!r} does not use tasklets") from None
+    there.name = getattr(func, "__qualname__", type(func).__name__)
+    there.insert()
+    try:
+        if not there.join(timeout):
+            raise TimeoutError(f"the call in thread {ident} is not over in time")
+        if answer.error is not None:
+            raise answer.error
+        if not answer.returned:
+            raise _core.CancelledError(f"{there!r} was killed")
+        return answer.value
+    finally:
+        del answer, there  # a traceback of the error would keep them
+
+
+def _after_fork() -> None:
+    """Have fresh pools in the child of a fork."""
+    for pool in list(_pools):
+        for job in pool.after_fork():
+            future = job.owner
+            if future is None or future._state == "FINISHED":
+                continue
+            callbacks = future._done_callbacks
+            future.__init__()  # its lock may be held by a thread that is not there
+            future._job = job
+            future._done_callbacks = callbacks
+            future.set_running_or_notify_cancel()
+            future.set_exception(
+                RuntimeError(
+                    "the worker with this call has stayed behind in the process that "
+                    "forked"
+                )
+            )
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
