@@ -68,7 +68,7 @@ class Model:
         try:
             for _ in range(self.number()):
                 self.nap()
-            if self.random.random() < 0.15:
+            if self.random.random() < 0.1:
                 raise self.error()
         except TaskletExit:
             how = self.random.randrange(10)
@@ -90,7 +90,7 @@ class Model:
         members = []
         try:
             with TaskGroup(limit) as group:
-                for _ in range(random.randrange(5)):
+                for _ in range(random.randrange(2 * depth + 3)):
                     how = random.randrange(8)
                     if how < 4:
                         members.append(group.spawn(self.leaf))
@@ -100,7 +100,7 @@ class Model:
                         self.nap()
                     elif members:
                         random.choice(members).kill(pending=True)
-                if random.random() < 0.2:
+                if random.random() < 0.1:
                     group.cancel()
                 if random.random() < 0.2:
                     self.nap()
@@ -113,7 +113,7 @@ class Model:
             assert "over, 0 " in repr(group)
 
     def node(self, depth):
-        limit = self.random.choice([None, 0, 1, 2])
+        limit = self.random.choice([None, None, 0, 1, 2, 4])
         expired = None
         try:
             with timeout(limit) as expired:
@@ -135,9 +135,9 @@ class Model:
 
 def run_model(seed):
     model = Model(seed)
-    top = spawn(model.node, 3)
+    top = spawn(model.node, 4)
     killer = spawn(lambda: (sleep(model.number()), top.kill(pending=True)))
-    if seed % 2:
+    if seed % 3:
         killer.remove()
         killer.kill(pending=True)
     top.join()
