@@ -47,7 +47,7 @@ time_is_up(struct tl_timer *timer)
     TaskletObject *t = timeout->who;
     struct tl_sched *s = t->home;
     bool waits = t->place == TL_WAITING;
-    bool runs = t == s->current && !s->waiting;
+    bool runs = (t == s->current && !s->waiting) || t->stopped;
     if (!waits && (t->place == TL_RUNNABLE || runs)) {
         timeout->state = TL_TIMEOUT_DUE;
         t->thrown = true;

@@ -214,6 +214,9 @@ may_stop(struct tl_sched *s, const struct tl_watch *watch)
     if (!me->is_main && me->life != TL_STARTED) {
         return false;
     }
+    if (me->outcome != NULL && me->outcome->done) {
+        return false; // in a callback at its end
+    }
     if (!watch->budget.ignore_nesting && !me->ignore_nesting &&
         tl_frames_nesting(s->ts) > 0) {
         return false;
@@ -236,9 +239,11 @@ stop(struct tl_sched *s, struct tl_watch *watch)
     tl_ring_front(s, owner);
     tl_ring_remove(s, me);
     tl_sched_drop_later(s, (PyObject *)me);
+    me->stopped = true;
     if (tl_sched_go(s, me, owner) < 0) {
         return -1;
     }
+    me->stopped = false;
     PyObject *value = tl_sched_arrive(s);
     Py_XDECREF(value);
     return value == NULL ? -1 : 0;

@@ -96,10 +96,11 @@ class TaskGroup:
             raise RuntimeError(
                 "this TaskGroup has been entered: each block needs its own"
             )
-        self._scope.__enter__()
-        self._thread = get_ident()
-        self._parent = getcurrent()
-        self._in_body = True
+        with atomic():
+            self._scope.__enter__()
+            self._thread = get_ident()
+            self._parent = getcurrent()
+            self._in_body = True
         return self
 
     def spawn(
@@ -117,18 +118,18 @@ class TaskGroup:
         thread, and while the group is being cancelled; TypeError as spawn(). In all
         cases nothing was spawned.
         """
-        self._check_open()
-        if self._limit is not None:
-            self._take_place()
-        try:
-            self._check_open()  # it may have taken a while
-            with atomic():  # it is not to end unheard
+        with atomic():  # nobody is stopped by a budget half way
+            self._check_open()
+            if self._limit is not None:
+                self._take_place()
+            try:
+                self._check_open()  # it may have taken a while
                 child = spawn_for_caller(func, *args, name=name, **kwargs)
                 self._children[child] = None
                 child.add_done_callback(self._note_end)
-        except BaseException:
-            self._give_place()
-            raise
+            except BaseException:
+                self._give_place()
+                raise
         return child
 
     def cancel(self) -> None:
@@ -140,11 +141,12 @@ class TaskGroup:
         and on another thread.
         """
         self._check_thread()
-        if self._over:
-            return
-        self._abort()
-        if getcurrent() in self._children:
-            raise TaskletExit
+        with atomic():
+            if self._over:
+                return
+            self._abort()
+            if getcurrent() in self._children:
+                raise TaskletExit
 
     def __exit__(
         self,
@@ -156,21 +158,8 @@ class TaskGroup:
             raise RuntimeError(
                 "a TaskGroup can only be left by the tasklet that entered it, once"
             )
-        error = exc
-        self._in_body = False
-        try:
-            self._scope.__exit__(kind, exc, traceback)
-        except _Interrupted:
-            error = None
-        if error is not None:
-            self._take(error)
-            self._abort()
-        self._wait_for_children()
-        self._over = True
-        self._dismiss()
-        leaving = self._result()
-        self._parent = self._base_error = self._exit = None
-        self._errors = []
+        with atomic():
+            leaving = self._end(kind, exc, traceback)
         if leaving is None:
             return True  # there is no error, or it was our own
         if leaving is exc:
@@ -180,7 +169,30 @@ class TaskGroup:
                 raise leaving from None
             raise leaving
         finally:
-            del leaving, error, exc
+            del leaving, exc
+
+    def _end(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> BaseException | None:
+        """Wait for the tasklets, and return what is to leave the block."""
+        self._in_body = False
+        try:
+            self._scope.__exit__(kind, exc, traceback)
+        except _Interrupted:
+            exc = None
+        if exc is not None:
+            self._take(exc)
+            self._abort()
+        self._wait_for_children()
+        self._over = True
+        self._dismiss()
+        leaving = self._result()
+        self._parent = self._base_error = self._exit = None
+        self._errors = []
+        return leaving
 
     # ---- errors
 
@@ -267,7 +279,7 @@ class TaskGroup:
     # ---- places
 
     def _take_place(self) -> None:
-        if self._taken < self._limit and not self._queue:  # type: ignore[operator]
+        if self._taken < self._limit:  # type: ignore[operator]
             self._taken += 1
             return
         gate = QueueChannel()

@@ -9,6 +9,7 @@ from tasklets import (
     GroupExit,
     TaskGroup,
     TaskletExit,
+    TimeoutExit,
     schedule,
     schedule_remove,
     sleep,
@@ -177,7 +178,7 @@ def test_all_errors_leave_together():
     assert caught.value.message == "errors in a TaskGroup"
 
 
-def test_an_error_of_the_body_alone_is_in_a_group_too(log):
+def test_an_error_of_the_body_alone_is_in_a_group_too(clock, log):
     with pytest.raises(ExceptionGroup) as caught, TaskGroup() as group:
         group.spawn(slow_to_die, log)
         schedule()
@@ -185,6 +186,7 @@ def test_an_error_of_the_body_alone_is_in_a_group_too(log):
     assert [type(e) for e in caught.value.exceptions] == [ZeroDivisionError]
     assert caught.value.__suppress_context__
     assert log == ["died"]
+    assert clock.now() == 5
 
 
 def test_errors_of_body_and_children_leave_together():
@@ -378,7 +380,7 @@ def test_a_kill_of_the_parent_kills_the_children_and_goes_on(clock, log):
     assert parent.cancelled()
 
 
-def test_a_kill_in_the_body_is_no_interruption_of_the_group(log):
+def test_a_kill_in_the_body_is_no_interruption_of_the_group(clock, log):
     def parent():
         with TaskGroup() as group:
             group.spawn(slow_to_die, log)
@@ -390,6 +392,26 @@ def test_a_kill_in_the_body_is_no_interruption_of_the_group(log):
     killed.kill()
     killed.join()
     assert killed.cancelled()
+    assert log == ["died"]
+    assert clock.now() == 5
+
+
+def test_a_kill_is_not_lost_in_a_later_timeout(clock, log):
+    def parent():
+        with pytest.raises(TaskletExit), timeout(3) as limit:
+            try:
+                with TaskGroup() as group:
+                    group.spawn(slow_to_die, log)
+            except TimeoutExit:
+                pytest.fail("the timeout's")
+            finally:
+                assert limit.expired
+
+    killed = spawn(parent)
+    settle()
+    clock.advance(1)
+    killed.kill(pending=True)
+    assert killed.result() is None
     assert log == ["died"]
 
 

@@ -159,3 +159,39 @@ def test_groups_keep_their_promises_in_any_order(start):
     for seed in range(start, start + 250):
         with seeded(seed):
             run_model(seed)
+
+
+@pytest.mark.parametrize("ticks", [1, 2, 3, 7, 20])
+def test_budgets_that_end_anywhere_do_no_harm(ticks):
+    """Whoever is stopped goes on, be it in the group's own code, when others have."""
+
+    def leaf(number):
+        for _ in range(random.randrange(4)):
+            sleep(random.randrange(3))
+        if random.randrange(4) == 0:
+            raise KeyError(number)
+
+    def parent():
+        with TaskGroup(random.choice([None, 1, 3])) as group:
+            for number in range(6):
+                members.append(group.spawn(leaf, number))
+                sleep(random.randrange(2))
+            sleep(1)
+        return group
+
+    for seed in range(60):
+        random.seed(seed)
+        members = []
+        with seeded(seed):
+            top = spawn(parent)
+            top.add_done_callback(lambda _: None)  # somebody hears its error
+            while not top.done():
+                stopped = scheduler.run(ticks, wait=True)
+                if stopped is not None:
+                    stopped.insert()
+            assert all(one.done() for one in members)
+            settle()
+        errors = [one.exception() for one in members if not one.cancelled()]
+        errors = {error for error in errors if error is not None}
+        group = top.exception()
+        assert errors == set(group.exceptions if group else ())

@@ -684,3 +684,16 @@ def test_a_channel_may_be_used_in_a_done_callback(log):
     t.add_done_callback(lambda t: ch.send(t.result()))
     assert ch.receive() == "value"
     run()
+
+
+def test_a_done_callback_is_not_stopped_by_a_budget(log):
+    def note(one):
+        for number in range(100):
+            log.append(number)
+
+    for ticks in range(1, 40):
+        log.clear()
+        spawn(int).add_done_callback(note)
+        stopped = tasklets.scheduler.run(ticks)
+        assert log == [*range(100)]
+        assert stopped is None

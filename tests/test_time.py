@@ -697,6 +697,33 @@ def test_a_block_is_entered_once_at_a_time():
     assert "the tasklet that entered it" in errors[0]
 
 
+def test_who_was_stopped_by_a_budget_is_interrupted_where_it_waits(log):
+    """Its time is up while it is stopped; nobody but its owner lets it go on."""
+
+    def work():
+        try:
+            with timeout(1):
+                for number in range(50):
+                    log.append(number)
+                sleep(LATE)
+        except TimeoutError:
+            log.append("timed out")
+
+    fake_clock(0)
+    try:
+        spawn(work)
+        stopped = scheduler.run(20)
+        assert 0 < len(log) < 50
+        fake_clock(2)
+        assert scheduler.run() is None
+        assert stopped.paused
+        stopped.insert()
+        run()
+        assert log == [*range(50), "timed out"]
+    finally:
+        fake_clock(None)
+
+
 def test_no_time_is_over_at_once_on_a_clock_that_shows_0():
     fake_clock(0)
     try:
