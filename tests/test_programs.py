@@ -8,6 +8,7 @@ SECONDS = 20  # each ends in a fraction of one
 PRELUDE = """
 import os, signal, sys, threading, time, warnings
 from tasklets import atomic, channel, run, schedule, scheduler, sleep, spawn, tasklet
+from tasklets.workers import call_on_worker
 
 warnings.simplefilter("ignore")
 done = channel()
@@ -43,6 +44,11 @@ WAITS = {
             task = spawn(done.receive)
             def wait(): waits.task.join()
             def end(): done.send(None)
+    """,
+    "worker": """
+        class waits:
+            def wait(): call_on_worker(time.sleep, 0.5)
+            def end(): pass
     """,
     "run": """
         class waits:
