@@ -371,23 +371,25 @@ use_buffer(const struct action *act)
     return tl_bomb_check(act->s->state, value) ? tl_bomb_raise(value) : value;
 }
 
+static bool
+receive_has_come(const struct tl_leave *how)
+{
+    return tl_channel_is_ready((ChannelObject *)how->on, false);
+}
+
+static bool
+send_has_come(const struct tl_leave *how)
+{
+    return tl_channel_is_ready((ChannelObject *)how->on, true);
+}
+
+// Sets *came, and returns nothing of interest, if other code has run and made a partner
+// come: then it is to be called again.
 static PyObject *
-perform(struct action *act)
+attempt(const struct action *act, bool *came)
 {
     ChannelObject *ch = act->ch;
     struct tl_sched *s = act->s;
-    if (TL_UNLIKELY(s->in_channel_callback)) {
-        PyErr_SetString(PyExc_RuntimeError, "Recursive channel call due to callbacks!");
-        return NULL;
-    }
-    if (TL_UNLIKELY(tl_sched_check_thrown(s) < 0)) {
-        return NULL;
-    }
-    if (TL_UNLIKELY(s->state->channel_callback != NULL)) {
-        if (tell_before(act) < 0 || tl_sched_check_thrown(s) < 0) {
-            return NULL;
-        }
-    }
     if (ch->buffered && uses_buffer(act)) {
         return use_buffer(act);
     }
@@ -419,8 +421,39 @@ perform(struct action *act)
                            .queue = &ch->queue,
                            .value = act->value,
                            .deadline = act->deadline,
+                           .has_come =
+                               act->dir == SEND ? send_has_come : receive_has_come,
+                           .came = came,
                            .classic = ch->classic};
     return tl_sched_leave(s, &how);
+}
+
+static PyObject *
+perform(const struct action *act)
+{
+    struct tl_sched *s = act->s;
+    if (TL_UNLIKELY(s->in_channel_callback)) {
+        PyErr_SetString(PyExc_RuntimeError, "Recursive channel call due to callbacks!");
+        return NULL;
+    }
+    if (TL_UNLIKELY(tl_sched_check_thrown(s) < 0)) {
+        return NULL;
+    }
+    if (TL_UNLIKELY(s->state->channel_callback != NULL)) {
+        if (tell_before(act) < 0 || tl_sched_check_thrown(s) < 0) {
+            return NULL;
+        }
+    }
+    PyObject *result;
+    bool came;
+    do {
+        came = false;
+        result = attempt(act, &came);
+        if (came) {
+            Py_DECREF(result);
+        }
+    } while (came);
+    return result;
 }
 
 // What is out of the ordinary: callbacks, traps, other threads, an empty ring.

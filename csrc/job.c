@@ -59,7 +59,7 @@ tl_job_check_may_wait(struct tl_sched *s)
 int
 tl_job_wait_for_workers(struct tl_sched *s, const struct tl_leave *how)
 {
-    bool plain = tl_sched_is_plain(s) && how->deadline == 0 && !how->has_come(how->on);
+    bool plain = tl_sched_is_plain(s) && how->deadline == 0 && !how->has_come(how);
     PyObject *value = plain ? tl_sched_wait(s, how->kind, how->on, how->queue, NULL)
                             : tl_sched_leave(s, how);
     Py_XDECREF(value);
@@ -292,15 +292,21 @@ tl_job_run(JobObject *job)
 // ---- waiting for a job
 
 static bool
-job_is_over(PyObject *job)
+job_is_over(const struct tl_leave *how)
 {
-    return is_over((JobObject *)job);
+    return is_over((JobObject *)how->on);
 }
 
 static bool
-job_has_room(PyObject *job)
+is_admitted(JobObject *job)
 {
-    return is_over((JobObject *)job) || ((JobObject *)job)->admitted;
+    return is_over(job) || job->admitted;
+}
+
+static bool
+job_has_room(const struct tl_leave *how)
+{
+    return is_admitted((JobObject *)how->on);
 }
 
 // A worker that waits for a job that nobody else will ever take, because all are busy,
@@ -420,7 +426,7 @@ tl_pool_submit(PoolObject *pool, PyObject *func, PyObject *args, PyObject *kwarg
         Py_XDECREF(job);
         return NULL;
     }
-    if (at_once || job_has_room((PyObject *)job)) {
+    if (at_once || is_admitted(job)) {
         return job;
     }
     if (s == NULL) {

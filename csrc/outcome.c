@@ -135,6 +135,13 @@ tl_outcome_abandon(TaskletObject *t)
     }
 }
 
+static bool
+has_ended(const struct tl_leave *how)
+{
+    const TaskletObject *t = (TaskletObject *)how->on;
+    return t->outcome->done || t->ended || t->home->dead;
+}
+
 int
 tl_outcome_join(struct tl_sched *s, TaskletObject *t, int64_t deadline)
 {
@@ -157,7 +164,8 @@ tl_outcome_join(struct tl_sched *s, TaskletObject *t, int64_t deadline)
     struct tl_leave how = {.kind = &tl_outcome_wait,
                            .on = (PyObject *)t,
                            .queue = &outcome->waiters,
-                           .deadline = deadline};
+                           .deadline = deadline,
+                           .has_come = has_ended};
     PyObject *value = tl_sched_leave(s, &how);
     int result = value == NULL ? -1 : value != Py_False;
     Py_XDECREF(value);

@@ -594,7 +594,10 @@ tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
     if (how->deadline > 0 && tl_timer_reserve(s) < 0) {
         return NULL;
     }
-    if (how->has_come != NULL && how->has_come(how->on)) {
+    if (how->has_come != NULL && how->has_come(how)) {
+        if (how->came != NULL) {
+            *how->came = true;
+        }
         Py_RETURN_NONE;
     }
     if (to == me) {

@@ -199,8 +199,10 @@ struct tl_leave {
     int64_t deadline; // on tl_timer_now()'s clock; 0: none, negative: passed already
     bool comes;       // what it waits for comes by itself: that is no deadlock
     // Asked last, when no other code can run any more before it has left: whether what it
-    // would wait for has come. Then it does not leave. May be NULL.
-    bool (*has_come)(PyObject *on);
+    // would wait for has come. Then it does not leave, and *came (may be NULL) is set. May
+    // be NULL.
+    bool (*has_come)(const struct tl_leave *how);
+    bool *came;
     bool classic; // a deadlock is a plain RuntimeError
 };
 

@@ -52,28 +52,50 @@ selection_new(CaseObject *const *cases, Py_ssize_t count)
     return sel;
 }
 
+static bool
+has_come(const struct tl_leave *how)
+{
+    const struct tl_selection *sel =
+        TL_CONTAINER(how->queue, struct tl_selection, queue);
+    for (Py_ssize_t i = 0; i < sel->count; i++) {
+        if (tl_channel_is_ready(sel->cases[i].channel, sel->cases[i].value != NULL)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 Py_ssize_t
 tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
           int64_t deadline, bool no_wait, PyObject **value)
 {
-    *value = NULL;
-    Py_ssize_t done = count > 0 ? do_now(s, cases, count, value) : -2;
-    if (done != -2 || no_wait) {
-        return done;
+    for (;;) {
+        *value = NULL;
+        Py_ssize_t done = count > 0 ? do_now(s, cases, count, value) : -2;
+        if (done != -2 || no_wait) {
+            return done;
+        }
+        if (s->current->block_trap) {
+            PyErr_SetString(s->state->block_trap_error,
+                            "this tasklet does not like to be blocked.");
+            return -1;
+        }
+        struct tl_selection *sel = selection_new(cases, count);
+        if (sel == NULL) {
+            return -1;
+        }
+        bool came = false;
+        struct tl_leave how = {.kind = &tl_selection_wait,
+                               .queue = &sel->queue,
+                               .deadline = deadline,
+                               .has_come = has_come,
+                               .came = &came};
+        *value = tl_sched_leave(s, &how);
+        done = *value != NULL ? sel->chosen : -1;
+        PyMem_Free(sel);
+        if (!came) {
+            return done;
+        }
+        Py_DECREF(*value); // other code has run: look again
     }
-    if (s->current->block_trap) {
-        PyErr_SetString(s->state->block_trap_error,
-                        "this tasklet does not like to be blocked.");
-        return -1;
-    }
-    struct tl_selection *sel = selection_new(cases, count);
-    if (sel == NULL) {
-        return -1;
-    }
-    struct tl_leave how = {
-        .kind = &tl_selection_wait, .queue = &sel->queue, .deadline = deadline};
-    *value = tl_sched_leave(s, &how);
-    done = *value != NULL ? sel->chosen : -1;
-    PyMem_Free(sel);
-    return done;
 }

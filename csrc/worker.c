@@ -187,10 +187,15 @@ tl_pool_close(PoolObject *pool)
 }
 
 static bool
-pool_has_ended(PyObject *self)
+is_empty(const PoolObject *pool)
 {
-    PoolObject *pool = (PoolObject *)self;
     return pool->nworkers + pool->starting == 0;
+}
+
+static bool
+pool_has_ended(const struct tl_leave *how)
+{
+    return is_empty((PoolObject *)how->on);
 }
 
 int
@@ -201,7 +206,7 @@ tl_pool_join(PoolObject *pool)
                         "a worker cannot wait for the end of its own pool");
         return -1;
     }
-    while (!pool_has_ended((PyObject *)pool)) {
+    while (!is_empty(pool)) {
         struct tl_sched *s = tl_sched_get(pool->state);
         if (s == NULL || tl_job_check_may_wait(s) < 0) {
             return -1;

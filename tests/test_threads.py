@@ -5,6 +5,7 @@ import gc
 import random
 import sys
 import threading
+import time
 import weakref
 
 import greenlet
@@ -732,6 +733,96 @@ def test_a_throw_that_comes_while_the_next_one_gets_its_stack_is_seen(operation,
 
     in_a_thread(work)
     assert log == ["thrown"]
+
+
+# What a tasklet is about to do, what another thread does just then, and the result.
+WINDOWS = {
+    "receive": (lambda ch: ch.receive(), lambda ch: ch.send("value"), "value"),
+    "send": (lambda ch: ch.send("value"), lambda ch: ch.receive(), None),
+    "select": (
+        lambda ch: tasklets.select(tasklets.recv(ch))[1],
+        lambda ch: ch.send("value"),
+        "value",
+    ),
+    "select to send": (
+        lambda ch: tasklets.select(tasklets.send(ch, "value"))[1],
+        lambda ch: ch.receive(),
+        None,
+    ),
+}
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 12), reason="an allocation does not collect at once"
+)
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+def test_a_partner_that_comes_while_the_next_one_gets_its_stack_is_met(window):
+    operation, other, result = window
+
+    class Last:
+        def __init__(self, ch):
+            self.itself, self.channel = self, ch
+
+        def __del__(self):
+            thread = threading.Thread(target=other, args=(self.channel,), daemon=True)
+            thread.start()
+            while not self.channel.balance:
+                time.sleep(0.001)
+
+    def work():
+        ch = channel()
+        t = tasklet(int)()  # there is no other stack yet
+        gc.collect()
+        Last(ch)
+        thresholds = gc.get_threshold()
+        gc.set_threshold(1)
+        try:
+            return operation(ch), ch.balance
+        finally:
+            gc.set_threshold(*thresholds)
+            t.kill()
+
+    assert in_a_thread(work) == (result, 0)
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 12), reason="an allocation does not collect at once"
+)
+def test_an_end_that_comes_while_the_next_one_gets_its_stack_is_seen():
+    class Last:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            end.set()
+            while victim.alive:
+                time.sleep(0.001)
+
+    def live():
+        nonlocal victim
+        victim = tasklet(int)()
+        ready.set()
+        end.wait()
+        run()
+
+    def work():
+        t = tasklet(int)()  # there is no other stack yet
+        gc.collect()
+        Last()
+        thresholds = gc.get_threshold()
+        gc.set_threshold(1)
+        try:
+            return victim.join()
+        finally:
+            gc.set_threshold(*thresholds)
+            t.kill()
+
+    victim, ready, end = None, threading.Event(), threading.Event()
+    thread = threading.Thread(target=live)
+    thread.start()
+    ready.wait()
+    assert in_a_thread(work) is True
+    thread.join()
 
 
 def test_a_dead_tasklet_of_another_thread_cannot_be_thrown_at():
