@@ -2,6 +2,8 @@
 #ifndef TL_TASKLET_H
 #define TL_TASKLET_H
 
+#include "compat.h" // before all of the system's
+
 #include "heap.h"
 #include "hooks.h"
 #include "list.h"

@@ -2,6 +2,8 @@
 #ifndef TL_WORKER_H
 #define TL_WORKER_H
 
+#include "compat.h" // before all of the system's
+
 #include "park.h"
 #include "rest.h"
 

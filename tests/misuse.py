@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 import weakref
 
 import greenlet
@@ -953,6 +954,7 @@ def place_names():
 
 def run_cases(names):
     sys.unraisablehook = lambda args: None
+    warnings.simplefilter("ignore")  # of a bool that is used as a descriptor
     threading.excepthook = lambda args: None
     gc.collect()
     gc.freeze()
