@@ -764,8 +764,8 @@ def test_a_partner_that_comes_while_the_next_one_gets_its_stack_is_met(window):
             self.itself, self.channel = self, ch
 
         def __del__(self):
-            thread = threading.Thread(target=other, args=(self.channel,), daemon=True)
-            thread.start()
+            threads.append(threading.Thread(target=other, args=(self.channel,)))
+            threads[0].start()
             while not self.channel.balance:
                 time.sleep(0.001)
 
@@ -782,7 +782,9 @@ def test_a_partner_that_comes_while_the_next_one_gets_its_stack_is_met(window):
             gc.set_threshold(*thresholds)
             t.kill()
 
+    threads = []
     assert in_a_thread(work) == (result, 0)
+    threads[0].join(SECONDS)
 
 
 @pytest.mark.skipif(
