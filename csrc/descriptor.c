@@ -1,4 +1,5 @@
 #include "descriptor.h"
+#include "errors.h"
 #include "timer.h"
 
 #include <errno.h>
@@ -118,9 +119,7 @@ find(struct tl_descriptors *table, int fd)
 int
 tl_descriptor_wait(struct tl_sched *s, int fd, int what, int64_t deadline)
 {
-    if (s->current->block_trap) {
-        PyErr_SetString(s->state->block_trap_error,
-                        "this tasklet does not like to be blocked.");
+    if (tl_errors_block_trap(s)) {
         return -1;
     }
     if (deadline < 0) {

@@ -17,6 +17,17 @@ tl_errors_no_switch(struct tl_sched *s)
     }
 }
 
+bool
+tl_errors_block_trap(struct tl_sched *s)
+{
+    if (s->current->block_trap) {
+        PyErr_SetString(s->state->block_trap_error,
+                        "this tasklet does not like to be blocked.");
+        return true;
+    }
+    return false;
+}
+
 // One line on a waiting tasklet.
 static PyObject *
 describe(TaskletObject *t)

@@ -14,4 +14,7 @@ PyObject *tl_errors_stranded(struct tl_state *state, TaskletObject *waiter);
 // Raise the error for a switch under switch_trap(), or inside a callback.
 void tl_errors_no_switch(struct tl_sched *s);
 
+// Whether the current tasklet must not wait: BlockTrapError is set then.
+bool tl_errors_block_trap(struct tl_sched *s);
+
 #endif // TL_ERRORS_H

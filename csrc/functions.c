@@ -402,18 +402,10 @@ spawn(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
     if (t == NULL || note_spawn(t, name, back) < 0) {
         goto fail;
     }
-    t->args = PyTuple_New(nargs - 1);
-    t->context = PyContext_CopyCurrent();
-    if (t->args == NULL || t->context == NULL) {
+    if (tl_task_set_call(t, args, nargs) < 0) {
         goto fail;
     }
-    for (Py_ssize_t i = 1; i < nargs; i++) {
-        PyTuple_SET_ITEM(t->args, i - 1, Py_NewRef(args[i]));
-    }
     t->kwargs = rest;
-    t->func = Py_NewRef(args[0]);
-    t->life = TL_NEW;
-    s->spawned++;
     tl_ring_append(s, (TaskletObject *)Py_NewRef(t));
     return (PyObject *)t;
 

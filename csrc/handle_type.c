@@ -11,21 +11,9 @@ make_tasklet(struct tl_state *state, struct tl_sched *s, PyObject *const *args,
              Py_ssize_t nargs)
 {
     TaskletObject *t = tl_task_new(state->tasklet_type, s);
-    if (t == NULL) {
-        return NULL;
+    if (t != NULL && tl_task_set_call(t, args, nargs) < 0) {
+        Py_CLEAR(t);
     }
-    t->args = PyTuple_New(nargs - 1);
-    t->context = PyContext_CopyCurrent();
-    if (t->args == NULL || t->context == NULL) {
-        Py_DECREF(t);
-        return NULL;
-    }
-    for (Py_ssize_t i = 1; i < nargs; i++) {
-        PyTuple_SET_ITEM(t->args, i - 1, Py_NewRef(args[i]));
-    }
-    t->func = Py_NewRef(args[0]);
-    t->life = TL_NEW;
-    s->spawned++;
     return t;
 }
 

@@ -48,9 +48,7 @@ tl_job_check_may_wait(struct tl_sched *s)
         tl_errors_no_switch(s);
         return -1;
     }
-    if (s->current->block_trap) {
-        PyErr_SetString(s->state->block_trap_error,
-                        "this tasklet does not like to be blocked.");
+    if (tl_errors_block_trap(s)) {
         return -1;
     }
     return 0;

@@ -1,4 +1,5 @@
 #include "outcome.h"
+#include "errors.h"
 #include "gil.h"
 
 static PyObject *
@@ -149,9 +150,7 @@ tl_outcome_join(struct tl_sched *s, TaskletObject *t, int64_t deadline)
         PyErr_SetString(PyExc_RuntimeError, "a tasklet cannot wait for its own end");
         return -1;
     }
-    if (s->current->block_trap) {
-        PyErr_SetString(s->state->block_trap_error,
-                        "this tasklet does not like to be blocked.");
+    if (tl_errors_block_trap(s)) {
         return -1;
     }
     struct tl_outcome *outcome = tl_outcome_of(t);

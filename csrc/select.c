@@ -1,4 +1,5 @@
 #include "select.h"
+#include "errors.h"
 
 // None has a right to be first.
 static Py_ssize_t
@@ -75,9 +76,7 @@ tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
         if (done != -2 || no_wait) {
             return done;
         }
-        if (s->current->block_trap) {
-            PyErr_SetString(s->state->block_trap_error,
-                            "this tasklet does not like to be blocked.");
+        if (tl_errors_block_trap(s)) {
             return -1;
         }
         struct tl_selection *sel = selection_new(cases, count);

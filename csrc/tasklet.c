@@ -298,6 +298,23 @@ state_word(TaskletObject *t)
     return "paused";
 }
 
+int
+tl_task_set_call(TaskletObject *t, PyObject *const *args, Py_ssize_t nargs)
+{
+    t->args = PyTuple_New(nargs - 1);
+    t->context = PyContext_CopyCurrent();
+    if (t->args == NULL || t->context == NULL) {
+        return -1;
+    }
+    for (Py_ssize_t i = 1; i < nargs; i++) {
+        PyTuple_SET_ITEM(t->args, i - 1, Py_NewRef(args[i]));
+    }
+    t->func = Py_NewRef(args[0]);
+    t->life = TL_NEW;
+    t->home->spawned++;
+    return 0;
+}
+
 PyObject *
 tl_task_describe(TaskletObject *t)
 {

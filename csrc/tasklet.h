@@ -109,6 +109,10 @@ TaskletObject *tl_task_new(PyTypeObject *cls, struct tl_sched *sched);
 int tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs);
 int tl_task_setup(TaskletObject *t, PyObject *args, PyObject *kwargs);
 
+// Have t, which is fresh, call args[0] with the rest, in a copy of the current context.
+// Returns 0, or -1 with an exception set.
+int tl_task_set_call(TaskletObject *t, PyObject *const *args, Py_ssize_t nargs);
+
 // Whether it has something to run, on a thread that exists.
 bool tl_task_is_alive(TaskletObject *t);
 

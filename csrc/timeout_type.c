@@ -15,13 +15,8 @@ parse_time(PyObject *arg, bool absolute, int64_t *result)
     if (arg == Py_None) {
         return 0;
     }
-    double value = PyFloat_AsDouble(arg);
-    if (value == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (isnan(value)) {
-        PyErr_SetString(PyExc_ValueError,
-                        "a timeout must be a number of seconds, not NaN");
+    double value;
+    if (tl_timer_seconds(arg, &value) < 0) {
         return -1;
     }
     if (value <= 0) {

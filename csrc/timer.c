@@ -115,19 +115,29 @@ tl_timer_left(struct tl_sched *s)
 }
 
 int
+tl_timer_seconds(PyObject *arg, double *seconds)
+{
+    *seconds = PyFloat_AsDouble(arg);
+    if (*seconds == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (isnan(*seconds)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "a time must be a number of seconds, not NaN");
+        return -1;
+    }
+    return 0;
+}
+
+int
 tl_timer_deadline(struct tl_sched *s, PyObject *seconds, int64_t *deadline)
 {
     *deadline = 0;
     if (seconds == NULL || seconds == Py_None) {
         return 0;
     }
-    double value = PyFloat_AsDouble(seconds);
-    if (value == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (isnan(value)) {
-        PyErr_SetString(PyExc_ValueError, "a timeout must be a number of seconds, not "
-                                          "NaN");
+    double value;
+    if (tl_timer_seconds(seconds, &value) < 0) {
         return -1;
     }
     if (value <= 0) {

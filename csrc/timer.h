@@ -42,6 +42,10 @@ tl_timer_is_pending(const struct tl_sched *s)
 // t, which is about to wait or waits, stops waiting at that time. There is room.
 void tl_timer_arm(struct tl_sched *s, TaskletObject *t, int64_t deadline);
 
+// Read a number of seconds, which may be infinite. Returns 0, or -1 with TypeError or
+// ValueError set.
+int tl_timer_seconds(PyObject *arg, double *seconds);
+
 // A deadline of so many seconds from now, for struct tl_leave. None or NULL: 0, there is
 // none. Returns 0, or -1 with TypeError or ValueError set.
 int tl_timer_deadline(struct tl_sched *s, PyObject *seconds, int64_t *deadline);

@@ -2,6 +2,7 @@
 #include "args.h"
 #include "clock.h"
 #include "descriptor.h"
+#include "errors.h"
 #include "thread.h"
 #include "timer.h"
 #include "types.h"
@@ -12,14 +13,10 @@
 // A finite number of seconds in nanoseconds, within what can be waited for. Returns 0, or
 // -1 with an exception set.
 static int
-nanoseconds_of(PyObject *arg, const char *what, int64_t *result)
+nanoseconds_of(PyObject *arg, int64_t *result)
 {
-    double value = PyFloat_AsDouble(arg);
-    if (value == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (isnan(value)) {
-        PyErr_Format(PyExc_ValueError, "%s must be a number of seconds, not NaN", what);
+    double value;
+    if (tl_timer_seconds(arg, &value) < 0) {
         return -1;
     }
     value = fmax(-TL_TIMER_LONGEST, fmin(value, TL_TIMER_LONGEST));
@@ -46,7 +43,7 @@ fn_sleep(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
                      "sleep() takes at most 1 positional argument (%zd given)", nargs);
         return NULL;
     }
-    if (s == NULL || (nargs == 1 && nanoseconds_of(args[0], "seconds", &time) < 0)) {
+    if (s == NULL || (nargs == 1 && nanoseconds_of(args[0], &time) < 0)) {
         return NULL;
     }
     if (time < 0) {
@@ -59,9 +56,7 @@ fn_sleep(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
         Py_XDECREF(value);
         return value == NULL ? NULL : Py_NewRef(Py_None);
     }
-    if (s->current->block_trap) {
-        PyErr_SetString(s->state->block_trap_error,
-                        "this tasklet does not like to be blocked.");
+    if (tl_errors_block_trap(s)) {
         return NULL;
     }
     return tl_timer_sleep(s, tl_timer_now(s) + time);
@@ -117,7 +112,7 @@ fn_shift_clock(PyObject *mod, PyObject *arg)
 {
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
     int64_t by;
-    if (s == NULL || nanoseconds_of(arg, "seconds", &by) < 0) {
+    if (s == NULL || nanoseconds_of(arg, &by) < 0) {
         return NULL;
     }
     tl_heap_shift(&s->timers, by);
@@ -247,7 +242,7 @@ fn_fake_clock(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *
     }
     PyObject *arg = argv[0];
     int carry = argv[1] == NULL ? 0 : PyObject_IsTrue(argv[1]);
-    if (carry < 0 || (arg != Py_None && nanoseconds_of(arg, "seconds", &now) < 0)) {
+    if (carry < 0 || (arg != Py_None && nanoseconds_of(arg, &now) < 0)) {
         return NULL;
     }
     if (now < 0) {

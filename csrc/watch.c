@@ -54,18 +54,15 @@ ended_between(struct tl_sched *s, const struct tl_watch *watch)
     return watch->time_up ? TL_END_SECONDS : TL_END_NONE;
 }
 
-// Find the outermost that somebody is to be stopped for. *waits: for the end of the
-// slice, too, somebody waits.
+// Find the outermost that somebody is to be stopped for.
 static struct tl_watch *
-find_hard(struct tl_sched *s, bool *waits)
+find_hard(struct tl_sched *s)
 {
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_watch *watch = s->watch[i];
-        if (watch->who != s->current && ended_inside(s, watch) != TL_END_NONE) {
-            if (!watch->budget.soft) {
-                return watch;
-            }
-            *waits = true;
+        if (watch->who != s->current && !watch->budget.soft &&
+            ended_inside(s, watch) != TL_END_NONE) {
+            return watch;
         }
     }
     return NULL;
@@ -254,8 +251,7 @@ static int
 on_due(struct tl_events *events)
 {
     struct tl_sched *s = TL_CONTAINER(events, struct tl_sched, events);
-    bool waits = false;
-    struct tl_watch *watch = find_hard(s, &waits);
+    struct tl_watch *watch = find_hard(s);
     if (watch == NULL) {
         tl_events_disarm(events);
         tl_watch_reckon(s);
@@ -270,14 +266,14 @@ tl_watch_released(struct tl_sched *s)
     if (s->nwatch == 0) {
         return 0;
     }
-    bool waits = false;
     if (tl_alarm_is_due(&s->alarm)) {
         // Its thread could not get the GIL so far.
-        (void)note_time(s, tl_clock_now(), &waits);
+        bool hard = false; // find_hard() tells
+        (void)note_time(s, tl_clock_now(), &hard);
         s->tripped = true;
         s->limit = 0;
     }
-    struct tl_watch *watch = find_hard(s, &waits);
+    struct tl_watch *watch = find_hard(s);
     return watch != NULL && may_stop(s, watch) ? stop(s, watch) : 0;
 }
 
