@@ -4,6 +4,7 @@ from benchmarks import (
     bench_atomic,
     bench_birth,
     bench_channel,
+    bench_priority,
     bench_schedule,
     bench_threads,
     bench_watchdog,
@@ -14,6 +15,7 @@ MODULES = (
     bench_channel,
     bench_birth,
     bench_threads,
+    bench_priority,
     bench_watchdog,
     bench_atomic,
 )
