@@ -4,6 +4,7 @@ from benchmarks import (
     bench_atomic,
     bench_birth,
     bench_channel,
+    bench_priority,
     bench_schedule,
     bench_threads,
     bench_time,
@@ -16,6 +17,7 @@ MODULES = (
     bench_birth,
     bench_threads,
     bench_time,
+    bench_priority,
     bench_watchdog,
     bench_atomic,
 )
