@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "descriptor.h"
 #include "gil.h"
+#include "priority.h"
 #include "thread.h"
 #include "timer.h"
 #include "watch.h"
@@ -156,7 +157,7 @@ set_wakeup_fd(struct tl_state *state, int fd)
     return (int)before;
 }
 
-enum way { SPIN, SLEEP, POLL };
+enum way { SLEEP, POLL };
 
 static void
 give_up_gil(struct tl_sched *s, bool in_main, enum way way, int64_t limit_ns)
@@ -164,21 +165,25 @@ give_up_gil(struct tl_sched *s, bool in_main, enum way way, int64_t limit_ns)
     if (s->guard.marked) {
         tl_governor_pause(&s->guard);
     }
+    tl_priority_leave();
     PyThreadState *ts = PyEval_SaveThread();
+    tl_priority_left();
+    bool slept = false;
     if (s->owes != NULL) {
         tl_nudge_pay(&s->nudge);
     }
-    if (way == SPIN) {
-        tl_park_spin(&s->park, tl_gil_is_free);
-    } else {
-        tl_park_sleep(&s->park, limit_ns, way == POLL);
+    // Without the GIL in between: beside threads that compute it is long in coming. And
+    // these need the CPUs.
+    if (way == POLL || tl_priority_is_raid() ||
+        !tl_park_spin(&s->park, tl_gil_is_free)) {
+        slept = tl_park_sleep(&s->park, limit_ns, way == POLL);
     }
     while (!in_main && Py_IsFinalizing()) {
         // A daemon thread may not come back: the interpreter would end it in the
         // middle of a fiber's stack.
         pause();
     }
-    PyEval_RestoreThread(ts);
+    tl_priority_take(ts, slept, s->park.many_cpus);
     if (s->guard.marked) {
         tl_governor_return(&s->guard);
     }
@@ -286,9 +291,12 @@ tl_idle_wait(struct tl_sched *s)
 {
     bool in_main = tl_gil_is_main_thread(), told = false;
     enum tl_idle result = TL_IDLE_WORK;
-    enum way way = SPIN;
+    enum way way = SLEEP;
     s->waiting = true;
     for (;;) {
+        if (way == SLEEP) {
+            tl_park_reset(&s->park);
+        }
         if (in_main && run_signal_handlers(s) < 0) {
             result = TL_IDLE_ERROR;
             break;
@@ -313,24 +321,21 @@ tl_idle_wait(struct tl_sched *s)
         if (!nothing_is_due(s, &limit_ns)) {
             continue;
         }
-        if (way == SPIN) {
+        bool awaits_descriptor = tl_descriptor_is_awaited(s);
+        if (way == SLEEP && !awaits_descriptor) {
             look_for_cpus(s);
-            tl_park_reset(&s->park);
-            give_up_gil(s, in_main, SPIN, 0);
-            way = SLEEP;
-        } else if (tl_descriptor_is_awaited(s) && !in_main) {
-            give_up_gil(s, false, POLL, limit_ns);
-            way = SPIN;
-        } else if (way == SLEEP && !tl_descriptor_is_awaited(s)) {
             give_up_gil(s, in_main, SLEEP,
                         in_main && (limit_ns < 0 || limit_ns > NAP) ? NAP : limit_ns);
-            way = in_main ? POLL : SPIN;
+            way = in_main ? POLL : SLEEP;
+        } else if (!in_main) {
+            give_up_gil(s, false, POLL, limit_ns);
+            way = SLEEP;
         } else {
             if (sleep_in_main(s, limit_ns) < 0) {
                 result = TL_IDLE_ERROR;
                 break;
             }
-            way = SPIN;
+            way = SLEEP;
         }
     }
     s->waiting = false;

@@ -7,6 +7,7 @@
 #include "idle.h"
 #include "live.h"
 #include "outcome.h"
+#include "priority.h"
 #include "rest.h"
 #include "stacks.h"
 #include "timer.h"
@@ -429,6 +430,7 @@ tl_thread_at_exit(struct tl_state *state)
     state->ending = true;
     Py_BEGIN_ALLOW_THREADS;
     tl_alarm_stop();
+    tl_priority_stop();
     tl_governor_stop();
     Py_END_ALLOW_THREADS;
 }
@@ -466,6 +468,7 @@ tl_thread_after_fork(struct tl_state *state)
             next = state->scheds.next; // the list may have changed
         }
     }
+    tl_priority_after_fork();
     tl_governor_after_fork(mine != NULL ? &mine->guard : NULL);
     tl_events_after_fork();
     if (mine != NULL) {

@@ -19,7 +19,7 @@ LAYERS = [
     # CPython ground.
     [
         "compat", "gil", "frames", "events", "events_monitor", "events_trace",
-        "hooks", "governor", "state", "live", "args",
+        "hooks", "governor", "priority", "state", "live", "args",
         "wait", "bomb",
     ],
     # One file per foreign library.
