@@ -265,7 +265,9 @@ def about(seconds):
 
 # In a process of its own: sections, too, replace the functions.
 SLEEPER = """
-    import functools, operator, os, sys, threading, time
+    import functools, operator, os, sys, threading, time, warnings
+
+    warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
 
     kept = sys.getswitchinterval
     from tasklets import channel
