@@ -14,11 +14,14 @@ import random
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from inspect import isgenerator
 
 import model
 from model_programs import Watched, difference, text, through
+
+import tasklets
 
 MOST_STEPS = 100
 MOST_TASKLETS = 8
@@ -88,7 +91,7 @@ class Worker:
     def __init__(self, number):
         self.number = number
         self.asking = False
-        self.settling = False
+        self.settling = 0
         self.done = False
         self.command = None
         self.main = None
@@ -186,15 +189,25 @@ class Run(Watched):
                 raise IndexError(me) if kind == "raise" else SystemExit(b)
             what = f"{me} {kind} {a} {b}"
             try:
-                outcome = self.do(worker, me, kind, a, b)
-                if isgenerator(outcome):
-                    outcome = yield from outcome
-                self.log(f"{what} = {self.value(self.result(outcome))}")
+                # Whoever is woken begins when this one has told what it did.
+                with self.undisturbed():
+                    try:
+                        outcome = self.do(worker, me, kind, a, b)
+                        if isgenerator(outcome):
+                            outcome = yield from outcome
+                        self.log(f"{what} = {self.value(self.result(outcome))}")
+                    except GeneratorExit:
+                        raise
+                    except BaseException as error:
+                        self.log(f"{what} ! {text(error)}")
+                        raise
+                    finally:
+                        self.has_acted(worker)
             except GeneratorExit:
                 raise
             except BaseException as error:
-                self.log(f"{what} ! {text(error)}")
                 if me not in "MN" and (b % 6 == 0 or "TaskletExit" in text(error)):
+                    worker.settling = 0
                     raise
             self.settle()
         self.log(f"{me} ends")
@@ -246,6 +259,8 @@ class Run(Watched):
 class ModelRun(Run):
     """On the model."""
 
+    undisturbed = nullcontext
+
     def function(self, body):
         return body
 
@@ -261,6 +276,9 @@ class ModelRun(Run):
         worker.asking = True
         yield model.COMMAND
         worker.asking = False
+
+    def has_acted(self, worker):
+        pass
 
     def settle(self):
         self.module.drive_woken()
@@ -281,11 +299,13 @@ class ModelRun(Run):
 class RealRun(Run):
     """On a module with real threads."""
 
+    undisturbed = tasklets.atomic
+
     def function(self, body):
         return lambda *args: through(body(*args))
 
     def start(self):
-        self.over = threading.Event()
+        self.over, self.acts = threading.Event(), 0
         for worker in self.workers:
             worker.inbox = queue.SimpleQueue()
             worker.thread = threading.Thread(
@@ -315,19 +335,23 @@ class RealRun(Run):
             return True
         return self.module.get_thread_info(worker.thread.ident)[2] == 0
 
+    def has_acted(self, worker):
+        self.acts += 1
+        worker.settling = self.acts
+
     def settle(self):
         here = threading.current_thread()
         me = next((w for w in self.workers if w.thread is here), None)
-        if me is not None:
-            me.settling = True
         for worker in self.workers:
-            # One that waits for me in turn has come to rest as far as I know.
+            # One that acted before me waits for me.
             while not (
-                worker is me or self.at_rest(worker) or (me and worker.settling)
+                worker is me
+                or self.at_rest(worker)
+                or (me and 0 < worker.settling < me.settling)
             ):
                 time.sleep(0)  # let it have the GIL
         if me is not None:
-            me.settling = False
+            me.settling = 0
 
     def give(self, worker, command):
         worker.asking = False
