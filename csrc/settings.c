@@ -255,7 +255,6 @@ fn_libuv_version(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
     return PyUnicode_FromString(tl_loop_version());
 }
 
-// Called by the collector: phase is "start" or "stop".
 PyDoc_STRVAR(report_lock_cycles_doc,
 "_report_lock_cycles($module, flag, /)\n"
 "--\n"
@@ -276,6 +275,7 @@ fn_report_lock_cycles(PyObject *mod, PyObject *arg)
     return PyBool_FromLong(before);
 }
 
+// Called by the collector: phase is "start" or "stop".
 static PyObject *
 fn_collector(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
 {
