@@ -36,9 +36,10 @@ port_of(PyObject *arg)
         return PyUnicode_AsUTF8String(arg);
     }
     if (PyLong_Check(arg)) {
-        long number = PyLong_AsLong(arg);
-        return number == -1 && PyErr_Occurred() ? NULL
-                                                : PyBytes_FromFormat("%ld", number);
+        PyObject *text = PyNumber_ToBase(arg, 10);
+        PyObject *port = text == NULL ? NULL : PyUnicode_AsUTF8String(text);
+        Py_XDECREF(text);
+        return port;
     }
     PyErr_SetString(PyExc_OSError, "Int or String expected");
     return NULL;

@@ -1,8 +1,8 @@
 """Files and folders: what `os` has, while other tasklets run.
 
 libuv's threads do it, without the GIL. All functions raise OSError as `os` does, and
-TimeoutError after timeout seconds; when a wait ends early, by that or because the tasklet
-is killed, what was begun goes on, and its outcome is dropped.
+TimeoutError after timeout seconds. When a wait ends early, by that or because the
+tasklet is killed, what was begun goes on, and its outcome is dropped.
 """
 
 import os
@@ -16,7 +16,7 @@ from tasklets._core import fs_fsync as fsync
 from tasklets._core import fs_listdir as listdir
 from tasklets._core import fs_lstat as lstat
 from tasklets._core import fs_mkdir as mkdir
-from tasklets._core import fs_open as open  # noqa: A004: as in os
+from tasklets._core import fs_open as open
 from tasklets._core import fs_read as read
 from tasklets._core import fs_read_bytes as read_bytes
 from tasklets._core import fs_rename as rename

@@ -33,7 +33,8 @@ LAYERS = [
     # Services over the scheduler.
     [
         "channel", "queue", "lock", "watchdog", "worker", "job", "select", "group",
-        "io", "stream", "file", "resolve", "process", "signal", "atom", "shared", "stm", "join",
+        "io", "stream", "file", "resolve", "process", "signal", "atom", "shared", "stm",
+        "join",
     ],
     # The Python face; every *_type and *_ops file belongs here too.
     ["types", "functions", "settings", "capi", "module"],

@@ -173,7 +173,7 @@ def test_who_cleans_up_when_the_thread_ends_may_use_files(program):
             try:
                 channel().receive()
             finally:
-                fs.stat("/")
+                fs.open(fifo, os.O_RDONLY)
                 say("not reached")
         def thread():
             spawn(work)
@@ -182,6 +182,7 @@ def test_who_cleans_up_when_the_thread_ends_may_use_files(program):
             other = threading.Thread(target=thread)
             other.start()
             other.join()
+        os.close(os.open(fifo, os.O_WRONLY))
         fs.stat("/")
         say("end")
         """

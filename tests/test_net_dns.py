@@ -1,12 +1,14 @@
 """Addresses: what socket.getaddrinfo finds, while other tasklets run."""
 
 import errno
+import os
 import socket
 
 import pytest
 
 from tasklets import (
     BlockTrapError,
+    fs,
     getcurrent,
     net,
     run,
@@ -61,7 +63,6 @@ ERRORS = [
     (3, 80),
     ("127.0.0.1", -1),
     ("127.0.0.1", 1.5),
-    ("127.0.0.1", 2**70),
     ("127.0.0.1", 80, 2**40),
     ("127.0.0.1", 80, "AF_INET"),
 ]
@@ -112,6 +113,12 @@ def test_services_have_names(lookup):
         assert lookup(*args)[0][4] == ("127.0.0.1", number)
 
 
+def test_a_number_that_is_no_port_is_no_service(lookup):
+    """As newer versions of Python have it; for older ones it is too large."""
+    kind, number, _ = lookup("127.0.0.1", 2**70)
+    assert (kind, number) == (socket.gaierror, socket.EAI_SERVICE)
+
+
 def test_flags_that_would_end_the_process_are_refused(lookup):
     for flag in (0x40, 0x80):
         with pytest.raises(socket.gaierror) as caught:
@@ -129,16 +136,29 @@ def test_arguments_have_names():
         net.getaddrinfo("127.0.0.1")
 
 
+def test_a_waiter_says_what_it_waits_for(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    blocked = [spawn(fs.open, fifo, os.O_RDONLY) for _ in range(4)]
+    waiter = spawn(net.getaddrinfo, "127.0.0.1", 80)
+    run()
+    assert "waits for an address" in repr(waiter)
+    assert scheduler.pending() == 5
+    writer = os.open(fifo, os.O_WRONLY)
+    for each in blocked:
+        os.close(each.result(timeout=LATE))
+    os.close(writer)
+    assert waiter.result(timeout=LATE)
+
+
 def test_others_run_meanwhile():
     log = []
 
     def work(number):
         log.append(net.getaddrinfo("127.0.0.1", number)[0][4])
 
-    waiters = [spawn(work, number) for number in range(1, 51)]
-    schedule()
-    assert "waits for an address" in repr(waiters[-1])
-    assert scheduler.pending() > 0
+    for number in range(1, 51):
+        spawn(work, number)
     scheduler.run(wait=True)
     assert sorted(log) == [("127.0.0.1", number) for number in range(1, 51)]
 
