@@ -54,7 +54,11 @@ class DirEntry(Generic[AnyStr]):
     does not tell what they need, as of symbolic links.
     """
 
-    __slots__ = ("_kind", "name", "path")
+    __slots__ = {
+        "_kind": "The type in st_mode, or 0.",
+        "name": "The name in the folder.",
+        "path": "The name with the folder's path before it.",
+    }
 
     name: AnyStr
     path: AnyStr
