@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "descriptor.h"
 #include "gil.h"
+#include "loop.h"
 #include "nap.h"
 #include "thread.h"
 #include "timer.h"
@@ -220,8 +221,8 @@ tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
         if (!nothing_is_due(s, &limit_ns)) {
             continue;
         }
-        bool awaits_descriptor = tl_descriptor_is_awaited(s);
-        if (!poll && !awaits_descriptor) {
+        bool needs_poll = tl_descriptor_is_awaited(s) || tl_loop_is_busy(s->loop);
+        if (!poll && !needs_poll) {
             tl_nap_look_for_cpus(s->state, &s->park);
             bool nap = in_main && (limit_ns < 0 || limit_ns > TL_NAP_SHORT);
             tl_nap(&s->park, in_main, false, nap ? TL_NAP_SHORT : limit_ns);
