@@ -30,7 +30,7 @@ static struct {
     unsigned long nominal;  // the program's own interval
     unsigned long written;  // ours in its place; 0: the program's is in force
     const char *refusal;
-} governor;
+} governor = {.guards = {&governor.guards, &governor.guards}};
 
 // ---- the interval
 
@@ -386,9 +386,6 @@ tl_guard_init(struct tl_guard *guard, PyThreadState *ts)
 {
     *guard = (struct tl_guard){.ts = ts};
     pthread_mutex_lock(tl_gil_mutex());
-    if (governor.guards.next == NULL) {
-        tl_link_init(&governor.guards);
-    }
     tl_link_insert_before(&guard->all, &governor.guards);
     pthread_mutex_unlock(tl_gil_mutex());
 }
