@@ -4,6 +4,7 @@
 #include "fiber.h"
 #include "gil.h"
 #include "live.h"
+#include "queue_ops.h"
 #include "lock_ops.h"
 #include "stacks.h"
 #include "types.h"
@@ -64,6 +65,20 @@ add_methods(PyTypeObject *type, PyMethodDef *defs)
         Py_XDECREF(method);
     }
     return result;
+}
+
+static int
+add_queues(PyObject *mod, struct tl_state *state)
+{
+    PyTypeObject *types[2] = {NULL};
+    bool added =
+        add_type(mod, &tl_queue_spec, NULL, &state->queue_type) == 0 &&
+        add_type(mod, &tl_lifo_queue_spec, state->queue_type, &types[0]) == 0 &&
+        add_type(mod, &tl_priority_queue_spec, state->queue_type, &types[1]) == 0 &&
+        add_type(mod, &tl_simple_queue_spec, NULL, &state->simple_queue_type) == 0;
+    Py_XDECREF(types[0]);
+    Py_XDECREF(types[1]);
+    return added ? tl_queue_ready(mod, state) : -1;
 }
 
 static int
@@ -259,6 +274,7 @@ module_exec(PyObject *mod)
     tl_link_init(&state->natives);
     if (refuse_sub_interpreter() < 0 || tl_gil_check() < 0 || tl_fiber_import() < 0 ||
         add_errors(mod, state) < 0 || add_types(mod, state) < 0 ||
+        add_queues(mod, state) < 0 ||
         add_functions(mod, tl_settings, "") < 0 ||
         add_functions(mod, tl_timer_functions, "") < 0 ||
         add_functions(mod, tl_timeout_functions, "") < 0 ||
@@ -323,7 +339,7 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->run_stack);
     Py_VISIT(state->run_nursery);
     Py_VISIT(state->set_wakeup_fd);
-    return 0;
+    return tl_queue_visit_tools(state, visit, arg);
 }
 
 // The types, errors and builtins stay: schedulers and tasklets that outlive the module

@@ -7,6 +7,31 @@
 
 struct tl_stack;
 
+// The methods of Queue that a subclass may override: what put(), get() and the like call,
+// and what put_nowait() and get_nowait() call.
+enum tl_queue_name {
+    TL_QUEUE_SIZE,
+    TL_QUEUE_PUT,
+    TL_QUEUE_GET,
+    TL_QUEUE_INIT,
+    TL_QUEUE_HOOKS,
+    TL_QUEUE_PUT_ANY = TL_QUEUE_HOOKS,
+    TL_QUEUE_GET_ANY,
+    TL_QUEUE_NAMES
+};
+
+// What the queues need of the standard library.
+struct tl_queue_tools {
+    PyTypeObject *deque;
+    PyObject *append, *popleft; // of deque,
+    PyCFunction call_append, call_popleft; // and their C functions; NULL: not known
+    PyObject *heappush, *heappop;
+    PyObject *empty, *full, *shut_down; // exceptions
+    PyObject *names[TL_QUEUE_NAMES];
+    PyCFunction functions[TL_QUEUE_NAMES];
+    PyObject *block; // ("block",)
+};
+
 struct tl_state {
     PyTypeObject *tasklet_type;
     PyTypeObject *channel_type;
@@ -22,6 +47,8 @@ struct tl_state {
     PyTypeObject *lock_type;
     PyTypeObject *rlock_type;
     PyTypeObject *condition_type;
+    PyTypeObject *queue_type;
+    PyTypeObject *simple_queue_type;
 
     PyObject *tasklet_exit;
     PyObject *cancelled_error;
@@ -40,6 +67,7 @@ struct tl_state {
     PyObject *run_stack;     // the builtin that every pooled stack runs
     PyObject *run_nursery;   // the builtin that the nursery runs
     PyObject *set_wakeup_fd; // signal's
+    struct tl_queue_tools queue;
     struct tl_link scheds;   // every thread's scheduler
     struct tl_link natives;  // and what it waits with for locks
     struct tl_link resting;  // threads of ours without work; see rest.h
@@ -47,6 +75,7 @@ struct tl_state {
     PyObject **kept; // counted: what was revived in the collection that runs
     Py_ssize_t nkept, kept_room;
     unsigned long collector; // the thread that collects now; 0: none, or not known
+    long forks;              // how often the process has been forked
     struct tl_stack *lost;   // that outlive their thread; most can never be ended
     bool reports_cycles;     // of locks, and does not raise
     bool main_has_ended;     // the interpreter waits for its threads, or is past that
