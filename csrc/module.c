@@ -4,8 +4,8 @@
 #include "fiber.h"
 #include "gil.h"
 #include "live.h"
-#include "queue_ops.h"
 #include "lock_ops.h"
+#include "queue_ops.h"
 #include "stacks.h"
 #include "types.h"
 
@@ -68,17 +68,28 @@ add_methods(PyTypeObject *type, PyMethodDef *defs)
 }
 
 static int
-add_queues(PyObject *mod, struct tl_state *state)
+add_lock_types(PyObject *mod, struct tl_state *state)
 {
-    PyTypeObject *types[2] = {NULL};
-    bool added =
-        add_type(mod, &tl_queue_spec, NULL, &state->queue_type) == 0 &&
-        add_type(mod, &tl_lifo_queue_spec, state->queue_type, &types[0]) == 0 &&
-        add_type(mod, &tl_priority_queue_spec, state->queue_type, &types[1]) == 0 &&
-        add_type(mod, &tl_simple_queue_spec, NULL, &state->simple_queue_type) == 0;
-    Py_XDECREF(types[0]);
-    Py_XDECREF(types[1]);
-    return added ? tl_queue_ready(mod, state) : -1;
+    if (add_type(mod, &tl_lock_spec, NULL, &state->lock_type) < 0 ||
+        add_type(mod, &tl_rlock_spec, NULL, &state->rlock_type) < 0 ||
+        add_type(mod, &tl_condition_spec, NULL, &state->condition_type) < 0 ||
+        add_type(mod, &tl_semaphore_spec, NULL, &state->semaphore_type) < 0 ||
+        add_type(mod, &tl_bounded_semaphore_spec, state->semaphore_type,
+                 &state->bounded_semaphore_type) < 0 ||
+        add_type(mod, &tl_event_spec, NULL, &state->event_type) < 0 ||
+        add_type(mod, &tl_nl_condition_spec, NULL, &state->nl_condition_type) < 0 ||
+        add_type(mod, &tl_barrier_spec, NULL, &state->barrier_type) < 0) {
+        return -1;
+    }
+    tl_lock_ready(state->lock_type, state->rlock_type);
+    tl_condition_ready(state->condition_type);
+    tl_semaphore_ready(state->semaphore_type, state->bounded_semaphore_type);
+    tl_event_ready(state->event_type, state->nl_condition_type);
+    PyObject *threading = PyImport_ImportModule("threading");
+    state->broken_barrier_error =
+        threading ? PyObject_GetAttrString(threading, "BrokenBarrierError") : NULL;
+    Py_XDECREF(threading);
+    return state->broken_barrier_error == NULL ? -1 : 0;
 }
 
 static int
@@ -95,13 +106,9 @@ add_types(PyObject *mod, struct tl_state *state)
         add_type(mod, &tl_case_spec, NULL, &state->case_type) < 0 ||
         add_type(mod, &tl_job_spec, NULL, &state->job_type) < 0 ||
         add_type(mod, &tl_worker_pool_spec, NULL, &state->worker_pool_type) < 0 ||
-        add_type(mod, &tl_lock_spec, NULL, &state->lock_type) < 0 ||
-        add_type(mod, &tl_rlock_spec, NULL, &state->rlock_type) < 0 ||
-        add_type(mod, &tl_condition_spec, NULL, &state->condition_type) < 0) {
+        add_lock_types(mod, state) < 0) {
         return -1;
     }
-    tl_lock_ready(state->lock_type, state->rlock_type);
-    tl_condition_ready(state->condition_type);
     tl_timeout_ready(state->timeout_type);
     state->tasklet_type->tp_vectorcall = tl_tasklet_vectorcall;
     if (tl_atomic_ready(state->atomic_type) < 0) {
@@ -116,6 +123,19 @@ add_types(PyObject *mod, struct tl_state *state)
                ? -1
                : PyModule_AddObjectRef(mod, "stackless_channel",
                                        (PyObject *)state->classic_channel_type);
+}
+
+add_queues(PyObject *mod, struct tl_state *state)
+{
+    PyTypeObject *types[2] = {NULL};
+    bool added =
+        add_type(mod, &tl_queue_spec, NULL, &state->queue.type) == 0 &&
+        add_type(mod, &tl_lifo_queue_spec, state->queue.type, &types[0]) == 0 &&
+        add_type(mod, &tl_priority_queue_spec, state->queue.type, &types[1]) == 0 &&
+        add_type(mod, &tl_simple_queue_spec, NULL, &state->queue.simple_type) == 0;
+    Py_XDECREF(types[0]);
+    Py_XDECREF(types[1]);
+    return added ? tl_queue_ready(mod, state) : -1;
 }
 
 // Add the functions of a table under their names with a prefix before them.
@@ -274,8 +294,7 @@ module_exec(PyObject *mod)
     tl_link_init(&state->natives);
     if (refuse_sub_interpreter() < 0 || tl_gil_check() < 0 || tl_fiber_import() < 0 ||
         add_errors(mod, state) < 0 || add_types(mod, state) < 0 ||
-        add_queues(mod, state) < 0 ||
-        add_functions(mod, tl_settings, "") < 0 ||
+        add_queues(mod, state) < 0 || add_functions(mod, tl_settings, "") < 0 ||
         add_functions(mod, tl_timer_functions, "") < 0 ||
         add_functions(mod, tl_timeout_functions, "") < 0 ||
         add_functions(mod, tl_handle_functions, "") < 0 ||
@@ -321,6 +340,12 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->lock_type);
     Py_VISIT(state->rlock_type);
     Py_VISIT(state->condition_type);
+    Py_VISIT(state->semaphore_type);
+    Py_VISIT(state->bounded_semaphore_type);
+    Py_VISIT(state->event_type);
+    Py_VISIT(state->nl_condition_type);
+    Py_VISIT(state->barrier_type);
+    Py_VISIT(state->broken_barrier_error);
     Py_VISIT(state->tasklet_exit);
     Py_VISIT(state->cancelled_error);
     Py_VISIT(state->deadlock_error);

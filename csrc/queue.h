@@ -35,7 +35,8 @@ typedef struct QueueObject {
     bool is_routed;  // has another put() or get() than ours
     bool is_patched; // has, or had, one of these itself and not from its type
     bool is_shutdown;
-    bool get_hurries, put_hurries; // the next who is woken has been too late often enough
+    bool get_hurries,
+        put_hurries; // the next who is woken has been too late often enough
 } QueueObject;
 
 // ---- queue_items.c: what is stored, without regard to who waits

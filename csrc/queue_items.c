@@ -8,9 +8,9 @@ tl_queue_set_items(QueueObject *q, PyObject *items)
 {
     PyObject *old = q->items;
     q->items = items;
-    q->is_exact = items != NULL && (q->order == TL_QUEUE_FIFO
-                                        ? Py_IS_TYPE(items, q->state->queue.deque)
-                                        : PyList_CheckExact(items));
+    q->is_exact = items != NULL &&
+                  (q->order == TL_QUEUE_FIFO ? Py_IS_TYPE(items, q->state->queue.deque)
+                                             : PyList_CheckExact(items));
     Py_XDECREF(old);
 }
 
@@ -176,9 +176,9 @@ is_overridden(QueueObject *q, enum tl_queue_name name)
 {
     const struct tl_queue_tools *tools = &q->state->queue;
     PyObject *method = PyObject_GetAttr((PyObject *)Py_TYPE(q), tools->names[name]);
-    bool ours = method != NULL && Py_IS_TYPE(method, &PyMethodDescr_Type) &&
-                ((PyMethodDescrObject *)method)->d_method->ml_meth ==
-                    tools->functions[name];
+    bool ours =
+        method != NULL && Py_IS_TYPE(method, &PyMethodDescr_Type) &&
+        ((PyMethodDescrObject *)method)->d_method->ml_meth == tools->functions[name];
     if (method == NULL) {
         PyErr_Clear(); // whoever calls it will find out
     }

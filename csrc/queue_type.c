@@ -50,7 +50,7 @@ set_maxsize(QueueObject *self, PyObject *value, void *Py_UNUSED(closure))
     if (PyFloat_Check(value)) {
         double size = ceil(PyFloat_AS_DOUBLE(value));
         bool none = !(size > 0); // NaN, too
-        limit = none                           ? 0
+        limit = none                            ? 0
                 : size < (double)PY_SSIZE_T_MAX ? (Py_ssize_t)size
                                                 : PY_SSIZE_T_MAX;
     } else {
@@ -147,8 +147,7 @@ queue_traverse(QueueObject *self, visitproc visit, void *arg)
     }
     ConditionObject *conds[] = {self->not_empty, self->not_full, self->all_tasks_done};
     for (int i = 0; i < 3; i++) {
-        int result =
-            tl_queue_visit(waiters_of(conds[i]), (PyObject *)self, visit, arg);
+        int result = tl_queue_visit(waiters_of(conds[i]), (PyObject *)self, visit, arg);
         if (result != 0) {
             return result;
         }
@@ -478,7 +477,8 @@ get_unfinished(QueueObject *self, void *Py_UNUSED(closure))
 static int
 set_unfinished(QueueObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
-    Py_ssize_t count = value == NULL ? 0 : PyNumber_AsSsize_t(value, PyExc_OverflowError);
+    Py_ssize_t count =
+        value == NULL ? 0 : PyNumber_AsSsize_t(value, PyExc_OverflowError);
     if (value == NULL) {
         PyErr_SetString(PyExc_AttributeError, "unfinished_tasks cannot be deleted");
         return -1;
@@ -540,8 +540,7 @@ static PyObject *
 queue_repr(QueueObject *self)
 {
     PyObject *name = tl_queue_type_name((PyObject *)self);
-    PyObject *text =
-        name ? PyUnicode_FromFormat("<%U object at %p", name, self) : NULL;
+    PyObject *text = name ? PyUnicode_FromFormat("<%U object at %p", name, self) : NULL;
     Py_XDECREF(name);
     if (text != NULL && self->is_exact) {
         PyUnicode_AppendAndDel(

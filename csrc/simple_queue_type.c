@@ -10,8 +10,8 @@
 static PyObject *
 simple_queue_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
 {
-    bool has_args = PyTuple_GET_SIZE(args) > 0 ||
-                    (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0);
+    bool has_args =
+        PyTuple_GET_SIZE(args) > 0 || (kwargs != NULL && PyDict_GET_SIZE(kwargs) > 0);
     if (has_args && cls->tp_init == PyBaseObject_Type.tp_init) {
         PyErr_SetString(PyExc_TypeError, "SimpleQueue() takes no arguments");
         return NULL;

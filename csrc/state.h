@@ -22,8 +22,9 @@ enum tl_queue_name {
 
 // What the queues need of the standard library.
 struct tl_queue_tools {
+    PyTypeObject *type, *simple_type; // Queue, SimpleQueue
     PyTypeObject *deque;
-    PyObject *append, *popleft; // of deque,
+    PyObject *append, *popleft;            // of deque,
     PyCFunction call_append, call_popleft; // and their C functions; NULL: not known
     PyObject *heappush, *heappop;
     PyObject *empty, *full, *shut_down; // exceptions
@@ -47,8 +48,11 @@ struct tl_state {
     PyTypeObject *lock_type;
     PyTypeObject *rlock_type;
     PyTypeObject *condition_type;
-    PyTypeObject *queue_type;
-    PyTypeObject *simple_queue_type;
+    PyTypeObject *semaphore_type;
+    PyTypeObject *bounded_semaphore_type;
+    PyTypeObject *event_type;
+    PyTypeObject *nl_condition_type;
+    PyTypeObject *barrier_type;
 
     PyObject *tasklet_exit;
     PyObject *cancelled_error;
@@ -56,6 +60,7 @@ struct tl_state {
     PyObject *channel_closed;
     PyObject *block_trap_error;
     PyObject *switch_trap_error;
+    PyObject *broken_barrier_error; // threading's
 
     PyObject *channel_callback;  // NULL: none
     PyObject *schedule_callback; // NULL: none
@@ -68,9 +73,9 @@ struct tl_state {
     PyObject *run_nursery;   // the builtin that the nursery runs
     PyObject *set_wakeup_fd; // signal's
     struct tl_queue_tools queue;
-    struct tl_link scheds;   // every thread's scheduler
-    struct tl_link natives;  // and what it waits with for locks
-    struct tl_link resting;  // threads of ours without work; see rest.h
+    struct tl_link scheds;  // every thread's scheduler
+    struct tl_link natives; // and what it waits with for locks
+    struct tl_link resting; // threads of ours without work; see rest.h
     long nresting;
     PyObject **kept; // counted: what was revived in the collection that runs
     Py_ssize_t nkept, kept_room;
