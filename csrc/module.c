@@ -125,6 +125,7 @@ add_types(PyObject *mod, struct tl_state *state)
                                        (PyObject *)state->classic_channel_type);
 }
 
+static int
 add_queues(PyObject *mod, struct tl_state *state)
 {
     PyTypeObject *types[2] = {NULL};

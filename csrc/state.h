@@ -72,19 +72,19 @@ struct tl_state {
     PyObject *run_stack;     // the builtin that every pooled stack runs
     PyObject *run_nursery;   // the builtin that the nursery runs
     PyObject *set_wakeup_fd; // signal's
-    struct tl_queue_tools queue;
-    struct tl_link scheds;  // every thread's scheduler
-    struct tl_link natives; // and what it waits with for locks
-    struct tl_link resting; // threads of ours without work; see rest.h
+    struct tl_link scheds;   // every thread's scheduler
+    struct tl_link natives;  // and what it waits with for locks
+    struct tl_link resting;  // threads of ours without work; see rest.h
     long nresting;
     PyObject **kept; // counted: what was revived in the collection that runs
     Py_ssize_t nkept, kept_room;
     unsigned long collector; // the thread that collects now; 0: none, or not known
-    long forks;              // how often the process has been forked
-    struct tl_stack *lost;   // that outlive their thread; most can never be ended
-    bool reports_cycles;     // of locks, and does not raise
-    bool main_has_ended;     // the interpreter waits for its threads, or is past that
-    bool ending;             // no tasklet is to run any more
+    struct tl_queue_tools queue;
+    long forks;            // how often the process has been forked
+    struct tl_stack *lost; // that outlive their thread; most can never be ended
+    bool reports_cycles;   // of locks, and does not raise
+    bool main_has_ended;   // the interpreter waits for its threads, or is past that
+    bool ending;           // no tasklet is to run any more
 };
 
 extern struct PyModuleDef tl_module_def;
