@@ -310,9 +310,7 @@ def overlays(locks):
             sys.modules["_thread"],
             start_new_thread=lambda func, args: CURRENT.start(lambda: func(*args)),
         ),
-        "time": Overlay(
-            time, sleep=current("sleep"), monotonic=current("monotonic")
-        ),
+        "time": Overlay(time, sleep=current("sleep"), monotonic=current("monotonic")),
         "test": SimpleNamespace(
             support=Overlay(
                 support, sleeping_retry=current("retry"), threading_helper=helper
@@ -328,11 +326,11 @@ def load(name, crowd, locks):
     locks: the names of threading that are to be something else for the tests
     themselves. Skips the caller where the interpreter came without its tests.
     """
-    spec = pytest.importorskip(
-        "test.support", reason="this interpreter came without its own tests"
-    ) and importlib.util.find_spec(f"test.{name}")
+    missing = f"this interpreter came without test.{name}"
+    pytest.importorskip("test.support", reason=missing)
+    spec = importlib.util.find_spec(f"test.{name}")
     if spec is None:
-        pytest.skip(f"this interpreter came without test.{name}", allow_module_level=True)
+        pytest.skip(missing, allow_module_level=True)
     # OS threads are what it is made for.
     others = {} if crowd is Crowd else overlays(locks)
 
