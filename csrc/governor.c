@@ -10,6 +10,9 @@
 // the life of a process, and not a number that a program sets.
 #define NEVER 100000000000007UL
 
+// And so long while a woken thread waits and the governor is not engaged.
+#define SHORT 53UL
+
 // The ticker's shortest and longest sleep, how long it gives a real waiter to take the
 // GIL, and how long after the last section it goes to rest. In microseconds.
 enum { TICK_LEAST = 50, TICK_MOST = 100000, GRACE = 50, REST = 50000 };
@@ -20,26 +23,49 @@ static struct {
     pthread_cond_t wake; // of the ticker
     pthread_t thread;
     struct tl_link guards; // list head
-    bool engaged, started, stopping, checked;
+    bool engaged, started, stopping, checked, replaced;
     bool owed;              // somebody waits for the GIL of a holder in a section
     unsigned long sections; // counts all, to see whether there are new ones
+    unsigned long hurried;  // how many woken threads wait for the GIL
     unsigned long nominal;  // the program's own interval
+    unsigned long written;  // ours in its place; 0: the program's is in force
     const char *refusal;
-} governor;
+} governor = {.guards = {&governor.guards, &governor.guards}};
 
 // ---- the interval
 
-// The mutex is held, and the governor engaged. A write that went past us has set the
+// The mutex is held, as in all that follow. A write that went past us has set the
 // program's own interval.
 static void
 keep_interval(void)
 {
     unsigned long seen = tl_gil_interval();
-    if (TL_UNLIKELY(seen != NEVER)) {
+    unsigned long due = governor.written != 0 ? governor.written : governor.nominal;
+    if (TL_LIKELY(seen == due)) {
+        return;
+    }
+    // One that is like ours was read past us before.
+    if (governor.nominal == 0 || (seen != NEVER && seen != SHORT)) {
         governor.nominal = seen;
-        tl_gil_set_interval(NEVER);
+    }
+    due = governor.written != 0 ? governor.written : governor.nominal;
+    if (seen != due) {
+        tl_gil_set_interval(due);
         tl_gil_count_switch(); // whoever is timing already times anew
     }
+}
+
+// Have the interval in force that is right now, after nominal is.
+static void
+write_interval(void)
+{
+    governor.written = 0;
+    if (governor.engaged) {
+        governor.written = NEVER;
+    } else if (governor.hurried > 0 && governor.nominal > SHORT) {
+        governor.written = SHORT;
+    }
+    tl_gil_set_interval(governor.written ? governor.written : governor.nominal);
 }
 
 static void
@@ -48,7 +74,7 @@ disengage(void)
     if (governor.engaged) {
         keep_interval();
         governor.engaged = governor.owed = false;
-        tl_gil_set_interval(governor.nominal);
+        write_interval();
         pthread_cond_broadcast(tl_gil_cond()); // the waiters time anew
     }
 }
@@ -56,22 +82,8 @@ disengage(void)
 unsigned long
 tl_governor_interval(void)
 {
-    unsigned long seen = tl_gil_interval();
-    return seen != NEVER ? seen : governor.nominal;
-}
-
-void
-tl_governor_set_interval(unsigned long interval)
-{
-    pthread_mutex_lock(tl_gil_mutex());
-    if (governor.engaged) {
-        governor.nominal = interval;
-        tl_gil_set_interval(NEVER);
-        pthread_cond_signal(&governor.wake);
-    } else {
-        tl_gil_set_interval(interval);
-    }
-    pthread_mutex_unlock(tl_gil_mutex());
+    keep_interval();
+    return governor.nominal;
 }
 
 // ---- the ticker
@@ -180,7 +192,8 @@ tick(void *arg)
             number = tl_gil_switches();
             since = tl_clock_now();
         }
-        unsigned long pause = between(TICK_LEAST, governor.nominal, NEVER);
+        unsigned long own = governor.hurried > 0 ? TICK_LEAST : governor.nominal;
+        unsigned long pause = between(TICK_LEAST, own, NEVER);
         unsigned long past = microseconds_since(since);
         if (past < pause) {
             // Two looks in an interval: a switch is seen at most half of one late.
@@ -218,7 +231,10 @@ start(void)
 static PyObject *
 get_switch_interval(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 {
-    return PyFloat_FromDouble(1e-6 * (double)tl_governor_interval());
+    pthread_mutex_lock(tl_gil_mutex());
+    unsigned long interval = tl_governor_interval();
+    pthread_mutex_unlock(tl_gil_mutex());
+    return PyFloat_FromDouble(1e-6 * (double)interval);
 }
 
 static PyObject *
@@ -233,8 +249,13 @@ set_switch_interval(PyObject *Py_UNUSED(self), PyObject *arg)
         return NULL;
     }
     // The interpreter, too, takes 0 for 1.
-    tl_governor_set_interval(seconds < 1000 ? (unsigned long)(1e6 * seconds)
-                                            : 1000000000UL);
+    pthread_mutex_lock(tl_gil_mutex());
+    governor.nominal = seconds < 1000 ? (unsigned long)(1e6 * seconds) : 1000000000UL;
+    write_interval();
+    if (governor.engaged) {
+        pthread_cond_signal(&governor.wake);
+    }
+    pthread_mutex_unlock(tl_gil_mutex());
     Py_RETURN_NONE;
 }
 
@@ -249,11 +270,15 @@ static PyMethodDef interval_functions[] = {
      "Of tasklets: atomic sections are not affected. Raises ValueError unless positive."},
 };
 
-// While sections are about, the interpreter's own functions would show and overwrite what
-// is none of the program's business.
+// The interpreter's own functions would show and overwrite what is none of the program's
+// business. Once only: the program may have its own in their place.
 static int
 replace_functions(void)
 {
+    if (governor.replaced) {
+        return 0;
+    }
+    governor.replaced = true;
     PyObject *name = PyUnicode_FromString("sys");
     int result = name == NULL ? -1 : 0;
     for (size_t i = 0; result == 0 && i < 2; i++) {
@@ -343,6 +368,17 @@ tl_governor_refusal(void)
     return governor.refusal;
 }
 
+bool
+tl_governor_is_ready(void)
+{
+    bool ready = !governor.stopping && tl_governor_refusal() == NULL;
+    if (ready && replace_functions() < 0) {
+        PyErr_Clear();
+        ready = false;
+    }
+    return ready;
+}
+
 // ---- sections
 
 void
@@ -350,9 +386,6 @@ tl_guard_init(struct tl_guard *guard, PyThreadState *ts)
 {
     *guard = (struct tl_guard){.ts = ts};
     pthread_mutex_lock(tl_gil_mutex());
-    if (governor.guards.next == NULL) {
-        tl_link_init(&governor.guards);
-    }
     tl_link_insert_before(&guard->all, &governor.guards);
     pthread_mutex_unlock(tl_gil_mutex());
 }
@@ -371,9 +404,9 @@ tl_guard_fini(struct tl_guard *guard)
 static void
 engage(void)
 {
-    governor.nominal = tl_gil_interval();
+    keep_interval();
     governor.engaged = true;
-    tl_gil_set_interval(NEVER);
+    write_interval();
     tl_gil_count_switch(); // whoever is timing already times anew
     pthread_cond_signal(&governor.wake);
 }
@@ -513,6 +546,32 @@ tl_governor_request(void)
     pthread_mutex_unlock(tl_gil_mutex());
 }
 
+void
+tl_governor_hurry(void)
+{
+    if (governor.hurried++ == 0) {
+        keep_interval();
+        write_interval();
+        if (governor.engaged) {
+            pthread_cond_signal(&governor.wake);
+        }
+    }
+    if (tl_gil_is_locked()) {
+        ask();
+    }
+}
+
+void
+tl_governor_hurried(void)
+{
+    governor.owed = false; // it has changed hands
+    if (--governor.hurried == 0) {
+        keep_interval();
+        write_interval();
+        tl_gil_count_switch(); // whoever is timing already times anew
+    }
+}
+
 // ---- the process
 
 void
@@ -534,11 +593,10 @@ void
 tl_governor_after_fork(struct tl_guard *guard)
 {
     // The interpreter has made the GIL anew, but for the interval.
-    if (governor.engaged) {
-        keep_interval();
-        tl_gil_set_interval(governor.nominal);
-    }
+    keep_interval();
     governor.engaged = governor.started = governor.owed = false;
+    governor.hurried = 0;
+    write_interval();
     tl_turn_after_fork();
     if (guard != NULL && guard->marked) {
         tl_governor_enter(guard);

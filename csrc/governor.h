@@ -43,14 +43,22 @@ void tl_governor_return(struct tl_guard *guard);
 // caller is about to wait for the GIL. Thread: any, without the GIL.
 void tl_governor_request(void);
 
+// The same for a thread that was woken, which must go on to take the GIL: till it has,
+// nobody has the GIL for long outside of sections. With the GIL's mutex held. May only be
+// called once tl_governor_is_ready().
+void tl_governor_hurry(void);
+void tl_governor_hurried(void);
+
 // Whether sections are protected in this process, and if not, why: NULL if they are. To
 // find out, it is tried once, which takes some milliseconds. Where they are not, sections
 // take turns, and that is all.
 const char *tl_governor_refusal(void);
 
-// The program's own switch interval, in microseconds.
+// The same, and the program is kept from the interval in force from now on.
+bool tl_governor_is_ready(void);
+
+// The program's own switch interval, in microseconds. With the GIL's mutex held.
 unsigned long tl_governor_interval(void);
-void tl_governor_set_interval(unsigned long interval);
 
 // End the ticker, for good. Thread: without the GIL.
 void tl_governor_stop(void);

@@ -2,20 +2,10 @@
 #include "clock.h"
 #include "descriptor.h"
 #include "gil.h"
+#include "nap.h"
 #include "thread.h"
 #include "timer.h"
 #include "watch.h"
-
-#include <unistd.h>
-
-// How often a thread looks whether those that could wake it are still there, when their
-// end may tell nobody, as that of threads without a scheduler; or whether a signal came,
-// when nobody tells that. In nanoseconds.
-#define LOOK_AGAIN INT64_C(1000000000)
-
-// How long the main thread sleeps without care for signals that other threads receive:
-// the care costs more than a short sleep.
-#define NAP INT64_C(1000000)
 
 // The main thread is done with the program and only waits for the other threads.
 static bool
@@ -127,128 +117,34 @@ tl_idle_recheck(struct tl_state *state)
     }
 }
 
-// Run signal handlers. The current tasklet is in no state to be left meanwhile.
-static int
-run_signal_handlers(struct tl_sched *s)
+static bool
+has_nobody(void *s)
 {
-    s->no_switch++;
-    int result = PyErr_CheckSignals();
-    s->no_switch--;
-    return result;
+    return ((struct tl_sched *)s)->head == NULL;
 }
 
-// Have signal handlers write to fd, or to nothing with -1. Returns where they wrote
-// before; -1, with no exception set, if that was nowhere or cannot be found out.
-static int
-set_wakeup_fd(struct tl_state *state, int fd)
-{
-    // Whether a program's own descriptor was to warn when full cannot be asked; asyncio's
-    // is not, and a warning would be the greater harm.
-    PyObject *args = Py_BuildValue("(i)", fd);
-    PyObject *kwargs = Py_BuildValue("{s:O}", "warn_on_full_buffer", Py_False);
-    PyObject *result =
-        args && kwargs ? PyObject_Call(state->set_wakeup_fd, args, kwargs) : NULL;
-    Py_XDECREF(args);
-    Py_XDECREF(kwargs);
-    long before = result == NULL ? -1 : PyLong_AsLong(result);
-    Py_XDECREF(result);
-    PyErr_Clear();
-    return (int)before;
-}
-
-enum way { SPIN, SLEEP, POLL };
-
-static void
-give_up_gil(struct tl_sched *s, bool in_main, enum way way, int64_t limit_ns)
-{
-    if (s->guard.marked) {
-        tl_governor_pause(&s->guard);
-    }
-    PyThreadState *ts = PyEval_SaveThread();
-    if (s->owes != NULL) {
-        tl_nudge_pay(&s->nudge);
-    }
-    if (way == SPIN) {
-        tl_park_spin(&s->park, tl_gil_is_free);
-    } else {
-        tl_park_sleep(&s->park, limit_ns, way == POLL);
-    }
-    while (!in_main && Py_IsFinalizing()) {
-        // A daemon thread may not come back: the interpreter would end it in the
-        // middle of a fiber's stack.
-        pause();
-    }
-    PyEval_RestoreThread(ts);
-    if (s->guard.marked) {
-        tl_governor_return(&s->guard);
-    }
-    tl_sched_settle(s);
-}
-
-// Whether this thread and those that may wake it can run at the same time.
-static void
-look_for_cpus(struct tl_sched *s)
-{
-    struct tl_state *state = s->state;
-    uint64_t cpus = s->park.cpus;
-    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
-        if ((cpus & (cpus - 1)) != 0) {
-            break;
-        }
-        cpus |= TL_CONTAINER(i, struct tl_sched, all)->park.cpus;
-    }
-    s->park.many_cpus = (cpus & (cpus - 1)) != 0;
-}
-
-// The main thread sleeps. A signal that comes in, on whatever thread, between our look
-// at it and the sleep must end the sleep: its handler writes to our pipe. A program that
-// has its own descriptor there keeps it: then we look again after a while.
-static int
-sleep_in_main(struct tl_sched *s, int64_t limit_ns)
-{
-    int fd = tl_park_signal_fd(&s->park);
-    int before = fd >= 0 ? set_wakeup_fd(s->state, fd) : -1;
-    if (before >= 0) {
-        set_wakeup_fd(s->state, before);
-        limit_ns = limit_ns < 0 || limit_ns > LOOK_AGAIN ? LOOK_AGAIN : limit_ns;
-    }
-    int result = run_signal_handlers(s);
-    if (result == 0 && s->head == NULL) {
-        give_up_gil(s, true, POLL, limit_ns);
-    }
-    if (fd >= 0 && before < 0) {
-        PyObject *exc = PyErr_GetRaisedException();
-        set_wakeup_fd(s->state, -1);
-        PyErr_SetRaisedException(exc);
-    }
-    if (s->guard.marked) {
-        tl_governor_return(
-            &s->guard); // the interpreter looks at a descriptor without the GIL
-    }
-    return result;
-}
-
-// Whether somebody may still wake this thread, and how long it is sure of that. *told:
+// Whether somebody may still wake this thread, which patient does not ask, and how long it
+// is sure of that. *told:
 // whether the others know already that this one does not run.
 static bool
-may_be_woken(struct tl_sched *s, int64_t *limit_ns, bool *told)
+may_be_woken(struct tl_sched *s, bool patient, int64_t *limit_ns, bool *told)
 {
     long schedulers;
-    bool sure = tl_timer_is_pending(s) || tl_watch_is_forever(s);
+    bool sure = tl_timer_is_pending(s) || tl_watch_is_forever(s) || patient;
     *limit_ns = -1;
-    if (sure && s->worker_waits == 0) {
+    if (sure && s->worker_waits == 0 && !patient) {
         return true;
     }
     bool runs = other_scheduler_runs(s, &schedulers);
     if (!sure && (!runs || TL_GIL_ENDS_UNSEEN)) {
-        *limit_ns = LOOK_AGAIN;
+        *limit_ns = TL_NAP_LOOK_AGAIN;
     }
     if (runs || plain_thread_runs(s, schedulers)) {
         return true;
     }
     if (sure && !*told) {
-        // The worker itself waits, perhaps in vain: then it gets the error, and we get
-        // what comes of it.
+        // The worker itself, or whoever has the lock, waits, perhaps in vain: then it
+        // gets the error, and we get what comes of it.
         *told = true;
         tl_idle_recheck(s->state);
     }
@@ -281,15 +177,26 @@ nothing_is_due(struct tl_sched *s, int64_t *limit_ns)
     return left != 0;
 }
 
-enum tl_idle
-tl_idle_wait(struct tl_sched *s)
+// Whether a deadlock is nobody's error: those who would be told only wait for what a
+// signal handler may do. leaver: who left last; NULL: it has ended.
+static bool
+is_nobodys_error(struct tl_sched *s, TaskletObject *leaver)
 {
-    bool in_main = tl_gil_is_main_thread(), told = false;
+    return (leaver == NULL || tl_task_is_patient(leaver)) &&
+           tl_task_is_patient(tl_sched_watcher(s));
+}
+
+enum tl_idle
+tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
+{
+    bool in_main = tl_gil_is_main_thread(), told = false, poll = false;
     enum tl_idle result = TL_IDLE_WORK;
-    enum way way = SPIN;
     s->waiting = true;
     for (;;) {
-        if (in_main && run_signal_handlers(s) < 0) {
+        if (!poll) {
+            tl_park_reset(&s->park);
+        }
+        if (in_main && tl_nap_run_handlers() < 0) {
             result = TL_IDLE_ERROR;
             break;
         }
@@ -302,7 +209,7 @@ tl_idle_wait(struct tl_sched *s)
             break;
         }
         int64_t limit_ns;
-        if (!may_be_woken(s, &limit_ns, &told)) {
+        if (!may_be_woken(s, is_nobodys_error(s, leaver), &limit_ns, &told)) {
             result = TL_IDLE_DEADLOCK;
             break;
         }
@@ -313,24 +220,21 @@ tl_idle_wait(struct tl_sched *s)
         if (!nothing_is_due(s, &limit_ns)) {
             continue;
         }
-        if (way == SPIN) {
-            look_for_cpus(s);
-            tl_park_reset(&s->park);
-            give_up_gil(s, in_main, SPIN, 0);
-            way = SLEEP;
-        } else if (tl_descriptor_is_awaited(s) && !in_main) {
-            give_up_gil(s, false, POLL, limit_ns);
-            way = SPIN;
-        } else if (way == SLEEP && !tl_descriptor_is_awaited(s)) {
-            give_up_gil(s, in_main, SLEEP,
-                        in_main && (limit_ns < 0 || limit_ns > NAP) ? NAP : limit_ns);
-            way = in_main ? POLL : SPIN;
+        bool awaits_descriptor = tl_descriptor_is_awaited(s);
+        if (!poll && !awaits_descriptor) {
+            tl_nap_look_for_cpus(s->state, &s->park);
+            bool nap = in_main && (limit_ns < 0 || limit_ns > TL_NAP_SHORT);
+            tl_nap(&s->park, in_main, false, nap ? TL_NAP_SHORT : limit_ns);
+            poll = in_main;
+        } else if (!in_main) {
+            tl_nap(&s->park, false, true, limit_ns);
+            poll = false;
         } else {
-            if (sleep_in_main(s, limit_ns) < 0) {
+            if (tl_nap_in_main(s->state, &s->park, limit_ns, has_nobody, s) < 0) {
                 result = TL_IDLE_ERROR;
                 break;
             }
-            way = SPIN;
+            poll = false;
         }
     }
     s->waiting = false;

@@ -15,7 +15,8 @@ enum tl_idle {
 // Wait until the ring has somebody (WORK), nobody could ever put one there (DEADLOCK), a
 // signal handler raised (ERROR, the exception is set), the time of a run() is up or it
 // was stopped (EXPIRED), or the innermost one has nothing to wait for any more (OVER).
-enum tl_idle tl_idle_wait(struct tl_sched *s);
+// leaver: who left last, to be told of a deadlock; NULL: it has ended.
+enum tl_idle tl_idle_wait(struct tl_sched *s, TaskletObject *leaver);
 
 // Whether anything may still put a tasklet into the ring of s: a time, the system,
 // another thread.

@@ -1,8 +1,10 @@
 // module.c - builds tasklets._core: types, exceptions, hooks into the interpreter.
 #include "chunk.h"
+#include "condition_ops.h"
 #include "fiber.h"
 #include "gil.h"
 #include "live.h"
+#include "lock_ops.h"
 #include "stacks.h"
 #include "types.h"
 
@@ -77,9 +79,14 @@ add_types(PyObject *mod, struct tl_state *state)
         add_type(mod, &tl_handle_spec, NULL, &state->handle_type) < 0 ||
         add_type(mod, &tl_case_spec, NULL, &state->case_type) < 0 ||
         add_type(mod, &tl_job_spec, NULL, &state->job_type) < 0 ||
-        add_type(mod, &tl_worker_pool_spec, NULL, &state->worker_pool_type) < 0) {
+        add_type(mod, &tl_worker_pool_spec, NULL, &state->worker_pool_type) < 0 ||
+        add_type(mod, &tl_lock_spec, NULL, &state->lock_type) < 0 ||
+        add_type(mod, &tl_rlock_spec, NULL, &state->rlock_type) < 0 ||
+        add_type(mod, &tl_condition_spec, NULL, &state->condition_type) < 0) {
         return -1;
     }
+    tl_lock_ready(state->lock_type, state->rlock_type);
+    tl_condition_ready(state->condition_type);
     tl_timeout_ready(state->timeout_type);
     state->tasklet_type->tp_vectorcall = tl_tasklet_vectorcall;
     if (tl_atomic_ready(state->atomic_type) < 0) {
@@ -249,6 +256,7 @@ module_exec(PyObject *mod)
     struct tl_state *state = tl_state_of_module(mod);
     tl_link_init(&state->scheds);
     tl_link_init(&state->resting);
+    tl_link_init(&state->natives);
     if (refuse_sub_interpreter() < 0 || tl_gil_check() < 0 || tl_fiber_import() < 0 ||
         add_errors(mod, state) < 0 || add_types(mod, state) < 0 ||
         add_functions(mod, tl_settings, "") < 0 ||
@@ -294,6 +302,9 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->atomic_type);
     Py_VISIT(state->job_type);
     Py_VISIT(state->worker_pool_type);
+    Py_VISIT(state->lock_type);
+    Py_VISIT(state->rlock_type);
+    Py_VISIT(state->condition_type);
     Py_VISIT(state->tasklet_exit);
     Py_VISIT(state->cancelled_error);
     Py_VISIT(state->deadlock_error);

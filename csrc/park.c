@@ -16,16 +16,6 @@
 
 enum { SPIN_MOST = 20000, SPIN_LEAST = 1000, CHECK_EVERY = 32, LOOK_AT_CPUS = 16 };
 
-static inline void
-cpu_relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ __volatile__("yield");
-#endif
-}
-
 static uint64_t
 allowed_cpus(void)
 {
@@ -52,6 +42,7 @@ tl_park_init(struct tl_park *park)
     park->spin_limit = SPIN_MOST;
     park->cpus = allowed_cpus();
     park->many_cpus = false;
+    atomic_store_explicit(&park->waker_cpu, -1, memory_order_relaxed);
     park->sleeps = park->spins = 0;
 }
 
@@ -106,6 +97,11 @@ wait_on_word(struct tl_park *park, int64_t limit_ns)
 void
 tl_park_wake(struct tl_park *park)
 {
+#ifdef __linux__
+    if (tl_park_is_asleep(park)) {
+        atomic_store_explicit(&park->waker_cpu, sched_getcpu(), memory_order_relaxed);
+    }
+#endif
     // Release: the waker's changes are seen by the owner after its acquire in
     // tl_park_spin() or tl_park_sleep().
     uint32_t old =
@@ -145,7 +141,7 @@ tl_park_spin(struct tl_park *park, bool (*may_go)(void))
             }
             return true;
         }
-        cpu_relax();
+        tl_park_relax();
         if (turn % CHECK_EVERY == 0) {
             int64_t now = tl_clock_now();
             if (start == 0) {
@@ -164,7 +160,13 @@ adapt(struct tl_park *park, int64_t slept)
     if (park->sleeps % LOOK_AT_CPUS == 1) {
         park->cpus = allowed_cpus();
     }
-    if (slept < 2 * SPIN_MOST) {
+    bool shared = false;
+#ifdef __linux__
+    // A spin would have kept the waker from the CPU.
+    shared =
+        atomic_load_explicit(&park->waker_cpu, memory_order_relaxed) == sched_getcpu();
+#endif
+    if (slept < 2 * SPIN_MOST && !shared) {
         park->spin_limit = SPIN_MOST;
     } else if (park->spin_limit > SPIN_LEAST) {
         park->spin_limit /= 2;
@@ -201,7 +203,7 @@ wait_in_poll(struct tl_park *park, int64_t limit_ns)
 }
 #endif
 
-void
+bool
 tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool poll)
 {
 #ifdef __linux__
@@ -218,7 +220,7 @@ tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool poll)
     if (!atomic_compare_exchange_strong_explicit(&park->state, &expected, asleep,
                                                  memory_order_acq_rel,
                                                  memory_order_acquire)) {
-        return;
+        return false;
     }
     int64_t start = tl_clock_now();
     park->sleeps++;
@@ -236,4 +238,5 @@ tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool poll)
     atomic_compare_exchange_strong_explicit(&park->state, &expected, TL_PARK_IDLE,
                                             memory_order_acq_rel, memory_order_acquire);
     adapt(park, tl_clock_now() - start);
+    return true;
 }

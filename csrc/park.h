@@ -17,8 +17,9 @@ struct tl_park {
     int extra_fd;       // that ends a sleep in poll() when it is readable; -1: none
     int signal_fds[2];  // a pipe that signal handlers write to; -1 until needed
     int64_t spin_limit; // how long the next spin may last, adapted to its success
-    uint64_t cpus;  // where its thread may run, a bit for each CPU, from 64 on shared
-    bool many_cpus; // whether the threads that wake it may run elsewhere
+    uint64_t cpus; // where its thread may run, a bit for each CPU, from 64 on shared
+    _Atomic int waker_cpu; // where the one ran that ended the last sleep
+    bool many_cpus;        // whether the threads that wake it may run elsewhere
     uint64_t sleeps, spins;
 };
 
@@ -48,8 +49,20 @@ tl_park_reset(struct tl_park *park)
 bool tl_park_spin(struct tl_park *park, bool (*may_go)(void));
 
 // Sleep until woken, or limit_ns passed (< 0: no limit), or a signal handler ran in this
-// thread; with poll, also until a byte comes down the signal pipe.
-void tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool poll);
+// thread; with poll, also until a byte comes down the signal pipe. Returns whether there
+// was anything to wait for.
+bool tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool poll);
+
+// Be kind to the other half of this CPU, in a loop that waits.
+static inline void
+tl_park_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
 
 // Make the signal pipe and return the end that handlers write to, or -1.
 int tl_park_signal_fd(struct tl_park *park);

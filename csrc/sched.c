@@ -342,14 +342,15 @@ deliver(struct tl_sched *s, TaskletObject *t, PyObject *bomb)
 
 // Nobody can run, now or ever: who is resumed, or NULL if it is the leaver's fault.
 static TaskletObject *
-after_deadlock(struct tl_sched *s, bool has_ended)
+after_deadlock(struct tl_sched *s, TaskletObject *leaver, bool has_ended)
 {
     TaskletObject *watcher = tl_sched_watcher(s);
-    if (watcher->place == TL_FLOATING && (has_ended || tl_gil_is_main_thread())) {
+    bool innocent = has_ended || tl_task_is_patient(leaver);
+    if (watcher->place == TL_FLOATING && (innocent || tl_gil_is_main_thread())) {
         into_ring(s, watcher);
         return watcher;
     }
-    if (!has_ended) {
+    if (!innocent) {
         return NULL;
     }
     return deliver(s, watcher, bomb_of(s, tl_errors_stranded(s->state, watcher)));
@@ -364,7 +365,7 @@ wait_and_decide(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool 
 {
     TaskletObject *to = NULL;
     PyObject *exc = NULL;
-    enum tl_idle found = tl_idle_wait(s);
+    enum tl_idle found = tl_idle_wait(s, has_ended ? NULL : leaver);
     if (found == TL_IDLE_EXPIRED) {
         to = tl_watch_expired(s);
         return to != NULL ? to : wait_and_decide(s, leaver, has_ended, classic);
@@ -375,7 +376,7 @@ wait_and_decide(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool 
         return to;
     }
     if (found == TL_IDLE_DEADLOCK) {
-        to = after_deadlock(s, has_ended);
+        to = after_deadlock(s, leaver, has_ended);
         if (to != NULL) {
             return to;
         }
@@ -521,11 +522,12 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
         *to = successor(s, how);
         if (*to == NULL && how->deadline == 0 && !how->comes &&
             !tl_idle_others_can_run(s)) {
-            if (tl_sched_watcher(s)->place != TL_FLOATING) {
+            if (tl_sched_watcher(s)->place == TL_FLOATING) {
+                *to = tl_sched_watcher(s); // of run(threadblock=True)
+            } else if (how->kind == NULL || !how->kind->patient) {
                 PyErr_SetRaisedException(tl_errors_deadlock(s->state, how->classic));
                 return -1;
             }
-            *to = tl_sched_watcher(s); // of run(threadblock=True)
         }
         if (*to == NULL && s->trap != 0) {
             tl_errors_no_switch(s);
@@ -599,6 +601,9 @@ tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
             *how->came = true;
         }
         Py_RETURN_NONE;
+    }
+    if ((to == NULL || to->place == TL_FLOATING) && !tl_link_is_single(&me->link)) {
+        to = tl_task_next(me); // woken by has_come
     }
     if (to == me) {
         tl_sched_drop_later(s, tl_task_swap(me, Py_XNewRef(how->value)));

@@ -12,6 +12,7 @@
 #include "tasklet.h"
 
 struct tl_descriptors;
+struct tl_native;
 
 // In no_switch from the last decision before a switch to the arrival: a trace function
 // of greenlet's may run meanwhile.
@@ -45,6 +46,7 @@ struct tl_sched {
     uint64_t order_seed; // for a random order in the ring; 0: in the usual one
     struct tl_link sleepers, later; // tasklets, and callbacks that wait for their time
     struct tl_descriptors *descriptors; // NULL: nobody has waited for one yet
+    struct tl_native *native;           // of the same thread, or NULL
     Py_ssize_t awaited; // how many wait for what the system or a worker does
     struct tl_watch **watch, *spare_watch; // see watch.h
     int nwatch, watch_room;
@@ -199,8 +201,8 @@ struct tl_leave {
     int64_t deadline; // on tl_timer_now()'s clock; 0: none, negative: passed already
     bool comes;       // what it waits for comes by itself: that is no deadlock
     // Asked last, when no other code can run any more before it has left: whether what it
-    // would wait for has come. Then it does not leave, and *came (may be NULL) is set. May
-    // be NULL.
+    // would wait for has come. Then it does not leave, and *came (may be NULL) is set. It
+    // may wake others, who have a stack. May be NULL.
     bool (*has_come)(const struct tl_leave *how);
     bool *came;
     bool classic; // a deadlock is a plain RuntimeError

@@ -19,6 +19,9 @@ struct tl_state {
     PyTypeObject *timeout_type;
     PyTypeObject *handle_type;
     PyTypeObject *case_type;
+    PyTypeObject *lock_type;
+    PyTypeObject *rlock_type;
+    PyTypeObject *condition_type;
 
     PyObject *tasklet_exit;
     PyObject *cancelled_error;
@@ -38,12 +41,14 @@ struct tl_state {
     PyObject *run_nursery;   // the builtin that the nursery runs
     PyObject *set_wakeup_fd; // signal's
     struct tl_link scheds;   // every thread's scheduler
+    struct tl_link natives;  // and what it waits with for locks
     struct tl_link resting;  // threads of ours without work; see rest.h
     long nresting;
     PyObject **kept; // counted: what was revived in the collection that runs
     Py_ssize_t nkept, kept_room;
     unsigned long collector; // the thread that collects now; 0: none, or not known
     struct tl_stack *lost;   // that outlive their thread; most can never be ended
+    bool reports_cycles;     // of locks, and does not raise
     bool main_has_ended;     // the interpreter waits for its threads, or is past that
     bool ending;             // no tasklet is to run any more
 };

@@ -13,6 +13,7 @@ tl_task_new(PyTypeObject *cls, struct tl_sched *sched)
     tl_live_add(TL_LIVE_TASKLET, 1);
     tl_link_init(&t->link);
     tl_link_init(&t->started);
+    tl_link_init(&t->holder.held);
     t->home = sched;
     sched->refs++;
     return t;

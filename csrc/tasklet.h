@@ -36,6 +36,12 @@ struct tl_outcome {
     struct tl_link waiters; // tasklets that wait for the end
 };
 
+// Who can own locks: a tasklet, or a thread for its main tasklet or if it has none.
+struct tl_holder {
+    struct tl_link held; // locks
+    bool native;         // it is a thread's: see native.h
+};
+
 // Invariants
 // I1: place is RUNNABLE iff link is in home's ring, WAITING iff wait is armed and link
 //     in its queue, FLOATING iff link is single.
@@ -47,8 +53,13 @@ struct tl_outcome {
 // I5: timer is set only while place is WAITING, in home's heap.
 typedef struct TaskletObject {
     PyObject_HEAD
-    struct tl_link link;
-    struct tl_wait wait;
+    union {
+        struct tl_waiter waiter;
+        struct {
+            struct tl_link link;
+            struct tl_wait wait;
+        };
+    };
     struct tl_timer timer; // when it stops waiting
     struct tl_sched *home; // counted
     PyObject *tempval;     // what the pending operation will return; NULL: None
@@ -59,6 +70,7 @@ typedef struct TaskletObject {
     void *top;                      // innermost frame
     PyObject *seen_context;         // in force where it left, if it has no frame
     struct tl_link started;         // in home's list of the started
+    struct tl_holder holder;
     struct tl_outcome *outcome;
     struct TimeoutObject *timeouts; // the blocks it is in, the innermost first
     struct tl_hooks *hooks; // its trace and profile functions; NULL: the thread's
@@ -119,6 +131,14 @@ bool tl_task_is_alive(TaskletObject *t);
 // Its name, and a line about it: new references. No code of others runs.
 PyObject *tl_task_name(TaskletObject *t);
 PyObject *tl_task_describe(TaskletObject *t);
+
+// Whether it waits for what a signal handler may do, say, and is not told that nobody can
+// run.
+static inline bool
+tl_task_is_patient(const TaskletObject *t)
+{
+    return t->place == TL_WAITING && t->wait.kind->patient;
+}
 
 // Whether its thread is executing its code, if only to wait for other threads.
 bool tl_task_is_running(TaskletObject *t);

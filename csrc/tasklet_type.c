@@ -4,6 +4,7 @@
 #include "frames.h"
 #include "gil.h"
 #include "live.h"
+#include "native.h"
 #include "outcome.h"
 #include "stacks.h"
 #include "tasklet_ops.h"
@@ -287,6 +288,9 @@ tasklet_dealloc(TaskletObject *self)
     if (!tl_link_is_single(&self->started)) {
         tl_link_remove(&self->started);
         self->home->nstarted--;
+    }
+    if (!tl_link_is_single(&self->holder.held)) {
+        tl_native_disown_all(&self->holder);
     }
     self->life = TL_UNBOUND;
     tasklet_clear(self);

@@ -6,7 +6,9 @@
 #include "handle.h"
 #include "idle.h"
 #include "live.h"
+#include "native.h"
 #include "outcome.h"
+#include "priority.h"
 #include "rest.h"
 #include "stacks.h"
 #include "timer.h"
@@ -128,6 +130,7 @@ tl_sched_make(struct tl_state *state)
     tl_link_init(&s->all);
     tl_park_init(&s->park);
     tl_nudge_init(&s->nudge);
+    s->native = tl_native_mine;
     if (make_main(s) < 0 || hang_guard(s) < 0) {
         unmake(s);
         return NULL;
@@ -135,6 +138,9 @@ tl_sched_make(struct tl_state *state)
     tl_link_insert_before(&s->all, &state->scheds);
     tl_sched_mine = s;
     tl_events_mine = &s->events;
+    if (s->native != NULL) {
+        s->native->sched = s;
+    }
     tl_sched_unref(s); // the guard holds it
     call_for_new_main(s);
     return s;
@@ -296,7 +302,8 @@ abandon_tasklets(struct tl_sched *s, bool leave_channels)
         if (t->place == TL_RUNNABLE) {
             tl_ring_remove(s, t);
             Py_DECREF(t);
-        } else if (t->place == TL_WAITING && (leave_channels || t->wait.on == NULL)) {
+        } else if (t->place == TL_WAITING &&
+                   (leave_channels || t->wait.on == NULL || t->wait.kind->patient)) {
             tl_task_end_wait(t);
             Py_DECREF(t);
         }
@@ -367,6 +374,10 @@ remove_sched(struct tl_sched *s)
     s->dead = true;
     s->ts = s->events.ts = NULL;
     tl_guard_fini(&s->guard);
+    if (s->native != NULL) {
+        s->native->sched = NULL;
+        s->native = NULL;
+    }
     tl_link_remove(&s->all);
 }
 
@@ -398,6 +409,9 @@ thread_ended(PyObject *guard)
         // A daemon thread at the end of the interpreter, or a thread that did not come
         // along through a fork: nothing of it can run.
         s->dead = true;
+        if (s->native != NULL) {
+            s->native->sched = NULL;
+        }
         s->events.ts = NULL;
         tl_alarm_cancel(&s->alarm);
         tl_sched_unref(s); // its main tasklet, at least, holds another
@@ -429,6 +443,7 @@ tl_thread_at_exit(struct tl_state *state)
     state->ending = true;
     Py_BEGIN_ALLOW_THREADS;
     tl_alarm_stop();
+    tl_priority_stop();
     tl_governor_stop();
     Py_END_ALLOW_THREADS;
 }
@@ -466,6 +481,8 @@ tl_thread_after_fork(struct tl_state *state)
             next = state->scheds.next; // the list may have changed
         }
     }
+    tl_native_after_fork(state);
+    tl_priority_after_fork();
     tl_governor_after_fork(mine != NULL ? &mine->guard : NULL);
     tl_events_after_fork();
     if (mine != NULL) {

@@ -1,4 +1,5 @@
-// wait.h - a tasklet's claim on one event, finished or cancelled exactly once.
+// wait.h - a claim on one event, finished or cancelled exactly once: a tasklet's, or that of
+// an OS thread that has none.
 #ifndef TL_WAIT_H
 #define TL_WAIT_H
 
@@ -16,18 +17,39 @@ struct tl_wait_kind {
     // The wait's time is up: what it returns (new reference, may be a bomb; NULL: None).
     // Runs no code of others. Where it is NULL, TimeoutError is raised.
     PyObject *(*lapsed)(struct tl_wait *wait);
+    // Nobody is to be told that it never ends, because nobody can run: a signal handler
+    // may end it.
+    bool patient;
+};
+
+// What a waiter of a lock or the like was given, when its wait ended or while it goes on.
+// If it does not return as usual after that, it passes on what it got.
+enum {
+    TL_GIVEN_LAPSED = 1,   // nothing: its time was up
+    TL_GIVEN_NOTICE = 2,   // what it waited for has happened
+    TL_GIVEN_CALL = 4,     // it may try again to get what it waits for
+    TL_GIVEN_PROPERTY = 8, // it has it
 };
 
 // Invariants
-// I1: kind is NULL, on is NULL and link is single while the tasklet waits for nothing.
+// I1: kind is NULL, on is NULL and link is single while the waiter waits for nothing.
 // I2: whoever finishes or cancels the wait does it through tl_wait_end(), which leaves
 //     it unarmed, so a second end finds nothing.
-// I3: the queue owns one reference to the tasklet while its wait is armed.
+// I3: the queue owns one reference to the tasklet while its wait is armed. A thread is not
+//     counted: it does not go away meanwhile.
 struct tl_wait {
     const struct tl_wait_kind *kind;
     PyObject *on; // borrowed: the object of the event unlinks its waiters when it dies;
                   // NULL: the event is a time
     struct tl_link *queue;
+    unsigned char given; // TL_GIVEN_..., of the last wait for a lock or the like
+    bool native;         // it is a thread that waits: see native.h
+};
+
+// Who waits: part of a tasklet or, with wait.native, of a sleeping thread.
+struct tl_waiter {
+    struct tl_link link;
+    struct tl_wait wait;
 };
 
 static inline bool

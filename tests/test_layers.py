@@ -19,7 +19,7 @@ LAYERS = [
     # CPython ground.
     [
         "compat", "gil", "frames", "events", "events_monitor", "events_trace",
-        "hooks", "governor", "state", "live", "args",
+        "hooks", "governor", "priority", "state", "live", "args",
         "wait", "bomb",
     ],
     # One file per foreign library.
@@ -28,12 +28,13 @@ LAYERS = [
     [
         "runq", "tasklet", "timer", "sched", "thread", "stacks", "outcome", "errors",
         "idle", "rest", "watch", "watch_run", "timeout", "handle",
-        "descriptor",
+        "descriptor", "nap", "native", "block",
     ],
     # Services over the scheduler.
     [
         "channel", "queue", "lock", "watchdog", "worker", "job", "select", "group",
         "io", "stream", "fs", "process", "signal", "atom", "shared", "stm", "join",
+        "cycle", "condition",
     ],
     # The Python face; every *_type and *_ops file belongs here too.
     ["types", "functions", "settings", "capi", "module"],

@@ -1,0 +1,246 @@
+#include "lock.h"
+#include "clock.h"
+#include "errors.h"
+#include "live.h"
+
+// One that was called comes too late so often before it is given the lock; and so long
+// others rely on its coming, in nanoseconds.
+enum { LATE_MOST = 2, TRUST = 1000000 };
+
+// So often a wait may not even begin, before the lock is given up by one who should have it
+// back.
+enum { FAILURES_MOST = 100 };
+
+// When the process was forked last: whoever was called before may not be here.
+static int64_t forked;
+
+const struct tl_wait_kind tl_lock_wait = {
+    .verb = "acquire", .patient = true, .lapsed = tl_block_lapsed};
+
+// For one that was called, and has come too late.
+static void
+to_the_front(struct tl_wait *wait)
+{
+    struct tl_waiter *waiter = TL_CONTAINER(wait, struct tl_waiter, wait);
+    tl_link_remove(&waiter->link);
+    tl_link_insert_before(&waiter->link, wait->queue->next);
+}
+
+static const struct tl_wait_kind again_wait = {.verb = "acquire",
+                                               .patient = true,
+                                               .lapsed = tl_block_lapsed,
+                                               .joined = to_the_front};
+
+bool
+tl_lock_is_wait(const struct tl_wait_kind *kind)
+{
+    return kind == &tl_lock_wait || kind == &again_wait;
+}
+
+// ---- giving
+
+// Whether one that was called is still on its way, as far as one knows.
+static bool
+is_called(LockObject *lock)
+{
+    return lock->called > forked && tl_clock_now() - lock->called < TRUST;
+}
+
+TL_COLD static void
+call(LockObject *lock, struct tl_waiter *waiter)
+{
+    if (!is_called(lock)) {
+        lock->called = tl_clock_now();
+        tl_block_wake(waiter, TL_GIVEN_CALL);
+    }
+}
+
+void
+tl_lock_give(LockObject *lock)
+{
+    struct tl_waiter *waiter = tl_block_first(&lock->waiters);
+    if (waiter == NULL) {
+        return;
+    }
+    if (tl_block_is_mine(waiter) || lock->hurry) {
+        lock->hurry = false;
+        tl_lock_take(lock, tl_native_holder_of(waiter));
+        tl_block_wake(waiter, TL_GIVEN_PROPERTY);
+    } else {
+        // Another thread is long in coming: meanwhile whoever runs may have the lock.
+        call(lock, waiter);
+    }
+}
+
+// Whoever was called is here. If the lock is not for it, another is called.
+static void
+come(LockObject *lock, bool leaves)
+{
+    lock->called = 0;
+    if (leaves && lock->count == 0) {
+        tl_lock_give(lock);
+    }
+}
+
+int
+tl_lock_release(LockObject *lock)
+{
+    struct tl_holder *me = tl_native_seen_holder();
+    bool mine = lock->property.owner == me && me != NULL;
+    if (lock->reentrant && !mine) {
+        PyErr_SetString(PyExc_RuntimeError, "cannot release un-acquired lock");
+        return -1;
+    }
+    if (lock->count == 0) {
+        PyErr_SetString(PyExc_RuntimeError, "release unlocked lock");
+        return -1;
+    }
+    if (!mine) {
+        lock->is_signal = true;
+    }
+    if (--lock->count == 0) {
+        tl_lock_free(lock);
+    }
+    return 0;
+}
+
+// ---- acquiring
+
+static bool
+is_free(struct tl_block *how)
+{
+    return ((LockObject *)how->on)->count == 0;
+}
+
+// Whether the thread may sleep until the lock is free, where the current tasklet must not
+// be left. Returns 0, or -1 with RuntimeError set if the owner could never release it.
+static int
+check_owner(LockObject *lock, struct tl_holder *me)
+{
+    struct tl_sched *s = tl_sched_mine;
+    struct tl_holder *owner = lock->property.owner;
+    if (s == NULL || !tl_sched_is_held(s) || owner == NULL || lock->is_signal) {
+        return 0;
+    }
+    bool here = owner->native ? s->native != NULL && owner == &s->native->holder
+                              : TL_CONTAINER(owner, TaskletObject, holder)->home == s;
+    if (here) {
+        tl_errors_no_switch(s);
+        return -1;
+    }
+    (void)me;
+    return 0;
+}
+
+int
+tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
+                 int64_t deadline)
+{
+    int late = 0;
+    for (;;) {
+        if (deadline == 0 &&
+            (check_owner(lock, me) < 0 || tl_cycle_check(state, lock, me) < 0)) {
+            return -1;
+        }
+        struct tl_block how = {.kind = late > 0 ? &again_wait : &tl_lock_wait,
+                               .on = (PyObject *)lock,
+                               .queue = &lock->waiters,
+                               .deadline = deadline,
+                               .has_come = is_free};
+        int result = tl_block(state, &how);
+        if (how.given & TL_GIVEN_PROPERTY) {
+            if (result < 0) {
+                tl_lock_free(lock);
+            }
+            return result < 0 ? -1 : 1;
+        }
+        if (how.given & TL_GIVEN_CALL) {
+            come(lock, result < 0);
+        }
+        if (result < 0) {
+            return -1;
+        }
+        if (lock->count == 0) {
+            tl_lock_take(lock, me);
+            return 1;
+        }
+        if (how.given & TL_GIVEN_LAPSED) {
+            return 0;
+        }
+        if ((how.given & TL_GIVEN_CALL) && ++late >= LATE_MOST) {
+            lock->hurry = true;
+        }
+    }
+}
+
+// Put exc (stolen, may be NULL) under the exception that is set, or set it.
+static void
+chain(PyObject *exc)
+{
+    PyObject *raised = PyErr_GetRaisedException();
+    if (raised == NULL) {
+        raised = exc;
+    } else if (exc != NULL && exc != raised) {
+        PyException_SetContext(raised, exc);
+    } else {
+        Py_XDECREF(exc);
+    }
+    PyErr_SetRaisedException(raised);
+}
+
+int
+tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
+               unsigned char given)
+{
+    int late = (given & TL_GIVEN_NOTICE) ? 1 : 0; // it has been in the queue before
+    int failed = 0;
+    while (!(given & TL_GIVEN_PROPERTY)) {
+        if (given & TL_GIVEN_CALL) {
+            come(lock, false);
+        }
+        if (lock->count == 0) {
+            tl_lock_take(lock, me);
+            break;
+        }
+        if ((given & TL_GIVEN_CALL) && ++late >= LATE_MOST) {
+            lock->hurry = true;
+        }
+        PyObject *exc = PyErr_GetRaisedException();
+        struct tl_block how = {.kind = late > 0 ? &again_wait : &tl_lock_wait,
+                               .on = (PyObject *)lock,
+                               .queue = &lock->waiters,
+                               .has_come = is_free,
+                               .insists = true};
+        failed +=
+            check_owner(lock, me) < 0 || (tl_block(state, &how) < 0 && !how.asked);
+        chain(exc);
+        if (failed > FAILURES_MOST) {
+            return -1;
+        }
+        given = how.given;
+    }
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+// ---- the object
+
+LockObject *
+tl_lock_new(PyTypeObject *type, bool reentrant)
+{
+    LockObject *lock = (LockObject *)type->tp_alloc(type, 0); // zeroed
+    if (lock != NULL) {
+        tl_live_add(TL_LIVE_LOCK, 1);
+        tl_link_init(&lock->property.held);
+        tl_link_init(&lock->waiters);
+        lock->reentrant = reentrant;
+    }
+    return lock;
+}
+
+void
+tl_lock_reset(LockObject *lock)
+{
+    lock->called = 0;
+    lock->hurry = lock->is_signal = false;
+    tl_lock_free(lock);
+}

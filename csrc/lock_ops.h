@@ -1,0 +1,33 @@
+// lock_ops.h - what the faces of the locks have in common.
+#ifndef TL_LOCK_OPS_H
+#define TL_LOCK_OPS_H
+
+#include "lock.h"
+
+// Acquire a lock that is not free. Returns as tl_lock_wait_for(), and 0 if deadline is
+// negative.
+// Switch: may.
+int tl_lock_acquire_slow(LockObject *lock, struct tl_holder *me, int64_t deadline);
+
+// The same for any. -1, too, if there is no memory for the thread's first lock.
+static inline int
+tl_lock_acquire(LockObject *lock, int64_t deadline)
+{
+    struct tl_holder *me = tl_native_holder(Py_TYPE(lock));
+    if (TL_UNLIKELY(me == NULL)) {
+        return -1;
+    }
+    if (TL_LIKELY(lock->count == 0)) {
+        tl_lock_take(lock, me);
+        return 1;
+    }
+    return tl_lock_acquire_slow(lock, me, deadline);
+}
+
+// __reduce__ of all of them: refuses.
+PyObject *tl_lock_reduce(PyObject *self, PyObject *Py_UNUSED(ignored));
+
+// Finish the types.
+void tl_lock_ready(PyTypeObject *lock, PyTypeObject *rlock);
+
+#endif // TL_LOCK_OPS_H

@@ -1,0 +1,144 @@
+#include "nap.h"
+#include "gil.h"
+#include "native.h"
+#include "priority.h"
+
+#include <unistd.h>
+
+static uint64_t
+cpus_of_scheds(struct tl_state *state, uint64_t cpus)
+{
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
+        cpus |= TL_CONTAINER(i, struct tl_sched, all)->park.cpus;
+        if ((cpus & (cpus - 1)) != 0) {
+            break;
+        }
+    }
+    return cpus;
+}
+
+static uint64_t
+cpus_of_natives(struct tl_state *state, uint64_t cpus)
+{
+    for (struct tl_link *i = state->natives.next; i != &state->natives; i = i->next) {
+        cpus |= TL_CONTAINER(i, struct tl_native, all)->park.cpus;
+        if ((cpus & (cpus - 1)) != 0) {
+            break;
+        }
+    }
+    return cpus;
+}
+
+void
+tl_nap_look_for_cpus(struct tl_state *state, struct tl_park *park)
+{
+    uint64_t cpus = park->cpus;
+    if ((cpus & (cpus - 1)) == 0) {
+        cpus = cpus_of_natives(state, cpus_of_scheds(state, cpus));
+    }
+    park->many_cpus = (cpus & (cpus - 1)) != 0;
+}
+
+void
+tl_nap(struct tl_park *park, bool in_main, bool poll, int64_t limit_ns)
+{
+    struct tl_sched *s = tl_sched_mine;
+    struct tl_native *native = tl_native_mine;
+    bool marked = s != NULL && s->guard.marked;
+    if (marked) {
+        tl_governor_pause(&s->guard);
+    }
+    tl_priority_leave();
+    PyThreadState *ts = PyEval_SaveThread();
+    tl_priority_left();
+    bool slept = false;
+    if (s != NULL && s->owes != NULL) {
+        tl_nudge_pay(&s->nudge);
+    }
+    if (native != NULL && native->owes != NULL) {
+        tl_nudge_pay(&native->nudge);
+    }
+    // Without the GIL in between: beside threads that compute it is long in coming. And
+    // these need the CPUs.
+    if (poll || tl_priority_is_raid() || !tl_park_spin(park, tl_gil_is_free)) {
+        slept = tl_park_sleep(park, limit_ns, poll);
+    }
+    while (!in_main && Py_IsFinalizing()) {
+        // A daemon thread may not come back: the interpreter would end it in the
+        // middle of a fiber's stack.
+        pause();
+    }
+    tl_priority_take(ts, slept, park->many_cpus);
+    if (marked) {
+        tl_governor_return(&s->guard);
+    }
+    if (s != NULL) {
+        tl_sched_settle(s);
+    }
+    if (native != NULL) {
+        tl_native_settle(native);
+    }
+}
+
+int
+tl_nap_run_handlers(void)
+{
+    struct tl_sched *s = tl_sched_mine;
+    if (s == NULL) {
+        return PyErr_CheckSignals();
+    }
+    s->no_switch++;
+    int result = PyErr_CheckSignals();
+    s->no_switch--;
+    return result;
+}
+
+// Have signal handlers write to fd, or to nothing with -1. Returns where they wrote
+// before; -1, with no exception set, if that was nowhere or cannot be found out.
+static int
+set_wakeup_fd(struct tl_state *state, int fd)
+{
+    // Whether a program's own descriptor was to warn when full cannot be asked; asyncio's
+    // is not, and a warning would be the greater harm.
+    PyObject *args = Py_BuildValue("(i)", fd);
+    PyObject *kwargs = Py_BuildValue("{s:O}", "warn_on_full_buffer", Py_False);
+    PyObject *result =
+        args && kwargs ? PyObject_Call(state->set_wakeup_fd, args, kwargs) : NULL;
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
+    long before = result == NULL ? -1 : PyLong_AsLong(result);
+    Py_XDECREF(result);
+    PyErr_Clear();
+    return (int)before;
+}
+
+int
+tl_nap_in_main(struct tl_state *state, struct tl_park *park, int64_t limit_ns,
+               bool (*goes_on)(void *arg), void *arg)
+{
+    // A signal that comes in, on whatever thread, between our look at it and the sleep
+    // must end the sleep: its handler writes to our pipe. A program that has its own
+    // descriptor there keeps it: then we look again after a while.
+    int fd = tl_park_signal_fd(park);
+    int before = fd >= 0 ? set_wakeup_fd(state, fd) : -1;
+    if (before >= 0) {
+        set_wakeup_fd(state, before);
+        limit_ns =
+            limit_ns < 0 || limit_ns > TL_NAP_LOOK_AGAIN ? TL_NAP_LOOK_AGAIN : limit_ns;
+    }
+    int result = tl_nap_run_handlers();
+    if (result == 0 && goes_on(arg)) {
+        tl_nap(park, true, true, limit_ns);
+    }
+    if (fd >= 0 && before < 0) {
+        PyObject *exc = PyErr_GetRaisedException();
+        set_wakeup_fd(state, -1);
+        PyErr_SetRaisedException(exc);
+    }
+    struct tl_sched *s = tl_sched_mine;
+    if (s != NULL && s->guard.marked) {
+        // The interpreter looks at a descriptor without the GIL.
+        tl_governor_return(&s->guard);
+    }
+    return result;
+}

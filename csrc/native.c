@@ -1,0 +1,281 @@
+#include "native.h"
+#include "clock.h"
+#include "gil.h"
+#include "nap.h"
+
+#include <pthread.h>
+
+TL_THREAD_LOCAL struct tl_native *tl_native_mine;
+
+// Tells of the ends of threads. Process-wide by nature, and made with the GIL held.
+static struct {
+    pthread_key_t key;
+    bool made;
+    _Atomic long gone; // threads that have ended, and are still listed
+} ends;
+
+// ---- threads come and go
+
+// On the thread, which has no GIL: its locks are taken care of by another.
+static void
+thread_ends(void *arg)
+{
+    struct tl_native *native = arg;
+    tl_native_mine = NULL;
+    // Release: pairs with the acquire in sweep().
+    atomic_store_explicit(&native->gone, true, memory_order_release);
+    atomic_fetch_add_explicit(&ends.gone, 1, memory_order_relaxed);
+}
+
+void
+tl_native_settle(struct tl_native *native)
+{
+    if (native->owes != NULL) {
+        native->owes = NULL;
+        tl_nudge_forget(&native->nudge);
+    }
+}
+
+void
+tl_native_disown_all(struct tl_holder *holder)
+{
+    while (!tl_link_is_single(&holder->held)) {
+        tl_native_disown(TL_CONTAINER(holder->held.next, struct tl_property, held));
+    }
+}
+
+static void
+free_native(struct tl_state *state, struct tl_native *native)
+{
+    struct tl_link *i = state->natives.next;
+    for (; i != &state->natives; i = i->next) {
+        struct tl_native *other = TL_CONTAINER(i, struct tl_native, all);
+        if (other->owes == native) {
+            tl_native_settle(other);
+        }
+    }
+    tl_native_settle(native);
+    tl_native_disown_all(&native->holder);
+    if (native->sched != NULL) {
+        native->sched->native = NULL;
+    }
+    tl_link_remove(&native->all);
+    tl_nudge_fini(&native->nudge);
+    tl_park_fini(&native->park);
+    PyMem_RawFree(native);
+}
+
+// Free what ended threads have left.
+static void
+sweep(struct tl_state *state)
+{
+    struct tl_link *next;
+    for (struct tl_link *i = state->natives.next; i != &state->natives; i = next) {
+        struct tl_native *native = TL_CONTAINER(i, struct tl_native, all);
+        next = i->next;
+        // Acquire: pairs with the release in thread_ends().
+        if (atomic_load_explicit(&native->gone, memory_order_acquire)) {
+            free_native(state, native);
+            atomic_fetch_sub_explicit(&ends.gone, 1, memory_order_relaxed);
+        }
+    }
+}
+
+TL_COLD struct tl_native *
+tl_native_make(struct tl_state *state)
+{
+    if (!ends.made) {
+        if (pthread_key_create(&ends.key, thread_ends) != 0) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        ends.made = true;
+    }
+    if (atomic_load_explicit(&ends.gone, memory_order_relaxed) > 0) {
+        sweep(state);
+    }
+    struct tl_native *native = PyMem_RawCalloc(1, sizeof *native);
+    if (native == NULL || pthread_setspecific(ends.key, native) != 0) {
+        PyMem_RawFree(native);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    native->holder.native = true;
+    tl_link_init(&native->holder.held);
+    native->ident = PyThread_get_thread_ident();
+    native->sched = tl_sched_mine;
+    if (tl_sched_mine != NULL) {
+        tl_sched_mine->native = native;
+    }
+    tl_park_init(&native->park);
+    tl_nudge_init(&native->nudge);
+    tl_link_insert_before(&native->all, &state->natives);
+    tl_native_mine = native;
+    return native;
+}
+
+TL_COLD struct tl_holder *
+tl_native_make_holder(PyTypeObject *type)
+{
+    PyObject *mod = PyType_GetModuleByDef(type, &tl_module_def);
+    struct tl_native *native = tl_native_get(tl_state_of_module(mod));
+    return native == NULL ? NULL : &native->holder;
+}
+
+struct tl_holder *
+tl_native_holder_of(struct tl_waiter *waiter)
+{
+    if (waiter->wait.native) {
+        return tl_native_sleeper_of(waiter)->holder;
+    }
+    TaskletObject *t = TL_CONTAINER(waiter, TaskletObject, waiter);
+    return t->is_main ? &t->home->native->holder : &t->holder;
+}
+
+// ---- sleeping
+
+struct tl_sleeper *
+tl_native_begin(struct tl_state *state, struct tl_holder *holder)
+{
+    struct tl_native *native = tl_native_get(state);
+    if (native == NULL) {
+        return NULL;
+    }
+    struct tl_sleeper *sleeper = &native->first;
+    if (native->asleep != NULL) {
+        sleeper = PyMem_Malloc(sizeof *sleeper);
+        if (sleeper == NULL) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+    }
+    *sleeper = (struct tl_sleeper){.native = native,
+                                   .holder = holder != NULL ? holder : &native->holder,
+                                   .outer = native->asleep};
+    tl_link_init(&sleeper->waiter.link);
+    sleeper->waiter.wait.native = true;
+    native->asleep = sleeper;
+    return sleeper;
+}
+
+void
+tl_native_end(struct tl_sleeper *sleeper)
+{
+    struct tl_native *native = sleeper->native;
+    assert(native->asleep == sleeper && !tl_wait_is_armed(&sleeper->waiter.wait));
+    native->asleep = sleeper->outer;
+    if (sleeper != &native->first) {
+        PyMem_Free(sleeper);
+    }
+}
+
+static bool
+is_armed(void *arg)
+{
+    return tl_wait_is_armed(&((struct tl_sleeper *)arg)->waiter.wait);
+}
+
+// How long it may sleep, in nanoseconds; < 0: there is no limit.
+static int64_t
+time_left(const struct tl_sleeper *sleeper)
+{
+    if (sleeper->deadline == 0 || sleeper->waiter.wait.queue != sleeper->queue) {
+        return -1;
+    }
+    int64_t left = sleeper->deadline - tl_clock_now();
+    return left > 0 ? left : 0;
+}
+
+int
+tl_native_sleep(struct tl_state *state, struct tl_sleeper *sleeper, int64_t deadline)
+{
+    struct tl_native *native = sleeper->native;
+    struct tl_wait *wait = &sleeper->waiter.wait;
+    bool in_main = tl_gil_is_main_thread(), poll = false;
+    int result = 0;
+    sleeper->deadline = deadline;
+    sleeper->queue = wait->queue;
+    for (;;) {
+        if (!poll) {
+            tl_park_reset(&native->park);
+        }
+        if (in_main && (result = tl_nap_run_handlers()) < 0) {
+            break;
+        }
+        int64_t left = tl_wait_is_armed(wait) ? time_left(sleeper) : -1;
+        if (!tl_wait_is_armed(wait)) {
+            break;
+        }
+        if (left == 0) {
+            wait->given |= TL_GIVEN_LAPSED;
+            break;
+        }
+        if (!poll) {
+            tl_nap_look_for_cpus(state, &native->park);
+            bool nap = in_main && (left < 0 || left > TL_NAP_SHORT);
+            tl_nap(&native->park, in_main, false, nap ? TL_NAP_SHORT : left);
+            poll = in_main;
+        } else {
+            result = tl_nap_in_main(state, &native->park, left, is_armed, sleeper);
+            poll = false;
+            if (result < 0) {
+                break;
+            }
+        }
+    }
+    if (tl_wait_is_armed(wait)) {
+        tl_wait_end(wait, &sleeper->waiter.link);
+    }
+    return result;
+}
+
+void
+tl_native_wake(struct tl_native *native)
+{
+    struct tl_native *mine = tl_native_mine;
+    if (mine != NULL && mine != native && !native->park.many_cpus &&
+        tl_park_is_asleep(&native->park) &&
+        (mine->owes == NULL || mine->owes == native)) {
+        // As in tl_sched_notify().
+        mine->owes = native;
+        tl_nudge_owe(&mine->nudge, &native->park);
+    } else {
+        tl_park_wake(&native->park);
+    }
+}
+
+// ---- fork
+
+// Its thread is not here: it waits for nothing.
+static void
+end_waits(struct tl_native *native)
+{
+    while (native->asleep != NULL) {
+        struct tl_sleeper *sleeper = native->asleep;
+        if (tl_wait_is_armed(&sleeper->waiter.wait)) {
+            tl_wait_end(&sleeper->waiter.wait, &sleeper->waiter.link);
+        }
+        tl_native_end(sleeper);
+    }
+}
+
+void
+tl_native_after_fork(struct tl_state *state)
+{
+    struct tl_native *mine = tl_native_mine;
+    struct tl_link *next;
+    for (struct tl_link *i = state->natives.next; i != &state->natives; i = next) {
+        struct tl_native *native = TL_CONTAINER(i, struct tl_native, all);
+        next = i->next;
+        native->owes = NULL;
+        if (native == mine) {
+            tl_park_fini(&native->park);
+            tl_park_init(&native->park);
+        } else {
+            end_waits(native);
+            native->sched = NULL; // gone with it
+            free_native(state, native);
+        }
+    }
+    atomic_store_explicit(&ends.gone, 0, memory_order_relaxed);
+}

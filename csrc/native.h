@@ -1,0 +1,135 @@
+// native.h - OS threads that wait or own locks without a tasklet.
+//
+// A thread that never ran a tasklet is not given one by a lock: it sleeps itself. So does
+// a thread with a scheduler where it may not leave the current tasklet, in a signal
+// handler say.
+#ifndef TL_NATIVE_H
+#define TL_NATIVE_H
+
+#include "sched.h"
+
+struct tl_native;
+
+// Part of a lock: whose it is.
+//
+// Invariants
+// I1: held is in owner's list, single iff owner is NULL.
+struct tl_property {
+    struct tl_link held;
+    struct tl_holder *owner;
+};
+
+// One wait of a thread. Signal handlers run meanwhile, and may wait in turn.
+//
+// Invariants
+// I1: it is in native->asleep or further out, and stays where it is, until the thread has
+//     returned from the wait.
+struct tl_sleeper {
+    struct tl_waiter waiter;
+    struct tl_native *native;
+    struct tl_holder *holder; // who is to own what it waits for
+    struct tl_sleeper *outer;
+    struct tl_link *queue; // where the wait began
+    int64_t deadline;      // on the true clock; 0: none
+};
+
+// What a thread has for its waits and its locks. Made at the first; freed by another
+// thread when it is gone.
+struct tl_native {
+    struct tl_holder holder; // of the thread, and of its main tasklet
+    struct tl_link all;      // in state->natives
+    unsigned long ident;
+    struct tl_sched *sched; // the thread's, or NULL
+    struct tl_park park;
+    struct tl_nudge nudge;
+    struct tl_native *owes; // whom nudge may still have to wake
+    struct tl_sleeper first, *asleep;
+    _Atomic bool gone;
+};
+
+// The calling thread's, or NULL if it has none yet.
+extern TL_THREAD_LOCAL struct tl_native *tl_native_mine;
+
+// The calling thread's, made if it has none. NULL with MemoryError set.
+struct tl_native *tl_native_make(struct tl_state *state);
+
+static inline struct tl_native *
+tl_native_get(struct tl_state *state)
+{
+    return TL_LIKELY(tl_native_mine != NULL) ? tl_native_mine : tl_native_make(state);
+}
+
+// The owner of the locks that the calling thread acquires now: the current tasklet or, for
+// the main one or without any, the thread. NULL with MemoryError set. type: one of ours,
+// or a subclass.
+struct tl_holder *tl_native_make_holder(PyTypeObject *type);
+
+static inline struct tl_holder *
+tl_native_holder(PyTypeObject *type)
+{
+    struct tl_sched *s = tl_sched_mine;
+    if (TL_LIKELY(s != NULL) && TL_LIKELY(!s->current->is_main)) {
+        return &s->current->holder;
+    }
+    return TL_LIKELY(tl_native_mine != NULL) ? &tl_native_mine->holder
+                                             : tl_native_make_holder(type);
+}
+
+// The same, or NULL if the calling thread has none yet: then it owns nothing.
+static inline struct tl_holder *
+tl_native_seen_holder(void)
+{
+    struct tl_sched *s = tl_sched_mine;
+    if (s != NULL && !s->current->is_main) {
+        return &s->current->holder;
+    }
+    return tl_native_mine != NULL ? &tl_native_mine->holder : NULL;
+}
+
+// For a waiter that waits: who is to own what it waits for.
+struct tl_holder *tl_native_holder_of(struct tl_waiter *waiter);
+
+// A sleeper for the calling thread, not armed. NULL with MemoryError set.
+struct tl_sleeper *tl_native_begin(struct tl_state *state, struct tl_holder *holder);
+
+// Sleep until the wait of sleeper, which is armed, is ended. deadline as in struct tl_leave,
+// on the true clock; it ends with a move to another queue. Returns 0, or -1 with the
+// exception of a signal handler set.
+int tl_native_sleep(struct tl_state *state, struct tl_sleeper *sleeper,
+                    int64_t deadline);
+
+void tl_native_end(struct tl_sleeper *sleeper);
+
+// The wait of waiter has been ended, or it has to look: wake its thread.
+void tl_native_wake(struct tl_native *native);
+
+// native owes nobody a wake any more.
+void tl_native_settle(struct tl_native *native);
+
+// holder goes away: its locks have no owner any more, but stay locked.
+void tl_native_disown_all(struct tl_holder *holder);
+
+static inline void
+tl_native_own(struct tl_holder *holder, struct tl_property *property)
+{
+    property->owner = holder;
+    tl_link_insert_before(&property->held, &holder->held);
+}
+
+static inline void
+tl_native_disown(struct tl_property *property)
+{
+    property->owner = NULL;
+    tl_link_remove(&property->held);
+}
+
+// In the child of a fork.
+void tl_native_after_fork(struct tl_state *state);
+
+static inline struct tl_sleeper *
+tl_native_sleeper_of(struct tl_waiter *waiter)
+{
+    return TL_CONTAINER(waiter, struct tl_sleeper, waiter);
+}
+
+#endif // TL_NATIVE_H

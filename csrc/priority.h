@@ -1,0 +1,32 @@
+// priority.h - a thread that slept and was woken gets the GIL soon, also beside threads
+// that compute.
+//
+// The interpreter makes it wait a whole switch interval, and longer where several
+// compute. We ask the holder at once, through the governor, and again whenever another
+// was faster. That is for threads that need the GIL for a short while only: the time that
+// they take by asking is counted, and from a fifth on they have to wait longer.
+#ifndef TL_PRIORITY_H
+#define TL_PRIORITY_H
+
+#include "governor.h"
+
+// The calling thread is about to give up the GIL to wait for a wake, and has done so.
+void tl_priority_leave(void);
+void tl_priority_left(void);
+
+// What PyEval_RestoreThread() does, for a thread that has been woken, by somebody or by
+// the time, and was asleep till now or not. It may use some microseconds of another CPU
+// if there are any.
+void tl_priority_take(PyThreadState *ts, bool slept, bool many_cpus);
+
+// Whether a thread that computes was made to drop the GIL not long ago. Thread: any.
+bool tl_priority_is_raid(void);
+
+// No asking any more, for good; returns when all who asked have got the GIL.
+// Thread: without the GIL.
+void tl_priority_stop(void);
+
+// In the child of a fork.
+void tl_priority_after_fork(void);
+
+#endif // TL_PRIORITY_H
