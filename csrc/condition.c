@@ -76,7 +76,7 @@ tl_condition_notify(ConditionObject *cond, Py_ssize_t count)
                       TL_GIVEN_NOTICE);
     }
     if (lock->count == 0) {
-        tl_lock_give(lock); // its owner could not acquire it again
+        tl_lock_give(lock); // the caller could not acquire it again
     }
 }
 

@@ -227,8 +227,9 @@ check_owned(ConditionObject *self, const char *text)
 }
 
 static int
-wait_until(ConditionObject *self, int64_t deadline)
+wait_until(PyObject *object, int64_t deadline)
 {
+    ConditionObject *self = (ConditionObject *)object;
     if (check_owned(self, "cannot wait on un-acquired lock") < 0) {
         return -1;
     }
@@ -261,7 +262,7 @@ condition_wait(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs,
          tl_block_deadline_of(timeout, &deadline) < 0)) {
         return NULL;
     }
-    int result = wait_until(self, deadline);
+    int result = wait_until((PyObject *)self, deadline);
     return result < 0 ? NULL : PyBool_FromLong(result);
 }
 
@@ -276,35 +277,8 @@ static PyObject *
 condition_wait_for(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs,
                    PyObject *kwnames)
 {
-    static const char *const names[] = {"predicate", "timeout", NULL};
-    static const struct tl_argspec spec = {
-        .fname = "wait_for", .names = names, .required = 1, .maxpos = 2};
-    PyObject *argv[2];
-    int64_t deadline;
-    if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
-        tl_block_deadline_of(argv[1], &deadline) < 0) {
-        return NULL;
-    }
-    for (bool lapsed = false;;) {
-        PyObject *result = PyObject_CallNoArgs(argv[0]);
-        int truth = result == NULL ? -1 : PyObject_IsTrue(result);
-        if (truth != 0 || lapsed) {
-            if (truth < 0) {
-                Py_CLEAR(result);
-            }
-            return result;
-        }
-        if (deadline < 0) {
-            lapsed = true;
-        }
-        int notified = wait_until(self, deadline);
-        if (notified < 0) {
-            Py_DECREF(result);
-            return NULL;
-        }
-        lapsed |= notified == 0;
-        Py_DECREF(result);
-    }
+    return tl_lock_wait_for_predicate((PyObject *)self, args, nargs, kwnames,
+                                      wait_until);
 }
 
 // ---- notifying
@@ -334,16 +308,9 @@ static PyObject *
 condition_notify(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
-    static const char *const names[] = {"n", NULL};
-    static const struct tl_argspec spec = {
-        .fname = "notify", .names = names, .maxpos = 1};
-    PyObject *arg = NULL;
-    if ((nargs > 0 || kwnames != NULL) &&
-        tl_args_parse(&spec, args, nargs, kwnames, &arg) < 0) {
-        return NULL;
-    }
-    Py_ssize_t count = arg == NULL ? 1 : PyNumber_AsSsize_t(arg, NULL);
-    return count == -1 && PyErr_Occurred() ? NULL : notify(self, count);
+    Py_ssize_t count;
+    return tl_lock_count_arg(args, nargs, kwnames, &count) < 0 ? NULL
+                                                               : notify(self, count);
 }
 
 PyDoc_STRVAR(notify_all_doc,

@@ -24,10 +24,25 @@ tl_lock_acquire(LockObject *lock, int64_t deadline)
     return tl_lock_acquire_slow(lock, me, deadline);
 }
 
+// wait_for(predicate, timeout=None) over a wait of self's, which returns 1, 0 if the time
+// was up, or -1 with an exception set.
+PyObject *tl_lock_wait_for_predicate(PyObject *self, PyObject *const *args,
+                                     Py_ssize_t nargs, PyObject *kwnames,
+                                     int (*wait)(PyObject *self, int64_t deadline));
+
+// Read the argument of notify(n=1). Returns 0, or -1 with an exception set.
+int tl_lock_count_arg(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                      Py_ssize_t *count);
+
+// "module.Class" of an object: a new reference.
+PyObject *tl_lock_type_name(PyObject *self);
+
 // __reduce__ of all of them: refuses.
 PyObject *tl_lock_reduce(PyObject *self, PyObject *Py_UNUSED(ignored));
 
 // Finish the types.
 void tl_lock_ready(PyTypeObject *lock, PyTypeObject *rlock);
+void tl_semaphore_ready(PyTypeObject *plain, PyTypeObject *bounded);
+void tl_event_ready(PyTypeObject *event, PyTypeObject *nl_condition);
 
 #endif // TL_LOCK_OPS_H

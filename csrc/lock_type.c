@@ -71,22 +71,6 @@ lock_dealloc(LockObject *self)
 
 // ---- acquire and release
 
-int
-tl_lock_acquire_slow(LockObject *self, struct tl_holder *me, int64_t deadline)
-{
-    if (self->reentrant && self->property.owner == me) {
-        if (self->count == ULONG_MAX) {
-            PyErr_SetString(PyExc_OverflowError, "internal lock count overflowed");
-            return -1;
-        }
-        self->count++;
-        return 1;
-    }
-    return deadline < 0 ? 0
-                        : tl_lock_wait_for(tl_state_of_object((PyObject *)self), self,
-                                           me, deadline);
-}
-
 PyDoc_STRVAR(acquire_doc,
 "acquire($self, /, blocking=True, timeout=-1)\n"
 "--\n"
@@ -229,20 +213,9 @@ lock_at_fork_reinit(LockObject *self, PyObject *Py_UNUSED(ignored))
 // ---- texts
 
 static PyObject *
-type_name(PyObject *self)
-{
-    PyObject *mod = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "__module__");
-    PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "__qualname__");
-    PyObject *text = mod && name ? PyUnicode_FromFormat("%S.%S", mod, name) : NULL;
-    Py_XDECREF(mod);
-    Py_XDECREF(name);
-    return text;
-}
-
-static PyObject *
 lock_repr(LockObject *self)
 {
-    PyObject *name = type_name((PyObject *)self);
+    PyObject *name = tl_lock_type_name((PyObject *)self);
     PyObject *text =
         name ? PyUnicode_FromFormat("<%s %U object at %p>",
                                     self->count ? "locked" : "unlocked", name, self)
@@ -272,7 +245,7 @@ owner_text(LockObject *self)
 static PyObject *
 rlock_repr(LockObject *self)
 {
-    PyObject *name = type_name((PyObject *)self), *owner = owner_text(self);
+    PyObject *name = tl_lock_type_name((PyObject *)self), *owner = owner_text(self);
     PyObject *text =
         name && owner ? PyUnicode_FromFormat("<%s %U object owner=%U count=%lu at %p>",
                                              self->count ? "locked" : "unlocked", name,
@@ -281,15 +254,6 @@ rlock_repr(LockObject *self)
     Py_XDECREF(owner);
     Py_XDECREF(name);
     return text;
-}
-
-PyObject *
-tl_lock_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyErr_Format(PyExc_TypeError,
-                 "cannot pickle '%s' object: make one where it is needed",
-                 Py_TYPE(self)->tp_name);
-    return NULL;
 }
 
 void

@@ -67,6 +67,31 @@ add_methods(PyTypeObject *type, PyMethodDef *defs)
 }
 
 static int
+add_lock_types(PyObject *mod, struct tl_state *state)
+{
+    if (add_type(mod, &tl_lock_spec, NULL, &state->lock_type) < 0 ||
+        add_type(mod, &tl_rlock_spec, NULL, &state->rlock_type) < 0 ||
+        add_type(mod, &tl_condition_spec, NULL, &state->condition_type) < 0 ||
+        add_type(mod, &tl_semaphore_spec, NULL, &state->semaphore_type) < 0 ||
+        add_type(mod, &tl_bounded_semaphore_spec, state->semaphore_type,
+                 &state->bounded_semaphore_type) < 0 ||
+        add_type(mod, &tl_event_spec, NULL, &state->event_type) < 0 ||
+        add_type(mod, &tl_nl_condition_spec, NULL, &state->nl_condition_type) < 0 ||
+        add_type(mod, &tl_barrier_spec, NULL, &state->barrier_type) < 0) {
+        return -1;
+    }
+    tl_lock_ready(state->lock_type, state->rlock_type);
+    tl_condition_ready(state->condition_type);
+    tl_semaphore_ready(state->semaphore_type, state->bounded_semaphore_type);
+    tl_event_ready(state->event_type, state->nl_condition_type);
+    PyObject *threading = PyImport_ImportModule("threading");
+    state->broken_barrier_error =
+        threading ? PyObject_GetAttrString(threading, "BrokenBarrierError") : NULL;
+    Py_XDECREF(threading);
+    return state->broken_barrier_error == NULL ? -1 : 0;
+}
+
+static int
 add_types(PyObject *mod, struct tl_state *state)
 {
     if (add_type(mod, &tl_tasklet_spec, NULL, &state->tasklet_type) < 0 ||
@@ -80,13 +105,9 @@ add_types(PyObject *mod, struct tl_state *state)
         add_type(mod, &tl_case_spec, NULL, &state->case_type) < 0 ||
         add_type(mod, &tl_job_spec, NULL, &state->job_type) < 0 ||
         add_type(mod, &tl_worker_pool_spec, NULL, &state->worker_pool_type) < 0 ||
-        add_type(mod, &tl_lock_spec, NULL, &state->lock_type) < 0 ||
-        add_type(mod, &tl_rlock_spec, NULL, &state->rlock_type) < 0 ||
-        add_type(mod, &tl_condition_spec, NULL, &state->condition_type) < 0) {
+        add_lock_types(mod, state) < 0) {
         return -1;
     }
-    tl_lock_ready(state->lock_type, state->rlock_type);
-    tl_condition_ready(state->condition_type);
     tl_timeout_ready(state->timeout_type);
     state->tasklet_type->tp_vectorcall = tl_tasklet_vectorcall;
     if (tl_atomic_ready(state->atomic_type) < 0) {
@@ -305,6 +326,12 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->lock_type);
     Py_VISIT(state->rlock_type);
     Py_VISIT(state->condition_type);
+    Py_VISIT(state->semaphore_type);
+    Py_VISIT(state->bounded_semaphore_type);
+    Py_VISIT(state->event_type);
+    Py_VISIT(state->nl_condition_type);
+    Py_VISIT(state->barrier_type);
+    Py_VISIT(state->broken_barrier_error);
     Py_VISIT(state->tasklet_exit);
     Py_VISIT(state->cancelled_error);
     Py_VISIT(state->deadlock_error);

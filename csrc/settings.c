@@ -236,10 +236,11 @@ fn_live_counts(PyObject *mod, PyObject *Py_UNUSED(ignored))
     if (tl_sched_get(tl_state_of_module(mod)) == NULL) {
         return NULL;
     }
-    return Py_BuildValue("{s:l,s:l,s:l,s:l,s:l,s:l}", "tasklet", tl_live[TL_LIVE_TASKLET],
-                         "channel", tl_live[TL_LIVE_CHANNEL], "bomb",
-                         tl_live[TL_LIVE_BOMB], "scheduler", tl_live[TL_LIVE_SCHED],
-                         "job", tl_live[TL_LIVE_JOB], "lock", tl_live[TL_LIVE_LOCK]);
+    return Py_BuildValue("{s:l,s:l,s:l,s:l,s:l,s:l}", "tasklet",
+                         tl_live[TL_LIVE_TASKLET], "channel", tl_live[TL_LIVE_CHANNEL],
+                         "bomb", tl_live[TL_LIVE_BOMB], "scheduler",
+                         tl_live[TL_LIVE_SCHED], "job", tl_live[TL_LIVE_JOB], "lock",
+                         tl_live[TL_LIVE_LOCK]);
 }
 
 PyDoc_STRVAR(libuv_version_doc,
@@ -255,6 +256,26 @@ fn_libuv_version(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
 }
 
 // Called by the collector: phase is "start" or "stop".
+PyDoc_STRVAR(report_lock_cycles_doc,
+"_report_lock_cycles($module, flag, /)\n"
+"--\n"
+"\n"
+"Whether locks whose owners wait for each other are only reported, by a RuntimeWarning,\n"
+"and waited for. Returns what it was before.");
+
+static PyObject *
+fn_report_lock_cycles(PyObject *mod, PyObject *arg)
+{
+    struct tl_state *state = tl_state_of_module(mod);
+    int flag = PyObject_IsTrue(arg);
+    if (flag < 0) {
+        return NULL;
+    }
+    bool before = state->reports_cycles;
+    state->reports_cycles = flag;
+    return PyBool_FromLong(before);
+}
+
 static PyObject *
 fn_collector(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -309,6 +330,7 @@ PyMethodDef tl_settings[] = {
     {"statistics", fn_statistics, METH_NOARGS, statistics_doc},
     {"live_counts", fn_live_counts, METH_NOARGS, live_counts_doc},
     {"libuv_version", fn_libuv_version, METH_NOARGS, libuv_version_doc},
+    {"_report_lock_cycles", fn_report_lock_cycles, METH_O, report_lock_cycles_doc},
     {"_collector", FAST(fn_collector), METH_FASTCALL, NULL},
     {"_main_has_ended", fn_main_has_ended, METH_NOARGS, NULL},
     {"_at_exit", fn_at_exit, METH_NOARGS, NULL},

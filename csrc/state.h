@@ -22,6 +22,11 @@ struct tl_state {
     PyTypeObject *lock_type;
     PyTypeObject *rlock_type;
     PyTypeObject *condition_type;
+    PyTypeObject *semaphore_type;
+    PyTypeObject *bounded_semaphore_type;
+    PyTypeObject *event_type;
+    PyTypeObject *nl_condition_type;
+    PyTypeObject *barrier_type;
 
     PyObject *tasklet_exit;
     PyObject *cancelled_error;
@@ -29,6 +34,7 @@ struct tl_state {
     PyObject *channel_closed;
     PyObject *block_trap_error;
     PyObject *switch_trap_error;
+    PyObject *broken_barrier_error; // threading's
 
     PyObject *channel_callback;  // NULL: none
     PyObject *schedule_callback; // NULL: none

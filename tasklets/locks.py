@@ -1,7 +1,24 @@
 """Locks for tasklets of one or several threads, and for threads without tasklets."""
 
-from tasklets._core import Condition as Condition
-from tasklets._core import Lock as Lock
-from tasklets._core import RLock as RLock
+from threading import BrokenBarrierError as BrokenBarrierError
 
-__all__ = ["Condition", "Lock", "RLock"]
+from tasklets._core import Barrier as Barrier
+from tasklets._core import BoundedSemaphore as BoundedSemaphore
+from tasklets._core import Condition as Condition
+from tasklets._core import Event as Event
+from tasklets._core import Lock as Lock
+from tasklets._core import NLCondition as NLCondition
+from tasklets._core import RLock as RLock
+from tasklets._core import Semaphore as Semaphore
+
+__all__ = [
+    "Barrier",
+    "BoundedSemaphore",
+    "BrokenBarrierError",
+    "Condition",
+    "Event",
+    "Lock",
+    "NLCondition",
+    "RLock",
+    "Semaphore",
+]

@@ -1,0 +1,402 @@
+// barrier_type.c - Barrier.
+#include "args.h"
+#include "live.h"
+#include "lock_ops.h"
+#include "types.h"
+
+// Invariants
+// I1: count is the length of waiters, plus one while the last who came runs the action.
+// I2: who waits in leaving came before the action that runs; in gate, during it.
+typedef struct BarrierObject {
+    PyObject_HEAD
+    Py_ssize_t parties, count;
+    PyObject *action, *timeout; // NULL: none
+    struct tl_link waiters, leaving, gate;
+    uint64_t resets,
+        passes; // counts reset() and abort(), and how often all have passed
+    bool broken, acting;
+    PyObject *weakrefs;
+} BarrierObject;
+
+// Who waits is told by TL_GIVEN_NOTICE that it may pass, by TL_GIVEN_CALL to look again.
+static const struct tl_wait_kind barrier_wait = {
+    .verb = "pass", .patient = true, .lapsed = tl_block_lapsed};
+
+// ---- birth and death
+
+static PyObject *
+barrier_new(PyTypeObject *cls, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    BarrierObject *self = (BarrierObject *)cls->tp_alloc(cls, 0); // zeroed
+    if (self != NULL) {
+        tl_live_add(TL_LIVE_LOCK, 1);
+        tl_link_init(&self->waiters);
+        tl_link_init(&self->leaving);
+        tl_link_init(&self->gate);
+    }
+    return (PyObject *)self;
+}
+
+static int
+barrier_init(BarrierObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"parties", "action", "timeout", NULL};
+    Py_ssize_t parties;
+    PyObject *action = Py_None, *timeout = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "n|OO:Barrier", names, &parties,
+                                     &action, &timeout)) {
+        return -1;
+    }
+    if (parties < 1) {
+        PyErr_SetString(PyExc_ValueError, "parties must be >= 1");
+        return -1;
+    }
+    if (self->count > 0 || self->acting) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "somebody waits for this barrier: it cannot be made anew");
+        return -1;
+    }
+    self->parties = parties;
+    self->broken = false;
+    Py_XSETREF(self->action, action == Py_None ? NULL : Py_NewRef(action));
+    Py_XSETREF(self->timeout, timeout == Py_None ? NULL : Py_NewRef(timeout));
+    return 0;
+}
+
+static int
+barrier_traverse(BarrierObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->action);
+    Py_VISIT(self->timeout);
+    return 0;
+}
+
+static int
+barrier_clear(BarrierObject *self)
+{
+    Py_CLEAR(self->action);
+    Py_CLEAR(self->timeout);
+    return 0;
+}
+
+static void
+barrier_dealloc(BarrierObject *self)
+{
+    PyTypeObject *cls = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    assert(tl_link_is_single(&self->waiters) && tl_link_is_single(&self->leaving));
+    (void)barrier_clear(self);
+    cls->tp_free(self);
+    tl_live_add(TL_LIVE_LOCK, -1);
+    Py_DECREF(cls);
+}
+
+// ---- passing
+
+static int
+raise_broken(BarrierObject *self)
+{
+    PyErr_SetNone(tl_state_of_object((PyObject *)self)->broken_barrier_error);
+    return -1;
+}
+
+static void
+wake_all(struct tl_link *queue, unsigned char given)
+{
+    struct tl_waiter *waiter;
+    while ((waiter = tl_block_first(queue)) != NULL) {
+        tl_block_wake(waiter, given);
+    }
+}
+
+// All who wait leave in vain.
+static void
+turn_away(BarrierObject *self)
+{
+    self->resets++;
+    self->count = 0;
+    wake_all(&self->waiters, TL_GIVEN_CALL);
+    wake_all(&self->leaving, TL_GIVEN_CALL);
+}
+
+static void
+break_it(BarrierObject *self)
+{
+    self->broken = true;
+    turn_away(self);
+}
+
+// The last has come: run the action. Those who wait are not to lose patience meanwhile.
+// Returns 0, or -1 with an exception set.
+static int
+act(BarrierObject *self)
+{
+    uint64_t resets = self->resets;
+    struct tl_waiter *waiter;
+    while ((waiter = tl_block_first(&self->waiters)) != NULL) {
+        tl_block_move(waiter, &barrier_wait, (PyObject *)self, &self->leaving, 0);
+    }
+    self->acting = true;
+    PyObject *action = Py_NewRef(self->action);
+    PyObject *result = PyObject_CallNoArgs(action);
+    Py_DECREF(action);
+    Py_XDECREF(result);
+    self->acting = false;
+    wake_all(&self->gate, TL_GIVEN_CALL);
+    if (result == NULL) {
+        PyObject *exc = PyErr_GetRaisedException();
+        break_it(self);
+        PyErr_SetRaisedException(exc);
+        return -1;
+    }
+    if (self->resets != resets) {
+        return raise_broken(self);
+    }
+    return 0;
+}
+
+// The last has come: let all go. Returns 0, or -1 with an exception set.
+static int
+pass(BarrierObject *self)
+{
+    if (self->action != NULL && act(self) < 0) {
+        return -1;
+    }
+    self->passes++;
+    self->count = 0;
+    wake_all(&self->waiters, TL_GIVEN_NOTICE);
+    wake_all(&self->leaving, TL_GIVEN_NOTICE);
+    return 0;
+}
+
+// One wait, and what the barrier was like when it began.
+struct stay {
+    struct tl_block block;
+    uint64_t resets, passes;
+};
+
+static bool
+is_over(struct tl_block *how)
+{
+    const struct stay *stay = TL_CONTAINER(how, struct stay, block);
+    const BarrierObject *self = (BarrierObject *)how->on;
+    return self->resets != stay->resets || self->passes != stay->passes;
+}
+
+static bool
+is_open(struct tl_block *how)
+{
+    return !((BarrierObject *)how->on)->acting;
+}
+
+// Wait until the action that runs is over. Returns 0, or -1 with an exception set.
+static int
+wait_at_gate(BarrierObject *self, int64_t deadline)
+{
+    struct tl_block how = {.kind = &barrier_wait,
+                           .on = (PyObject *)self,
+                           .queue = &self->gate,
+                           .deadline = deadline,
+                           .has_come = is_open};
+    if (tl_block(tl_state_of_object((PyObject *)self), &how) < 0) {
+        return -1;
+    }
+    if (how.given & TL_GIVEN_LAPSED) {
+        break_it(self);
+        return raise_broken(self);
+    }
+    return 0;
+}
+
+// Returns 0, or -1 with an exception set.
+static int
+wait_inside(BarrierObject *self, int64_t deadline)
+{
+    struct stay stay = {.block = {.kind = &barrier_wait,
+                                  .on = (PyObject *)self,
+                                  .queue = &self->waiters,
+                                  .deadline = deadline,
+                                  .has_come = is_over},
+                        .resets = self->resets,
+                        .passes = self->passes};
+    int result =
+        deadline < 0 ? 0 : tl_block(tl_state_of_object((PyObject *)self), &stay.block);
+    if (self->passes != stay.passes && !(stay.block.given & TL_GIVEN_CALL)) {
+        return result;
+    }
+    bool waits = self->resets == stay.resets && !self->acting;
+    if (result < 0) {
+        self->count -= waits; // it leaves, and the others go on waiting
+        return -1;
+    }
+    if (waits) {
+        break_it(self); // its time is up
+    }
+    return raise_broken(self);
+}
+
+PyDoc_STRVAR(wait_doc,
+"wait($self, /, timeout=None)\n"
+"--\n"
+"\n"
+"Wait until as many as there are parties have come, for at most timeout seconds, or the\n"
+"barrier's own timeout. Returns a number from 0 to parties - 1, another for each.\n"
+"\n"
+"The last to come calls the action before anybody goes. Raises BrokenBarrierError if the\n"
+"time is up, which breaks the barrier, or it is broken or reset meanwhile; for the last,\n"
+"what the action raised, which breaks it, too.");
+
+static PyObject *
+barrier_wait_for(BarrierObject *self, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    static const char *const names[] = {"timeout", NULL};
+    static const struct tl_argspec spec = {
+        .fname = "wait", .names = names, .maxpos = 1};
+    PyObject *timeout;
+    int64_t deadline;
+    if (tl_args_parse(&spec, args, nargs, kwnames, &timeout) < 0) {
+        return NULL;
+    }
+    timeout = timeout == NULL || timeout == Py_None ? self->timeout : timeout;
+    if (tl_block_deadline_of(timeout, &deadline) < 0) {
+        return NULL;
+    }
+    if (self->parties == 0) {
+        PyErr_SetString(PyExc_RuntimeError, "Barrier.__init__() was not called");
+        return NULL;
+    }
+    while (self->acting && !self->broken) {
+        if (deadline < 0) {
+            break_it(self);
+        } else if (wait_at_gate(self, deadline) < 0) {
+            return NULL;
+        }
+    }
+    if (self->broken) {
+        (void)raise_broken(self);
+        return NULL;
+    }
+    Py_ssize_t index = self->count++;
+    bool last = index + 1 == self->parties;
+    if ((last ? pass(self) : wait_inside(self, deadline)) < 0) {
+        return NULL;
+    }
+    return PyLong_FromSsize_t(index);
+}
+
+PyDoc_STRVAR(reset_doc,
+"reset($self, /)\n"
+"--\n"
+"\n"
+"Have the barrier be empty and whole: those who wait raise BrokenBarrierError.");
+
+static PyObject *
+barrier_reset(BarrierObject *self, PyObject *Py_UNUSED(ignored))
+{
+    turn_away(self);
+    self->broken = false;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(abort_doc,
+"abort($self, /)\n"
+"--\n"
+"\n"
+"Break the barrier: those who wait, or will, raise BrokenBarrierError, until reset().");
+
+static PyObject *
+barrier_abort(BarrierObject *self, PyObject *Py_UNUSED(ignored))
+{
+    break_it(self);
+    Py_RETURN_NONE;
+}
+
+// ---- attributes
+
+static PyObject *
+get_n_waiting(BarrierObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSsize_t(self->count);
+}
+
+static PyObject *
+get_broken(BarrierObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->broken);
+}
+
+static PyObject *
+barrier_repr(BarrierObject *self)
+{
+    PyObject *name = tl_lock_type_name((PyObject *)self), *text = NULL;
+    if (name != NULL && self->broken) {
+        text = PyUnicode_FromFormat("<%U at %p: broken>", name, self);
+    } else if (name != NULL) {
+        text = PyUnicode_FromFormat("<%U at %p: waiters=%zd/%zd>", name, self,
+                                    self->count, self->parties);
+    }
+    Py_XDECREF(name);
+    return text;
+}
+
+// clang-format off
+
+#define FAST(function) (PyCFunction)(void (*)(void))function
+
+static PyMethodDef barrier_methods[] = {
+    {"wait", FAST(barrier_wait_for), METH_FASTCALL | METH_KEYWORDS, wait_doc},
+    {"reset", (PyCFunction)barrier_reset, METH_NOARGS, reset_doc},
+    {"abort", (PyCFunction)barrier_abort, METH_NOARGS, abort_doc},
+    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef barrier_getset[] = {
+    {"n_waiting", (getter)get_n_waiting, NULL, "How many wait.", NULL},
+    {"broken", (getter)get_broken, NULL, "Whether it is broken.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef barrier_members[] = {
+    {"__weaklistoffset__", Py_T_PYSSIZET, offsetof(BarrierObject, weakrefs), Py_READONLY,
+     NULL},
+    {"parties", Py_T_PYSSIZET, offsetof(BarrierObject, parties), Py_READONLY,
+     "How many have to come before all can pass."},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyDoc_STRVAR(barrier_doc,
+"Barrier(parties, action=None, timeout=None)\n"
+"--\n"
+"\n"
+"threading.Barrier, for tasklets of one or several threads and for threads without any.\n"
+"\n"
+"action: called without arguments each time all have come, by the last. timeout: for each\n"
+"wait() that names none, in seconds. Who has passed can come again at once. Raises\n"
+"ValueError unless parties is positive.");
+
+static PyType_Slot barrier_slots[] = {
+    {Py_tp_doc, (void *)barrier_doc},
+    {Py_tp_new, barrier_new},
+    {Py_tp_init, barrier_init},
+    {Py_tp_repr, barrier_repr},
+    {Py_tp_traverse, barrier_traverse},
+    {Py_tp_clear, barrier_clear},
+    {Py_tp_dealloc, barrier_dealloc},
+    {Py_tp_methods, barrier_methods},
+    {Py_tp_getset, barrier_getset},
+    {Py_tp_members, barrier_members},
+    {0, NULL},
+};
+
+PyType_Spec tl_barrier_spec = {
+    .name = "tasklets.locks.Barrier",
+    .basicsize = sizeof(BarrierObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
+    .slots = barrier_slots,
+};
