@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import tasklets
 from tasklets import _core, locks
 from tasklets.locks import Barrier, BrokenBarrierError, NLCondition
 
@@ -196,6 +195,7 @@ class ValueEvent:
             TimeoutError if timeoutException is None else timeoutException,
             () if value is None else (value,),
         )
+        self._guard = locks.Lock()
         self._over = locks.Event()
         self._value: Any = None
         self._error: tuple[type[BaseException], tuple[object, ...]] | None = None
@@ -225,22 +225,27 @@ class ValueEvent:
         if self._over.is_set():
             error = self._error or (RuntimeError, ("Already resumed",))
             raise error[0](*error[1])
-        self._over.wait(None if self._end is None else self._end - _core.now())
-        self._check_time()
+        while not self._over.is_set():
+            self._over.wait(None if self._end is None else self._end - _core.now())
+            self._check_time()
         if self._error is not None:
             raise self._error[0](*self._error[1])
         return self._value
 
     def _check_time(self) -> None:
         """Abort it if its time is up."""
-        with tasklets.atomic():
+        with self._guard:
             late = self._end is not None and _core.now() >= self._end
             if late and not self._over.is_set():
-                self.abort()
+                self._end_with(None, self._at_timeout)
 
     def _finish(self, value: object, error: Any) -> None:
-        with tasklets.atomic():
+        self._check_time()
+        with self._guard:
             if self._over.is_set():
                 raise RuntimeError("it has been set or aborted already")
-            self._value, self._error = value, error
-            self._over.set()
+            self._end_with(value, error)
+
+    def _end_with(self, value: object, error: Any) -> None:
+        self._value, self._error = value, error
+        self._over.set()

@@ -45,7 +45,7 @@ class PatchReport:
     It is true if anything was patched.
     """
 
-    def __init__(self, places: list[tuple[Any, str]], after: Callable[[], None]):
+    def __init__(self, places: list[tuple[Any, str]], after: Callable[[], object]):
         self.patched = [_title(*place) for place in places]
         self.holders = _holders()
         self._places = places
@@ -192,9 +192,10 @@ def patch_locks() -> PatchReport:
     """
     init = threading.Thread.__init__
     places = _put({**_LOCKS, (threading.Thread, "__init__"): _with_own_event(init)})
-    if places:
-        _core.report_lock_cycles(True)
-    return PatchReport(places, lambda: _core.report_lock_cycles(False))
+    if not places:
+        return PatchReport(places, lambda: None)
+    before = _core._report_lock_cycles(True)
+    return PatchReport(places, lambda: _core._report_lock_cycles(before))
 
 
 def _with_own_event(init: Callable[..., None]) -> Callable[..., None]:

@@ -474,6 +474,13 @@ def gather(arena, actors):
         arena.started()
 
 
+def start(func, *args):
+    """Return a thread that has begun and that nobody needs to wait for."""
+    thread = threading.Thread(target=func, args=args, daemon=True)
+    thread.start()
+    return thread
+
+
 @every_arena
 @pytest.mark.parametrize("seed", range(2))
 def test_tasklets_of_one_thread(arena, seed):
@@ -507,7 +514,9 @@ def test_tasklets_of_two_threads_and_plain_threads(arena):
         run()
 
     halves = actors[:TASKLETS], actors[TASKLETS : 2 * TASKLETS]
-    threads = [threading.Thread(target=host, args=(half,), daemon=True) for half in halves]
+    threads = [
+        threading.Thread(target=host, args=(half,), daemon=True) for half in halves
+    ]
     for thread in threads:
         thread.start()
     ready.wait()
