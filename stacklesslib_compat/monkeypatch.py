@@ -153,15 +153,16 @@ def unpatched() -> Iterator[None]:
     For the import of what must not be patched, or for a call that makes locks which
     must block their thread.
     """
-    here = dict(_patches)
-    for (owner, name), patch in here.items():
+    before = []
+    for (owner, name), patch in _patches.items():
+        before.append((owner, name, vars(owner)[name]))
         setattr(owner, name, patch.original)
     try:
         yield
     finally:
-        for (owner, name), patch in here.items():
+        for owner, name, value in before:
             if (owner, name) in _patches:
-                setattr(owner, name, patch.replacement)
+                setattr(owner, name, value)
 
 
 _LOCKS: dict[tuple[Any, str], Any] = {
