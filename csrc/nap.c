@@ -48,6 +48,9 @@ tl_nap(struct tl_park *park, bool in_main, bool poll, int64_t limit_ns)
     if (marked) {
         tl_governor_pause(&s->guard);
     }
+    if (native != NULL) {
+        tl_native_naps(native);
+    }
     tl_priority_leave();
     PyThreadState *ts = PyEval_SaveThread();
     tl_priority_left();
@@ -55,7 +58,7 @@ tl_nap(struct tl_park *park, bool in_main, bool poll, int64_t limit_ns)
     if (s != NULL && s->owes != NULL) {
         tl_nudge_pay(&s->nudge);
     }
-    if (native != NULL && native->owes != NULL) {
+    if (native != NULL && native->owes) {
         tl_nudge_pay(&native->nudge);
     }
     // Without the GIL in between: beside threads that compute it is long in coming. And

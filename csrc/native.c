@@ -5,6 +5,10 @@
 
 #include <pthread.h>
 
+// Who sleeps itself within SOON nanoseconds after it woke another, PROMPT times in a row,
+// is expected to do so again.
+enum { SOON = 100000, PROMPT = 2 };
+
 TL_THREAD_LOCAL struct tl_native *tl_native_mine;
 
 // Tells of the ends of threads. Process-wide by nature, and made with the GIL held.
@@ -22,6 +26,7 @@ thread_ends(void *arg)
 {
     struct tl_native *native = arg;
     tl_native_mine = NULL;
+    tl_nudge_pay(&native->nudge);
     // Release: pairs with the acquire in sweep().
     atomic_store_explicit(&native->gone, true, memory_order_release);
     atomic_fetch_add_explicit(&ends.gone, 1, memory_order_relaxed);
@@ -30,8 +35,8 @@ thread_ends(void *arg)
 void
 tl_native_settle(struct tl_native *native)
 {
-    if (native->owes != NULL) {
-        native->owes = NULL;
+    if (native->owes) {
+        native->owes = false;
         tl_nudge_forget(&native->nudge);
     }
 }
@@ -50,11 +55,8 @@ free_native(struct tl_state *state, struct tl_native *native)
     struct tl_link *i = state->natives.next;
     for (; i != &state->natives; i = i->next) {
         struct tl_native *other = TL_CONTAINER(i, struct tl_native, all);
-        if (other->owes == native) {
-            tl_native_settle(other);
-        }
+        tl_native_settle(other); // that may be with it
     }
-    tl_native_settle(native);
     tl_native_disown_all(&native->holder);
     if (native->sched != NULL) {
         native->sched->native = NULL;
@@ -230,14 +232,40 @@ tl_native_sleep(struct tl_state *state, struct tl_sleeper *sleeper, int64_t dead
 }
 
 void
+tl_native_naps(struct tl_native *native)
+{
+    if (native->woke != 0) {
+        bool soon = tl_clock_now() - native->woke < SOON;
+        native->prompt = !soon ? 0 : native->prompt + (native->prompt < PROMPT);
+        native->woke = 0;
+    }
+}
+
+// Note that the calling thread wakes one that sleeps.
+static void
+note_wake(struct tl_native *mine)
+{
+    int64_t now = tl_clock_now();
+    if (mine->woke != 0 && now - mine->woke >= SOON) {
+        mine->prompt = 0;
+    }
+    mine->woke = now;
+}
+
+void
 tl_native_wake(struct tl_native *native)
 {
     struct tl_native *mine = tl_native_mine;
-    if (mine != NULL && mine != native && !native->park.many_cpus &&
-        tl_park_is_asleep(&native->park) &&
-        (mine->owes == NULL || mine->owes == native)) {
-        // As in tl_sched_notify().
-        mine->owes = native;
+    if (mine == NULL || mine == native || !tl_park_is_asleep(&native->park)) {
+        tl_park_wake(&native->park);
+        return;
+    }
+    note_wake(mine);
+    // Woken while we hold the GIL it would only run into us, at once where both share one
+    // CPU, else if it does not take it long to wake. So one that is about to sleep itself
+    // wakes it when it has given up the GIL.
+    if (mine->prompt == PROMPT || !native->park.many_cpus) {
+        mine->owes = true;
         tl_nudge_owe(&mine->nudge, &native->park);
     } else {
         tl_park_wake(&native->park);
@@ -267,7 +295,7 @@ tl_native_after_fork(struct tl_state *state)
     for (struct tl_link *i = state->natives.next; i != &state->natives; i = next) {
         struct tl_native *native = TL_CONTAINER(i, struct tl_native, all);
         next = i->next;
-        native->owes = NULL;
+        native->owes = false;
         if (native == mine) {
             tl_park_fini(&native->park);
             tl_park_init(&native->park);

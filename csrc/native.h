@@ -42,7 +42,9 @@ struct tl_native {
     struct tl_sched *sched; // the thread's, or NULL
     struct tl_park park;
     struct tl_nudge nudge;
-    struct tl_native *owes; // whom nudge may still have to wake
+    bool owes;            // nudge may still have somebody to wake
+    int64_t woke;         // when it last woke a sleeping thread; 0: it has slept since
+    unsigned char prompt; // how often in a row it slept itself soon after that
     struct tl_sleeper first, *asleep;
     _Atomic bool gone;
 };
@@ -102,6 +104,9 @@ void tl_native_end(struct tl_sleeper *sleeper);
 
 // The wait of waiter has been ended, or it has to look: wake its thread.
 void tl_native_wake(struct tl_native *native);
+
+// The thread of native is about to sleep.
+void tl_native_naps(struct tl_native *native);
 
 // native owes nobody a wake any more.
 void tl_native_settle(struct tl_native *native);

@@ -18,14 +18,31 @@ static struct {
     _Atomic unsigned long debts; // counts all, to see whether there are new ones
 } payer = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
+// Relaxed, as a hint: the exchanges in tl_nudge_pay() decide.
+static struct tl_park *
+seen(struct tl_nudge *nudge, int i)
+{
+    return atomic_load_explicit(&nudge->owed[i], memory_order_relaxed);
+}
+
+static bool
+owes(struct tl_nudge *nudge)
+{
+    for (int i = 0; i < TL_NUDGE_MOST; i++) {
+        if (seen(nudge, i) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 pay_old_debts(void)
 {
     pthread_mutex_lock(&payer.mutex);
     struct tl_nudge *n = payer.wakers.next;
     for (; n != &payer.wakers; n = n->next) {
-        // Relaxed: the exchange in tl_nudge_pay() decides.
-        if (atomic_load_explicit(&n->owed, memory_order_relaxed) != NULL &&
+        if (owes(n) &&
             atomic_fetch_add_explicit(&n->age, 1, memory_order_relaxed) > 0) {
             tl_nudge_pay(n);
         }
@@ -87,7 +104,9 @@ start_payer(void)
 void
 tl_nudge_init(struct tl_nudge *nudge)
 {
-    atomic_store_explicit(&nudge->owed, NULL, memory_order_relaxed);
+    for (int i = 0; i < TL_NUDGE_MOST; i++) {
+        atomic_store_explicit(&nudge->owed[i], NULL, memory_order_relaxed);
+    }
     atomic_store_explicit(&nudge->age, 0, memory_order_relaxed);
     pthread_mutex_lock(&payer.mutex);
     if (!payer.has_wakers) {
@@ -114,16 +133,21 @@ tl_nudge_fini(struct tl_nudge *nudge)
 void
 tl_nudge_owe(struct tl_nudge *nudge, struct tl_park *park)
 {
-    if (!payer.started && !start_payer()) {
+    int place = 0;
+    for (int i = TL_NUDGE_MOST - 1; i >= 0; i--) {
+        struct tl_park *other = seen(nudge, i);
+        if (other == park) {
+            return;
+        }
+        place = other == NULL ? i : place;
+    }
+    if (seen(nudge, place) != NULL || (!payer.started && !start_payer())) {
         tl_park_wake(park);
         return;
     }
-    // Release: what the waker changed is seen by whoever pays, and by the woken.
-    struct tl_park *before =
-        atomic_exchange_explicit(&nudge->owed, park, memory_order_acq_rel);
-    if (before == park) {
-        return;
-    }
+    // Release: what the waker changed is seen by whoever pays, and by the woken. Nobody
+    // else fills a place.
+    atomic_store_explicit(&nudge->owed[place], park, memory_order_release);
     atomic_fetch_add(&payer.debts, 1);
     if (atomic_load(&payer.resting)) {
         tl_park_wake(&payer.rest);
@@ -133,12 +157,17 @@ tl_nudge_owe(struct tl_nudge *nudge, struct tl_park *park)
 void
 tl_nudge_pay(struct tl_nudge *nudge)
 {
-    // Acquire: pairs with the release in tl_nudge_owe().
-    struct tl_park *park =
-        atomic_exchange_explicit(&nudge->owed, NULL, memory_order_acq_rel);
-    if (park != NULL) {
-        atomic_store_explicit(&nudge->age, 0, memory_order_relaxed);
-        tl_park_wake(park);
+    for (int i = 0; i < TL_NUDGE_MOST; i++) {
+        if (seen(nudge, i) == NULL) {
+            continue;
+        }
+        // Acquire: pairs with the release in tl_nudge_owe().
+        struct tl_park *park =
+            atomic_exchange_explicit(&nudge->owed[i], NULL, memory_order_acq_rel);
+        if (park != NULL) {
+            atomic_store_explicit(&nudge->age, 0, memory_order_relaxed);
+            tl_park_wake(park);
+        }
     }
 }
 
@@ -158,6 +187,8 @@ tl_nudge_after_fork(void)
     atomic_store(&payer.resting, false);
     struct tl_nudge *n = payer.wakers.next;
     for (; payer.has_wakers && n != &payer.wakers; n = n->next) {
-        atomic_store_explicit(&n->owed, NULL, memory_order_relaxed);
+        for (int i = 0; i < TL_NUDGE_MOST; i++) {
+            atomic_store_explicit(&n->owed[i], NULL, memory_order_relaxed);
+        }
     }
 }

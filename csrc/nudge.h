@@ -9,18 +9,21 @@
 
 #include "park.h"
 
+// How many wakes can be owed at a time.
+enum { TL_NUDGE_MOST = 8 };
+
 // What one waker owes. Invariant: a park that is owed a wake is not freed before
 // tl_nudge_forget() has returned.
 struct tl_nudge {
     struct tl_nudge *prev, *next; // all wakers
-    _Atomic(struct tl_park *) owed;
+    _Atomic(struct tl_park *) owed[TL_NUDGE_MOST];
     _Atomic int age; // ticks since it was owed, about
 };
 
 void tl_nudge_init(struct tl_nudge *nudge);
 void tl_nudge_fini(struct tl_nudge *nudge);
 
-// Owe park, and no other at the time, a wake.
+// Owe park a wake; if too many are owed, wake it. Called by one thread.
 void tl_nudge_owe(struct tl_nudge *nudge, struct tl_park *park);
 
 // Pay what is owed. Needs no lock of the caller's.
