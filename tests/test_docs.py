@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from children import run_script
 
+import stacklesslib_compat.locks
+import stacklesslib_compat.monkeypatch
 import tasklets
 import tasklets.testing
 
@@ -33,6 +35,7 @@ CLASSES = [
     tasklets.testing.FakeClock,
     tasklets.workers.WorkerFuture,
     tasklets.workers.WorkerPool,
+    stacklesslib_compat.monkeypatch.PatchReport,
 ]
 
 # What a constant is need only be in the reference.
@@ -85,6 +88,8 @@ def public_names():
         tasklets.scheduler,
         tasklets.testing,
         tasklets.workers,
+        stacklesslib_compat.locks,
+        stacklesslib_compat.monkeypatch,
     ):
         for name in module.__all__:
             yield f"{module.__name__}.{name}", getattr(module, name)
