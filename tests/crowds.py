@@ -9,6 +9,7 @@ import builtins
 import contextlib
 import importlib.util
 import itertools
+import os
 import sys
 import threading
 import time
@@ -274,6 +275,36 @@ def live_in(crowd):
     CURRENT = None
 
 
+def at_rest():
+    """Return whether no other thread runs, or is to be run by the system."""
+    try:
+        tasks = os.listdir("/proc/self/task")
+    except FileNotFoundError:
+        return True
+    others = [task for task in tasks if int(task) != threading.get_native_id()]
+    for task in others:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            state = Path(f"/proc/self/task/{task}/stat").read_text().rpartition(")")[2]
+            if state.split()[0] == "R":
+                return False
+    return True
+
+
+def wait_until_blocked(number):
+    """Sleep as long as the tests do for so many threads, and until they do block."""
+    CURRENT.sleep(0.01 * number)
+    calm = 0
+    for _ in CURRENT.retry(LONG):
+        calm = calm + 1 if at_rest() else 0
+        if calm == 3:
+            break
+
+
+def whatever_the_memory(*args, **kwargs):
+    """Stand for bigmemtest(), which counts the stacks of threads as memory."""
+    return lambda test: lambda self: test(self, kwargs["size"])
+
+
 def without_leftovers(case):
     """Empty a test case that is over: pytest keeps it until the next begins."""
     for name in [name for name in vars(case) if not name.startswith("_")]:
@@ -316,7 +347,9 @@ def overlays(locks):
                 support, sleeping_retry=current("retry"), threading_helper=helper
             )
         ),
-        "test.support": Overlay(support, threading_helper=helper),
+        "test.support": Overlay(
+            support, threading_helper=helper, bigmemtest=whatever_the_memory
+        ),
     }
 
 
@@ -331,8 +364,13 @@ def load(name, crowd, locks):
     spec = importlib.util.find_spec(f"test.{name}")
     if spec is None:
         pytest.skip(missing, allow_module_level=True)
-    # OS threads are what it is made for.
-    others = {} if crowd is Crowd else overlays(locks)
+    others = overlays(locks)
+    if crowd is Crowd:
+        # OS threads are what it is made for.
+        from test import support
+
+        plain = Overlay(support, bigmemtest=whatever_the_memory)
+        others = {"test.support": plain}
 
     def import_other(name, globals=None, locals=None, fromlist=(), level=0):
         found = builtins.__import__(name, globals, locals, fromlist, level)
@@ -343,4 +381,7 @@ def load(name, crowd, locks):
     # Not by the loader: pytest's own stands in for it, and knows no code.
     code = compile(Path(spec.origin).read_bytes(), spec.origin, "exec")
     exec(code, vars(module))
+    if hasattr(module, "wait_threads_blocked"):
+        # Where that is only a time, a machine may be too busy for it.
+        module.wait_threads_blocked = wait_until_blocked
     return module
