@@ -11,12 +11,15 @@ import os
 import random
 import threading
 import time
+from collections import Counter
+from contextlib import contextmanager
 
 import pytest
 
 from tasklets import (
     TaskletExit,
     getcurrent,
+    getruncount,
     locks,
     queues,
     run,
@@ -103,6 +106,7 @@ class Arena:
         self.open = True
         self.errors = []
         self.progress = 0
+        self.waiting = Counter()
         self.setup()
 
     def setup(self):
@@ -117,6 +121,23 @@ class Arena:
         self.progress += 1
         if self.progress >= COUNT:
             self.open = False
+
+    @contextmanager
+    def wait(self, what="it"):
+        """Count one who waits for something."""
+        self.waiting[what] += 1
+        try:
+            yield
+        finally:
+            self.waiting[what] -= 1
+
+    def look(self):
+        """Look for one who waits for what is there, while nobody is runnable."""
+        for what, number in self.waiting.items():
+            assert not (number and self.is_there(what)), f"{number} wait for {what}"
+
+    def is_there(self, what):
+        """Return whether nobody needs to wait for it."""
 
     def release(self):
         """Let those go who wait for others that have ended."""
@@ -141,7 +162,8 @@ class Exclusive(Arena):
         else:
             patience = actor.patience()
             limit = {} if patience is None else {"timeout": patience}
-            got = self.lock.acquire(**limit)
+            with self.wait():
+                got = self.lock.acquire(**limit)
         if got:
             self.inside.append(actor)
             try:
@@ -155,6 +177,9 @@ class Exclusive(Arena):
 
     def work(self, actor):
         actor.pause()
+
+    def is_there(self, what):
+        return len(self.inside) < self.permits
 
     def check(self):
         assert not self.inside
@@ -231,17 +256,19 @@ class Goods(Arena):
 class ConditionArena(Goods):
     """One notification for each thing, and for each room for one."""
 
+    make = locks.Condition
     make_lock = locks.RLock
 
     def setup(self):
         super().setup()
         self.things = []
         lock = self.make_lock()
-        self.filled, self.emptied = locks.Condition(lock), locks.Condition(lock)
+        self.filled, self.emptied = self.make(lock), self.make(lock)
 
     def put(self, thing, patience):
         with self.emptied:
-            free = self.emptied.wait_for(self.may_put, patience) and self.open
+            with self.wait("room"):
+                free = self.emptied.wait_for(self.may_put, patience) and self.open
             if free:
                 self.things.append(thing)
                 self.filled.notify()
@@ -249,7 +276,9 @@ class ConditionArena(Goods):
 
     def get(self, patience):
         with self.filled:
-            if self.filled.wait_for(self.may_get, patience) and self.things:
+            with self.wait("things"):
+                self.filled.wait_for(self.may_get, patience)
+            if self.things:
                 thing = self.things.pop(0)
                 self.emptied.notify()
                 return thing
@@ -264,6 +293,9 @@ class ConditionArena(Goods):
         with self.filled:
             self.filled.notify_all()
             self.emptied.notify_all()
+
+    def is_there(self, what):
+        return self.things if what == "things" else len(self.things) < 2
 
     def left(self):
         return self.things
@@ -287,14 +319,16 @@ class QueueArena(Goods):
 
     def put(self, thing, patience):
         try:
-            self.queue.put(thing, timeout=patience)
+            with self.wait("room"):
+                self.queue.put(thing, timeout=patience)
         except queues.Full:
             return False
         return True
 
     def get(self, patience):
         try:
-            return self.queue.get(timeout=patience)
+            with self.wait("things"):
+                return self.queue.get(timeout=patience)
         except queues.Empty:
             return None
 
@@ -306,6 +340,10 @@ class QueueArena(Goods):
             thing = self.get(0)
             if thing is not None:
                 self.taken.append(thing)
+
+    def is_there(self, what):
+        number = self.queue.qsize()
+        return number > 0 if what == "things" else not self.size or number < 2
 
     def left(self):
         return [self.queue.get_nowait() for _ in range(self.queue.qsize())]
@@ -327,8 +365,10 @@ class SimpleQueueArena(QueueArena):
 class EventArena(Arena):
     """All pass in each round, and nobody before it is opened."""
 
+    make = locks.Event
+
     def setup(self):
-        self.event = locks.Event()
+        self.event = self.make()
         self.round = 0
         self.passed = set()
 
@@ -339,12 +379,19 @@ class EventArena(Arena):
         if actor in self.passed:
             actor.pause()
             self.give_way(actor)
-        elif self.event.wait(actor.patience()):
+        elif self.wait_for_it(actor):
             # The leader goes on only when this one, too, has passed.
             assert mine == self.round
             assert self.event.is_set()
             self.passed.add(actor)
             self.advance()
+
+    def wait_for_it(self, actor):
+        with self.wait():
+            return self.event.wait(actor.patience())
+
+    def is_there(self, what):
+        return self.event.is_set()
 
     def lead(self, actor):
         actor.pause()
@@ -383,7 +430,8 @@ class BarrierArena(Arena):
 
     def step(self, actor):
         try:
-            self.returns.append(self.barrier.wait(actor.patience()))
+            with self.wait():
+                self.returns.append(self.barrier.wait(actor.patience()))
         except locks.BrokenBarrierError:
             if actor.number == 0 and self.open:
                 self.barrier.reset()
@@ -391,6 +439,9 @@ class BarrierArena(Arena):
         self.advance()
         if actor.number == 0 and self.barrier.broken and self.open:
             self.barrier.reset()
+
+    def is_there(self, what):
+        return self.barrier.n_waiting == len(self.actors) or self.barrier.broken
 
     def release(self):
         self.barrier.abort()
@@ -426,11 +477,12 @@ class Trouble:
     It does nothing while nothing goes on: it might wake those who have been forgotten.
     """
 
-    def __init__(self, arena, tasks, clock, stuck):
+    def __init__(self, arena, tasks, clock=None):
         self.arena = arena
         self.tasks = tasks  # those of other threads as well
-        self.clock = clock
-        self.stuck = stuck
+        self.alone = clock is not None
+        self.clock = clock.now if self.alone else time.monotonic
+        self.stuck = STUCK_FAKE if self.alone else STUCK_REAL
         self.random = random.Random(f"{arena.seed} trouble")
 
     def live(self, ended):
@@ -438,6 +490,8 @@ class Trouble:
         seen, since = -1, self.clock()
         while not ended():
             sleep(self.random.random() * 0.001)
+            if self.alone and getruncount() == 1:
+                self.look()
             if not arena.open:
                 arena.release()
             if arena.progress != seen:
@@ -449,6 +503,12 @@ class Trouble:
                 for task in self.tasks:
                     task.kill(pending=True)
                 return
+
+    def look(self):
+        try:
+            self.arena.look()
+        except AssertionError as error:
+            self.arena.fail(error)
 
     def interrupt(self, task):
         if not task.alive:
@@ -490,7 +550,7 @@ def test_tasklets_of_one_thread(arena, seed):
         gather(arena, actors)
         tasks = [spawn(actor.live) for actor in actors]
         schedule()
-        trouble = Trouble(arena, tasks, clock.now, STUCK_FAKE)
+        trouble = Trouble(arena, tasks, clock)
         trouble.live(lambda: all(actor.ended for actor in actors))
         run()
     finish(arena)
@@ -509,7 +569,7 @@ def test_tasklets_of_two_threads_and_plain_threads(arena):
         tasks.extend([spawn(actor.live) for actor in mine])
         schedule()
         ready.wait()
-        trouble = Trouble(arena, tasks, time.monotonic, STUCK_REAL)
+        trouble = Trouble(arena, tasks)
         trouble.live(lambda: all(actor.ended for actor in mine))
         run()
 
@@ -556,3 +616,74 @@ def test_tasklets_of_one_thread_get_it_in_the_order_they_came(make, seed):
         run()
     assert all(task.done() for task in tasks)
     assert served == waiting
+
+
+class Sometimes:
+    """Makes a mistake now and then."""
+
+    def mistake(self):
+        self.calls = getattr(self, "calls", 0) + 1
+        return self.calls % 60 == 0
+
+
+class LetsTwoIn(Sometimes, locks.Lock):
+    def acquire(self, *args, **kwargs):
+        return self.mistake() or super().acquire(*args, **kwargs)
+
+
+class StaysLocked(Sometimes, locks.Lock):
+    def release(self):
+        if not self.mistake():
+            super().release()
+
+
+class GivesOneTooMany(Sometimes, locks.Semaphore):
+    def release(self):
+        super().release(2 if self.mistake() else 1)
+
+
+class Forgets(Sometimes, locks.Condition):
+    def notify(self, n=1):
+        if not self.mistake():
+            super().notify(n)
+
+
+class Loses(Sometimes, queues.Queue):
+    def put(self, *args, **kwargs):
+        if not self.mistake():
+            super().put(*args, **kwargs)
+
+
+class Doubles(Sometimes, queues.SimpleQueue):
+    def put(self, *args, **kwargs):
+        for _ in range(2 if self.mistake() else 1):
+            super().put(*args, **kwargs)
+
+
+class NeverOpens(Sometimes, locks.Event):
+    def set(self):
+        if not self.mistake():
+            super().set()
+
+
+MISTAKES = [
+    (LockArena, LetsTwoIn),
+    (LockArena, StaysLocked),
+    (SemaphoreArena, lambda: GivesOneTooMany(3)),
+    (ConditionArena, Forgets),
+    (QueueArena, Loses),
+    (SimpleQueueArena, Doubles),
+    (EventArena, NeverOpens),
+]
+
+
+@pytest.mark.parametrize(("arena", "make"), MISTAKES)
+def test_a_mistake_is_noticed(arena, make):
+    faulty = type("Faulty", (arena,), {"make": staticmethod(make)})
+    noticed = 0
+    for seed in range(3):
+        try:
+            test_tasklets_of_one_thread(faulty, seed)
+        except (AssertionError, RuntimeError):
+            noticed += 1
+    assert noticed
