@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from children import run_script
 
+import stacklesslib_compat.locks
+import stacklesslib_compat.monkeypatch
 import tasklets
 import tasklets.fs
 import tasklets.net
@@ -36,6 +38,7 @@ CLASSES = [
     tasklets.fs.DirEntry,
     tasklets.workers.WorkerFuture,
     tasklets.workers.WorkerPool,
+    stacklesslib_compat.monkeypatch.PatchReport,
 ]
 
 # What a constant is need only be in the reference.
@@ -90,6 +93,8 @@ def public_names():
         tasklets.workers,
         tasklets.fs,
         tasklets.net,
+        stacklesslib_compat.locks,
+        stacklesslib_compat.monkeypatch,
     ):
         for name in module.__all__:
             yield f"{module.__name__}.{name}", getattr(module, name)

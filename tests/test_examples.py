@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 SECONDS = 120
 
 # These print measurements, and have tests of their own; display.py is only imported.
-MEASURING = {"atomic_locks", "demo", "game", "index", "display"}
+MEASURING = {"atomic_locks", "demo", "display", "game", "index", "replace_locks"}
 SMALL = sorted(set(EXAMPLES.glob("*.py")) - {EXAMPLES / f"{n}.py" for n in MEASURING})
 
 
@@ -114,6 +114,14 @@ def test_the_locks_go_wrong_without_atomic(example):
     status, output = example(EXAMPLES / "atomic_locks.py", *args)
     assert status == 1, output
     assert cell(output, "what went wrong") != "nothing"
+
+
+def test_a_program_of_threads_is_the_same_with_other_locks(example):
+    status, output = example(EXAMPLES / "replace_locks.py", 300)
+    assert status == 0, output
+    assert output.startswith("300 jobs, sum ")
+    assert cell(output, "the results are the same") == "yes"
+    assert int(cell(output, "beats of a tasklet meanwhile")) > 0
 
 
 BROKEN = """
