@@ -69,7 +69,7 @@ barrier_traverse(BarrierObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->action);
     Py_VISIT(self->timeout);
-    return 0;
+    return tl_block_traverse(&self->waiters, visit, arg);
 }
 
 static int

@@ -79,7 +79,7 @@ condition_traverse(ConditionObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->lock);
     Py_VISIT(self->tokens);
-    return 0;
+    return tl_block_traverse(&self->waiters, visit, arg);
 }
 
 static int

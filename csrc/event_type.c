@@ -50,7 +50,7 @@ event_traverse(EventObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->cond);
-    return 0;
+    return tl_block_traverse(&self->waiters, visit, arg);
 }
 
 static int

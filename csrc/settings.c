@@ -2,6 +2,7 @@
 #include "channel.h"
 #include "chunk.h"
 #include "live.h"
+#include "lock.h"
 #include "loop.h"
 #include "thread.h"
 #include "types.h"
@@ -308,6 +309,7 @@ static PyObject *
 fn_after_fork(PyObject *mod, PyObject *Py_UNUSED(ignored))
 {
     tl_thread_after_fork(tl_state_of_module(mod));
+    tl_lock_after_fork();
     Py_RETURN_NONE;
 }
 

@@ -39,6 +39,13 @@ CLASSES = [
     tasklets.workers.WorkerFuture,
     tasklets.workers.WorkerPool,
     stacklesslib_compat.monkeypatch.PatchReport,
+    tasklets.locks.Lock,
+    tasklets.locks.RLock,
+    tasklets.locks.Condition,
+    tasklets.locks.Semaphore,
+    tasklets.locks.Event,
+    tasklets.locks.Barrier,
+    tasklets.locks.NLCondition,
 ]
 
 # What a constant is need only be in the reference.
@@ -95,6 +102,7 @@ def public_names():
         tasklets.net,
         stacklesslib_compat.locks,
         stacklesslib_compat.monkeypatch,
+        tasklets.locks,
     ):
         for name in module.__all__:
             yield f"{module.__name__}.{name}", getattr(module, name)
