@@ -237,6 +237,10 @@ tl_loop_end(struct tl_loop *loop, bool quiet)
     }
     if (!quiet) {
         tl_loop_run(loop);
+        while (loop->in_flight > 0 && tl_link_is_single(&loop->requests)) {
+            (void)uv_run(&loop->uv,
+                         UV_RUN_ONCE); // one of the threads is about to do it
+        }
     }
     if (!close_loop(loop)) {
         loop->is_orphan = true;
