@@ -1,5 +1,6 @@
 #include "loop.h"
 #include "clock.h"
+#include "room.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -10,7 +11,11 @@
 #include <uv.h>
 
 // How long the end of the interpreter waits for what is in flight, in nanoseconds.
-#define GRACE INT64_C(1000000000)
+#define GRACE INT64_C(500000000)
+
+// What the first loop of a process takes at most: descriptors, and the stack of each
+// thread.
+enum { FIRST_DESCRIPTORS = 8, STACK = 8 << 20 };
 
 // With the GIL.
 //
@@ -87,9 +92,20 @@ leave_without_threads(void)
 }
 #endif
 
-static void
+// Returns 0 or a negative errno.
+static int
 pool_init(void)
 {
+    if (pool.was_used) {
+        return 0;
+    }
+    int error = tl_room_for_descriptors(FIRST_DESCRIPTORS);
+    if (error == 0) {
+        error = tl_room_for_threads(tl_room_pool_size(), STACK);
+    }
+    if (error != 0) {
+        return -error;
+    }
     if (!pool.is_ready) {
         tl_link_init(&pool.loops);
 #ifdef __GLIBC__
@@ -97,8 +113,7 @@ pool_init(void)
 #endif
         pool.is_ready = true;
     }
-    pool.was_used = true;
-    pool.has_stayed_behind = false;
+    return 0;
 }
 
 // ---- births
@@ -131,6 +146,30 @@ warm_up(struct tl_loop *loop)
     return error;
 }
 
+// Returns 0 or a negative errno.
+static int
+loop_init(struct tl_loop *loop)
+{
+    int error = pool_init();
+    if (error == 0) {
+        error = uv_loop_init(&loop->uv);
+    }
+    if (error != 0) {
+        return error;
+    }
+    tl_link_init(&loop->requests);
+    error = warm_up(loop);
+    if (error != 0) {
+        (void)uv_loop_close(&loop->uv);
+        return error;
+    }
+    pool.was_used = true;
+    pool.has_stayed_behind = false;
+    tl_link_init(&loop->all);
+    tl_link_insert_before(&loop->all, &pool.loops);
+    return 0;
+}
+
 struct tl_loop *
 tl_loop_new(void)
 {
@@ -140,22 +179,14 @@ tl_loop_new(void)
         PyErr_NoMemory();
         return NULL;
     }
-    int error = uv_loop_init(&loop->uv);
-    if (error == 0) {
-        pool_init();
-        tl_link_init(&loop->requests);
-        error = warm_up(loop);
-        if (error == 0) {
-            tl_link_init(&loop->all);
-            tl_link_insert_before(&loop->all, &pool.loops);
-            return loop;
-        }
-        (void)uv_loop_close(&loop->uv);
+    int error = loop_init(loop);
+    if (error != 0) {
+        PyMem_RawFree(loop);
+        errno = -error;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return NULL;
     }
-    PyMem_RawFree(loop);
-    errno = -error;
-    PyErr_SetFromErrno(PyExc_OSError);
-    return NULL;
+    return loop;
 }
 
 // ---- requests
@@ -237,6 +268,10 @@ tl_loop_end(struct tl_loop *loop, bool quiet)
     }
     if (!quiet) {
         tl_loop_run(loop);
+        while (loop->in_flight > 0 && tl_link_is_single(&loop->requests)) {
+            (void)uv_run(&loop->uv,
+                         UV_RUN_ONCE); // one of the threads is about to do it
+        }
     }
     if (!close_loop(loop)) {
         loop->is_orphan = true;

@@ -43,9 +43,7 @@ unref_later(struct tl_request *request)
     tl_live_add(TL_LIVE_REQUEST, -1);
     if (tl_sched_mine != NULL) {
         tl_sched_drop_later(tl_sched_mine, held);
-    } else {
-        Py_XDECREF(held); // in the child of a fork
-    }
+    } // else in the child of a fork, or at the end of the process: there is no later
 }
 
 void

@@ -62,7 +62,7 @@ with tempfile.TemporaryDirectory() as folder:
         fs.open(os.path.join(folder, "pipe"), os.O_RDONLY, timeout=0.01)
     except TimeoutError:
         print("too late; turns of others meanwhile:", turns > 0)
-    os.close(os.open(os.path.join(folder, "pipe"), os.O_WRONLY))
+    os.close(os.open(os.path.join(folder, "pipe"), os.O_RDWR))
     turning.kill()
 
 # Output:

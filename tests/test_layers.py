@@ -14,7 +14,7 @@ LAYERS = [
     # Plain C, no Python.h.
     [
         "list", "clock", "inbox", "park", "nudge", "chunk", "alarm", "turn", "heap",
-        "poller",
+        "poller", "room",
     ],
     # CPython ground.
     [

@@ -200,7 +200,7 @@ def test_lookups_do_not_leak(no_leak):
         with pytest.raises(socket.gaierror):
             net.getaddrinfo("x", 80, flags=socket.AI_NUMERICHOST)
 
-    no_leak(both, warm_up=200)
+    no_leak(both, calls=2000, warm_up=200)
 
 
 def test_errors_have_the_numbers_of_the_system():
