@@ -33,6 +33,13 @@ CLASSES = [
     tasklets.testing.FakeClock,
     tasklets.workers.WorkerFuture,
     tasklets.workers.WorkerPool,
+    tasklets.locks.Lock,
+    tasklets.locks.RLock,
+    tasklets.locks.Condition,
+    tasklets.locks.Semaphore,
+    tasklets.locks.Event,
+    tasklets.locks.Barrier,
+    tasklets.locks.NLCondition,
 ]
 
 # What a constant is need only be in the reference.
@@ -85,6 +92,7 @@ def public_names():
         tasklets.scheduler,
         tasklets.testing,
         tasklets.workers,
+        tasklets.locks,
     ):
         for name in module.__all__:
             yield f"{module.__name__}.{name}", getattr(module, name)
