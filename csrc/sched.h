@@ -95,6 +95,7 @@ struct tl_sched {
     bool waiting;
     bool resting;            // its thread is a worker of ours, without work
     Py_ssize_t worker_waits; // those of awaited that wait for a worker
+    Py_ssize_t hopes;        // how many more wait for what a plain thread may do
     _Atomic int wakers;      // who is to wake park, and may do so without the GIL
 };
 
@@ -198,6 +199,7 @@ struct tl_leave {
     PyObject *value;  // borrowed: what it leaves in tempval; NULL: None
     int64_t deadline; // on tl_timer_now()'s clock; 0: none, negative: passed already
     bool comes;       // what it waits for comes by itself: that is no deadlock
+    bool hopes; // a plain thread may do it: run(wait=True) goes on as long as any is
     // Asked last, when no other code can run any more before it has left: whether what it
     // would wait for has come. Then it does not leave, and *came (may be NULL) is set. May
     // be NULL.

@@ -67,14 +67,16 @@ PyDoc_STRVAR(pending_doc,
 "--\n"
 "\n"
 "Return how much is to come to this thread by itself: sleeps and timeouts, callbacks\n"
-"with a time, descriptors, workers' results. run(wait=True) goes on while there is any.");
+"with a time, descriptors, workers' results, futures. run(wait=True) goes on while there\n"
+"is any.");
 
 static PyObject *
 fn_pending(PyObject *mod, PyObject *Py_UNUSED(ignored))
 {
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
     return s == NULL ? NULL
-                     : PyLong_FromSsize_t((Py_ssize_t)s->timers.count + s->awaited);
+                     : PyLong_FromSsize_t((Py_ssize_t)s->timers.count + s->awaited +
+                                          s->hopes);
 }
 
 PyDoc_STRVAR(next_deadline_doc,

@@ -192,6 +192,7 @@ class QueueChannel(channel):
     def __len__(self) -> int: ...
     @property
     def maxsize(self) -> int: ...
+    _source: int
 
 @final
 class bomb:
