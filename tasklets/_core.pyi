@@ -231,6 +231,8 @@ class worker_pool:
         max_workers: int,
         max_queued: int = 0,
         on_abandoned: Callable[[Any], object] | None = None,
+        most: int = 0,
+        linger: float = 10,
     ) -> Self: ...
     def call(
         self,
