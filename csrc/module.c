@@ -3,6 +3,7 @@
 #include "fiber.h"
 #include "gil.h"
 #include "live.h"
+#include "local.h"
 #include "stacks.h"
 #include "types.h"
 
@@ -76,6 +77,7 @@ add_types(PyObject *mod, struct tl_state *state)
         add_type(mod, &tl_timeout_spec, NULL, &state->timeout_type) < 0 ||
         add_type(mod, &tl_handle_spec, NULL, &state->handle_type) < 0 ||
         add_type(mod, &tl_case_spec, NULL, &state->case_type) < 0 ||
+        add_type(mod, &tl_local_spec, NULL, &state->local_type) < 0 ||
         add_type(mod, &tl_job_spec, NULL, &state->job_type) < 0 ||
         add_type(mod, &tl_worker_pool_spec, NULL, &state->worker_pool_type) < 0) {
         return -1;
@@ -275,7 +277,8 @@ module_exec(PyObject *mod)
         state->set_wakeup_fd == NULL) {
         return -1;
     }
-    if (refuse_second_import() < 0) {
+    state->local_places = tl_local_places();
+    if (state->local_places == NULL || refuse_second_import() < 0) {
         return -1;
     }
     install_arena();
@@ -306,6 +309,7 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->timeout_type);
     Py_VISIT(state->handle_type);
     Py_VISIT(state->case_type);
+    Py_VISIT(state->local_type);
     Py_VISIT(state->interrupt);
     Py_VISIT(state->timed_out);
     Py_VISIT(state->interrupted);

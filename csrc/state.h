@@ -6,6 +6,7 @@
 #include "list.h"
 
 struct tl_stack;
+struct tl_places;
 
 struct tl_state {
     PyTypeObject *tasklet_type;
@@ -19,6 +20,8 @@ struct tl_state {
     PyTypeObject *timeout_type;
     PyTypeObject *handle_type;
     PyTypeObject *case_type;
+    PyTypeObject *local_type;
+    struct tl_places *local_places; // counted
 
     PyObject *tasklet_exit;
     PyObject *cancelled_error;

@@ -7,7 +7,7 @@
 extern PyType_Spec tl_tasklet_spec;
 extern PyType_Spec tl_channel_spec, tl_queue_channel_spec, tl_classic_channel_spec;
 extern PyType_Spec tl_bomb_spec, tl_atomic_spec, tl_timeout_spec, tl_handle_spec;
-extern PyType_Spec tl_case_spec, tl_job_spec, tl_worker_pool_spec;
+extern PyType_Spec tl_case_spec, tl_local_spec, tl_job_spec, tl_worker_pool_spec;
 
 // Methods and functions. The classic ones behave as Stackless does, and have "stackless_" before their names.
 extern PyMethodDef tl_functions[], tl_settings[], tl_timer_functions[];

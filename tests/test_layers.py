@@ -28,7 +28,7 @@ LAYERS = [
     [
         "runq", "tasklet", "timer", "sched", "thread", "stacks", "outcome", "errors",
         "idle", "rest", "watch", "watch_run", "timeout", "handle",
-        "descriptor",
+        "descriptor", "local",
     ],
     # Services over the scheduler.
     [
