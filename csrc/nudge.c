@@ -1,6 +1,7 @@
 #include "nudge.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <time.h>
@@ -89,6 +90,7 @@ tl_nudge_init(struct tl_nudge *nudge)
 {
     atomic_store_explicit(&nudge->owed, NULL, memory_order_relaxed);
     atomic_store_explicit(&nudge->age, 0, memory_order_relaxed);
+    atomic_store_explicit(&nudge->payers, 0, memory_order_relaxed);
     pthread_mutex_lock(&payer.mutex);
     if (!payer.has_wakers) {
         payer.has_wakers = true;
@@ -133,21 +135,28 @@ tl_nudge_owe(struct tl_nudge *nudge, struct tl_park *park)
 void
 tl_nudge_pay(struct tl_nudge *nudge)
 {
-    // Acquire: pairs with the release in tl_nudge_owe().
+    atomic_fetch_add_explicit(&nudge->payers, 1, memory_order_relaxed);
+    // Acquire: pairs with the release in tl_nudge_owe(). Release: who finds it empty in
+    // tl_nudge_forget() sees us among the payers.
     struct tl_park *park =
         atomic_exchange_explicit(&nudge->owed, NULL, memory_order_acq_rel);
     if (park != NULL) {
         atomic_store_explicit(&nudge->age, 0, memory_order_relaxed);
         tl_park_wake(park);
     }
+    // Release: pairs with the acquire in tl_nudge_forget(), after which the park is freed.
+    atomic_fetch_sub_explicit(&nudge->payers, 1, memory_order_release);
 }
 
 void
 tl_nudge_forget(struct tl_nudge *nudge)
 {
     tl_nudge_pay(nudge);
-    pthread_mutex_lock(&payer.mutex);
-    pthread_mutex_unlock(&payer.mutex);
+    // Acquire: pairs with the release in tl_nudge_pay(). The payer or the waker itself may
+    // have taken the debt, and not have woken anybody yet.
+    while (atomic_load_explicit(&nudge->payers, memory_order_acquire) > 0) {
+        sched_yield();
+    }
 }
 
 void
@@ -159,5 +168,6 @@ tl_nudge_after_fork(void)
     struct tl_nudge *n = payer.wakers.next;
     for (; payer.has_wakers && n != &payer.wakers; n = n->next) {
         atomic_store_explicit(&n->owed, NULL, memory_order_relaxed);
+        atomic_store_explicit(&n->payers, 0, memory_order_relaxed);
     }
 }
