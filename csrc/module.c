@@ -251,6 +251,7 @@ module_exec(PyObject *mod)
     struct tl_state *state = tl_state_of_module(mod);
     tl_link_init(&state->scheds);
     tl_link_init(&state->resting);
+    tl_link_init(&state->pools);
     if (refuse_sub_interpreter() < 0 || tl_gil_check() < 0 || tl_fiber_import() < 0 ||
         add_errors(mod, state) < 0 || add_types(mod, state) < 0 ||
         add_functions(mod, tl_settings, "") < 0 ||
@@ -258,6 +259,7 @@ module_exec(PyObject *mod)
         add_functions(mod, tl_timeout_functions, "") < 0 ||
         add_functions(mod, tl_handle_functions, "") < 0 ||
         add_functions(mod, tl_select_functions, "") < 0 ||
+        add_functions(mod, tl_statistics_functions, "") < 0 ||
         add_functions(mod, tl_classic_functions, "stackless_") < 0 ||
         add_functions(mod, tl_classic_settings, "stackless_") < 0) {
         return -1;

@@ -20,6 +20,8 @@ struct tl_park {
     uint64_t cpus;  // where its thread may run, a bit for each CPU, from 64 on shared
     bool many_cpus; // whether the threads that wake it may run elsewhere
     uint64_t sleeps, spins;
+    uint64_t woken; // sleeps that others ended, before they began perhaps
+    int64_t slept;  // in nanoseconds
 };
 
 void tl_park_init(struct tl_park *park);

@@ -36,6 +36,8 @@ struct tl_sched {
     Py_ssize_t runcount;
     uint64_t switches, limit;
     struct tl_heap timers;
+    uint64_t fired;              // how many have gone off,
+    int64_t late_sum, late_most; // and how late, in nanoseconds
     uint64_t look_at, look_step; // value of switches at which to look for what is due;
     uint64_t look_yields;        // likewise of yields, for who is alone;
     int64_t looked;              // and when that was done last

@@ -41,6 +41,7 @@ struct tl_state {
     PyObject *run_nursery;   // the builtin that the nursery runs
     PyObject *set_wakeup_fd; // signal's
     struct tl_link scheds;   // every thread's scheduler
+    struct tl_link pools;    // of workers
     struct tl_link resting;  // threads of ours without work; see rest.h
     long nresting;
     PyObject **kept; // counted: what was revived in the collection that runs

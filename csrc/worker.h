@@ -70,6 +70,7 @@ struct tl_worker {
 struct PoolObject {
     PyObject_HEAD
     struct tl_state *state;
+    struct tl_link all;     // in state->pools
     PyObject *start;        // start(pool): a thread that calls pool.work()
     PyObject *on_abandoned; // on_abandoned(owner), or NULL
     struct tl_link queue, *next_outside, running;

@@ -132,6 +132,7 @@ pool_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     self->state = tl_state_of_object((PyObject *)self);
+    tl_link_insert_before(&self->all, &self->state->pools);
     tl_link_init(&self->queue);
     tl_link_init(&self->running);
     tl_link_init(&self->workers);
@@ -185,6 +186,7 @@ pool_dealloc(PoolObject *self)
     }
     assert(tl_link_is_single(&self->workers) && tl_link_is_single(&self->waiters));
     pool_clear(self);
+    tl_link_remove(&self->all);
     cls->tp_free(self);
     Py_DECREF(cls);
 }

@@ -36,16 +36,29 @@ class _HasFileno(Protocol):
 class _Statistics(TypedDict):
     runnable: int
     started: int
+    blocked: dict[str, int]
     switches: int
     spawned: int
     finished: int
     pooled_stacks: int
     sleeps: int
     spins: int
+    woken: int
+    slept: float
+    run_time: float
+    timers: int
+    timers_fired: int
+    latency_mean: float
+    latency_max: float
     tasklets: int
     channels: int
     threads: int
     slabs: int
+    worker_pools: int
+    workers: int
+    workers_idle: int
+    calls_queued: int
+    calls_finished: int
 
 # Errors.
 

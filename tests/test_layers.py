@@ -36,7 +36,7 @@ LAYERS = [
         "io", "stream", "fs", "process", "signal", "atom", "shared", "stm", "join",
     ],
     # The Python face; every *_type and *_ops file belongs here too.
-    ["types", "functions", "settings", "capi", "module"],
+    ["types", "functions", "settings", "statistics", "capi", "module"],
 ]
 # fmt: on
 ROWS = {name: row for row, names in enumerate(LAYERS) for name in names}
