@@ -1,13 +1,17 @@
 """What a call on a worker thread costs, against the standard library's executor."""
 
+import os
+import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.measure import Workload, wall_clock
 from tasklets import spawn
-from tasklets.workers import WorkerPool
+from tasklets.workers import WorkerPool, call_on_worker
 
 IN_FLIGHT = 1000
+BLOCKED = 64
 WORKERS = 6
 
 
@@ -89,6 +93,37 @@ class ManyInExecutor(InExecutor):
                 future.result()
 
 
+def read_something():
+    """Open a file and read it."""
+    with open(os.devnull) as file:
+        return file.read()
+
+
+def beside_blocked(n):
+    """Return how long names and files take beside calls that block: the worst of n.
+
+    All are called at once, those that block first. The threads are there from the
+    second time on.
+    """
+    worst = 0
+    for _ in range(n):
+        gate = threading.Event()
+        start = wall_clock()
+        blocked = [spawn(call_on_worker, gate.wait) for _ in range(BLOCKED)]
+        beside = [
+            spawn(call_on_worker, socket.getaddrinfo, "localhost", 80),
+            spawn(call_on_worker, read_something),
+            spawn(call_on_worker, os.stat, os.curdir),
+        ]
+        for each in beside:
+            each.result()
+        worst = max(worst, wall_clock() - start)
+        gate.set()
+        for each in blocked:
+            each.result()
+    return worst
+
+
 def workload(title, size, reach, ours, theirs, *work):
     """Return a workload of calls against the executor's."""
     return Workload(
@@ -119,5 +154,14 @@ WORKLOADS = {
     "worker_calls_1000_nothing": workload(
         "1,000 calls of `int()` in flight, per call",
         20_000, None, ManyOnWorkers, ManyInExecutor, int,
+    ),
+    "worker_blocked": Workload(
+        title=f"a name and files beside {BLOCKED} calls that block, the first time",
+        size=1,
+        reach=50,
+        unit=1e6,
+        suffix=" ms",
+        fresh=True,
+        tasklets=beside_blocked,
     ),
 }  # fmt: skip

@@ -51,6 +51,37 @@ static const struct tl_wait_kind receive_wait = {
 static const struct tl_wait_kind next_wait = {
     .verb = "receive from", .joined = receiver_joined, .left = left_queue};
 
+// The home of t, which waits for what does not come from a tasklet, counts it. n: 1 or -1.
+static void
+count_outside(TaskletObject *t, int source, int n)
+{
+    struct tl_sched *s = t->home;
+    if (source == TL_FROM_WORKERS) {
+        s->awaited += n;
+        s->worker_waits += n;
+    } else if (source == TL_FROM_THREADS) {
+        s->hopes += n;
+    }
+}
+
+static void
+outside_joined(struct tl_wait *wait)
+{
+    receiver_joined(wait);
+    count_outside(waiter_of(wait), ((ChannelObject *)wait->on)->source, 1);
+}
+
+static void
+outside_left(struct tl_wait *wait)
+{
+    left_queue(wait);
+    count_outside(waiter_of(wait), ((ChannelObject *)wait->on)->source, -1);
+}
+
+// For what does not come from a tasklet.
+static const struct tl_wait_kind outside_wait = {
+    .verb = "receive from", .joined = outside_joined, .left = outside_left};
+
 // ---- those that wait for others, too
 
 static struct tl_selection *
@@ -74,6 +105,7 @@ selection_joined(struct tl_wait *wait)
         }
     }
     sel->linked = sel->count;
+    count_outside(sel->who, sel->source, 1);
 }
 
 static void
@@ -88,6 +120,7 @@ static void
 selection_left(struct tl_wait *wait)
 {
     struct tl_selection *sel = selection_of(wait);
+    count_outside(sel->who, sel->source, -1);
     for (Py_ssize_t i = 0; i < sel->count; i++) {
         if (!tl_link_is_single(&sel->cases[i].link)) {
             unlink_case(&sel->cases[i]);
@@ -416,11 +449,14 @@ attempt(const struct action *act, bool *came)
     if (ch->closing) {
         return raise_closed(act);
     }
+    bool outside = act->kind == &outside_wait;
     struct tl_leave how = {.kind = act->kind,
                            .on = (PyObject *)ch,
                            .queue = &ch->queue,
                            .value = act->value,
                            .deadline = act->deadline,
+                           .comes = outside && ch->source == TL_FROM_WORKERS,
+                           .hopes = outside && ch->source == TL_FROM_THREADS,
                            .has_come =
                                act->dir == SEND ? send_has_come : receive_has_come,
                            .came = came,
@@ -518,7 +554,9 @@ tl_channel_send(ChannelObject *ch, PyObject *value, int64_t deadline)
 PyObject *
 tl_channel_receive(ChannelObject *ch, int64_t deadline)
 {
-    return begin(ch, RECEIVE, NULL, &receive_wait, deadline);
+    const struct tl_wait_kind *kind =
+        TL_LIKELY(ch->source == TL_FROM_TASKLETS) ? &receive_wait : &outside_wait;
+    return begin(ch, RECEIVE, NULL, kind, deadline);
 }
 
 PyObject *

@@ -19,9 +19,13 @@ struct tl_selection {
     TaskletObject *who;
     struct tl_link queue;
     Py_ssize_t count, linked;
-    Py_ssize_t chosen; // set by whoever ends the wait with a value
+    unsigned char source; // the surest of its channels
+    Py_ssize_t chosen;    // set by whoever ends the wait with a value
     struct tl_case cases[];
 };
+
+// Who sends into a channel of ours that stands for something else.
+enum tl_source { TL_FROM_TASKLETS, TL_FROM_THREADS, TL_FROM_WORKERS };
 
 // Invariants
 // I1: all in queue wait in one direction; waiting counts them, senders positive,
@@ -31,6 +35,7 @@ struct tl_selection {
 // I3: in a QueueChannel receivers wait only while count is 0, senders only while count
 //     is maxsize.
 // I4: selected counts the cases in receivers and senders.
+// I5: source stays as it is while somebody waits to receive.
 typedef struct ChannelObject {
     PyObject_HEAD
     struct tl_link queue;
@@ -41,6 +46,7 @@ typedef struct ChannelObject {
     signed char preference; // -1 the receiver, 1 the sender, 0 neither runs at once
     bool schedule_all, closing;
     bool buffered, classic;
+    unsigned char source; // enum tl_source
     PyObject **items;
     Py_ssize_t first, count, room, maxsize; // maxsize <= 0: no limit
 } ChannelObject;

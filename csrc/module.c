@@ -4,6 +4,7 @@
 #include "fiber.h"
 #include "gil.h"
 #include "live.h"
+#include "local.h"
 #include "lock_ops.h"
 #include "queue_ops.h"
 #include "stacks.h"
@@ -104,6 +105,7 @@ add_types(PyObject *mod, struct tl_state *state)
         add_type(mod, &tl_timeout_spec, NULL, &state->timeout_type) < 0 ||
         add_type(mod, &tl_handle_spec, NULL, &state->handle_type) < 0 ||
         add_type(mod, &tl_case_spec, NULL, &state->case_type) < 0 ||
+        add_type(mod, &tl_local_spec, NULL, &state->local_type) < 0 ||
         add_type(mod, &tl_job_spec, NULL, &state->job_type) < 0 ||
         add_type(mod, &tl_worker_pool_spec, NULL, &state->worker_pool_type) < 0 ||
         add_lock_types(mod, state) < 0) {
@@ -293,6 +295,7 @@ module_exec(PyObject *mod)
     tl_link_init(&state->scheds);
     tl_link_init(&state->resting);
     tl_link_init(&state->natives);
+    tl_link_init(&state->pools);
     if (refuse_sub_interpreter() < 0 || tl_gil_check() < 0 || tl_fiber_import() < 0 ||
         add_errors(mod, state) < 0 || add_types(mod, state) < 0 ||
         add_queues(mod, state) < 0 || add_functions(mod, tl_settings, "") < 0 ||
@@ -302,6 +305,7 @@ module_exec(PyObject *mod)
         add_functions(mod, tl_select_functions, "") < 0 ||
         add_functions(mod, tl_file_functions, "fs_") < 0 ||
         add_functions(mod, tl_resolve_functions, "net_") < 0 ||
+        add_functions(mod, tl_statistics_functions, "") < 0 ||
         add_functions(mod, tl_classic_functions, "stackless_") < 0 ||
         add_functions(mod, tl_classic_settings, "stackless_") < 0) {
         return -1;
@@ -324,7 +328,8 @@ module_exec(PyObject *mod)
         state->run_nursery == NULL || state->set_wakeup_fd == NULL) {
         return -1;
     }
-    if (refuse_second_import() < 0) {
+    state->local_places = tl_local_places();
+    if (state->local_places == NULL || refuse_second_import() < 0) {
         return -1;
     }
     install_arena();
@@ -364,6 +369,7 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->timeout_type);
     Py_VISIT(state->handle_type);
     Py_VISIT(state->case_type);
+    Py_VISIT(state->local_type);
     Py_VISIT(state->interrupt);
     Py_VISIT(state->timed_out);
     Py_VISIT(state->interrupted);

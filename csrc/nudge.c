@@ -1,6 +1,7 @@
 #include "nudge.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <time.h>
@@ -18,11 +19,12 @@ static struct {
     _Atomic unsigned long debts; // counts all, to see whether there are new ones
 } payer = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-// Relaxed, as a hint: the exchanges in tl_nudge_pay() decide.
+// A hint: the exchanges in tl_nudge_pay() decide. Acquire: who finds it empty there, in
+// tl_nudge_forget(), sees whoever emptied it among the payers.
 static struct tl_park *
 seen(struct tl_nudge *nudge, int i)
 {
-    return atomic_load_explicit(&nudge->owed[i], memory_order_relaxed);
+    return atomic_load_explicit(&nudge->owed[i], memory_order_acquire);
 }
 
 static bool
@@ -108,6 +110,7 @@ tl_nudge_init(struct tl_nudge *nudge)
         atomic_store_explicit(&nudge->owed[i], NULL, memory_order_relaxed);
     }
     atomic_store_explicit(&nudge->age, 0, memory_order_relaxed);
+    atomic_store_explicit(&nudge->payers, 0, memory_order_relaxed);
     pthread_mutex_lock(&payer.mutex);
     if (!payer.has_wakers) {
         payer.has_wakers = true;
@@ -157,11 +160,13 @@ tl_nudge_owe(struct tl_nudge *nudge, struct tl_park *park)
 void
 tl_nudge_pay(struct tl_nudge *nudge)
 {
+    atomic_fetch_add_explicit(&nudge->payers, 1, memory_order_relaxed);
     for (int i = 0; i < TL_NUDGE_MOST; i++) {
         if (seen(nudge, i) == NULL) {
             continue;
         }
-        // Acquire: pairs with the release in tl_nudge_owe().
+        // Acquire: pairs with the release in tl_nudge_owe(). Release: with the acquire in
+        // seen().
         struct tl_park *park =
             atomic_exchange_explicit(&nudge->owed[i], NULL, memory_order_acq_rel);
         if (park != NULL) {
@@ -169,14 +174,19 @@ tl_nudge_pay(struct tl_nudge *nudge)
             tl_park_wake(park);
         }
     }
+    // Release: pairs with the acquire in tl_nudge_forget(), after which the park is freed.
+    atomic_fetch_sub_explicit(&nudge->payers, 1, memory_order_release);
 }
 
 void
 tl_nudge_forget(struct tl_nudge *nudge)
 {
     tl_nudge_pay(nudge);
-    pthread_mutex_lock(&payer.mutex);
-    pthread_mutex_unlock(&payer.mutex);
+    // Acquire: pairs with the release in tl_nudge_pay(). The payer or the waker itself may
+    // have taken the debt, and not have woken anybody yet.
+    while (atomic_load_explicit(&nudge->payers, memory_order_acquire) > 0) {
+        sched_yield();
+    }
 }
 
 void
@@ -190,5 +200,6 @@ tl_nudge_after_fork(void)
         for (int i = 0; i < TL_NUDGE_MOST; i++) {
             atomic_store_explicit(&n->owed[i], NULL, memory_order_relaxed);
         }
+        atomic_store_explicit(&n->payers, 0, memory_order_relaxed);
     }
 }

@@ -17,7 +17,8 @@ enum { TL_NUDGE_MOST = 8 };
 struct tl_nudge {
     struct tl_nudge *prev, *next; // all wakers
     _Atomic(struct tl_park *) owed[TL_NUDGE_MOST];
-    _Atomic int age; // ticks since it was owed, about
+    _Atomic int age;    // ticks since it was owed, about
+    _Atomic int payers; // who may just be waking a park that is no longer owed
 };
 
 void tl_nudge_init(struct tl_nudge *nudge);

@@ -46,7 +46,8 @@ tl_park_init(struct tl_park *park)
     park->cpus = allowed_cpus();
     park->many_cpus = false;
     atomic_store_explicit(&park->waker_cpu, -1, memory_order_relaxed);
-    park->sleeps = park->spins = 0;
+    park->sleeps = park->spins = park->woken = 0;
+    park->slept = 0;
 }
 
 static void
@@ -160,6 +161,7 @@ tl_park_spin(struct tl_park *park, bool (*may_go)(void))
 static void
 adapt(struct tl_park *park, int64_t slept)
 {
+    park->slept += slept;
     if (park->sleeps % LOOK_AT_CPUS == 1) {
         park->cpus = allowed_cpus();
     }
@@ -226,6 +228,7 @@ tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool poll)
     if (!atomic_compare_exchange_strong_explicit(&park->state, &expected, asleep,
                                                  memory_order_acq_rel,
                                                  memory_order_acquire)) {
+        park->woken++;
         return false;
     }
     int64_t start = tl_clock_now();
@@ -241,8 +244,9 @@ tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool poll)
 #endif
     expected = asleep;
     // Acquire: on failure a wake has come, and its changes must be seen.
-    atomic_compare_exchange_strong_explicit(&park->state, &expected, TL_PARK_IDLE,
-                                            memory_order_acq_rel, memory_order_acquire);
+    park->woken += !atomic_compare_exchange_strong_explicit(
+        &park->state, &expected, TL_PARK_IDLE, memory_order_acq_rel,
+        memory_order_acquire);
     adapt(park, tl_clock_now() - start);
     return true;
 }

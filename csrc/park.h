@@ -25,6 +25,8 @@ struct tl_park {
     _Atomic int waker_cpu; // where the one ran that ended the last sleep
     bool many_cpus;        // whether the threads that wake it may run elsewhere
     uint64_t sleeps, spins;
+    uint64_t woken; // sleeps that others ended, before they began perhaps
+    int64_t slept;  // in nanoseconds
 };
 
 void tl_park_init(struct tl_park *park);

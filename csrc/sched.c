@@ -346,7 +346,8 @@ after_deadlock(struct tl_sched *s, TaskletObject *leaver, bool has_ended)
 {
     TaskletObject *watcher = tl_sched_watcher(s);
     bool innocent = has_ended || tl_task_is_patient(leaver);
-    if (watcher->place == TL_FLOATING && (innocent || tl_gil_is_main_thread())) {
+    if (watcher->place == TL_FLOATING &&
+        (innocent || tl_gil_is_main_thread() || tl_watch_only_hopes(s))) {
         into_ring(s, watcher);
         return watcher;
     }
@@ -495,7 +496,7 @@ successor(struct tl_sched *s, const struct tl_leave *how)
         return tl_task_next(me);
     }
     TaskletObject *watcher = tl_sched_watcher(s);
-    if (run_goes_on(s, how->deadline > 0 || how->comes)) {
+    if (run_goes_on(s, how->deadline > 0 || how->comes || how->hopes)) {
         return NULL;
     }
     if (watcher->place == TL_FLOATING || (watcher == me && how->kind == NULL)) {

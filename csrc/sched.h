@@ -38,6 +38,8 @@ struct tl_sched {
     Py_ssize_t runcount;
     uint64_t switches, limit;
     struct tl_heap timers;
+    uint64_t fired;              // how many have gone off,
+    int64_t late_sum, late_most; // and how late, in nanoseconds
     uint64_t look_at, look_step; // value of switches at which to look for what is due;
     uint64_t look_yields;        // likewise of yields, for who is alone;
     int64_t looked;              // and when that was done last
@@ -99,6 +101,7 @@ struct tl_sched {
     bool waiting;
     bool resting;            // its thread is a worker of ours, without work
     Py_ssize_t worker_waits; // those of awaited that wait for a worker
+    Py_ssize_t hopes;        // how many more wait for what a plain thread may do
     _Atomic int wakers;      // who is to wake park, and may do so without the GIL
 };
 
@@ -202,6 +205,7 @@ struct tl_leave {
     PyObject *value;  // borrowed: what it leaves in tempval; NULL: None
     int64_t deadline; // on tl_timer_now()'s clock; 0: none, negative: passed already
     bool comes;       // what it waits for comes by itself: that is no deadlock
+    bool hopes; // a plain thread may do it: run(wait=True) goes on as long as any is
     // Asked last, when no other code can run any more before it has left: whether what it
     // would wait for has come. Then it does not leave, and *came (may be NULL) is set. It
     // may wake others, who have a stack. May be NULL.

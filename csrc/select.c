@@ -46,8 +46,12 @@ selection_new(CaseObject *const *cases, Py_ssize_t count)
     *sel = (struct tl_selection){.count = count};
     tl_link_init(&sel->queue);
     for (Py_ssize_t i = 0; i < count; i++) {
-        sel->cases[i] = (struct tl_case){
-            .of = sel, .channel = cases[i]->channel, .value = cases[i]->value};
+        ChannelObject *ch = cases[i]->channel;
+        sel->cases[i] =
+            (struct tl_case){.of = sel, .channel = ch, .value = cases[i]->value};
+        if (cases[i]->value == NULL && ch->source > sel->source) {
+            sel->source = ch->source;
+        }
         tl_link_init(&sel->cases[i].link);
     }
     return sel;
@@ -87,6 +91,8 @@ tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
         struct tl_leave how = {.kind = &tl_selection_wait,
                                .queue = &sel->queue,
                                .deadline = deadline,
+                               .comes = sel->source == TL_FROM_WORKERS,
+                               .hopes = sel->source == TL_FROM_THREADS,
                                .has_come = has_come,
                                .came = &came};
         *value = tl_sched_leave(s, &how);

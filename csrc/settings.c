@@ -1,6 +1,5 @@
 // settings.c - the module's functions on a thread or the process as a whole.
 #include "channel.h"
-#include "chunk.h"
 #include "live.h"
 #include "lock.h"
 #include "loop.h"
@@ -190,39 +189,7 @@ fn_order_seed(PyObject *mod, PyObject *arg)
     return before;
 }
 
-// ---- statistics and service
-
-PyDoc_STRVAR(statistics_doc,
-"statistics($module, /)\n"
-"--\n"
-"\n"
-"Return a dict of counts: of this thread, and of the process.\n"
-"\n"
-"runnable, started (begun and not ended), switches, spawned, finished, pooled_stacks,\n"
-"sleeps and spins (waits for other threads) are this thread's; tasklets, channels,\n"
-"threads (that have used tasklets), slabs (megabytes held for stacks) the process's.");
-
-static PyObject *
-fn_statistics(PyObject *mod, PyObject *Py_UNUSED(ignored))
-{
-    struct tl_state *state = tl_state_of_module(mod);
-    struct tl_sched *s = tl_sched_get(state);
-    if (s == NULL) {
-        return NULL;
-    }
-    Py_ssize_t threads = 0;
-    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
-        threads++;
-    }
-    return Py_BuildValue(
-        "{s:n,s:n,s:K,s:K,s:K,s:i,s:K,s:K,s:l,s:l,s:n,s:n}", "runnable", s->runcount,
-        "started", s->nstarted, "switches", (unsigned long long)s->switches, "spawned",
-        (unsigned long long)s->spawned, "finished", (unsigned long long)s->finished,
-        "pooled_stacks", s->npool, "sleeps", (unsigned long long)s->park.sleeps,
-        "spins", (unsigned long long)s->park.spins, "tasklets",
-        tl_live[TL_LIVE_TASKLET], "channels", tl_live[TL_LIVE_CHANNEL], "threads",
-        threads, "slabs", (Py_ssize_t)tl_chunk_slabs());
-}
+// ---- service
 
 PyDoc_STRVAR(live_counts_doc,
 "live_counts($module, /)\n"
@@ -237,12 +204,12 @@ fn_live_counts(PyObject *mod, PyObject *Py_UNUSED(ignored))
     if (tl_sched_get(tl_state_of_module(mod)) == NULL) {
         return NULL;
     }
-    return Py_BuildValue("{s:l,s:l,s:l,s:l,s:l,s:l,s:l,s:l}", "tasklet",
-                         tl_live[TL_LIVE_TASKLET], "channel", tl_live[TL_LIVE_CHANNEL],
-                         "bomb", tl_live[TL_LIVE_BOMB], "scheduler",
-                         tl_live[TL_LIVE_SCHED], "job", tl_live[TL_LIVE_JOB], "lock",
-                         tl_live[TL_LIVE_LOCK], "request", tl_live[TL_LIVE_REQUEST],
-                         "queue", tl_live[TL_LIVE_QUEUE]);
+    return Py_BuildValue(
+        "{s:l,s:l,s:l,s:l,s:l,s:l,s:l,s:l,s:l}", "tasklet", tl_live[TL_LIVE_TASKLET],
+        "channel", tl_live[TL_LIVE_CHANNEL], "bomb", tl_live[TL_LIVE_BOMB], "scheduler",
+        tl_live[TL_LIVE_SCHED], "job", tl_live[TL_LIVE_JOB], "lock",
+        tl_live[TL_LIVE_LOCK], "request", tl_live[TL_LIVE_REQUEST], "queue",
+        tl_live[TL_LIVE_QUEUE], "local", tl_live[TL_LIVE_LOCAL]);
 }
 
 PyDoc_STRVAR(libuv_version_doc,
@@ -330,7 +297,6 @@ PyMethodDef tl_settings[] = {
     {"set_error_handler", FAST(fn_set_error_handler), METH_FASTCALL,
      set_error_handler_doc},
     {"order_seed", fn_order_seed, METH_O, order_seed_doc},
-    {"statistics", fn_statistics, METH_NOARGS, statistics_doc},
     {"live_counts", fn_live_counts, METH_NOARGS, live_counts_doc},
     {"libuv_version", fn_libuv_version, METH_NOARGS, libuv_version_doc},
     {"_report_lock_cycles", fn_report_lock_cycles, METH_O, report_lock_cycles_doc},

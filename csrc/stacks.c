@@ -2,6 +2,7 @@
 #include "chunk.h"
 #include "fiber.h"
 #include "gil.h"
+#include "local.h"
 #include "outcome.h"
 
 #include <malloc.h>
@@ -362,6 +363,9 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
         if (bomb == NULL) {
             PyErr_WriteUnraisable(NULL); // the error is lost for want of memory
         }
+    }
+    if (TL_UNLIKELY(t->locals != NULL)) {
+        tl_local_forget(&t->locals);
     }
     Py_CLEAR(t->tempval);
     Py_XDECREF(tl_gil_swap_context(s->ts, NULL));

@@ -6,6 +6,7 @@
 #include "list.h"
 
 struct tl_stack;
+struct tl_places;
 
 // The methods of Queue that a subclass may override: what put(), get() and the like call,
 // and what put_nowait() and get_nowait() call.
@@ -53,6 +54,8 @@ struct tl_state {
     PyTypeObject *event_type;
     PyTypeObject *nl_condition_type;
     PyTypeObject *barrier_type;
+    PyTypeObject *local_type;
+    struct tl_places *local_places; // counted
 
     PyObject *tasklet_exit;
     PyObject *cancelled_error;
@@ -75,6 +78,7 @@ struct tl_state {
     PyObject *stat_result;   // os's
     struct tl_link scheds;   // every thread's scheduler
     struct tl_link natives;  // and what it waits with for locks
+    struct tl_link pools;    // of workers
     struct tl_link resting;  // threads of ours without work; see rest.h
     long nresting;
     PyObject **kept; // counted: what was revived in the collection that runs

@@ -13,6 +13,7 @@
 struct tl_sched;
 struct tl_stack;
 struct TimeoutObject;
+struct tl_locals;
 
 //   UNBOUND --bind with arguments, setup--> NEW --first switch--> STARTED
 //      ^                                     |                       |
@@ -73,7 +74,8 @@ typedef struct TaskletObject {
     struct tl_holder holder;
     struct tl_outcome *outcome;
     struct TimeoutObject *timeouts; // the blocks it is in, the innermost first
-    struct tl_hooks *hooks; // its trace and profile functions; NULL: the thread's
+    struct tl_hooks *hooks;   // its trace and profile functions; NULL: the thread's
+    struct tl_locals *locals; // see local.c; NULL: nothing
     PyObject *weakrefs;
     int depth;      // Python recursion depth where it left
     unsigned epoch; // of the events that its frames have, as tl_events_epoch()

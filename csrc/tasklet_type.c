@@ -4,6 +4,7 @@
 #include "frames.h"
 #include "gil.h"
 #include "live.h"
+#include "local.h"
 #include "native.h"
 #include "outcome.h"
 #include "stacks.h"
@@ -284,6 +285,7 @@ tasklet_dealloc(TaskletObject *self)
         tl_outcome_free(self->outcome);
         self->outcome = NULL;
     }
+    tl_local_forget(&self->locals);
     tl_stacks_keep(self->home, self); // if its thread is gone, or the interpreter ends
     if (!tl_link_is_single(&self->started)) {
         tl_link_remove(&self->started);

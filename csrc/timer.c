@@ -82,7 +82,11 @@ tl_timer_look(struct tl_sched *s)
     if (s->timers.count > 0) {
         int64_t now = tl_timer_now(s);
         while (tl_heap_next(&s->timers) <= now) {
+            int64_t late = now - tl_heap_next(&s->timers);
             struct tl_timer *timer = tl_heap_pop(&s->timers);
+            s->fired++;
+            s->late_sum += late;
+            s->late_most = late > s->late_most ? late : s->late_most;
             timer->fire(timer);
         }
     }

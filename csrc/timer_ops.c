@@ -67,15 +67,16 @@ PyDoc_STRVAR(pending_doc,
 "--\n"
 "\n"
 "Return how much is to come to this thread by itself: sleeps and timeouts, callbacks\n"
-"with a time, descriptors, files, addresses, workers' results. run(wait=True) goes on\n"
-"while there is any.");
+"with a time, descriptors, files, addresses, workers' results,\n"
+"futures. run(wait=True) goes on while there is any.");
 
 static PyObject *
 fn_pending(PyObject *mod, PyObject *Py_UNUSED(ignored))
 {
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
     return s == NULL ? NULL
-                     : PyLong_FromSsize_t((Py_ssize_t)s->timers.count + s->awaited);
+                     : PyLong_FromSsize_t((Py_ssize_t)s->timers.count + s->awaited +
+                                          s->hopes);
 }
 
 PyDoc_STRVAR(next_deadline_doc,

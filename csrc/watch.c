@@ -434,7 +434,14 @@ bool
 tl_watch_waits(struct tl_sched *s, const struct tl_budget *budget)
 {
     return budget->threadblock || budget->forever ||
-           (budget->wait && tl_timer_is_pending(s));
+           (budget->wait && (tl_timer_is_pending(s) || s->hopes > 0));
+}
+
+bool
+tl_watch_only_hopes(struct tl_sched *s)
+{
+    const struct tl_watch *watch = innermost(s);
+    return watch != NULL && watch->budget.wait && !watch->budget.threadblock;
 }
 
 bool

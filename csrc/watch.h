@@ -71,6 +71,9 @@ TaskletObject *tl_watch_expired(struct tl_sched *s);
 // runnable.
 bool tl_watch_waits(struct tl_sched *s, const struct tl_budget *budget);
 
+// Whether the innermost run() is content when nothing comes any more.
+bool tl_watch_only_hopes(struct tl_sched *s);
+
 // Whether the innermost run() has waited for something that will not come any more, and
 // whether it waits for ever.
 bool tl_watch_is_over(struct tl_sched *s);

@@ -1,9 +1,18 @@
 #include "worker.h"
+#include "clock.h"
 #include "errors.h"
 #include "gil.h"
 #include "job.h"
 
+#include <pthread.h>
 #include <unistd.h>
+
+// How long a lookout sleeps, at first and at most, and how long a worker must have done
+// nothing to count as blocked for sure. In nanoseconds.
+enum { LOOK = 2000000, LOOK_MOST = 16000000, SURE = 100000000 };
+
+// One that uses less than that part of a CPU does nothing.
+enum { NOTHING = 32 };
 
 TL_THREAD_LOCAL struct tl_worker *tl_worker_mine;
 
@@ -19,6 +28,13 @@ call_idle(PoolObject *pool)
     worker->called = true;
     tl_rest_end(&worker->rest, pool->state);
     tl_park_wake(&worker->park);
+}
+
+// How many threads there may be now: a lookout, too, if it may help.
+static long
+capacity(const PoolObject *pool)
+{
+    return pool->limit < pool->most ? pool->limit + 1 : pool->most;
 }
 
 // Have one more thread. Returns 0, or -1 with an exception set. Other code may run.
@@ -43,14 +59,14 @@ start_one(PoolObject *pool)
 int
 tl_worker_call_somebody(PoolObject *pool)
 {
-    if (pool->queued == 0 || pool->called + pool->starting > 0) {
+    if (pool->queued == 0 || pool->called + pool->starting > 0 || pool->has_lookout) {
         return 0;
     }
     if (pool->nidle > 0) {
         call_idle(pool);
         return 0;
     }
-    if (pool->nworkers >= pool->max_workers || start_one(pool) == 0) {
+    if (pool->nworkers >= capacity(pool) || start_one(pool) == 0) {
         return 0;
     }
     if (pool->nworkers > 0 && PyErr_ExceptionMatches(PyExc_RuntimeError)) {
@@ -62,38 +78,154 @@ tl_worker_call_somebody(PoolObject *pool)
 
 // ---- workers
 
-// Sleep until there is work, or the pool is closed; wake asleep (may be NULL) as soon as
-// it can run.
+// Sleep until woken, or until a time in nanoseconds is over (< 0: no limit); wake asleep
+// (may be NULL) as soon as it can run. Returns whether somebody held the GIL then.
+static bool
+doze(struct tl_worker *worker, struct tl_sched *asleep, int64_t limit_ns)
+{
+    PyThreadState *ts = PyEval_SaveThread();
+    if (asleep != NULL) {
+        tl_sched_wake(asleep);
+    }
+    if (limit_ns >= 0 || !tl_park_spin(&worker->park, tl_gil_is_free)) {
+        tl_park_sleep(&worker->park, limit_ns, false);
+    }
+    while (Py_IsFinalizing()) {
+        pause(); // there is nothing to come back to
+    }
+    bool held = !tl_gil_is_free();
+    PyEval_RestoreThread(ts);
+    return held;
+}
+
 static void
+settle(struct tl_sched *s)
+{
+    if (s != NULL && s->owes != NULL) {
+        tl_sched_settle(s);
+    }
+}
+
+static bool
+is_surplus(const PoolObject *pool)
+{
+    return pool->nworkers > pool->max_workers + 1;
+}
+
+// Sleep until there is work, or the pool is closed; wake asleep (may be NULL) as soon as
+// it can run. Returns false if nobody needs this thread any more.
+static bool
 rest(struct tl_worker *worker, struct tl_sched *asleep)
 {
     PoolObject *pool = worker->pool;
-    struct tl_sched *s = tl_sched_mine;
     worker->called = false;
+    int64_t end = is_surplus(pool) ? tl_clock_now() + (int64_t)(pool->linger * 1e9) : 0;
+    int64_t left = -1;
     tl_link_insert_before(&worker->idle,
                           pool->idle.next); // the last is warm: the first
     pool->nidle++;
     tl_rest_begin(&worker->rest, pool->state);
-    if (s != NULL && s->owes != NULL) {
-        tl_sched_settle(s);
-    }
+    settle(tl_sched_mine);
     do {
         tl_park_reset(&worker->park);
-        PyThreadState *ts = PyEval_SaveThread();
-        if (asleep != NULL) {
-            tl_sched_wake(asleep);
-            asleep = NULL;
+        left = end == 0 ? -1 : end - tl_clock_now();
+        if (end != 0 && left <= 0 && is_surplus(pool)) {
+            break;
         }
-        if (!tl_park_spin(&worker->park, tl_gil_is_free)) {
-            tl_park_sleep(&worker->park, -1, false);
-        }
-        while (Py_IsFinalizing()) {
-            pause(); // there is nothing to come back to
-        }
-        PyEval_RestoreThread(ts);
+        (void)doze(worker, asleep, left);
+        asleep = NULL;
     } while (!worker->called);
+    if (!worker->called) {
+        tl_link_remove(&worker->idle);
+        pool->nidle--;
+        tl_rest_end(&worker->rest, pool->state);
+        return false;
+    }
     pool->called--;
+    return true;
 }
+
+// ---- calls that only wait
+
+static int64_t
+read_clock(clockid_t clock)
+{
+    struct timespec time = {0};
+    clock_gettime(clock, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+// Whether it has done next to nothing for its call, for patience nanoseconds at least.
+static bool
+is_blocked(struct tl_worker *worker, int64_t now, int64_t patience)
+{
+    int64_t cpu = read_clock(worker->cpu);
+    if (worker->seen_jobs != worker->jobs ||
+        (cpu - worker->seen_cpu) * NOTHING > now - worker->seen_at) {
+        worker->seen_jobs = worker->jobs;
+        worker->seen_at = now;
+        worker->seen_cpu = cpu;
+        return false;
+    }
+    return now - worker->seen_at >= patience;
+}
+
+// Have more workers busy at a time, if those that are compute nothing. Returns whether.
+static bool
+grow(PoolObject *pool, int64_t patience)
+{
+    int64_t now = tl_clock_now();
+    long blocked = 0;
+    for (struct tl_link *i = pool->workers.next; i != &pool->workers; i = i->next) {
+        struct tl_worker *worker = TL_CONTAINER(i, struct tl_worker, all);
+        blocked += worker->busy && is_blocked(worker, now, patience);
+    }
+    long limit = pool->max_workers + 2 * blocked;
+    limit = limit < pool->most ? limit : pool->most;
+    if (limit <= pool->limit) {
+        return false;
+    }
+    pool->limit = limit;
+    return true;
+}
+
+static bool
+is_full(const PoolObject *pool)
+{
+    return pool->queued > 0 && pool->nbusy >= pool->limit;
+}
+
+// All that may be busy are, and there is more to do: see whether they compute, or only
+// wait. While somebody computes, those that wait for the GIL look as if they did nothing.
+static void
+look_out(struct tl_worker *worker, struct tl_sched *asleep)
+{
+    PoolObject *pool = worker->pool;
+    unsigned generation = pool->generation;
+    int64_t pause_ns = LOOK;
+    pool->has_lookout = true;
+    (void)grow(pool, SURE); // note what they do now
+    tl_rest_begin(&worker->rest, pool->state);
+    settle(tl_sched_mine);
+    bool done;
+    do {
+        tl_park_reset(&worker->park);
+        int64_t cpu = read_clock(CLOCK_PROCESS_CPUTIME_ID), start = tl_clock_now();
+        bool computing = doze(worker, asleep, pause_ns);
+        asleep = NULL;
+        cpu = read_clock(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+        computing |= 2 * cpu > tl_clock_now() - start;
+        if (generation != pool->generation) {
+            return;
+        }
+        pause_ns = pause_ns < LOOK_MOST ? 2 * pause_ns : LOOK_MOST;
+        done = !is_full(pool) || grow(pool, computing ? SURE : LOOK);
+    } while (!done);
+    tl_rest_end(&worker->rest, pool->state);
+    pool->has_lookout = false;
+}
+
+// ---- the thread
 
 static struct tl_worker *
 worker_new(PoolObject *pool)
@@ -110,6 +242,12 @@ worker_new(PoolObject *pool)
     tl_park_init(&worker->park);
     worker->park.many_cpus = (worker->park.cpus & (worker->park.cpus - 1)) != 0;
     worker->pool = pool;
+#ifdef __linux__
+    if (pthread_getcpuclockid(pthread_self(), &worker->cpu) != 0)
+#endif
+    {
+        worker->cpu = CLOCK_MONOTONIC; // it seems to compute all the time
+    }
     return worker;
 }
 
@@ -129,15 +267,25 @@ serve(struct tl_worker *worker)
     unsigned generation = pool->generation;
     struct tl_sched *asleep = NULL;
     while (generation == pool->generation) {
-        JobObject *job = tl_job_take(pool);
-        if (job == NULL) {
-            if (pool->closed) {
-                break;
-            }
-            rest(worker, asleep);
+        if (is_full(pool)) {
+            look_out(worker, asleep);
             asleep = NULL;
             continue;
         }
+        JobObject *job = tl_job_take(pool);
+        if (job == NULL) {
+            if (pool->nbusy <= pool->max_workers) {
+                pool->limit = pool->max_workers;
+            }
+            if (pool->closed || !rest(worker, asleep)) {
+                break;
+            }
+            asleep = NULL;
+            continue;
+        }
+        worker->busy = true;
+        worker->jobs++;
+        pool->nbusy++;
         if (asleep != NULL) {
             tl_sched_wake(asleep); // what comes now may take long
         }
@@ -145,6 +293,10 @@ serve(struct tl_worker *worker)
             PyErr_Clear(); // there is one at least
         }
         asleep = tl_job_run(job);
+        worker->busy = false;
+        if (generation == pool->generation) {
+            pool->nbusy--;
+        }
     }
     if (asleep != NULL) {
         tl_sched_wake(asleep);
@@ -160,7 +312,7 @@ tl_pool_work(PoolObject *pool)
         return -1;
     }
     pool->starting -= pool->starting > 0;
-    if (pool->nworkers >= pool->max_workers) {
+    if (pool->nworkers >= capacity(pool)) {
         return tl_worker_call_somebody(pool); // its start was thought to have failed
     }
     struct tl_worker *worker = worker_new(pool);
@@ -255,7 +407,9 @@ tl_pool_after_fork(PoolObject *pool)
     PyObject *jobs = PyList_New(0);
     int result = jobs == NULL ? -1 : 0;
     pool->generation++;
-    pool->nworkers = pool->nidle = pool->starting = pool->called = 0;
+    pool->nworkers = pool->nidle = pool->nbusy = pool->starting = pool->called = 0;
+    pool->limit = pool->max_workers;
+    pool->has_lookout = false;
     tl_link_init(&pool->idle);
     tl_link_init(&pool->state->resting);
     pool->state->nresting = 0;

@@ -51,24 +51,36 @@ struct tl_worker {
     struct tl_link all, idle; // idle is listed iff the thread rests
     struct tl_rest rest;
     struct tl_park park;
-    PoolObject *pool; // borrowed: the thread holds it
-    bool called;      // somebody has given it work since it began to rest
+    PoolObject *pool;          // borrowed: the thread holds it
+    bool called;               // somebody has given it work since it began to rest
+    bool busy;                 // it does a job
+    unsigned long jobs;        // that it has begun with
+    clockid_t cpu;             // the clock of its CPU time
+    unsigned long seen_jobs;   // jobs, when the lookout saw it last at something else,
+    int64_t seen_at, seen_cpu; // when that was, and its CPU time then
 };
 
 // Invariants
 // I1: queued is the length of queue; of these, the first `admitted` are, and next_outside
 //     is the one behind, &queue if there is none.
-// I2: somebody is on the way (starting + called > 0), or all are busy, or the number of
-//     workers is at its limit, while the queue has jobs.
+// I2: while the queue has jobs, somebody is on the way (starting + called > 0), or there
+//     is a lookout, or all are busy and no more may be started.
+// I3: nbusy <= limit, but for what was begun under a higher one.
+// I4: max_workers <= limit <= most.
 struct PoolObject {
     PyObject_HEAD
     struct tl_state *state;
+    struct tl_link all;     // in state->pools
     PyObject *start;        // start(pool): a thread that calls pool.work()
     PyObject *on_abandoned; // on_abandoned(owner), or NULL
     struct tl_link queue, *next_outside, running;
     Py_ssize_t queued, admitted, max_queued; // max_queued 0: no limit
     struct tl_link workers, idle;
-    long nworkers, nidle, starting, called, max_workers;
+    long nworkers, nidle, nbusy, starting, called;
+    long max_workers;    // that are there to compute
+    long limit, most;    // how many may be busy now, and how many ever
+    bool has_lookout;    // a worker watches the others, that all are busy
+    double linger;       // for how many seconds one more than max_workers stays idle
     unsigned generation; // of the process, counted by forks
     bool closed;
     struct tl_link waiters; // tasklets that wait for the last worker's end

@@ -112,15 +112,18 @@ job_get_owner(JobObject *self, void *Py_UNUSED(closure))
 static PyObject *
 pool_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"start", "max_workers", "max_queued", "on_abandoned", NULL};
+    static char *names[] = {"start", "max_workers", "max_queued", "on_abandoned",
+                            "most",  "linger",      NULL};
     PyObject *start, *on_abandoned = Py_None;
-    long max_workers;
+    long max_workers, most = 0;
     Py_ssize_t max_queued = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Ol|nO:worker_pool", names, &start,
-                                     &max_workers, &max_queued, &on_abandoned)) {
+    double linger = 10;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Ol|nOld:worker_pool", names, &start,
+                                     &max_workers, &max_queued, &on_abandoned, &most,
+                                     &linger)) {
         return NULL;
     }
-    if (max_workers < 1 || max_queued < 0) {
+    if (max_workers < 1 || max_queued < 0 || !(linger >= 0 && linger < 1e9)) {
         PyErr_SetString(PyExc_ValueError, "a pool needs a positive number of workers");
         return NULL;
     }
@@ -129,6 +132,7 @@ pool_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     self->state = tl_state_of_object((PyObject *)self);
+    tl_link_insert_before(&self->all, &self->state->pools);
     tl_link_init(&self->queue);
     tl_link_init(&self->running);
     tl_link_init(&self->workers);
@@ -137,7 +141,9 @@ pool_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
     self->next_outside = &self->queue;
     self->start = Py_NewRef(start);
     self->on_abandoned = on_abandoned == Py_None ? NULL : Py_NewRef(on_abandoned);
-    self->max_workers = max_workers;
+    self->max_workers = self->limit = max_workers;
+    self->most = most > max_workers ? most : max_workers;
+    self->linger = linger;
     self->max_queued = max_queued;
     return (PyObject *)self;
 }
@@ -180,6 +186,7 @@ pool_dealloc(PoolObject *self)
     }
     assert(tl_link_is_single(&self->workers) && tl_link_is_single(&self->waiters));
     pool_clear(self);
+    tl_link_remove(&self->all);
     cls->tp_free(self);
     Py_DECREF(cls);
 }
@@ -435,10 +442,14 @@ static PyMemberDef pool_members[] = {
 
 static PyType_Slot pool_slots[] = {
     {Py_tp_doc,
-     "worker_pool(start, max_workers, max_queued=0, on_abandoned=None)\n"
+     "worker_pool(start, max_workers, max_queued=0, on_abandoned=None, most=0,\n"
+     "            linger=10)\n"
      "--\n"
      "\n"
-     "Jobs, and the threads that do them, which start(pool) begins."},
+     "Jobs, and the threads that do them, which start(pool) begins.\n"
+     "\n"
+     "most: how many there may be while calls only wait; those beyond max_workers end\n"
+     "when they had nothing to do for linger seconds."},
     {Py_tp_new, pool_new},
     {Py_tp_traverse, pool_traverse},
     {Py_tp_clear, pool_clear},

@@ -23,6 +23,7 @@ from tasklets._core import getcurrentid as getcurrentid
 from tasklets._core import getmain as getmain
 from tasklets._core import getruncount as getruncount
 from tasklets._core import getthreads as getthreads
+from tasklets._core import local as local
 from tasklets._core import recv as recv
 from tasklets._core import run as run
 from tasklets._core import schedule as schedule
@@ -71,6 +72,7 @@ __all__ = [
     "getmain",
     "getruncount",
     "getthreads",
+    "local",
     "locks",
     "no_switch",
     "readable",

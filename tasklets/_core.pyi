@@ -46,16 +46,29 @@ class _AnyLock(Protocol):
 class _Statistics(TypedDict):
     runnable: int
     started: int
+    blocked: dict[str, int]
     switches: int
     spawned: int
     finished: int
     pooled_stacks: int
     sleeps: int
     spins: int
+    woken: int
+    slept: float
+    run_time: float
+    timers: int
+    timers_fired: int
+    latency_mean: float
+    latency_max: float
     tasklets: int
     channels: int
     threads: int
     slabs: int
+    worker_pools: int
+    workers: int
+    workers_idle: int
+    calls_queued: int
+    calls_finished: int
 
 # Errors.
 
@@ -202,6 +215,7 @@ class QueueChannel(channel):
     def __len__(self) -> int: ...
     @property
     def maxsize(self) -> int: ...
+    _source: int
 
 @final
 class bomb:
@@ -224,6 +238,14 @@ class atomic:
     def __enter__(self) -> None: ...
     def __exit__(self, *args: object) -> bool: ...
 
+@disjoint_base
+class local:
+    def __new__(cls) -> Self: ...
+    def __reduce__(self) -> Any: ...
+    def __getattribute__(self, name: str, /) -> Any: ...
+    def __setattr__(self, name: str, value: Any, /) -> None: ...
+    def __delattr__(self, name: str, /) -> None: ...
+
 @final
 class job:
     def wait(self, timeout: float | None = None, /) -> None: ...
@@ -240,6 +262,8 @@ class worker_pool:
         max_workers: int,
         max_queued: int = 0,
         on_abandoned: Callable[[Any], object] | None = None,
+        most: int = 0,
+        linger: float = 10,
     ) -> Self: ...
     def call(
         self,

@@ -15,6 +15,7 @@ from tasklets._core import (
     wait_readable,
     wait_writable,
 )
+from tasklets._waiting import source_of
 
 
 class HasFileno(Protocol):
@@ -66,6 +67,7 @@ class _Mixed:
                 "select() takes recv(channel), send(channel, value), readable(fd), "
                 f"writable(fd), tasklets and futures, not {case!r}"
             )
+        ended._source = source_of(who)
         self.listen(who, ended)
         self.origins[recv(ended)] = case, helper
 

@@ -1,24 +1,46 @@
 """Waiting for the ends of several tasklets and futures."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from operator import index
 from typing import Any, TypeAlias, TypeVar
 
-from tasklets._core import QueueChannel, getcurrent, now, tasklet
+from tasklets._core import QueueChannel, getcurrent, job, now, tasklet
 
 Waitable: TypeAlias = "tasklet | Future[Any]"
 _W = TypeVar("_W", bound=Waitable)
 
 
+def source_of(one: Waitable) -> int:
+    """Return who ends it: 0 a tasklet, 1 perhaps a plain thread, 2 surely a worker."""
+    if isinstance(one, tasklet):
+        return 0
+    return 2 if isinstance(getattr(one, "_job", None), job) else 1
+
+
 class _Arrivals:
     """Those of some objects that have finished, in that order."""
 
-    def __init__(self) -> None:
+    def __init__(self, objects: Iterable[Waitable]) -> None:
         self.queue: QueueChannel | None = QueueChannel()
         self.queue.preference = 0  # who ends goes on
+        self.left = Counter(map(source_of, objects))
+
+    def get(self, deadline: float) -> Any:
+        """Return the next that has finished. Raises TimeoutError at the deadline."""
+        queue = self.queue
+        assert queue is not None
+        if len(queue) == 0:
+            queue._source = max(+self.left, default=0)
+        if len(queue) > 0 or deadline == math.inf:
+            one = queue.receive()
+        else:
+            one = queue.receive(timeout=max(0.0, deadline - now()))
+        self.left[source_of(one)] -= 1
+        return one
 
     def put(self, one: Waitable) -> None:
         """Note that one has finished: the done callback of each, on any thread."""
@@ -67,13 +89,6 @@ def _deadline(timeout: float | None) -> float:
     return now() + timeout
 
 
-def _get(queue: QueueChannel, deadline: float) -> Any:
-    """Return the next of the queue. Raises TimeoutError at the deadline."""
-    if len(queue) > 0 or deadline == math.inf:
-        return queue.receive()
-    return queue.receive(timeout=max(0.0, deadline - now()))
-
-
 def wait(
     objects: Iterable[_W], timeout: float | None = None, count: int | None = None
 ) -> list[_W]:
@@ -98,14 +113,14 @@ def wait(
         )
     deadline = _deadline(timeout)
     finished: list[_W] = []
-    arrivals = _Arrivals()
+    arrivals = _Arrivals(found)
     queue = arrivals.queue
     assert queue is not None
     try:
         for one in found:
             one.add_done_callback(arrivals.put)
         while len(finished) < wanted or len(queue) > 0:
-            finished.append(_get(queue, deadline))
+            finished.append(arrivals.get(deadline))
     except TimeoutError:
         if now() < deadline:
             raise
@@ -128,16 +143,14 @@ def as_completed(objects: Iterable[_W], timeout: float | None = None) -> Iterato
 
 
 def _completions(objects: list[_W], deadline: float) -> Iterator[_W | None]:
-    arrivals = _Arrivals()
-    queue = arrivals.queue
-    assert queue is not None
+    arrivals = _Arrivals(objects)
     left = len(objects)
     try:
         for one in objects:
             one.add_done_callback(arrivals.put)
         yield None
         while left > 0:
-            finished = _get(queue, deadline)
+            finished = arrivals.get(deadline)
             left -= 1
             yield finished
     except TimeoutError:

@@ -144,6 +144,8 @@ class WorkerPool(Executor):
     called from any thread.
     """
 
+    _helpers = 0  # how many threads more there may be while calls only wait
+
     def __init__(
         self,
         max_workers: int | None = None,
@@ -162,7 +164,8 @@ class WorkerPool(Executor):
         self._on_abandoned = on_abandoned
         self._threads: list[threading.Thread] = []
         start = partial(_start, self._threads)
-        self._pool = _core.worker_pool(start, size, room, on_abandoned)
+        most = size + self._helpers
+        self._pool = _core.worker_pool(start, size, room, on_abandoned, most)
         _pools.add(self._pool)
 
     @property
@@ -250,6 +253,12 @@ class WorkerPool(Executor):
         )
 
 
+class _SharedPool(WorkerPool):
+    """The pool of all who have none of their own."""
+
+    _helpers = 0 if os.environ.get("TASKLETS_WORKERS") else 128
+
+
 _shared: dict[None, WorkerPool] = {}
 
 
@@ -266,14 +275,15 @@ def call_on_worker(
     raises is raised here, with its traceback. It sees a copy of the caller's
     contextvars Context. All calls share one pool of threads, which has TASKLETS_WORKERS
     of them (an environment variable, read at the first call) or, without it, as many as
-    there are CPUs plus 4, at most 32; further calls wait for their turn.
+    there are CPUs plus 4, at most 32, and up to 128 more while calls only wait; further
+    calls wait for their turn.
 
     Raises TimeoutError if the call is not over after timeout seconds. Then, and when
     the waiting tasklet is killed, the call itself goes on or still takes its turn, and
     its outcome is dropped. Raises BlockTrapError or SwitchTrapError where the tasklet
     must not wait; nothing is called then.
     """
-    pool = _shared.get(None) or _shared.setdefault(None, WorkerPool())
+    pool = _shared.get(None) or _shared.setdefault(None, _SharedPool())
     return pool._pool.call(func, args, kwargs, timeout)
 
 

@@ -28,7 +28,7 @@ LAYERS = [
     [
         "runq", "tasklet", "timer", "sched", "thread", "stacks", "outcome", "errors",
         "idle", "rest", "watch", "watch_run", "timeout", "handle",
-        "descriptor", "request", "nap", "native", "block",
+        "descriptor", "local", "request", "nap", "native", "block",
     ],
     # Services over the scheduler.
     [
@@ -37,7 +37,7 @@ LAYERS = [
         "join", "cycle", "condition", "queue_items", "simple_queue",
     ],
     # The Python face; every *_type and *_ops file belongs here too.
-    ["types", "functions", "settings", "capi", "module"],
+    ["types", "functions", "settings", "statistics", "capi", "module"],
 ]
 # fmt: on
 ROWS = {name: row for row, names in enumerate(LAYERS) for name in names}

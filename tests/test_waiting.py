@@ -22,6 +22,7 @@ from tasklets import (
     getmain,
     run,
     scheduler,
+    select,
     sleep,
     spawn,
     tasklet,
@@ -29,6 +30,7 @@ from tasklets import (
     wait,
 )
 from tasklets.testing import fake_clock, seeded, settle
+from tasklets.workers import WorkerPool
 
 LATE = 30  # seconds until something is badly wrong
 
@@ -404,3 +406,129 @@ def test_a_channel_callback_that_fails_once_loses_nothing(clock, monkeypatch, lo
     monkeypatch.setattr(sys, "unraisablehook", lambda u: log.append(u.exc_type))
     assert wait([fast]) == [fast]
     assert log == [KeyError]
+
+
+# run(wait=True)
+
+
+def wait_for(future):
+    return wait([future])
+
+
+def take_first(future):
+    return [next(as_completed([future]))]
+
+
+def select_it(future):
+    return [select(future)[0]]
+
+
+@pytest.fixture(params=[wait_for, take_first, select_it], ids=lambda way: way.__name__)
+def way(request):
+    """Return one way to wait for a future."""
+    return request.param
+
+
+@pytest.fixture(params=[ThreadPoolExecutor, WorkerPool], ids=lambda cls: cls.__name__)
+def executor(request):
+    """Return an executor with one thread."""
+    with request.param(1) as made:
+        yield made
+
+
+def test_run_waits_for_what_another_thread_completes(way, executor):
+    gate = threading.Event()
+    future = executor.submit(gate.wait, LATE)
+    waiter = spawn(way, future)
+    run()
+    before = scheduler.pending()
+    assert before > 0
+    threading.Timer(0.02, gate.set).start()
+    scheduler.run(wait=True)
+    assert waiter.result() == [future]
+    assert scheduler.pending() == 0
+    assert future.result() is True
+
+
+def test_run_waits_for_the_result_of_a_future(executor):
+    future = executor.submit(time.sleep, 0.02)
+    waiter = spawn(future.result)
+    scheduler.run(wait=True)
+    assert waiter.done()
+    assert waiter.result() is None
+
+
+def test_run_waits_in_a_thread_of_its_own(way, executor):
+    def work():
+        waiter = spawn(way, executor.submit(time.sleep, 0.02))
+        scheduler.run(wait=True)
+        ended.append(waiter.done())
+
+    ended = []
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert ended == [True]
+
+
+def run_in_vain(way, helper=None):
+    """Run while a tasklet waits for what nobody completes; return how that ended."""
+    waiter = spawn(way, Future())
+    if helper is not None:
+        helper.start()
+    scheduler.run(wait=True)
+    done = waiter.done()
+    waiter.kill()
+    return done, helper is None or not helper.is_alive()
+
+
+def test_run_does_not_wait_for_what_nobody_completes(way):
+    """It returns, and nobody has an error."""
+    assert run_in_vain(way) == (False, True)
+    with WorkerPool(1) as pool:
+        assert pool.call(run_in_vain, way) == (False, True)
+
+
+def test_run_waits_while_there_is_a_thread_that_might_complete_it():
+    helper = threading.Timer(0.02, int)
+    assert run_in_vain(wait_for, helper) == (False, True)
+    helper.join()
+
+
+def test_futures_that_are_done_hold_no_run(executor):
+    """What is left then is a tasklet that nobody wakes."""
+    future = executor.submit(time.sleep, 0.02)
+    blocked = spawn(channel().receive)
+    waiter = spawn(wait, [future, blocked])
+    scheduler.run(wait=True)
+    assert future.done()
+    assert not waiter.done()
+    assert scheduler.pending() == 0
+    blocked.kill()
+    assert waiter.result() == [future, blocked]
+
+
+def test_a_killed_waiter_holds_no_run(way):
+    future = Future()
+    waiter = spawn(way, future)
+    run()
+    assert scheduler.pending() == 1
+    waiter.kill()
+    assert scheduler.pending() == 0
+
+
+@pytest.mark.parametrize("way", [wait_for, take_first, select_it])
+def test_a_call_that_waits_in_vain_gets_the_deadlock(way):
+    """Not the one that waits for the call."""
+    with WorkerPool(1) as pool:
+        future = pool.submit(channel().receive)
+        assert way(future) == [future]
+        with pytest.raises(DeadlockError):
+            future.result()
+
+
+def test_a_worker_that_waits_for_its_own_pool_is_told():
+    with WorkerPool(1) as pool:
+        future = pool.submit(lambda: wait([pool.submit(int)]))
+        with pytest.raises(DeadlockError):
+            future.result()

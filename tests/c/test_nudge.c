@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 enum { ROUNDS = 300 };
@@ -56,9 +57,46 @@ owe_many(struct tl_nudge *nudge)
     }
 }
 
+// A waker that pays, while another forgets its debts and frees the park.
+
+static struct tl_nudge debts;
+static _Atomic bool over;
+
+static void *
+pay_all_the_time(void *arg)
+{
+    while (!atomic_load(&over)) {
+        tl_nudge_pay(&debts);
+    }
+    return arg;
+}
+
+static void
+parks_that_are_forgotten_go(void)
+{
+    pthread_t thread;
+    tl_nudge_init(&debts);
+    int rc = pthread_create(&thread, NULL, pay_all_the_time, NULL);
+    assert(rc == 0);
+    for (int i = 0; i < 200 * ROUNDS; i++) {
+        struct tl_park *park = malloc(sizeof *park);
+        assert(park != NULL);
+        tl_park_init(park);
+        tl_nudge_owe(&debts, park);
+        tl_nudge_forget(&debts);
+        assert(atomic_load(&park->state) == TL_PARK_WOKEN);
+        tl_park_fini(park);
+        free(park);
+    }
+    atomic_store(&over, true);
+    pthread_join(thread, NULL);
+    tl_nudge_fini(&debts);
+}
+
 int
 main(void)
 {
+    parks_that_are_forgotten_go();
     struct tl_nudge nudge, idle;
     tl_park_init(&sleeper);
     tl_nudge_init(&nudge);

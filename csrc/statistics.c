@@ -1,0 +1,163 @@
+// statistics.c - counts of what the thread and the process have done.
+#include "chunk.h"
+#include "live.h"
+#include "sched.h"
+#include "types.h"
+#include "worker.h"
+
+#include <time.h>
+
+// Put a value (stolen, may be NULL) into dict. Returns 0, or -1 with an exception set.
+static int
+put(PyObject *dict, const char *key, PyObject *value)
+{
+    int result = value == NULL ? -1 : PyDict_SetItemString(dict, key, value);
+    Py_XDECREF(value);
+    return result;
+}
+
+static int
+put_count(PyObject *dict, const char *key, uint64_t count)
+{
+    return put(dict, key, PyLong_FromUnsignedLongLong(count));
+}
+
+static int
+put_seconds(PyObject *dict, const char *key, int64_t nanoseconds)
+{
+    return put(dict, key, PyFloat_FromDouble((double)nanoseconds / 1e9));
+}
+
+// ---- who waits, and for what
+
+static int
+count_waiter(PyObject *kinds, const TaskletObject *t)
+{
+    if (t->place != TL_WAITING) {
+        return 0;
+    }
+    const char *verb = t->wait.kind->verb;
+    PyObject *before = PyDict_GetItemString(kinds, verb);
+    return put(kinds, verb,
+               PyLong_FromLong(1 + (before == NULL ? 0 : PyLong_AsLong(before))));
+}
+
+static PyObject *
+waiters_by_kind(struct tl_sched *s)
+{
+    PyObject *kinds = PyDict_New();
+    int result = kinds == NULL ? -1 : count_waiter(kinds, s->main);
+    struct tl_link *i = s->started.next;
+    // Ints and interned texts: no code of others runs, and the list stays as it is.
+    for (; result == 0 && i != &s->started; i = i->next) {
+        result = count_waiter(kinds, TL_CONTAINER(i, TaskletObject, started));
+    }
+    if (result < 0) {
+        Py_CLEAR(kinds);
+    }
+    return kinds;
+}
+
+// ---- the dict
+
+static int64_t
+cpu_time(void)
+{
+    struct timespec time = {0};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static int
+put_thread(PyObject *dict, struct tl_sched *s)
+{
+    int64_t mean = s->fired > 0 ? s->late_sum / (int64_t)s->fired : 0;
+    return put_count(dict, "runnable", (uint64_t)s->runcount) < 0 ||
+                   put_count(dict, "started", (uint64_t)s->nstarted) < 0 ||
+                   put(dict, "blocked", waiters_by_kind(s)) < 0 ||
+                   put_count(dict, "switches", s->switches) < 0 ||
+                   put_count(dict, "spawned", s->spawned) < 0 ||
+                   put_count(dict, "finished", s->finished) < 0 ||
+                   put_count(dict, "pooled_stacks", (uint64_t)s->npool) < 0 ||
+                   put_count(dict, "sleeps", s->park.sleeps) < 0 ||
+                   put_count(dict, "spins", s->park.spins) < 0 ||
+                   put_count(dict, "woken", s->park.woken) < 0 ||
+                   put_seconds(dict, "slept", s->park.slept) < 0 ||
+                   put_seconds(dict, "run_time", cpu_time()) < 0 ||
+                   put_count(dict, "timers", s->timers.count) < 0 ||
+                   put_count(dict, "timers_fired", s->fired) < 0 ||
+                   put_seconds(dict, "latency_mean", mean) < 0 ||
+                   put_seconds(dict, "latency_max", s->late_most) < 0
+               ? -1
+               : 0;
+}
+
+static uint64_t
+length(const struct tl_link *list)
+{
+    uint64_t count = 0;
+    for (struct tl_link *i = list->next; i != list; i = i->next) {
+        count++;
+    }
+    return count;
+}
+
+static int
+put_process(PyObject *dict, struct tl_state *state)
+{
+    long workers = 0, idle = 0;
+    Py_ssize_t queued = 0;
+    uint64_t finished = 0;
+    for (struct tl_link *i = state->pools.next; i != &state->pools; i = i->next) {
+        const PoolObject *pool = TL_CONTAINER(i, PoolObject, all);
+        workers += pool->nworkers;
+        idle += pool->nidle;
+        queued += pool->queued;
+        finished += pool->finished;
+    }
+    return put(dict, "tasklets", PyLong_FromLong(tl_live[TL_LIVE_TASKLET])) < 0 ||
+                   put(dict, "channels", PyLong_FromLong(tl_live[TL_LIVE_CHANNEL])) <
+                       0 ||
+                   put_count(dict, "threads", length(&state->scheds)) < 0 ||
+                   put_count(dict, "slabs", (uint64_t)tl_chunk_slabs()) < 0 ||
+                   put_count(dict, "worker_pools", length(&state->pools)) < 0 ||
+                   put_count(dict, "workers", (uint64_t)workers) < 0 ||
+                   put_count(dict, "workers_idle", (uint64_t)idle) < 0 ||
+                   put_count(dict, "calls_queued", (uint64_t)queued) < 0 ||
+                   put_count(dict, "calls_finished", finished) < 0
+               ? -1
+               : 0;
+}
+
+PyDoc_STRVAR(statistics_doc,
+"statistics($module, /)\n"
+"--\n"
+"\n"
+"Return a dict of counts: of this thread, and of the process. Times are in seconds.\n"
+"\n"
+"This thread's are runnable, started (begun and not ended), blocked (a dict: how many by\n"
+"what they wait for), switches, spawned, finished, pooled_stacks; sleeps and spins (waits\n"
+"with and without sleeping), woken (sleeps that others ended), slept, run_time (of its\n"
+"CPU); timers (pending), timers_fired, latency_mean and latency_max (how late they were).\n"
+"The process's are tasklets, channels, threads (that have used tasklets), slabs\n"
+"(megabytes held for stacks), worker_pools, workers, workers_idle, calls_queued and\n"
+"calls_finished. A pool that is gone takes its calls with it.");
+
+static PyObject *
+fn_statistics(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_state *state = tl_state_of_module(mod);
+    struct tl_sched *s = tl_sched_get(state);
+    PyObject *dict = s == NULL ? NULL : PyDict_New();
+    if (dict != NULL && (put_thread(dict, s) < 0 || put_process(dict, state) < 0)) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+// clang-format off
+
+PyMethodDef tl_statistics_functions[] = {
+    {"statistics", fn_statistics, METH_NOARGS, statistics_doc},
+    {NULL, NULL, 0, NULL},
+};
