@@ -40,6 +40,8 @@ CLASSES = [
     tasklets.locks.Event,
     tasklets.locks.Barrier,
     tasklets.locks.NLCondition,
+    tasklets.queues.Queue,
+    tasklets.queues.SimpleQueue,
 ]
 
 # What a constant is need only be in the reference.
@@ -93,6 +95,7 @@ def public_names():
         tasklets.testing,
         tasklets.workers,
         tasklets.locks,
+        tasklets.queues,
     ):
         for name in module.__all__:
             yield f"{module.__name__}.{name}", getattr(module, name)
