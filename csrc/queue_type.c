@@ -566,18 +566,22 @@ static PyMethodDef queue_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-#define LOCK(name) \
-    {#name, get_lock, NULL, NULL, (void *)offsetof(QueueObject, name)}
+#define LOCK(name, doc) \
+    {#name, get_lock, NULL, doc, (void *)offsetof(QueueObject, name)}
 
 static PyGetSetDef queue_getset[] = {
-    {"maxsize", (getter)get_maxsize, (setter)set_maxsize, NULL, NULL},
-    {"queue", (getter)get_queue, (setter)set_queue, NULL, NULL},
-    LOCK(mutex),
-    LOCK(not_empty),
-    LOCK(not_full),
-    LOCK(all_tasks_done),
-    {"unfinished_tasks", (getter)get_unfinished, (setter)set_unfinished, NULL, NULL},
-    {"is_shutdown", (getter)get_is_shutdown, (setter)set_is_shutdown, NULL, NULL},
+    {"maxsize", (getter)get_maxsize, (setter)set_maxsize,
+     "How many items there may be; <= 0: any number.", NULL},
+    {"queue", (getter)get_queue, (setter)set_queue,
+     "The items: a deque or a list, to be changed with the mutex held.", NULL},
+    LOCK(mutex, "The Lock that keeps all others out."),
+    LOCK(not_empty, "The Condition that get() waits for."),
+    LOCK(not_full, "The Condition that put() waits for."),
+    LOCK(all_tasks_done, "The Condition that join() waits for."),
+    {"unfinished_tasks", (getter)get_unfinished, (setter)set_unfinished,
+     "How many items task_done() has not been called for.", NULL},
+    {"is_shutdown", (getter)get_is_shutdown, (setter)set_is_shutdown,
+     "Whether shutdown() was called.", NULL},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
