@@ -97,19 +97,17 @@ def small(cls, maxsize=ROOM):
     return lambda: cls(maxsize)
 
 
-def workload(title, how, ours, theirs, sizes, reach, beyond=None, **peers):
+def workload(title, how, ours, theirs, sizes, reach):
     """Return a workload of our queue against the standard library's."""
     size, reference_size = sizes
     return Workload(
         title=f"{title}, per item",
         size=size,
         reach=reach,
-        beyond=beyond,
         reference=how(theirs),
         reference_size=reference_size,
         reference_name="the same of queue",
         tasklets=how(ours),
-        peers=peers,
         fresh=how not in (alone, tasklets_over),
     )
 
@@ -124,10 +122,14 @@ WORKLOADS = {
         reference_size=20_000,
         reference_name="queue.Queue in one thread",
         tasklets=tasklets_over(small(queues.Queue)),
-        peers={
-            "SimpleQueue": tasklets_over(queues.SimpleQueue),
-            "QueueChannel": tasklets_over(small(QueueChannel), "send", "receive"),
-        },
+    ),
+    "queue_channel": Workload(
+        title="SimpleQueue beside a QueueChannel, two tasklets, per item",
+        size=50_000,
+        reference=tasklets_over(QueueChannel, "send", "receive"),
+        reference_size=50_000,
+        reference_name="QueueChannel",
+        tasklets=tasklets_over(queues.SimpleQueue),
     ),
     "queue_alone": workload(
         "Queue, nobody waits", alone, queues.Queue, queue.Queue, (50_000, 20_000), 0.25

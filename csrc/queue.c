@@ -123,7 +123,7 @@ leave(struct visit *visit)
 static void
 wake(ConditionObject *cond, struct tl_waiter *waiter)
 {
-    if (is_ours(waiter)) {
+    if (is_ours(waiter) || cond->own == NULL) {
         tl_block_wake(waiter, TL_GIVEN_NOTICE);
     } else {
         tl_condition_notify(cond, 1);
@@ -268,13 +268,12 @@ wait_once(struct visit *visit, int64_t deadline, bool again)
     int result = tl_block(q->state, &wait.block);
     unsigned char given = wait.block.given;
     visit->is_noticed = (given & TL_GIVEN_NOTICE) != 0;
-    if (given & TL_GIVEN_PROPERTY) {
-        visit->is_held = true;
-    } else if (given & TL_GIVEN_CALL) {
-        // The condition's notify() has made it wait for the mutex.
-        if (tl_lock_regain(q->state, q->mutex, visit->me, given) < 0) {
-            result = -1;
-        }
+    if ((given & (TL_GIVEN_CALL | TL_GIVEN_PROPERTY)) == TL_GIVEN_CALL &&
+        tl_lock_regain(q->state, q->mutex, visit->me, given) < 0) {
+        // The condition's notify() had made it wait for the mutex.
+        result = -1;
+    }
+    if (given & (TL_GIVEN_CALL | TL_GIVEN_PROPERTY)) {
         visit->is_held = q->mutex->property.owner == visit->me;
     }
     return result < 0 ? -1 : given;
@@ -490,7 +489,7 @@ tl_queue_shutdown(QueueObject *q, bool immediate)
     return result;
 }
 
-// ---- the collector
+// ---- the end
 
 static TaskletObject *
 tasklet_of(struct tl_link *link, PyObject *on)
@@ -499,15 +498,6 @@ tasklet_of(struct tl_link *link, PyObject *on)
     return waiter->wait.native || waiter->wait.on != on
                ? NULL
                : TL_CONTAINER(waiter, TaskletObject, waiter);
-}
-
-int
-tl_queue_visit(struct tl_link *queue, PyObject *on, visitproc visit, void *arg)
-{
-    for (struct tl_link *i = queue->next; i != queue; i = i->next) {
-        Py_VISIT(tasklet_of(i, on));
-    }
-    return 0;
 }
 
 void

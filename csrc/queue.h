@@ -100,10 +100,7 @@ int tl_queue_shutdown(QueueObject *q, bool immediate);
 // q has one item more or less than before, and its mutex is free: wake who waits for that.
 void tl_queue_wake(QueueObject *q, bool getter);
 
-// For the collector: the tasklets that wait in a queue for the object of its own.
-int tl_queue_visit(struct tl_link *queue, PyObject *on, visitproc visit, void *arg);
-
-// That object goes away: nobody waits for it any more.
+// The object on goes away: nobody waits for it any more in that queue.
 void tl_queue_forget(struct tl_link *queue, PyObject *on);
 
 // ---- simple_queue.c

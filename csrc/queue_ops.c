@@ -24,17 +24,6 @@ tl_queue_parse(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
     return block < 0 ? -1 : 0;
 }
 
-PyObject *
-tl_queue_type_name(PyObject *self)
-{
-    PyObject *mod = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "__module__");
-    PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "__qualname__");
-    PyObject *text = mod && name ? PyUnicode_FromFormat("%S.%S", mod, name) : NULL;
-    Py_XDECREF(mod);
-    Py_XDECREF(name);
-    return text;
-}
-
 // ---- what the queues need
 
 static PyObject *

@@ -15,9 +15,6 @@ struct tl_queue_options {
 int tl_queue_parse(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                    PyObject **item, struct tl_queue_options *options);
 
-// "module.Class" of an object.
-PyObject *tl_queue_type_name(PyObject *self);
-
 extern PyType_Spec tl_queue_spec, tl_lifo_queue_spec, tl_priority_queue_spec;
 extern PyType_Spec tl_simple_queue_spec;
 

@@ -129,12 +129,6 @@ done:
     return result == NULL ? -1 : 0;
 }
 
-static struct tl_link *
-waiters_of(ConditionObject *cond)
-{
-    return &cond->waiters;
-}
-
 static int
 queue_traverse(QueueObject *self, visitproc visit, void *arg)
 {
@@ -142,17 +136,9 @@ queue_traverse(QueueObject *self, visitproc visit, void *arg)
     Py_VISIT(self->dict);
     Py_VISIT(self->maxsize);
     Py_VISIT(self->items);
-    if (self->mutex == NULL) {
-        return 0;
-    }
-    ConditionObject *conds[] = {self->not_empty, self->not_full, self->all_tasks_done};
-    for (int i = 0; i < 3; i++) {
-        int result = tl_queue_visit(waiters_of(conds[i]), (PyObject *)self, visit, arg);
-        if (result != 0) {
-            return result;
-        }
-        Py_VISIT(conds[i]);
-    }
+    Py_VISIT(self->not_empty);
+    Py_VISIT(self->not_full);
+    Py_VISIT(self->all_tasks_done);
     return 0;
 }
 
@@ -171,7 +157,7 @@ free_locks(QueueObject *self)
     ConditionObject *conds[] = {self->not_empty, self->not_full, self->all_tasks_done};
     for (int i = 0; i < 3; i++) {
         if (conds[i] != NULL) {
-            tl_queue_forget(waiters_of(conds[i]), (PyObject *)self);
+            tl_queue_forget(&conds[i]->waiters, (PyObject *)self);
             Py_DECREF(conds[i]);
         }
     }
@@ -539,7 +525,7 @@ queue_setattro(PyObject *op, PyObject *name, PyObject *value)
 static PyObject *
 queue_repr(QueueObject *self)
 {
-    PyObject *name = tl_queue_type_name((PyObject *)self);
+    PyObject *name = tl_lock_type_name((PyObject *)self, true);
     PyObject *text = name ? PyUnicode_FromFormat("<%U object at %p", name, self) : NULL;
     Py_XDECREF(name);
     if (text != NULL && self->is_exact) {
@@ -580,18 +566,22 @@ static PyMethodDef queue_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-#define LOCK(name) \
-    {#name, get_lock, NULL, NULL, (void *)offsetof(QueueObject, name)}
+#define LOCK(name, doc) \
+    {#name, get_lock, NULL, doc, (void *)offsetof(QueueObject, name)}
 
 static PyGetSetDef queue_getset[] = {
-    {"maxsize", (getter)get_maxsize, (setter)set_maxsize, NULL, NULL},
-    {"queue", (getter)get_queue, (setter)set_queue, NULL, NULL},
-    LOCK(mutex),
-    LOCK(not_empty),
-    LOCK(not_full),
-    LOCK(all_tasks_done),
-    {"unfinished_tasks", (getter)get_unfinished, (setter)set_unfinished, NULL, NULL},
-    {"is_shutdown", (getter)get_is_shutdown, (setter)set_is_shutdown, NULL, NULL},
+    {"maxsize", (getter)get_maxsize, (setter)set_maxsize,
+     "How many items there may be; <= 0: any number.", NULL},
+    {"queue", (getter)get_queue, (setter)set_queue,
+     "The items: a deque or a list, to be changed with the mutex held.", NULL},
+    LOCK(mutex, "The Lock that keeps all others out."),
+    LOCK(not_empty, "The Condition that get() waits for."),
+    LOCK(not_full, "The Condition that put() waits for."),
+    LOCK(all_tasks_done, "The Condition that join() waits for."),
+    {"unfinished_tasks", (getter)get_unfinished, (setter)set_unfinished,
+     "How many items task_done() has not been called for.", NULL},
+    {"is_shutdown", (getter)get_is_shutdown, (setter)set_is_shutdown,
+     "Whether shutdown() was called.", NULL},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

@@ -32,10 +32,7 @@ simple_queue_traverse(SimpleQueueObject *self, visitproc visit, void *arg)
     for (Py_ssize_t i = 0; i < self->count; i++) {
         Py_VISIT(self->items[(self->first + i) & (self->room - 1)]);
     }
-    // Before it is made whole it has no queue.
-    return self->waiters.next == NULL
-               ? 0
-               : tl_queue_visit(&self->waiters, (PyObject *)self, visit, arg);
+    return tl_block_traverse(&self->waiters, visit, arg);
 }
 
 static int
@@ -193,7 +190,7 @@ simple_queue_empty(SimpleQueueObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 simple_queue_repr(SimpleQueueObject *self)
 {
-    PyObject *name = tl_queue_type_name((PyObject *)self);
+    PyObject *name = tl_lock_type_name((PyObject *)self, true);
     PyObject *text = name ? PyUnicode_FromFormat("<%U object at %p: %zd items>", name,
                                                  self, self->count)
                           : NULL;

@@ -1,6 +1,7 @@
 """Tasklets, channels and their scheduler: many threads of Python code in one thread."""
 
 from tasklets import locks as locks
+from tasklets import queues as queues
 from tasklets import scheduler as scheduler
 from tasklets import workers as workers
 from tasklets._core import BlockTrapError as BlockTrapError
@@ -75,6 +76,7 @@ __all__ = [
     "local",
     "locks",
     "no_switch",
+    "queues",
     "readable",
     "recv",
     "run",
