@@ -69,7 +69,7 @@ barrier_traverse(BarrierObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->action);
     Py_VISIT(self->timeout);
-    return 0;
+    return tl_block_traverse(&self->waiters, visit, arg);
 }
 
 static int
@@ -333,7 +333,7 @@ get_broken(BarrierObject *self, void *Py_UNUSED(closure))
 static PyObject *
 barrier_repr(BarrierObject *self)
 {
-    PyObject *name = tl_lock_type_name((PyObject *)self), *text = NULL;
+    PyObject *name = tl_lock_type_name((PyObject *)self, false), *text = NULL;
     if (name != NULL && self->broken) {
         text = PyUnicode_FromFormat("<%U at %p: broken>", name, self);
     } else if (name != NULL) {

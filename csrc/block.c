@@ -151,6 +151,18 @@ tl_block_first(struct tl_link *queue)
     return NULL;
 }
 
+int
+tl_block_traverse(const struct tl_link *queue, visitproc visit, void *arg)
+{
+    for (const struct tl_link *i = queue->next; i != queue; i = i->next) {
+        struct tl_waiter *waiter = TL_CONTAINER(i, struct tl_waiter, link);
+        if (!waiter->wait.native) {
+            Py_VISIT(TL_CONTAINER(waiter, TaskletObject, waiter));
+        }
+    }
+    return 0;
+}
+
 // ---- deadlines
 
 int64_t

@@ -43,6 +43,9 @@ void tl_block_move(struct tl_waiter *waiter, const struct tl_wait_kind *kind,
 // The first waiter of a queue that can still run, or NULL.
 struct tl_waiter *tl_block_first(struct tl_link *queue);
 
+// tp_traverse of what has a queue: the queue's references.
+int tl_block_traverse(const struct tl_link *queue, visitproc visit, void *arg);
+
 // Whether waiter is a tasklet of the calling thread.
 static inline bool
 tl_block_is_mine(const struct tl_waiter *waiter)

@@ -79,7 +79,7 @@ condition_traverse(ConditionObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->lock);
     Py_VISIT(self->tokens);
-    return 0;
+    return tl_block_traverse(&self->waiters, visit, arg);
 }
 
 static int
@@ -375,6 +375,35 @@ condition_at_fork_reinit(ConditionObject *self, PyObject *Py_UNUSED(ignored))
     return tl_condition_call(self, "_at_fork_reinit", NULL, 0, NULL);
 }
 
+// As far as code looks at it that knows threading's: who waits, the longest first.
+static PyObject *
+get_waiters(ConditionObject *self, void *Py_UNUSED(closure))
+{
+    if (self->tokens != NULL && PyList_GET_SIZE(self->tokens) > 0) {
+        return PyList_AsTuple(self->tokens);
+    }
+    PyObject *list = PyList_New(0);
+    struct tl_link *i = self->waiters.next;
+    for (Py_ssize_t n = 0; list != NULL && i != &self->waiters; n++) {
+        struct tl_waiter *waiter = TL_CONTAINER(i, struct tl_waiter, link);
+        PyObject *who =
+            waiter->wait.native
+                ? PyLong_FromUnsignedLong(tl_native_sleeper_of(waiter)->native->ident)
+                : Py_NewRef((PyObject *)TL_CONTAINER(waiter, TaskletObject, waiter));
+        if (who == NULL || PyList_Append(list, who) < 0) {
+            Py_CLEAR(list);
+        }
+        Py_XDECREF(who);
+        i = self->waiters.next; // others may have come and gone
+        for (Py_ssize_t k = 0; k <= n && i != &self->waiters; k++) {
+            i = i->next;
+        }
+    }
+    PyObject *result = list ? PyList_AsTuple(list) : NULL;
+    Py_XDECREF(list);
+    return result;
+}
+
 static PyObject *
 condition_repr(ConditionObject *self)
 {
@@ -413,6 +442,11 @@ static PyMethodDef condition_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyGetSetDef condition_getset[] = {
+    {"_waiters", (getter)get_waiters, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
 static PyMemberDef condition_members[] = {
     {"__weaklistoffset__", Py_T_PYSSIZET, offsetof(ConditionObject, weakrefs),
      Py_READONLY, NULL},
@@ -439,6 +473,7 @@ static PyType_Slot condition_slots[] = {
     {Py_tp_clear, condition_clear},
     {Py_tp_dealloc, condition_dealloc},
     {Py_tp_methods, condition_methods},
+    {Py_tp_getset, condition_getset},
     {Py_tp_members, condition_members},
     {0, NULL},
 };

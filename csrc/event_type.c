@@ -50,7 +50,7 @@ event_traverse(EventObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->cond);
-    return 0;
+    return tl_block_traverse(&self->waiters, visit, arg);
 }
 
 static int
@@ -216,7 +216,7 @@ event_at_fork_reinit(EventObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 event_repr(EventObject *self)
 {
-    PyObject *name = tl_lock_type_name((PyObject *)self);
+    PyObject *name = tl_lock_type_name((PyObject *)self, false);
     PyObject *text = name ? PyUnicode_FromFormat("<%U at %p: %s>", name, self,
                                                  self->flag ? "set" : "unset")
                           : NULL;
@@ -343,7 +343,7 @@ nl_exit(PyObject *Py_UNUSED(self), PyObject *const *Py_UNUSED(args),
 static PyObject *
 nl_repr(EventObject *self)
 {
-    PyObject *name = tl_lock_type_name((PyObject *)self);
+    PyObject *name = tl_lock_type_name((PyObject *)self, false);
     PyObject *text = name ? PyUnicode_FromFormat("<%U at %p: waiters=%zd>", name, self,
                                                  tl_condition_count(&self->waiters))
                           : NULL;

@@ -222,6 +222,12 @@ tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
     return PyErr_Occurred() ? -1 : 0;
 }
 
+void
+tl_lock_after_fork(void)
+{
+    forked = tl_clock_now();
+}
+
 // ---- the object
 
 LockObject *

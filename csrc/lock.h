@@ -83,6 +83,9 @@ LockObject *tl_lock_new(PyTypeObject *type, bool reentrant);
 // After a fork, or for one that nobody waits for: it is free.
 void tl_lock_reset(LockObject *lock);
 
+// In the child of a fork.
+void tl_lock_after_fork(void);
+
 // ---- cycle.c
 
 // Whether me would wait for ever for the lock, because its owner waits for another one, and

@@ -34,8 +34,9 @@ PyObject *tl_lock_wait_for_predicate(PyObject *self, PyObject *const *args,
 int tl_lock_count_arg(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                       Py_ssize_t *count);
 
-// "module.Class" of an object: a new reference.
-PyObject *tl_lock_type_name(PyObject *self);
+// "module.Class" of an object, of the module only what is behind the last dot unless whole:
+// a new reference.
+PyObject *tl_lock_type_name(PyObject *self, bool whole);
 
 // __reduce__ of all of them: refuses.
 PyObject *tl_lock_reduce(PyObject *self, PyObject *Py_UNUSED(ignored));

@@ -49,7 +49,10 @@ tl_nap(struct tl_park *park, bool in_main, bool poll, int64_t limit_ns)
         tl_governor_pause(&s->guard);
     }
     if (native != NULL) {
-        tl_native_naps(native);
+        tl_nudge_rest(&native->nudge);
+    }
+    if (s != NULL) {
+        tl_nudge_rest(&s->nudge);
     }
     tl_priority_leave();
     PyThreadState *ts = PyEval_SaveThread();

@@ -5,10 +5,6 @@
 
 #include <pthread.h>
 
-// Who sleeps itself within SOON nanoseconds after it woke another, PROMPT times in a row,
-// is expected to do so again.
-enum { SOON = 100000, PROMPT = 2 };
-
 TL_THREAD_LOCAL struct tl_native *tl_native_mine;
 
 // Tells of the ends of threads. Process-wide by nature, and made with the GIL held.
@@ -42,6 +38,14 @@ tl_native_settle(struct tl_native *native)
 }
 
 void
+tl_native_settle_all(struct tl_state *state)
+{
+    for (struct tl_link *i = state->natives.next; i != &state->natives; i = i->next) {
+        tl_native_settle(TL_CONTAINER(i, struct tl_native, all));
+    }
+}
+
+void
 tl_native_disown_all(struct tl_holder *holder)
 {
     while (!tl_link_is_single(&holder->held)) {
@@ -52,11 +56,7 @@ tl_native_disown_all(struct tl_holder *holder)
 static void
 free_native(struct tl_state *state, struct tl_native *native)
 {
-    struct tl_link *i = state->natives.next;
-    for (; i != &state->natives; i = i->next) {
-        struct tl_native *other = TL_CONTAINER(i, struct tl_native, all);
-        tl_native_settle(other); // that may be with it
-    }
+    tl_native_settle_all(state); // that may be with it
     tl_native_disown_all(&native->holder);
     if (native->sched != NULL) {
         native->sched->native = NULL;
@@ -232,44 +232,25 @@ tl_native_sleep(struct tl_state *state, struct tl_sleeper *sleeper, int64_t dead
 }
 
 void
-tl_native_naps(struct tl_native *native)
+tl_native_wake_park(struct tl_native *mine, struct tl_park *park)
 {
-    if (native->woke != 0) {
-        bool soon = tl_clock_now() - native->woke < SOON;
-        native->prompt = !soon ? 0 : native->prompt + (native->prompt < PROMPT);
-        native->woke = 0;
+    // Woken while we hold the GIL it would only run into us, at once where both share one
+    // CPU, else if it does not take it long to wake. So one that is about to sleep itself
+    // wakes it when it has given up the GIL.
+    if (mine != NULL && tl_park_is_asleep(park) &&
+        (tl_nudge_is_prompt(&mine->nudge) || !park->many_cpus)) {
+        mine->owes = true;
+        tl_nudge_owe(&mine->nudge, park);
+    } else {
+        tl_park_wake(park);
     }
-}
-
-// Note that the calling thread wakes one that sleeps.
-static void
-note_wake(struct tl_native *mine)
-{
-    int64_t now = tl_clock_now();
-    if (mine->woke != 0 && now - mine->woke >= SOON) {
-        mine->prompt = 0;
-    }
-    mine->woke = now;
 }
 
 void
 tl_native_wake(struct tl_native *native)
 {
-    struct tl_native *mine = tl_native_mine;
-    if (mine == NULL || mine == native || !tl_park_is_asleep(&native->park)) {
-        tl_park_wake(&native->park);
-        return;
-    }
-    note_wake(mine);
-    // Woken while we hold the GIL it would only run into us, at once where both share one
-    // CPU, else if it does not take it long to wake. So one that is about to sleep itself
-    // wakes it when it has given up the GIL.
-    if (mine->prompt == PROMPT || !native->park.many_cpus) {
-        mine->owes = true;
-        tl_nudge_owe(&mine->nudge, &native->park);
-    } else {
-        tl_park_wake(&native->park);
-    }
+    tl_native_wake_park(native == tl_native_mine ? NULL : tl_native_mine,
+                        &native->park);
 }
 
 // ---- fork

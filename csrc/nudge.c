@@ -1,4 +1,5 @@
 #include "nudge.h"
+#include "clock.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -6,6 +7,10 @@
 #include <time.h>
 
 enum { TICK = 1000000, TICKS_BEFORE_REST = 20 };
+
+// Who sleeps itself within SOON nanoseconds after it woke another, PROMPT times in a row,
+// is expected to do so again.
+enum { SOON = 100000, PROMPT = 2 };
 
 // The one process-wide payer.
 static struct {
@@ -108,6 +113,8 @@ tl_nudge_init(struct tl_nudge *nudge)
         atomic_store_explicit(&nudge->owed[i], NULL, memory_order_relaxed);
     }
     atomic_store_explicit(&nudge->age, 0, memory_order_relaxed);
+    nudge->woke = 0;
+    nudge->prompt = 0;
     pthread_mutex_lock(&payer.mutex);
     if (!payer.has_wakers) {
         payer.has_wakers = true;
@@ -128,6 +135,27 @@ tl_nudge_fini(struct tl_nudge *nudge)
     nudge->prev->next = nudge->next;
     nudge->next->prev = nudge->prev;
     pthread_mutex_unlock(&payer.mutex);
+}
+
+bool
+tl_nudge_is_prompt(struct tl_nudge *nudge)
+{
+    int64_t now = tl_clock_now();
+    if (nudge->woke != 0 && now - nudge->woke >= SOON) {
+        nudge->prompt = 0;
+    }
+    nudge->woke = now;
+    return nudge->prompt == PROMPT;
+}
+
+void
+tl_nudge_rest(struct tl_nudge *nudge)
+{
+    if (nudge->woke != 0) {
+        bool soon = tl_clock_now() - nudge->woke < SOON;
+        nudge->prompt = !soon ? 0 : nudge->prompt + (nudge->prompt < PROMPT);
+        nudge->woke = 0;
+    }
 }
 
 void

@@ -18,10 +18,20 @@ struct tl_nudge {
     struct tl_nudge *prev, *next; // all wakers
     _Atomic(struct tl_park *) owed[TL_NUDGE_MOST];
     _Atomic int age; // ticks since it was owed, about
+    // The waker's own, guarded as it likes.
+    int64_t woke; // when it last woke a thread that slept; 0: it has slept since
+    unsigned char prompt; // how often in a row it slept itself soon after that
 };
 
 void tl_nudge_init(struct tl_nudge *nudge);
 void tl_nudge_fini(struct tl_nudge *nudge);
+
+// The waker is about to wake a thread that sleeps. Returns whether it can be expected to
+// sleep itself soon, judging by what it did before.
+bool tl_nudge_is_prompt(struct tl_nudge *nudge);
+
+// The waker is about to sleep.
+void tl_nudge_rest(struct tl_nudge *nudge);
 
 // Owe park a wake; if too many are owed, wake it. Called by one thread.
 void tl_nudge_owe(struct tl_nudge *nudge, struct tl_park *park);

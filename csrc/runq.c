@@ -1,5 +1,5 @@
 // runq.c - the ring of the runnable, and how others come to know that it has changed.
-#include "sched.h"
+#include "native.h"
 #include "stacks.h"
 #include "timeout.h"
 
@@ -120,10 +120,13 @@ tl_sched_notify(struct tl_sched *s)
     if (s == mine || !s->waiting) {
         return;
     }
-    if (mine != NULL && !s->park.many_cpus && tl_park_is_asleep(&s->park) &&
-        (mine->owes == NULL || mine->owes == s)) {
-        // Both threads share one CPU: woken while we hold the GIL, it would only run
-        // into us and sleep again.
+    if (mine == NULL) {
+        tl_native_wake_park(tl_native_mine, &s->park);
+    } else if (tl_park_is_asleep(&s->park) &&
+               (tl_nudge_is_prompt(&mine->nudge) || !s->park.many_cpus) &&
+               (mine->owes == NULL || mine->owes == s)) {
+        // Woken while we hold the GIL, it would only run into us and sleep again: on the
+        // same CPU at once, elsewhere if we are about to give it up.
         if (mine->owes == NULL) {
             mine->owes = s;
             s->refs++;

@@ -520,11 +520,13 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
             return -1;
         }
         *to = successor(s, how);
-        if (*to == NULL && how->deadline == 0 && !how->comes &&
+        bool patient = how->kind != NULL && how->kind->patient &&
+                       tl_sched_watcher(s)->place != TL_FLOATING;
+        if (*to == NULL && how->deadline == 0 && !how->comes && !patient &&
             !tl_idle_others_can_run(s)) {
             if (tl_sched_watcher(s)->place == TL_FLOATING) {
                 *to = tl_sched_watcher(s); // of run(threadblock=True)
-            } else if (how->kind == NULL || !how->kind->patient) {
+            } else {
                 PyErr_SetRaisedException(tl_errors_deadlock(s->state, how->classic));
                 return -1;
             }

@@ -2,6 +2,7 @@
 #include "channel.h"
 #include "chunk.h"
 #include "live.h"
+#include "lock.h"
 #include "loop.h"
 #include "thread.h"
 #include "types.h"
@@ -255,7 +256,6 @@ fn_libuv_version(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
     return PyUnicode_FromString(tl_loop_version());
 }
 
-// Called by the collector: phase is "start" or "stop".
 PyDoc_STRVAR(report_lock_cycles_doc,
 "_report_lock_cycles($module, flag, /)\n"
 "--\n"
@@ -276,6 +276,7 @@ fn_report_lock_cycles(PyObject *mod, PyObject *arg)
     return PyBool_FromLong(before);
 }
 
+// Called by the collector: phase is "start" or "stop".
 static PyObject *
 fn_collector(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
 {
@@ -307,6 +308,7 @@ static PyObject *
 fn_after_fork(PyObject *mod, PyObject *Py_UNUSED(ignored))
 {
     tl_thread_after_fork(tl_state_of_module(mod));
+    tl_lock_after_fork();
     Py_RETURN_NONE;
 }
 

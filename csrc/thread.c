@@ -371,6 +371,7 @@ remove_sched(struct tl_sched *s)
             tl_sched_settle(other);
         }
     }
+    tl_native_settle_all(state);
     s->dead = true;
     s->ts = s->events.ts = NULL;
     tl_guard_fini(&s->guard);

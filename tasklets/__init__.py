@@ -1,5 +1,6 @@
 """Tasklets, channels and their scheduler: many threads of Python code in one thread."""
 
+from tasklets import locks as locks
 from tasklets import scheduler as scheduler
 from tasklets import workers as workers
 from tasklets._core import BlockTrapError as BlockTrapError
@@ -70,6 +71,7 @@ __all__ = [
     "getmain",
     "getruncount",
     "getthreads",
+    "locks",
     "no_switch",
     "readable",
     "recv",

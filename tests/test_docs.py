@@ -36,6 +36,13 @@ CLASSES = [
     tasklets.workers.WorkerFuture,
     tasklets.workers.WorkerPool,
     stacklesslib_compat.monkeypatch.PatchReport,
+    tasklets.locks.Lock,
+    tasklets.locks.RLock,
+    tasklets.locks.Condition,
+    tasklets.locks.Semaphore,
+    tasklets.locks.Event,
+    tasklets.locks.Barrier,
+    tasklets.locks.NLCondition,
 ]
 
 # What a constant is need only be in the reference.
@@ -90,6 +97,7 @@ def public_names():
         tasklets.workers,
         stacklesslib_compat.locks,
         stacklesslib_compat.monkeypatch,
+        tasklets.locks,
     ):
         for name in module.__all__:
             yield f"{module.__name__}.{name}", getattr(module, name)

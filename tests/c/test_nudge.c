@@ -38,6 +38,24 @@ wait_until_heard(long n)
     }
 }
 
+// More than there is room for: all are woken by and by, and each once.
+static void
+owe_many(struct tl_nudge *nudge)
+{
+    enum { MANY = TL_NUDGE_MOST + 2 };
+    struct tl_park parks[MANY];
+    for (int i = 0; i < MANY; i++) {
+        tl_park_init(&parks[i]);
+        tl_nudge_owe(nudge, &parks[i]);
+        tl_nudge_owe(nudge, &parks[i]);
+    }
+    tl_nudge_forget(nudge);
+    for (int i = 0; i < MANY; i++) {
+        assert(atomic_load(&parks[i].state) == TL_PARK_WOKEN);
+        tl_park_fini(&parks[i]);
+    }
+}
+
 int
 main(void)
 {
@@ -62,7 +80,10 @@ main(void)
     }
     pthread_join(thread, NULL);
     tl_nudge_forget(&nudge);
-    assert(atomic_load(&nudge.owed) == NULL);
+    owe_many(&nudge);
+    for (int i = 0; i < TL_NUDGE_MOST; i++) {
+        assert(atomic_load(&nudge.owed[i]) == NULL);
+    }
     tl_nudge_fini(&idle);
     tl_nudge_fini(&nudge);
     tl_park_fini(&sleeper);
