@@ -14,6 +14,7 @@ enum tl_live_kind {
     TL_LIVE_SCHED,
     TL_LIVE_JOB,
     TL_LIVE_LOCK,
+    TL_LIVE_QUEUE,
     TL_LIVE_KINDS
 };
 

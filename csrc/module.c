@@ -5,6 +5,7 @@
 #include "gil.h"
 #include "live.h"
 #include "lock_ops.h"
+#include "queue_ops.h"
 #include "stacks.h"
 #include "types.h"
 
@@ -122,6 +123,20 @@ add_types(PyObject *mod, struct tl_state *state)
                ? -1
                : PyModule_AddObjectRef(mod, "stackless_channel",
                                        (PyObject *)state->classic_channel_type);
+}
+
+static int
+add_queues(PyObject *mod, struct tl_state *state)
+{
+    PyTypeObject *types[2] = {NULL};
+    bool added =
+        add_type(mod, &tl_queue_spec, NULL, &state->queue.type) == 0 &&
+        add_type(mod, &tl_lifo_queue_spec, state->queue.type, &types[0]) == 0 &&
+        add_type(mod, &tl_priority_queue_spec, state->queue.type, &types[1]) == 0 &&
+        add_type(mod, &tl_simple_queue_spec, NULL, &state->queue.simple_type) == 0;
+    Py_XDECREF(types[0]);
+    Py_XDECREF(types[1]);
+    return added ? tl_queue_ready(mod, state) : -1;
 }
 
 // Add the functions of a table under their names with a prefix before them.
@@ -280,7 +295,7 @@ module_exec(PyObject *mod)
     tl_link_init(&state->natives);
     if (refuse_sub_interpreter() < 0 || tl_gil_check() < 0 || tl_fiber_import() < 0 ||
         add_errors(mod, state) < 0 || add_types(mod, state) < 0 ||
-        add_functions(mod, tl_settings, "") < 0 ||
+        add_queues(mod, state) < 0 || add_functions(mod, tl_settings, "") < 0 ||
         add_functions(mod, tl_timer_functions, "") < 0 ||
         add_functions(mod, tl_timeout_functions, "") < 0 ||
         add_functions(mod, tl_handle_functions, "") < 0 ||
@@ -350,7 +365,7 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->run_stack);
     Py_VISIT(state->run_nursery);
     Py_VISIT(state->set_wakeup_fd);
-    return 0;
+    return tl_queue_visit_tools(state, visit, arg);
 }
 
 // The types, errors and builtins stay: schedulers and tasklets that outlive the module

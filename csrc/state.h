@@ -7,6 +7,32 @@
 
 struct tl_stack;
 
+// The methods of Queue that a subclass may override: what put(), get() and the like call,
+// and what put_nowait() and get_nowait() call.
+enum tl_queue_name {
+    TL_QUEUE_SIZE,
+    TL_QUEUE_PUT,
+    TL_QUEUE_GET,
+    TL_QUEUE_INIT,
+    TL_QUEUE_HOOKS,
+    TL_QUEUE_PUT_ANY = TL_QUEUE_HOOKS,
+    TL_QUEUE_GET_ANY,
+    TL_QUEUE_NAMES
+};
+
+// What the queues need of the standard library.
+struct tl_queue_tools {
+    PyTypeObject *type, *simple_type; // Queue, SimpleQueue
+    PyTypeObject *deque;
+    PyObject *append, *popleft;            // of deque,
+    PyCFunction call_append, call_popleft; // and their C functions; NULL: not known
+    PyObject *heappush, *heappop;
+    PyObject *empty, *full, *shut_down; // exceptions
+    PyObject *names[TL_QUEUE_NAMES];
+    PyCFunction functions[TL_QUEUE_NAMES];
+    PyObject *block; // ("block",)
+};
+
 struct tl_state {
     PyTypeObject *tasklet_type;
     PyTypeObject *channel_type;
@@ -53,10 +79,12 @@ struct tl_state {
     PyObject **kept; // counted: what was revived in the collection that runs
     Py_ssize_t nkept, kept_room;
     unsigned long collector; // the thread that collects now; 0: none, or not known
-    struct tl_stack *lost;   // that outlive their thread; most can never be ended
-    bool reports_cycles;     // of locks, and does not raise
-    bool main_has_ended;     // the interpreter waits for its threads, or is past that
-    bool ending;             // no tasklet is to run any more
+    struct tl_queue_tools queue;
+    long forks;            // how often the process has been forked
+    struct tl_stack *lost; // that outlive their thread; most can never be ended
+    bool reports_cycles;   // of locks, and does not raise
+    bool main_has_ended;   // the interpreter waits for its threads, or is past that
+    bool ending;           // no tasklet is to run any more
 };
 
 extern struct PyModuleDef tl_module_def;

@@ -452,6 +452,7 @@ tl_thread_at_exit(struct tl_state *state)
 void
 tl_thread_after_fork(struct tl_state *state)
 {
+    state->forks++;
     state->main_has_ended = false; // whoever forked is the main thread here
     tl_chunk_after_fork();
     tl_nudge_after_fork();

@@ -1,6 +1,7 @@
 """Tasklets, channels and their scheduler: many threads of Python code in one thread."""
 
 from tasklets import locks as locks
+from tasklets import queues as queues
 from tasklets import scheduler as scheduler
 from tasklets import workers as workers
 from tasklets._core import BlockTrapError as BlockTrapError
@@ -73,6 +74,7 @@ __all__ = [
     "getthreads",
     "locks",
     "no_switch",
+    "queues",
     "readable",
     "recv",
     "run",

@@ -17,6 +17,14 @@ def pytest_collection_finish(session):
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def what_stays_is_frozen():
+    """Leave what a module leaves, reports for the most part, out of the later ones."""
+    yield
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """Note that a test failed: its traceback keeps objects alive."""

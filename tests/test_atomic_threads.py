@@ -20,7 +20,7 @@ from tasklets import atomic, channel, getcurrent, schedule, scheduler, spawn, ta
 
 SECONDS = 30
 INTERVAL = 1e-5  # so short that without protection much goes wrong soon
-SOAK = float(os.environ.get("TASKLETS_SOAK_SECONDS", "10"))
+SOAK = float(os.environ.get("TASKLETS_SOAK_SECONDS", "5"))
 
 
 @pytest.fixture(autouse=True)

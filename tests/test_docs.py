@@ -43,6 +43,8 @@ CLASSES = [
     tasklets.locks.Event,
     tasklets.locks.Barrier,
     tasklets.locks.NLCondition,
+    tasklets.queues.Queue,
+    tasklets.queues.SimpleQueue,
 ]
 
 # What a constant is need only be in the reference.
@@ -98,6 +100,7 @@ def public_names():
         stacklesslib_compat.locks,
         stacklesslib_compat.monkeypatch,
         tasklets.locks,
+        tasklets.queues,
     ):
         for name in module.__all__:
             yield f"{module.__name__}.{name}", getattr(module, name)

@@ -34,7 +34,7 @@ LAYERS = [
     [
         "channel", "queue", "lock", "watchdog", "worker", "job", "select", "group",
         "io", "stream", "fs", "process", "signal", "atom", "shared", "stm", "join",
-        "cycle", "condition",
+        "cycle", "condition", "queue_items", "simple_queue",
     ],
     # The Python face; every *_type and *_ops file belongs here too.
     ["types", "functions", "settings", "capi", "module"],

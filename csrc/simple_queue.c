@@ -1,0 +1,125 @@
+// simple_queue.c - SimpleQueue: items, and who waits for them.
+#include "queue.h"
+
+static const struct tl_wait_kind get_wait = {
+    .verb = "get from", .patient = true, .lapsed = tl_block_lapsed};
+
+// ---- items
+
+// Returns 0, or -1 with MemoryError set.
+TL_COLD static int
+grow(SimpleQueueObject *q)
+{
+    Py_ssize_t room = q->room > 0 ? 2 * q->room : 8;
+    PyObject **items = NULL;
+    if (room <= PY_SSIZE_T_MAX / (Py_ssize_t)(2 * sizeof *items)) {
+        items = PyMem_Malloc((size_t)room * sizeof *items);
+    }
+    if (items == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < q->count; i++) {
+        items[i] = q->items[(q->first + i) & (q->room - 1)];
+    }
+    PyMem_Free(q->items);
+    q->items = items;
+    q->room = room;
+    q->first = 0;
+    return 0;
+}
+
+// The room of many items that are gone is given back.
+TL_COLD static void
+shrink(SimpleQueueObject *q)
+{
+    PyMem_Free(q->items);
+    q->items = NULL;
+    q->room = q->first = 0;
+}
+
+enum { ROOM_KEPT = 1024 };
+
+static PyObject *
+take(SimpleQueueObject *q)
+{
+    assert(q->count > 0);
+    PyObject *item = q->items[q->first];
+    q->first = (q->first + 1) & (q->room - 1);
+    if (--q->count == 0 && TL_UNLIKELY(q->room > ROOM_KEPT)) {
+        shrink(q);
+    }
+    return item;
+}
+
+// ---- promises
+
+// How many items anybody may take.
+static inline Py_ssize_t
+unpromised(SimpleQueueObject *q)
+{
+    if (TL_UNLIKELY(q->promised > 0) && q->forks != q->state->forks) {
+        q->promised = 0; // those who were woken before a fork are not all here
+    }
+    return q->count - q->promised;
+}
+
+// Promise items to those who wait.
+static void
+promise(SimpleQueueObject *q)
+{
+    struct tl_waiter *waiter;
+    while (unpromised(q) > 0 && (waiter = tl_block_first(&q->waiters)) != NULL) {
+        q->forks = q->state->forks;
+        q->promised++;
+        tl_block_wake(waiter, TL_GIVEN_NOTICE);
+    }
+}
+
+int
+tl_simple_queue_put(SimpleQueueObject *q, PyObject *item)
+{
+    if (TL_UNLIKELY(q->count == q->room) && grow(q) < 0) {
+        return -1;
+    }
+    q->items[(q->first + q->count) & (q->room - 1)] = Py_NewRef(item);
+    q->count++;
+    if (!tl_link_is_single(&q->waiters)) {
+        promise(q);
+    }
+    return 0;
+}
+
+static bool
+has_come(struct tl_block *how)
+{
+    return unpromised((SimpleQueueObject *)how->on) > 0;
+}
+
+PyObject *
+tl_simple_queue_get(SimpleQueueObject *q, int64_t deadline)
+{
+    while (unpromised(q) <= 0) {
+        if (deadline < 0) {
+            PyErr_SetNone(q->state->queue.empty);
+            return NULL;
+        }
+        struct tl_block how = {.kind = &get_wait,
+                               .on = (PyObject *)q,
+                               .queue = &q->waiters,
+                               .deadline = deadline,
+                               .has_come = has_come};
+        int result = tl_block(q->state, &how);
+        if ((how.given & TL_GIVEN_NOTICE) && q->promised > 0) {
+            q->promised--;
+        }
+        if (result < 0) {
+            promise(q);
+            return NULL;
+        }
+        if (how.given & TL_GIVEN_LAPSED) {
+            deadline = -1;
+        }
+    }
+    return take(q);
+}

@@ -1,0 +1,20 @@
+"""Queues for tasklets of one or several threads, and for threads without tasklets."""
+
+from queue import Empty as Empty
+from queue import Full as Full
+
+from tasklets._core import LifoQueue as LifoQueue
+from tasklets._core import PriorityQueue as PriorityQueue
+from tasklets._core import Queue as Queue
+from tasklets._core import ShutDown as ShutDown
+from tasklets._core import SimpleQueue as SimpleQueue
+
+__all__ = [
+    "Empty",
+    "Full",
+    "LifoQueue",
+    "PriorityQueue",
+    "Queue",
+    "ShutDown",
+    "SimpleQueue",
+]
