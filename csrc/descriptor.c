@@ -80,7 +80,7 @@ make_table(struct tl_sched *s)
             return NULL;
         }
         s->descriptors = table;
-        s->park.extra_fd = table->poller.fd;
+        s->park.extra_fds[TL_PARK_DESCRIPTORS] = table->poller.fd;
     }
     return s->descriptors;
 }
@@ -207,7 +207,7 @@ tl_descriptor_fini(struct tl_sched *s)
         return;
     }
     s->descriptors = NULL;
-    s->park.extra_fd = -1;
+    s->park.extra_fds[TL_PARK_DESCRIPTORS] = -1;
     tl_poller_fini(&table->poller);
     for (int fd = 0; fd < table->room; fd++) {
         PyMem_Free(table->table[fd]);
@@ -226,7 +226,7 @@ tl_descriptor_after_fork(struct tl_sched *s)
     // The kernel's list is shared with the parent: have one of our own.
     tl_poller_fini(&table->poller);
     (void)tl_poller_init(&table->poller);
-    s->park.extra_fd = table->poller.fd;
+    s->park.extra_fds[TL_PARK_DESCRIPTORS] = table->poller.fd;
     for (int fd = 0; fd < table->room; fd++) {
         struct tl_descriptor *d = table->table[fd];
         if (d != NULL && what_is_awaited(d) != 0) {

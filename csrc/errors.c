@@ -124,3 +124,19 @@ tl_errors_stranded(struct tl_state *state, TaskletObject *waiter)
     return with_waiting(state, classic ? PyExc_RuntimeError : state->deadlock_error,
                         !classic, PyUnicode_FromString(text));
 }
+
+int
+tl_errors_check_may_wait(struct tl_sched *s)
+{
+    if (tl_sched_check_thrown(s) < 0) {
+        return -1;
+    }
+    if (s->trap != 0 || tl_sched_is_held(s)) {
+        tl_errors_no_switch(s);
+        return -1;
+    }
+    if (tl_errors_block_trap(s)) {
+        return -1;
+    }
+    return 0;
+}

@@ -17,4 +17,8 @@ void tl_errors_no_switch(struct tl_sched *s);
 // Whether the current tasklet must not wait: BlockTrapError is set then.
 bool tl_errors_block_trap(struct tl_sched *s);
 
+// Whether the current tasklet may wait, or switch at all. Returns 0, or -1 with an
+// exception set.
+int tl_errors_check_may_wait(struct tl_sched *s);
+
 #endif // TL_ERRORS_H

@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "descriptor.h"
 #include "gil.h"
+#include "loop.h"
 #include "priority.h"
 #include "thread.h"
 #include "timer.h"
@@ -321,8 +322,8 @@ tl_idle_wait(struct tl_sched *s)
         if (!nothing_is_due(s, &limit_ns)) {
             continue;
         }
-        bool awaits_descriptor = tl_descriptor_is_awaited(s);
-        if (way == SLEEP && !awaits_descriptor) {
+        bool needs_poll = tl_descriptor_is_awaited(s) || tl_loop_is_busy(s->loop);
+        if (way == SLEEP && !needs_poll) {
             look_for_cpus(s);
             give_up_gil(s, in_main, SLEEP,
                         in_main && (limit_ns < 0 || limit_ns > NAP) ? NAP : limit_ns);

@@ -39,22 +39,6 @@ const struct tl_wait_kind tl_job_end_wait = {
     .verb = "see the end of", .joined = joined, .left = left};
 
 int
-tl_job_check_may_wait(struct tl_sched *s)
-{
-    if (tl_sched_check_thrown(s) < 0) {
-        return -1;
-    }
-    if (s->trap != 0 || tl_sched_is_held(s)) {
-        tl_errors_no_switch(s);
-        return -1;
-    }
-    if (tl_errors_block_trap(s)) {
-        return -1;
-    }
-    return 0;
-}
-
-int
 tl_job_wait_for_workers(struct tl_sched *s, const struct tl_leave *how)
 {
     bool plain = tl_sched_is_plain(s) && how->deadline == 0 && !how->has_come(how);
@@ -329,7 +313,7 @@ help(JobObject *job)
 static int
 wait_for_job(struct tl_sched *s, JobObject *job, int64_t deadline)
 {
-    if (tl_job_check_may_wait(s) < 0) {
+    if (tl_errors_check_may_wait(s) < 0) {
         return -1;
     }
     help(job);
@@ -389,7 +373,7 @@ tl_pool_call(PoolObject *pool, PyObject *func, PyObject *args, PyObject *kwargs,
     struct tl_sched *s = tl_sched_get(pool->state);
     int64_t deadline;
     if (s == NULL || tl_timer_deadline(s, timeout, &deadline) < 0 ||
-        tl_job_check_may_wait(s) < 0) {
+        tl_errors_check_may_wait(s) < 0) {
         return NULL;
     }
     JobObject *job = job_new(pool, func, args, kwargs, NULL);
@@ -415,7 +399,7 @@ tl_pool_submit(PoolObject *pool, PyObject *func, PyObject *args, PyObject *kwarg
     struct tl_sched *s = NULL;
     if (!has_room(pool) && !at_once) {
         s = tl_sched_get(pool->state);
-        if (s == NULL || tl_job_check_may_wait(s) < 0) {
+        if (s == NULL || tl_errors_check_may_wait(s) < 0) {
             return NULL;
         }
     }

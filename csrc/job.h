@@ -12,10 +12,6 @@ tl_job_of(struct tl_link *link)
     return TL_CONTAINER(link, JobObject, link);
 }
 
-// Whether the calling tasklet may wait, or switch at all. Returns 0, or -1 with an
-// exception set.
-int tl_job_check_may_wait(struct tl_sched *s);
-
 // Wait for what workers are sure to do. Returns 0, or -1 with an exception set.
 // Switch: yes.
 int tl_job_wait_for_workers(struct tl_sched *s, const struct tl_leave *how);

@@ -13,6 +13,7 @@ enum tl_live_kind {
     TL_LIVE_BOMB,
     TL_LIVE_SCHED,
     TL_LIVE_JOB,
+    TL_LIVE_REQUEST,
     TL_LIVE_KINDS
 };
 

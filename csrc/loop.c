@@ -1,9 +1,359 @@
 #include "loop.h"
+#include "clock.h"
+#include "room.h"
 
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 #include <uv.h>
+
+// How long the end of the interpreter waits for what is in flight, in nanoseconds.
+#define GRACE INT64_C(500000000)
+
+// What the first loop of a process takes at most: descriptors, and the stack of each
+// thread.
+enum { FIRST_DESCRIPTORS = 8, STACK = 8 << 20 };
+
+// With the GIL.
+//
+// Invariants
+// I1: in_flight is the length of requests, and one more until first is over.
+// I2: is_orphan iff no thread has it any more; then something was in flight when it was
+//     looked at last.
+struct tl_loop {
+    uv_loop_t uv;
+    uv_work_t first; // does nothing
+    struct tl_link all, requests;
+    Py_ssize_t in_flight;
+    bool is_orphan;
+};
+
+// libuv's threads serve all loops of the process.
+static struct {
+    struct tl_link loops;
+    Py_ssize_t in_flight, orphans;
+    bool is_ready, was_used;
+    bool has_stayed_behind; // the threads are those of the process that forked
+    int status;             // with which the process ends
+} pool;
 
 const char *
 tl_loop_version(void)
 {
     return uv_version_string();
+}
+
+void *
+tl_loop_uv(struct tl_loop *loop)
+{
+    return &loop->uv;
+}
+
+int
+tl_loop_fd(struct tl_loop *loop)
+{
+    return uv_backend_fd(&loop->uv);
+}
+
+bool
+tl_loop_is_busy(const struct tl_loop *loop)
+{
+    return loop != NULL && loop->in_flight > 0;
+}
+
+static void
+count(struct tl_loop *loop, int n)
+{
+    loop->in_flight += n;
+    pool.in_flight += n;
+}
+
+// ---- the end of the process
+
+#ifdef __GLIBC__
+static void
+note_status(int status, void *Py_UNUSED(arg))
+{
+    pool.status = status;
+}
+
+// libuv, which ends after us, joins its threads. That would never end while one of them is
+// blocked, and crash where they have stayed behind in another process.
+__attribute__((destructor)) static void
+leave_without_threads(void)
+{
+    if (pool.in_flight > 0 || pool.has_stayed_behind) {
+        fflush(NULL);
+        _exit(pool.status);
+    }
+}
+#endif
+
+// Returns 0 or a negative errno.
+static int
+pool_init(void)
+{
+    if (pool.was_used) {
+        return 0;
+    }
+    int error = tl_room_for_descriptors(FIRST_DESCRIPTORS);
+    if (error == 0) {
+        error = tl_room_for_threads(tl_room_pool_size(), STACK);
+    }
+    if (error != 0) {
+        return -error;
+    }
+    if (!pool.is_ready) {
+        tl_link_init(&pool.loops);
+#ifdef __GLIBC__
+        (void)on_exit(note_status, NULL);
+#endif
+        pool.is_ready = true;
+    }
+    return 0;
+}
+
+// ---- births
+
+static void
+do_nothing(uv_work_t *Py_UNUSED(work))
+{
+}
+
+static void
+first_is_over(uv_work_t *work, int Py_UNUSED(status))
+{
+    count(TL_CONTAINER(work, struct tl_loop, first), -1);
+}
+
+// A first request starts libuv's threads, none of which is to get the process's signals;
+// and has the loop register its own descriptors, which it does only while it is in use.
+static int
+warm_up(struct tl_loop *loop)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = uv_queue_work(&loop->uv, &loop->first, do_nothing, first_is_over);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0) {
+        count(loop, 1);
+        (void)uv_run(&loop->uv, UV_RUN_NOWAIT);
+    }
+    return error;
+}
+
+// Returns 0 or a negative errno.
+static int
+loop_init(struct tl_loop *loop)
+{
+    int error = pool_init();
+    if (error == 0) {
+        error = uv_loop_init(&loop->uv);
+    }
+    if (error != 0) {
+        return error;
+    }
+    tl_link_init(&loop->requests);
+    error = warm_up(loop);
+    if (error != 0) {
+        (void)uv_loop_close(&loop->uv);
+        return error;
+    }
+    pool.was_used = true;
+    pool.has_stayed_behind = false;
+    tl_link_init(&loop->all);
+    tl_link_insert_before(&loop->all, &pool.loops);
+    return 0;
+}
+
+struct tl_loop *
+tl_loop_new(void)
+{
+    // Not Python's memory: it may be in use for longer than the interpreter.
+    struct tl_loop *loop = PyMem_RawCalloc(1, sizeof *loop);
+    if (loop == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    int error = loop_init(loop);
+    if (error != 0) {
+        PyMem_RawFree(loop);
+        errno = -error;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return NULL;
+    }
+    return loop;
+}
+
+// ---- requests
+
+void
+tl_loop_begun(struct tl_loop *loop, struct tl_request *request)
+{
+    assert(request->state == TL_REQUEST_NEW);
+    request->state = TL_REQUEST_IN_FLIGHT;
+    request->loop = loop;
+    request->refs++;
+    tl_link_insert_before(&request->link, &loop->requests);
+    count(loop, 1);
+}
+
+static void
+finish(struct tl_request *request, enum tl_request_state state)
+{
+    assert(request->state == TL_REQUEST_IN_FLIGHT);
+    tl_link_remove(&request->link);
+    count(request->loop, -1);
+    request->loop = NULL;
+    request->state = state;
+    request->over(request);
+}
+
+void
+tl_loop_over(struct tl_request *request)
+{
+    finish(request, TL_REQUEST_OVER);
+}
+
+void
+tl_loop_cancel(struct tl_request *request)
+{
+    if (request->state == TL_REQUEST_IN_FLIGHT && !request->must_run) {
+        (void)uv_cancel(request->handle); // it fails if that has begun
+    }
+}
+
+void
+tl_loop_run(struct tl_loop *loop)
+{
+    if (loop->in_flight > 0) {
+        (void)uv_run(&loop->uv, UV_RUN_NOWAIT);
+    }
+}
+
+// ---- ends
+
+static void
+cancel_all(struct tl_loop *loop)
+{
+    (void)uv_cancel((uv_req_t *)&loop->first); // it fails if that is over
+    struct tl_link *i = loop->requests.next;
+    for (; i != &loop->requests; i = i->next) {
+        tl_loop_cancel(TL_CONTAINER(i, struct tl_request, link));
+    }
+}
+
+// Returns whether it could be closed, and is gone.
+static bool
+close_loop(struct tl_loop *loop)
+{
+    if (loop->in_flight > 0 || uv_loop_close(&loop->uv) != 0) {
+        return false;
+    }
+    pool.orphans -= loop->is_orphan;
+    tl_link_remove(&loop->all);
+    PyMem_RawFree(loop);
+    return true;
+}
+
+void
+tl_loop_end(struct tl_loop *loop, bool quiet)
+{
+    if (loop->in_flight > 0) {
+        cancel_all(loop);
+    }
+    if (!quiet) {
+        tl_loop_run(loop);
+        while (loop->in_flight > 0 && tl_link_is_single(&loop->requests)) {
+            (void)uv_run(&loop->uv,
+                         UV_RUN_ONCE); // one of the threads is about to do it
+        }
+    }
+    if (!close_loop(loop)) {
+        loop->is_orphan = true;
+        pool.orphans++;
+    }
+}
+
+void
+tl_loop_sweep(void)
+{
+    struct tl_link *next, *i = pool.orphans > 0 ? pool.loops.next : &pool.loops;
+    for (; i != &pool.loops; i = next) {
+        next = i->next;
+        struct tl_loop *loop = TL_CONTAINER(i, struct tl_loop, all);
+        if (loop->is_orphan) {
+            tl_loop_run(loop);
+            (void)close_loop(loop);
+        }
+    }
+}
+
+void
+tl_loop_at_exit(struct tl_loop *loop)
+{
+    if (loop != NULL) {
+        tl_loop_end(loop, false);
+    }
+    int64_t deadline = tl_clock_now() + GRACE;
+    for (;;) {
+        tl_loop_sweep();
+        if (pool.orphans == 0 || tl_clock_now() >= deadline) {
+            return;
+        }
+        struct tl_link *i = pool.loops.next;
+        while (!TL_CONTAINER(i, struct tl_loop, all)->is_orphan) {
+            i = i->next;
+        }
+        // Another may be the next that reports: look at all of them soon.
+        int fd = tl_loop_fd(TL_CONTAINER(i, struct tl_loop, all));
+        struct pollfd entry = {.fd = fd, .events = POLLIN};
+        Py_BEGIN_ALLOW_THREADS;
+        (void)poll(&entry, 1, 10);
+        Py_END_ALLOW_THREADS;
+    }
+}
+
+// ---- fork
+
+// Close a loop of which the threads have stayed behind.
+static void
+dispose(struct tl_loop *loop)
+{
+    // First it must have its own descriptors: those of before are the parent's too.
+    if (uv_loop_fork(&loop->uv) != 0) {
+        return; // its memory is lost
+    }
+    // One of the threads may hold the lock, or have put something into the queue.
+    (void)uv_mutex_init(&loop->uv.wq_mutex);
+    void **wq = (void **)&loop->uv.wq;
+    wq[0] = wq[1] = wq;
+    loop->uv.active_reqs.count = 0;
+    if (uv_loop_close(&loop->uv) == 0) {
+        PyMem_RawFree(loop);
+    }
+}
+
+void
+tl_loop_after_fork(void)
+{
+    if (!pool.was_used) {
+        return;
+    }
+    pool.has_stayed_behind = true;
+    pool.was_used = false;
+    while (!tl_link_is_single(&pool.loops)) {
+        struct tl_loop *loop = TL_CONTAINER(pool.loops.next, struct tl_loop, all);
+        tl_link_remove(&loop->all);
+        while (!tl_link_is_single(&loop->requests)) {
+            finish(TL_CONTAINER(loop->requests.next, struct tl_request, link),
+                   TL_REQUEST_LOST);
+        }
+        dispose(loop);
+    }
+    pool.in_flight = pool.orphans = 0;
 }

@@ -1,6 +1,86 @@
-// loop.h - libuv.
+// loop.h - libuv: a loop for each thread that needs one, and what it is asked to do.
+//
+// The loop is never waited in: who sleeps sleeps on its descriptor too, and then runs it.
 #ifndef TL_LOOP_H
 #define TL_LOOP_H
+
+#include "compat.h" // before all of the system's
+
+#include "list.h"
+
+struct tl_loop;
+struct tl_wait_kind;
+
+//   NEW --tl_loop_begun--> IN FLIGHT --tl_loop_over--> OVER
+//                             +--tl_loop_after_fork--> LOST
+enum tl_request_state {
+    TL_REQUEST_NEW,
+    TL_REQUEST_IN_FLIGHT,
+    TL_REQUEST_OVER,
+    TL_REQUEST_LOST
+};
+
+// Something that libuv does. It lies on the heap, and lives as long as libuv has it, also
+// when nobody waits for it any more.
+//
+// Invariants
+// R1: loop is set, and link is in its list, iff state is IN FLIGHT.
+// R2: refs counts who asked for it, and libuv while it is in flight.
+struct tl_request {
+    struct tl_link link;
+    struct tl_loop *loop;
+    void *handle;           // libuv's uv_req_t
+    struct tl_link waiters; // one tasklet at most
+    const struct tl_wait_kind *kind;
+    PyObject *held; // an object whose memory libuv uses, or NULL
+    int refs;
+    unsigned char state;
+    bool must_run; // it is not cancelled
+    // Told when it is over or lost. Runs no code of others.
+    void (*over)(struct tl_request *request);
+    // Frees all but held. Runs no code of others.
+    void (*free)(struct tl_request *request);
+};
+
+// Returns NULL with OSError or MemoryError set if it cannot be made.
+struct tl_loop *tl_loop_new(void);
+
+// Let it report what is over.
+void tl_loop_run(struct tl_loop *loop);
+
+// Whether something is in flight. loop may be NULL.
+bool tl_loop_is_busy(const struct tl_loop *loop);
+
+// Readable when something is over.
+int tl_loop_fd(struct tl_loop *loop);
+
+// Its thread needs it no more. What has not begun is cancelled; with the rest the loop
+// lives on until that is over. quiet: nothing is reported now.
+void tl_loop_end(struct tl_loop *loop, bool quiet);
+
+// Close those that lived on, if they are not needed any more.
+void tl_loop_sweep(void);
+
+// The same at the end of the interpreter, for the caller's own (may be NULL) too: wait a
+// moment for what is in flight, without the GIL.
+void tl_loop_at_exit(struct tl_loop *loop);
+
+// In the child of a fork: there are no loops any more, and what was in flight is lost.
+void tl_loop_after_fork(void);
+
+// ---- for those who make requests
+
+// The uv_loop_t.
+void *tl_loop_uv(struct tl_loop *loop);
+
+// libuv has taken the request.
+void tl_loop_begun(struct tl_loop *loop, struct tl_request *request);
+
+// libuv has called back: report it.
+void tl_loop_over(struct tl_request *request);
+
+// Have it not done, if it has not begun. It is reported all the same.
+void tl_loop_cancel(struct tl_request *request);
 
 // The version of the libuv that is loaded, as text.
 const char *tl_loop_version(void);

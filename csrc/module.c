@@ -256,6 +256,8 @@ module_exec(PyObject *mod)
         add_functions(mod, tl_timeout_functions, "") < 0 ||
         add_functions(mod, tl_handle_functions, "") < 0 ||
         add_functions(mod, tl_select_functions, "") < 0 ||
+        add_functions(mod, tl_file_functions, "fs_") < 0 ||
+        add_functions(mod, tl_resolve_functions, "net_") < 0 ||
         add_functions(mod, tl_classic_functions, "stackless_") < 0 ||
         add_functions(mod, tl_classic_settings, "stackless_") < 0) {
         return -1;
@@ -270,9 +272,12 @@ module_exec(PyObject *mod)
     state->set_wakeup_fd =
         signal ? PyObject_GetAttrString(signal, "set_wakeup_fd") : NULL;
     Py_XDECREF(signal);
-    if (state->timed_out == NULL || state->interrupted == NULL ||
-        state->run_stack == NULL || state->run_nursery == NULL ||
-        state->set_wakeup_fd == NULL) {
+    PyObject *os = PyImport_ImportModule("os");
+    state->stat_result = os ? PyObject_GetAttrString(os, "stat_result") : NULL;
+    Py_XDECREF(os);
+    if (state->stat_result == NULL || state->timed_out == NULL ||
+        state->interrupted == NULL || state->run_stack == NULL ||
+        state->run_nursery == NULL || state->set_wakeup_fd == NULL) {
         return -1;
     }
     if (refuse_second_import() < 0) {
@@ -312,6 +317,7 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->run_stack);
     Py_VISIT(state->run_nursery);
     Py_VISIT(state->set_wakeup_fd);
+    Py_VISIT(state->stat_result);
     return 0;
 }
 

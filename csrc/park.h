@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+// Whose descriptors they are that a sleep in poll() watches too.
+enum { TL_PARK_DESCRIPTORS, TL_PARK_LOOP, TL_PARK_EXTRA };
+
 //   IDLE --wake--> WOKEN --tl_park_reset--> IDLE
 //    |               ^
 //    +--sleep--> SLEEPING or POLLING      (wake: through WOKEN, with a system call)
@@ -13,8 +16,9 @@ enum tl_park_state { TL_PARK_IDLE, TL_PARK_WOKEN, TL_PARK_SLEEPING, TL_PARK_POLL
 
 struct tl_park {
     _Atomic uint32_t state;
-    int event_fd;       // -1 until the owner first sleeps in poll()
-    int extra_fd;       // that ends a sleep in poll() when it is readable; -1: none
+    int event_fd;                 // -1 until the owner first sleeps in poll()
+    int extra_fds[TL_PARK_EXTRA]; // that end a sleep in poll() when they are readable;
+                                  // -1: none
     int signal_fds[2];  // a pipe that signal handlers write to; -1 until needed
     int64_t spin_limit; // how long the next spin may last, adapted to its success
     uint64_t cpus; // where its thread may run, a bit for each CPU, from 64 on shared

@@ -12,6 +12,7 @@
 #include "tasklet.h"
 
 struct tl_descriptors;
+struct tl_loop;
 
 // In no_switch from the last decision before a switch to the arrival: a trace function
 // of greenlet's may run meanwhile.
@@ -44,7 +45,8 @@ struct tl_sched {
     uint64_t chance;     // what select() begins with
     uint64_t order_seed; // for a random order in the ring; 0: in the usual one
     struct tl_link sleepers, later; // tasklets, and callbacks that wait for their time
-    struct tl_descriptors *descriptors; // NULL: nobody has waited for one yet
+    struct tl_descriptors *descriptors; // NULL: nobody has waited for one yet;
+    struct tl_loop *loop;               // NULL: nobody has needed one yet
     Py_ssize_t awaited; // how many wait for what the system or a worker does
     struct tl_watch **watch, *spare_watch; // see watch.h
     int nwatch, watch_room;

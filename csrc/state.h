@@ -37,6 +37,7 @@ struct tl_state {
     PyObject *run_stack;     // the builtin that every pooled stack runs
     PyObject *run_nursery;   // the builtin that the nursery runs
     PyObject *set_wakeup_fd; // signal's
+    PyObject *stat_result;   // os's
     struct tl_link scheds;   // every thread's scheduler
     struct tl_link resting;  // threads of ours without work; see rest.h
     long nresting;

@@ -8,6 +8,7 @@
 #include "live.h"
 #include "outcome.h"
 #include "priority.h"
+#include "request.h"
 #include "rest.h"
 #include "stacks.h"
 #include "timer.h"
@@ -158,6 +159,7 @@ tl_sched_unref(struct tl_sched *s)
     tl_watch_fini(s);
     tl_timer_fini(s);
     tl_descriptor_fini(s);
+    tl_request_fini(s, true);
     tl_guard_fini(&s->guard);
     PyMem_Free(s->watch);
     PyMem_Free(s->drop);
@@ -405,6 +407,7 @@ thread_ended(PyObject *guard)
     } else {
         end_tasklets(s);
         tl_watch_fini(s); // while there is a thread state to be put in order
+        tl_request_fini(s, false);
         // What runs from here on, in finalizers, finds a thread without tasklets.
         tl_sched_mine = NULL;
         tl_events_mine = NULL;
@@ -427,6 +430,7 @@ tl_thread_at_exit(struct tl_state *state)
     if (tl_sched_mine != NULL) {
         end_tasklets(tl_sched_mine);
     }
+    tl_request_at_exit(tl_sched_mine);
     state->ending = true;
     Py_BEGIN_ALLOW_THREADS;
     tl_alarm_stop();
@@ -447,6 +451,7 @@ tl_thread_after_fork(struct tl_state *state)
         struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
         s->alarm.prev = s->alarm.next = NULL;
         s->wakers = 0;
+        s->loop = NULL;
     }
     struct tl_sched *mine = tl_sched_mine;
     if (mine != NULL) {
@@ -468,6 +473,7 @@ tl_thread_after_fork(struct tl_state *state)
             next = state->scheds.next; // the list may have changed
         }
     }
+    tl_loop_after_fork();
     tl_priority_after_fork();
     tl_governor_after_fork(mine != NULL ? &mine->guard : NULL);
     tl_events_after_fork();

@@ -1,6 +1,7 @@
 #include "timer.h"
 #include "clock.h"
 #include "descriptor.h"
+#include "loop.h"
 #include "watch.h"
 
 #include <math.h>
@@ -70,7 +71,7 @@ plan_next_look(struct tl_sched *s)
     } else if (past < LOOK_LEAST && s->look_step < STEP_MOST) {
         s->look_step *= 2;
     }
-    bool pending = tl_timer_is_pending(s);
+    bool pending = tl_timer_is_pending(s) || tl_loop_is_busy(s->loop);
     s->look_at = pending ? s->switches + s->look_step : UINT64_MAX;
     s->look_yields = s->yields + s->look_step;
 }
@@ -86,6 +87,9 @@ tl_timer_look(struct tl_sched *s)
         }
     }
     tl_descriptor_look(s);
+    if (s->loop != NULL) {
+        tl_loop_run(s->loop);
+    }
     if (s->look_at != UINT64_MAX) {
         plan_next_look(s);
     }

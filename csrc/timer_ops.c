@@ -67,7 +67,8 @@ PyDoc_STRVAR(pending_doc,
 "--\n"
 "\n"
 "Return how much is to come to this thread by itself: sleeps and timeouts, callbacks\n"
-"with a time, descriptors, workers' results. run(wait=True) goes on while there is any.");
+"with a time, descriptors, files, addresses, workers' results. run(wait=True) goes on\n"
+"while there is any.");
 
 static PyObject *
 fn_pending(PyObject *mod, PyObject *Py_UNUSED(ignored))

@@ -12,7 +12,7 @@ extern PyType_Spec tl_case_spec, tl_job_spec, tl_worker_pool_spec;
 // Methods and functions. The classic ones behave as Stackless does, and have "stackless_" before their names.
 extern PyMethodDef tl_functions[], tl_settings[], tl_timer_functions[];
 extern PyMethodDef tl_timeout_functions[], tl_handle_functions[];
-extern PyMethodDef tl_select_functions[];
+extern PyMethodDef tl_select_functions[], tl_file_functions[], tl_resolve_functions[];
 extern PyMethodDef tl_outcome_methods[]; // of tasklet
 extern PyMethodDef tl_classic_functions[], tl_classic_settings[];
 

@@ -1,4 +1,5 @@
 #include "worker.h"
+#include "errors.h"
 #include "gil.h"
 #include "job.h"
 
@@ -208,7 +209,7 @@ tl_pool_join(PoolObject *pool)
     }
     while (!is_empty(pool)) {
         struct tl_sched *s = tl_sched_get(pool->state);
-        if (s == NULL || tl_job_check_may_wait(s) < 0) {
+        if (s == NULL || tl_errors_check_may_wait(s) < 0) {
             return -1;
         }
         struct tl_leave how = {.kind = &tl_job_end_wait,

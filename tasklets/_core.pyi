@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError as _FutureCancelledError
 from contextvars import Context
+from os import PathLike, stat_result
 from threading import Thread
 from types import FrameType, TracebackType
 from typing import (
@@ -12,13 +13,16 @@ from typing import (
     TypedDict,
     TypeVar,
     final,
+    overload,
     type_check_only,
 )
 
-from typing_extensions import disjoint_base
+from typing_extensions import Buffer, disjoint_base
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+
+_Path: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
 
 # Some classes have an attribute of the name type.
 _ExceptionClass: TypeAlias = type[BaseException]
@@ -340,6 +344,56 @@ def select(
 def interruptible(
     exits: _ExceptionClass, exc: _ExceptionClass | BaseException | None
 ) -> timeout: ...
+def fs_open(
+    path: _Path, flags: int, mode: int = 0o777, *, timeout: float | None = None
+) -> int: ...
+def fs_close(fd: int, *, timeout: float | None = None) -> None: ...
+def fs_read(
+    fd: int, n: int, offset: int = -1, *, timeout: float | None = None
+) -> bytes: ...
+def fs_write(
+    fd: int, data: Buffer, offset: int = -1, *, timeout: float | None = None
+) -> int: ...
+def fs_fsync(fd: int, *, timeout: float | None = None) -> None: ...
+def fs_stat(path: _Path, *, timeout: float | None = None) -> stat_result: ...
+def fs_lstat(path: _Path, *, timeout: float | None = None) -> stat_result: ...
+def fs_fstat(fd: int, *, timeout: float | None = None) -> stat_result: ...
+def fs_mkdir(
+    path: _Path, mode: int = 0o777, *, timeout: float | None = None
+) -> None: ...
+def fs_rmdir(path: _Path, *, timeout: float | None = None) -> None: ...
+def fs_unlink(path: _Path, *, timeout: float | None = None) -> None: ...
+def fs_rename(src: _Path, dst: _Path, *, timeout: float | None = None) -> None: ...
+@overload
+def fs_listdir(
+    path: str | PathLike[str] | None = ".", *, timeout: float | None = None
+) -> list[str]: ...
+@overload
+def fs_listdir(
+    path: bytes | PathLike[bytes], *, timeout: float | None = None
+) -> list[bytes]: ...
+@overload
+def fs_entries(
+    path: str | PathLike[str] | None = ".", *, timeout: float | None = None
+) -> list[tuple[str, int]]: ...
+@overload
+def fs_entries(
+    path: bytes | PathLike[bytes], *, timeout: float | None = None
+) -> list[tuple[bytes, int]]: ...
+def fs_read_bytes(path: _Path, *, timeout: float | None = None) -> bytes: ...
+def fs_write_bytes(
+    path: _Path, data: Buffer, *, timeout: float | None = None
+) -> int: ...
+def net_getaddrinfo(
+    host: bytes | str | None,
+    port: bytes | str | int | None,
+    family: int = 0,
+    type: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+    *,
+    timeout: float | None = None,
+) -> list[tuple[int, int, int, str, tuple[Any, ...]]]: ...
 def pending() -> int: ...
 def next_deadline() -> float | None: ...
 def now() -> float: ...

@@ -14,6 +14,8 @@ import pytest
 from children import run_script
 
 import tasklets
+import tasklets.fs
+import tasklets.net
 import tasklets.testing
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -31,6 +33,7 @@ CLASSES = [
     tasklets.scheduler.Handle,
     tasklets.TaskGroup,
     tasklets.testing.FakeClock,
+    tasklets.fs.DirEntry,
     tasklets.workers.WorkerFuture,
     tasklets.workers.WorkerPool,
 ]
@@ -85,6 +88,8 @@ def public_names():
         tasklets.scheduler,
         tasklets.testing,
         tasklets.workers,
+        tasklets.fs,
+        tasklets.net,
     ):
         for name in module.__all__:
             yield f"{module.__name__}.{name}", getattr(module, name)

@@ -14,7 +14,7 @@ LAYERS = [
     # Plain C, no Python.h.
     [
         "list", "clock", "inbox", "park", "nudge", "chunk", "alarm", "turn", "heap",
-        "poller",
+        "poller", "room",
     ],
     # CPython ground.
     [
@@ -28,12 +28,13 @@ LAYERS = [
     [
         "runq", "tasklet", "timer", "sched", "thread", "stacks", "outcome", "errors",
         "idle", "rest", "watch", "watch_run", "timeout", "handle",
-        "descriptor",
+        "descriptor", "request",
     ],
     # Services over the scheduler.
     [
         "channel", "queue", "lock", "watchdog", "worker", "job", "select", "group",
-        "io", "stream", "fs", "process", "signal", "atom", "shared", "stm", "join",
+        "io", "stream", "file", "resolve", "process", "signal", "atom", "shared", "stm",
+        "join",
     ],
     # The Python face; every *_type and *_ops file belongs here too.
     ["types", "functions", "settings", "capi", "module"],
@@ -45,7 +46,7 @@ FACE = len(LAYERS) - 1
 # Each foreign header has its owners.
 OWNERS = {
     "greenlet/greenlet.h": {"fiber"},
-    "uv.h": {"loop", "io", "stream", "fs", "process", "signal"},
+    "uv.h": {"loop", "io", "stream", "file", "resolve", "process", "signal"},
     "Python.h": {"compat"},
 }
 # Who may look into the interpreter, and so may care which version it is.

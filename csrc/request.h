@@ -1,0 +1,38 @@
+// request.h - tasklets wait for what libuv does for them.
+#ifndef TL_REQUEST_H
+#define TL_REQUEST_H
+
+#include "loop.h"
+#include "sched.h"
+
+// What is waited for.
+extern const struct tl_wait_kind tl_request_file, tl_request_address;
+
+// A new request of size bytes that begin with a struct tl_request, the rest zeroed; the
+// caller has the only reference. free is as there. Returns NULL with MemoryError set if
+// there is no memory.
+void *tl_request_new(size_t size, const struct tl_wait_kind *kind,
+                     void (*free)(struct tl_request *request));
+
+// Drop the caller's reference, which may be the last. Other code may run.
+void tl_request_unref(struct tl_request *request);
+
+// The loop of s for a request of the current tasklet, which may wait so long. Returns NULL
+// with an exception set: it may not wait, has no time (deadline is negative), or there can
+// be no loop.
+struct tl_loop *tl_request_prepare(struct tl_sched *s, int64_t deadline);
+
+// libuv has taken the request, which the caller has a reference to: wait until it is over,
+// with a deadline as in struct tl_leave. Returns 0, or -1 with an exception set; the
+// request goes on then, unless it had not begun.
+// Switch: yes.
+int tl_request_wait(struct tl_sched *s, struct tl_loop *loop,
+                    struct tl_request *request, int64_t deadline);
+
+// The thread of s ends; or with quiet: it has ended, and nothing can be done about it.
+void tl_request_fini(struct tl_sched *s, bool quiet);
+
+// The interpreter ends; s is the calling thread's, or NULL. Other code may run.
+void tl_request_at_exit(struct tl_sched *s);
+
+#endif // TL_REQUEST_H

@@ -1,0 +1,116 @@
+"""Files and folders: what `os` has, while other tasklets run.
+
+libuv's threads do it, without the GIL. All functions raise OSError as `os` does, and
+TimeoutError after timeout seconds. When a wait ends early, by that or because the
+tasklet is killed, what was begun goes on, and its outcome is dropped.
+"""
+
+import os
+import stat as _types
+from typing import AnyStr, Generic
+
+from tasklets import _core
+from tasklets._core import fs_close as close
+from tasklets._core import fs_fstat as fstat
+from tasklets._core import fs_fsync as fsync
+from tasklets._core import fs_listdir as listdir
+from tasklets._core import fs_lstat as lstat
+from tasklets._core import fs_mkdir as mkdir
+from tasklets._core import fs_open as open
+from tasklets._core import fs_read as read
+from tasklets._core import fs_read_bytes as read_bytes
+from tasklets._core import fs_rename as rename
+from tasklets._core import fs_rmdir as rmdir
+from tasklets._core import fs_stat as stat
+from tasklets._core import fs_unlink as unlink
+from tasklets._core import fs_write as write
+from tasklets._core import fs_write_bytes as write_bytes
+
+__all__ = [
+    "DirEntry",
+    "close",
+    "fstat",
+    "fsync",
+    "listdir",
+    "lstat",
+    "mkdir",
+    "open",
+    "read",
+    "read_bytes",
+    "rename",
+    "rmdir",
+    "scandir",
+    "stat",
+    "unlink",
+    "write",
+    "write_bytes",
+]
+
+
+class DirEntry(Generic[AnyStr]):
+    """What `scandir` returns for each name in a folder, shaped as `os.DirEntry`.
+
+    Its methods ask the file system, and let other tasklets run, only where the folder
+    does not tell what they need, as of symbolic links.
+    """
+
+    __slots__ = {
+        "_kind": "The type in st_mode, or 0.",
+        "name": "The name in the folder.",
+        "path": "The name with the folder's path before it.",
+    }
+
+    name: AnyStr
+    path: AnyStr
+
+    def __init__(self, folder: AnyStr, name: AnyStr, kind: int) -> None:
+        self.name = name
+        self.path = os.path.join(folder, name)
+        self._kind = kind
+
+    def __repr__(self) -> str:
+        return f"<DirEntry {self.name!r}>"
+
+    def __fspath__(self) -> AnyStr:
+        return self.path
+
+    def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+        """Return what `fs.stat` returns for it; or `fs.lstat`, of a link itself."""
+        return stat(self.path) if follow_symlinks else lstat(self.path)
+
+    def _is(self, kind: int, follow_symlinks: bool) -> bool:
+        found = self._kind
+        if found == 0 or (found == _types.S_IFLNK and follow_symlinks):
+            try:
+                mode = self.stat(follow_symlinks=follow_symlinks).st_mode
+            except FileNotFoundError:
+                return False
+            found = _types.S_IFMT(mode)
+        return found == kind
+
+    def is_dir(self, *, follow_symlinks: bool = True) -> bool:
+        """Return whether it is a folder, or a link to one."""
+        return self._is(_types.S_IFDIR, follow_symlinks)
+
+    def is_file(self, *, follow_symlinks: bool = True) -> bool:
+        """Return whether it is a regular file, or a link to one."""
+        return self._is(_types.S_IFREG, follow_symlinks)
+
+    def is_symlink(self) -> bool:
+        """Return whether it is a symbolic link."""
+        return self._is(_types.S_IFLNK, False)
+
+
+def scandir(
+    path: AnyStr | os.PathLike[AnyStr] | None = None,
+    *,
+    timeout: float | None = None,
+) -> list[DirEntry[AnyStr]]:
+    """Return an entry for each name in a folder, by default the current one.
+
+    As `os.scandir`, but all at once: a list. Raises OSError, TimeoutError after timeout
+    seconds.
+    """
+    folder = "." if path is None else os.fspath(path)
+    found = _core.fs_entries(folder, timeout=timeout)
+    return [DirEntry(folder, name, kind) for name, kind in found]  # type: ignore[arg-type]
