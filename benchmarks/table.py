@@ -4,6 +4,7 @@ from benchmarks import (
     bench_atomic,
     bench_birth,
     bench_channel,
+    bench_files,
     bench_priority,
     bench_schedule,
     bench_threads,
@@ -22,6 +23,7 @@ MODULES = (
     bench_watchdog,
     bench_atomic,
     bench_workers,
+    bench_files,
 )
 
 WORKLOADS = {
