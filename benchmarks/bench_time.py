@@ -157,8 +157,8 @@ def select_of_2(n):
 
 
 def select_of_100(n):
-    """Do the same with many others."""
-    cases = [recv(ch) for ch in with_senders(100, n)]
+    """Do the same with many others. A list would be made a tuple by each call."""
+    cases = tuple(recv(ch) for ch in with_senders(100, n))
     start = cpu_clock()
     for _ in range(n):
         select(*cases)
