@@ -159,7 +159,7 @@ condition_release(ConditionObject *self, PyObject *Py_UNUSED(ignored))
     if (self->own == NULL) {
         return tl_condition_call(self, "release", NULL, 0, NULL);
     }
-    return tl_lock_release(self->own) < 0 ? NULL : Py_NewRef(Py_None);
+    return tl_lock_leave(self->own) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -183,7 +183,7 @@ condition_exit(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (self->own == NULL) {
         return tl_condition_call(self, "__exit__", args, nargs, NULL);
     }
-    return tl_lock_release(self->own) < 0 ? NULL : Py_NewRef(Py_None);
+    return tl_lock_leave(self->own) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(locked_doc,

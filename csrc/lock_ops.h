@@ -24,6 +24,18 @@ tl_lock_acquire(LockObject *lock, int64_t deadline)
     return tl_lock_acquire_slow(lock, me, deadline);
 }
 
+// tl_lock_release(), quickly where all is as usual.
+static inline int
+tl_lock_leave(LockObject *lock)
+{
+    struct tl_holder *me = tl_native_seen_holder();
+    if (TL_LIKELY(lock->count == 1 && me != NULL && lock->property.owner == me)) {
+        tl_lock_free(lock);
+        return 0;
+    }
+    return tl_lock_release(lock);
+}
+
 // wait_for(predicate, timeout=None) over a wait of self's, which returns 1, 0 if the time
 // was up, or -1 with an exception set.
 PyObject *tl_lock_wait_for_predicate(PyObject *self, PyObject *const *args,

@@ -123,14 +123,14 @@ PyDoc_STRVAR(rlock_release_doc,
 static PyObject *
 lock_release(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return tl_lock_release(self) < 0 ? NULL : Py_NewRef(Py_None);
+    return tl_lock_leave(self) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
 lock_exit(LockObject *self, PyObject *const *Py_UNUSED(args),
           Py_ssize_t Py_UNUSED(nargs))
 {
-    return tl_lock_release(self) < 0 ? NULL : Py_NewRef(Py_None);
+    return tl_lock_leave(self) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(locked_doc,
