@@ -26,7 +26,7 @@ from tasklets.queues import (
     ShutDown,
     SimpleQueue,
 )
-from tasklets.testing import fake_clock, settle
+from tasklets.testing import fake_clock, seeded, settle
 
 SECONDS = 30
 
@@ -1269,6 +1269,43 @@ def test_a_thread_that_ends_with_waiters_leaves_the_queue_usable(make):
     assert in_threads(work) == []
     q.put(1)
     assert q.get() == 1
+
+
+@every
+def test_a_thread_that_ends_before_its_tasklet_gets_the_item(make):
+    q = make()
+
+    def work():
+        spawn(q.get)
+        settle()
+        q.put(1)
+
+    assert in_threads(work) == []
+    assert q.get(timeout=SECONDS) == 1
+
+
+@every
+def test_a_paused_tasklet_that_was_woken_gives_its_item_back(make, log):
+    q = make()
+    t = getter(log, q)
+    settle()
+    q.put(1)
+    t.remove()
+    t.kill()
+    assert (log, q.get_nowait()) == ([TaskletExit], 1)
+
+
+@every
+def test_a_random_order_loses_nothing(make, log):
+    for seed in range(20):
+        q = make()
+        with seeded(seed):
+            for i in range(5):
+                getter(log, q)
+                spawn(q.put, i)
+            settle()
+        assert (sorted(log), q.qsize()) == ([0, 1, 2, 3, 4], 0)
+        log.clear()
 
 
 def mess(make, seed, items=300):
