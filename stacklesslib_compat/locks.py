@@ -79,7 +79,7 @@ class LockMixin:
         self.release()  # type: ignore[attr-defined]
 
 
-class Semaphore(LockMixin, locks.Semaphore):
+class Semaphore(LockMixin, locks.Semaphore):  # type: ignore[misc]
     """A counter that acquire() makes smaller, and that is never less than 0."""
 
     def release(self, count: int = 1) -> None:
@@ -87,7 +87,7 @@ class Semaphore(LockMixin, locks.Semaphore):
         super().release(count)
 
 
-class BoundedSemaphore(LockMixin, locks.BoundedSemaphore):
+class BoundedSemaphore(LockMixin, locks.BoundedSemaphore):  # type: ignore[misc]
     """A semaphore whose counter is never larger than at first: ValueError."""
 
     def release(self, count: int = 1) -> None:
@@ -108,7 +108,7 @@ class _Count(int):
     state: Any
 
 
-class RLock(LockMixin, locks.RLock):
+class RLock(LockMixin, locks.RLock):  # type: ignore[misc]
     """A lock that its owner, a tasklet, may acquire again."""
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
@@ -124,7 +124,7 @@ class RLock(LockMixin, locks.RLock):
         super()._acquire_restore(state.state)
 
 
-class Condition(LockMixin, locks.Condition):
+class Condition(LockMixin, locks.Condition):  # type: ignore[misc]
     """A condition over a lock, an RLock if none is given."""
 
     def __init__(self, lock: Any = None) -> None:
@@ -208,7 +208,9 @@ class ValueEvent:
         """Give the value to all who wait. RuntimeError if it is over."""
         self._finish(value, None)
 
-    def abort(self, exception: type[BaseException] | None = None, *value: object):
+    def abort(
+        self, exception: type[BaseException] | None = None, *value: object
+    ) -> None:
         """Raise exception(*value), or that of the timeout, in all who wait.
 
         RuntimeError if it is over.

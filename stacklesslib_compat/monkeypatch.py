@@ -45,7 +45,9 @@ class PatchReport:
     It is true if anything was patched.
     """
 
-    def __init__(self, places: list[tuple[Any, str]], after: Callable[[], object]):
+    def __init__(
+        self, places: list[tuple[Any, str]], after: Callable[[], object]
+    ) -> None:
         self.patched = [_title(*place) for place in places]
         self.holders = _holders()
         self._places = places

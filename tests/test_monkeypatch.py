@@ -70,6 +70,13 @@ def test_nothing_else_is_replaced():
     assert snapshot() == before
 
 
+def test_the_errors_are_the_same_ones():
+    assert locks.BrokenBarrierError is threading.BrokenBarrierError
+    assert queues.Empty is queue.Empty
+    assert queues.Full is queue.Full
+    assert queues.ShutDown is getattr(queue, "ShutDown", queues.ShutDown)
+
+
 def test_undo_has_an_effect_once():
     report = patch_locks()
     report.undo()
