@@ -104,7 +104,7 @@ static int
 enter_any(struct visit *visit)
 {
     LockObject *mutex = visit->q->mutex;
-    return mutex != NULL && mutex->count == 0 ? 0 : hold(visit);
+    return visit->is_held || (mutex != NULL && mutex->count == 0) ? 0 : hold(visit);
 }
 
 static void
@@ -223,7 +223,7 @@ is_ready(QueueObject *q, enum side side)
 struct queue_wait {
     struct tl_block block;
     struct visit *visit;
-    bool was_held, was_released;
+    bool was_held;
 };
 
 static bool
@@ -234,7 +234,6 @@ has_come(struct tl_block *block)
     QueueObject *q = visit->q;
     if (wait->was_held) {
         leave(visit);
-        wait->was_released = true;
         return false;
     }
     if (visit->side == JOIN) {
@@ -427,9 +426,12 @@ tl_queue_join(QueueObject *q)
     if (enter_any(&visit) < 0) {
         return -1;
     }
-    int result = wait_for(&visit, true, INFINITY);
+    if (wait_for(&visit, true, INFINITY) < 0) {
+        fail(&visit);
+        return -1;
+    }
     leave(&visit);
-    return result;
+    return 0;
 }
 
 Py_ssize_t

@@ -725,6 +725,42 @@ def test_join_waits_for_all_tasks(make, log):
 
 
 @bounded
+def test_join_that_is_notified_by_hand_looks_again(make, log):
+    q = make()
+    q.put(1)
+    for name in ("first", "second"):
+        spawn(lambda name: (q.join(), log.append(name)), name)
+    settle()
+    for done in (False, True):
+        with q.all_tasks_done:
+            if done:
+                q.unfinished_tasks = 0
+            q.all_tasks_done.notify_all()
+        settle()
+        assert (log, q.mutex.locked()) == (["first", "second"] if done else [], False)
+
+
+@bounded
+@LEAVE
+def test_join_that_leaves_passes_a_notification_on(make, leave, log):
+    q = make()
+    q.put(1)
+    first = spawn(lambda: pytest.raises(KeyError, q.join))
+    spawn(lambda: (q.join(), log.append("second")))
+    settle()
+    with q.all_tasks_done:
+        q.unfinished_tasks = 0
+        q.all_tasks_done.notify()
+        if leave is not kill:
+            leave(first)
+    if leave is kill:
+        first.kill()
+    settle()
+    assert log == ["second"]
+    assert not q.mutex.locked()
+
+
+@bounded
 def test_who_joins_can_be_killed(make, log):
     q = make()
     q.put(1)
@@ -1426,7 +1462,7 @@ def mess_in_one_thread(make, seed):
             elif choice < 0.9 and make is not SimpleQueue:
                 with q.mutex:
                     schedule()
-                    q.not_empty.notify(rng.randrange(3))
+                    rng.choice([q.not_empty, q.not_full]).notify(rng.randrange(3))
             else:
                 schedule()
             alive = [t for t in alive if not t.done()]
