@@ -1026,7 +1026,7 @@ def test_callbacks_leak_nothing(no_leak):
         event.remove_done_callback(repr)
         event.set()
 
-    no_leak(use)
+    no_leak(use, calls=5000)
 
 
 # ---- deadlocks
