@@ -69,8 +69,10 @@ block_tasklet(struct tl_sched *s, struct tl_block *how)
     if (!how->insists && tl_errors_block_trap(s)) {
         return -1;
     }
-    // Should it end in here, what it was given is still to be passed on.
+    // Should it end in here, what it was given is still to be passed on. The collector
+    // is told, or nobody could ever find that only the tasklet knows itself.
     Py_INCREF(me);
+    me->own_refs++;
     PyObject *value;
     bool came = false;
     if (tl_sched_is_plain(s) && how->deadline == 0) {
@@ -91,6 +93,7 @@ block_tasklet(struct tl_sched *s, struct tl_block *how)
     }
     how->given = came ? 0 : me->wait.given;
     me->wait.given = 0;
+    me->own_refs--;
     Py_DECREF(me);
     Py_XDECREF(value);
     return value == NULL ? -1 : 0;

@@ -1,5 +1,6 @@
 // event_type.c - Event, and NLCondition: those who wait without a lock.
 #include "args.h"
+#include "callbacks.h"
 #include "condition.h"
 #include "live.h"
 #include "lock_ops.h"
@@ -11,7 +12,8 @@ typedef struct EventObject {
     PyObject_HEAD
     struct tl_link waiters;
     bool flag;
-    PyObject *cond; // _cond, made when it is first asked for
+    PyObject *cond;      // _cond, made when it is first asked for
+    PyObject *callbacks; // list, or NULL
     PyObject *weakrefs;
 } EventObject;
 
@@ -50,6 +52,7 @@ event_traverse(EventObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->cond);
+    Py_VISIT(self->callbacks);
     return tl_block_traverse(&self->waiters, visit, arg);
 }
 
@@ -57,6 +60,7 @@ static int
 event_clear_refs(EventObject *self)
 {
     Py_CLEAR(self->cond);
+    Py_CLEAR(self->callbacks);
     return 0;
 }
 
@@ -122,18 +126,95 @@ event_isSet(EventObject *self, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(self->flag);
 }
 
+// Call one callback. An Exception is reported; what else comes, to interrupt the caller, is
+// put into *interrupt unless there is one.
+static void
+call_back(EventObject *self, PyObject *func, PyObject **interrupt)
+{
+    PyObject *result = PyObject_CallOneArg(func, (PyObject *)self);
+    if (result == NULL) {
+        if (*interrupt != NULL || PyErr_ExceptionMatches(PyExc_Exception)) {
+            PyErr_WriteUnraisable(func);
+        } else {
+            *interrupt = PyErr_GetRaisedException();
+        }
+    }
+    Py_XDECREF(result);
+}
+
+// None, or NULL with interrupt (stolen) set.
+static PyObject *
+end_of_calls(PyObject *interrupt)
+{
+    if (interrupt != NULL) {
+        PyErr_SetRaisedException(interrupt);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(set_doc,
 "set($self, /)\n"
 "--\n"
 "\n"
-"Set the flag: all who wait go on.");
+"Set the flag: all who wait go on, and the callbacks are called.\n"
+"\n"
+"Raises what one of them lets out, if that is no Exception, when all have been called.");
 
 static PyObject *
 event_set(EventObject *self, PyObject *Py_UNUSED(ignored))
 {
     self->flag = true;
     tl_condition_notify_alone(&self->waiters, PY_SSIZE_T_MAX);
-    Py_RETURN_NONE;
+    PyObject *callbacks = self->callbacks, *interrupt = NULL;
+    if (TL_LIKELY(callbacks == NULL)) {
+        Py_RETURN_NONE;
+    }
+    self->callbacks = NULL;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(callbacks); i++) {
+        PyObject *func = Py_NewRef(PyList_GET_ITEM(callbacks, i));
+        call_back(self, func, &interrupt);
+        Py_DECREF(func);
+    }
+    Py_DECREF(callbacks);
+    return end_of_calls(interrupt);
+}
+
+PyDoc_STRVAR(add_done_callback_doc,
+"add_done_callback($self, func, /)\n"
+"--\n"
+"\n"
+"Call func(event) once when the flag is set, in the call of set(); at once if it is.\n"
+"\n"
+"An Exception in func is reported as unraisable. What else it lets out, such as\n"
+"TaskletExit, is raised by set(). Raises TypeError if func cannot be called.");
+
+static PyObject *
+event_add_done_callback(EventObject *self, PyObject *func)
+{
+    if (!PyCallable_Check(func)) {
+        PyErr_SetString(PyExc_TypeError, "the callback must be callable");
+        return NULL;
+    }
+    PyObject *interrupt = NULL;
+    if (self->flag) {
+        call_back(self, func, &interrupt);
+    } else if (tl_callbacks_add(&self->callbacks, func) < 0) {
+        return NULL;
+    }
+    return end_of_calls(interrupt);
+}
+
+PyDoc_STRVAR(remove_done_callback_doc,
+"remove_done_callback($self, func, /)\n"
+"--\n"
+"\n"
+"Forget a callback, as often as it was added; return how often that was.");
+
+static PyObject *
+event_remove_done_callback(EventObject *self, PyObject *func)
+{
+    return tl_callbacks_remove(self->callbacks, func);
 }
 
 PyDoc_STRVAR(clear_doc,
@@ -367,6 +448,10 @@ static PyMethodDef event_methods[] = {
     {"set", (PyCFunction)event_set, METH_NOARGS, set_doc},
     {"clear", (PyCFunction)event_clear, METH_NOARGS, clear_doc},
     {"wait", FAST(event_wait_for), METH_FASTCALL | METH_KEYWORDS, event_wait_doc},
+    {"add_done_callback", (PyCFunction)event_add_done_callback, METH_O,
+     add_done_callback_doc},
+    {"remove_done_callback", (PyCFunction)event_remove_done_callback, METH_O,
+     remove_done_callback_doc},
     {"_at_fork_reinit", (PyCFunction)event_at_fork_reinit, METH_NOARGS, NULL},
     {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -400,7 +485,8 @@ PyDoc_STRVAR(event_doc,
 "Event()\n"
 "--\n"
 "\n"
-"threading.Event, for tasklets of one or several threads and for threads without any.");
+"threading.Event, for tasklets of one or several threads and for threads without any. Can\n"
+"be waited for with others: tasklets.wait(), as_completed() and select().");
 
 PyDoc_STRVAR(nl_doc,
 "NLCondition()\n"

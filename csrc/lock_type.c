@@ -53,10 +53,18 @@ rlock_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
     return new(cls, args, kwargs, true);
 }
 
+static int
+lock_traverse(LockObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return tl_block_traverse(&self->waiters, visit, arg);
+}
+
 static void
 lock_dealloc(LockObject *self)
 {
     PyTypeObject *cls = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
@@ -325,6 +333,7 @@ static PyType_Slot lock_slots[] = {
     {Py_tp_doc, (void *)lock_doc},
     {Py_tp_new, lock_new},
     {Py_tp_repr, lock_repr},
+    {Py_tp_traverse, lock_traverse},
     {Py_tp_dealloc, lock_dealloc},
     {Py_tp_methods, lock_methods},
     {Py_tp_members, lock_members},
@@ -335,6 +344,7 @@ static PyType_Slot rlock_slots[] = {
     {Py_tp_doc, (void *)rlock_doc},
     {Py_tp_new, rlock_new},
     {Py_tp_repr, rlock_repr},
+    {Py_tp_traverse, lock_traverse},
     {Py_tp_dealloc, lock_dealloc},
     {Py_tp_methods, rlock_methods},
     {Py_tp_members, lock_members},
@@ -344,13 +354,13 @@ static PyType_Slot rlock_slots[] = {
 PyType_Spec tl_lock_spec = {
     .name = "tasklets.locks.Lock",
     .basicsize = sizeof(LockObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = lock_slots,
 };
 
 PyType_Spec tl_rlock_spec = {
     .name = "tasklets.locks.RLock",
     .basicsize = sizeof(LockObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = rlock_slots,
 };

@@ -1,5 +1,6 @@
 // outcome_ops.c - the methods of a tasklet that have to do with its end.
 #include "args.h"
+#include "callbacks.h"
 #include "outcome.h"
 #include "timer.h"
 #include "types.h"
@@ -174,10 +175,7 @@ tasklet_add_done_callback(TaskletObject *self, PyObject *func)
     if (outcome == NULL) {
         return NULL;
     }
-    if (outcome->callbacks == NULL) {
-        outcome->callbacks = PyList_New(0);
-    }
-    if (outcome->callbacks == NULL || PyList_Append(outcome->callbacks, func) < 0) {
+    if (tl_callbacks_add(&outcome->callbacks, func) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -192,22 +190,7 @@ PyDoc_STRVAR(remove_done_callback_doc,
 static PyObject *
 tasklet_remove_done_callback(TaskletObject *self, PyObject *func)
 {
-    Py_ssize_t removed = 0;
-    PyObject *callbacks = self->outcome ? Py_XNewRef(self->outcome->callbacks) : NULL;
-    for (Py_ssize_t i = 0; callbacks != NULL && i < PyList_GET_SIZE(callbacks);) {
-        PyObject *one = Py_NewRef(PyList_GET_ITEM(callbacks, i));
-        int same = PyObject_RichCompareBool(one, func, Py_EQ);
-        Py_DECREF(one);
-        if (same < 0 || (same && i < PyList_GET_SIZE(callbacks) &&
-                         PyList_SetSlice(callbacks, i, i + 1, NULL) < 0)) {
-            Py_DECREF(callbacks);
-            return NULL;
-        }
-        removed += same;
-        i += !same;
-    }
-    Py_XDECREF(callbacks);
-    return PyLong_FromSsize_t(removed);
+    return tl_callbacks_remove(self->outcome ? self->outcome->callbacks : NULL, func);
 }
 
 // clang-format off

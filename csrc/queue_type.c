@@ -136,13 +136,15 @@ queue_traverse(QueueObject *self, visitproc visit, void *arg)
     Py_VISIT(self->dict);
     Py_VISIT(self->maxsize);
     Py_VISIT(self->items);
+    Py_VISIT(self->mutex);
     Py_VISIT(self->not_empty);
     Py_VISIT(self->not_full);
     Py_VISIT(self->all_tasks_done);
     return 0;
 }
 
-// The mutex and the conditions stay: they refer to nobody else.
+// The mutex and the conditions stay: they refer to nobody but who waits, and that has to
+// end first.
 static int
 queue_clear(QueueObject *self)
 {

@@ -90,10 +90,18 @@ semaphore_init(SemaphoreObject *self, PyObject *args, PyObject *kwargs)
     return set_value(self, value);
 }
 
+static int
+semaphore_traverse(SemaphoreObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return tl_block_traverse(&self->waiters, visit, arg);
+}
+
 static void
 semaphore_dealloc(SemaphoreObject *self)
 {
     PyTypeObject *cls = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
@@ -342,6 +350,7 @@ static PyType_Slot semaphore_slots[] = {
     {Py_tp_new, semaphore_new},
     {Py_tp_init, semaphore_init},
     {Py_tp_repr, semaphore_repr},
+    {Py_tp_traverse, semaphore_traverse},
     {Py_tp_dealloc, semaphore_dealloc},
     {Py_tp_methods, semaphore_methods},
     {Py_tp_members, semaphore_members},
@@ -350,6 +359,7 @@ static PyType_Slot semaphore_slots[] = {
 
 static PyType_Slot bounded_slots[] = {
     {Py_tp_doc, (void *)bounded_doc},
+    {Py_tp_traverse, semaphore_traverse},
     {Py_tp_dealloc, semaphore_dealloc},
     {Py_tp_members, bounded_members},
     {0, NULL},
@@ -358,13 +368,13 @@ static PyType_Slot bounded_slots[] = {
 PyType_Spec tl_semaphore_spec = {
     .name = "tasklets.locks.Semaphore",
     .basicsize = sizeof(SemaphoreObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = semaphore_slots,
 };
 
 PyType_Spec tl_bounded_semaphore_spec = {
     .name = "tasklets.locks.BoundedSemaphore",
     .basicsize = sizeof(SemaphoreObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = bounded_slots,
 };

@@ -82,9 +82,10 @@ typedef struct TaskletObject {
     unsigned char life, place;
     signed char sending; // 1 or -1 while it waits on a channel
     bool is_main, ended, atomic, ignore_nesting, block_trap;
-    bool thrown;  // a throw came from another thread while it ran
-    bool stopped; // a budget of run() ended inside it, and it has not gone on
-    bool revived; // its finalizer has run, and posted a kill
+    bool thrown;           // a throw came from another thread while it ran
+    bool stopped;          // a budget of run() ended inside it, and it has not gone on
+    bool revived;          // its finalizer has run, and posted a kill
+    unsigned int own_refs; // to itself, that its stack has while it is in tl_block()
 } TaskletObject;
 
 static inline TaskletObject *

@@ -92,6 +92,9 @@ tasklet_traverse(TaskletObject *self, visitproc visit, void *arg)
         }
     }
     if (is_suspended(self)) {
+        for (unsigned int i = 0; i < self->own_refs; i++) {
+            Py_VISIT(self);
+        }
         return tl_frames_traverse(self->top, visit, arg);
     }
     return 0;

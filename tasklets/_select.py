@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from tasklets._core import (
     Case,
+    Event,
     QueueChannel,
     recv,
     select,
@@ -42,7 +43,7 @@ class writable(NamedTuple):
     fd: int | HasFileno
 
 
-Waitable: TypeAlias = Case | tasklet | Future[Any] | readable | writable
+Waitable: TypeAlias = Case | tasklet | Future[Any] | Event | readable | writable
 
 
 class _Mixed:
@@ -62,17 +63,17 @@ class _Mixed:
         if isinstance(case, readable | writable):
             helper = self.help(case)
         who = case if helper is None else helper
-        if not isinstance(who, tasklet | Future):
+        if not isinstance(who, tasklet | Future | Event):
             raise TypeError(
                 "select() takes recv(channel), send(channel, value), readable(fd), "
-                f"writable(fd), tasklets and futures, not {case!r}"
+                f"writable(fd), tasklets, futures and events, not {case!r}"
             )
         ended._source = source_of(who)
         self.listen(who, ended)
         self.origins[recv(ended)] = case, helper
 
-    def listen(self, who: "tasklet | Future[Any]", ended: QueueChannel) -> None:
-        """Have something come out of a channel when a tasklet or future has ended."""
+    def listen(self, who: "tasklet | Future[Any] | Event", ended: QueueChannel) -> None:
+        """Have something come out of a channel when it has ended or is set."""
 
         def callback(_: object) -> None:
             if listening:
@@ -81,7 +82,7 @@ class _Mixed:
         listening = [True]
         who.add_done_callback(callback)
         self.undo.append(listening.clear)  # a future cannot be told
-        if isinstance(who, tasklet):
+        if isinstance(who, tasklet | Event):
             self.undo.append(partial(who.remove_done_callback, callback))
 
     def help(self, case: readable | writable) -> tasklet:

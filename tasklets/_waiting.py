@@ -1,4 +1,4 @@
-"""Waiting for the ends of several tasklets and futures."""
+"""Waiting for the ends of several tasklets and futures, and for events."""
 
 import math
 from collections import Counter
@@ -8,9 +8,9 @@ from contextlib import suppress
 from operator import index
 from typing import Any, TypeAlias, TypeVar
 
-from tasklets._core import QueueChannel, getcurrent, job, now, tasklet
+from tasklets._core import Event, QueueChannel, getcurrent, job, now, tasklet
 
-Waitable: TypeAlias = "tasklet | Future[Any]"
+Waitable: TypeAlias = "tasklet | Future[Any] | Event"
 _W = TypeVar("_W", bound=Waitable)
 
 
@@ -58,7 +58,7 @@ class _Arrivals:
         """Have nobody call put() any more."""
         self.queue = None
         for one in objects:
-            if isinstance(one, tasklet):
+            if isinstance(one, tasklet | Event):
                 one.remove_done_callback(self.put)
             else:
                 # There is no public way; if this one is gone, put() does nothing.
@@ -71,9 +71,10 @@ def _check_objects(objects: Iterable[_W]) -> list[_W]:
     found: dict[int, _W] = {}
     me = getcurrent()
     for one in objects:
-        if not isinstance(one, tasklet | Future):
+        if not isinstance(one, tasklet | Future | Event):
             raise TypeError(
-                f"can only wait for tasklets and concurrent.futures.Future, not {one!r}"
+                "can only wait for tasklets, concurrent.futures.Future and "
+                f"tasklets.locks.Event, not {one!r}"
             )
         if one is me:
             raise RuntimeError("a tasklet cannot wait for its own end")
@@ -96,9 +97,10 @@ def wait(
 
     Returns a list of all that have finished, in that order; those that had before, in
     the order given. There are fewer than count only if timeout seconds were over first.
-    objects: tasklets, of any thread, and concurrent.futures.Future; one that is there
-    twice counts once. A tasklet's error is not raised here, and nowhere else if it
-    comes meanwhile.
+    objects: tasklets, of any thread, concurrent.futures.Future, and
+    tasklets.locks.Event, which has finished when it is or has meanwhile been set; one
+    that is there twice counts once. A tasklet's error is not raised here, and nowhere
+    else if it comes meanwhile.
 
     Raises TypeError for an object of another type; ValueError if count is negative or
     greater than the number of objects, or timeout is NaN; RuntimeError if the caller is

@@ -12,7 +12,7 @@ import pytest
 
 import stacklesslib_compat
 import tasklets
-from stacklesslib_compat import stackless
+from stacklesslib_compat import locks, stackless
 
 FUNCTIONS = [
     "enable_softswitch", "get_channel_callback", "get_schedule_callback",
@@ -34,9 +34,16 @@ def flags_as_new():
 
 
 @pytest.fixture
-def installed(monkeypatch):
-    """Install the module for one test."""
-    monkeypatch.setitem(sys.modules, "stackless", None)
+def not_installed(monkeypatch):
+    """Have what install() installs be there for one test only."""
+    for name in ("stackless", "stacklesslib", "stacklesslib.locks"):
+        monkeypatch.setitem(sys.modules, name, None)
+        del sys.modules[name]
+
+
+@pytest.fixture
+def installed(not_installed):
+    """Install the modules for one test."""
     return stacklesslib_compat.install()
 
 
@@ -151,6 +158,24 @@ def test_an_installed_module_is_found_as_stackless(installed):
 
 def test_installing_twice_gives_the_same_module(installed):
     assert stacklesslib_compat.install() is installed
+
+
+@pytest.mark.usefixtures("not_installed")
+def test_the_locks_of_stacklesslib_are_found():
+    stacklesslib_compat.install()
+    stacklesslib = importlib.import_module("stacklesslib")
+    assert importlib.import_module("stacklesslib.locks") is locks
+    assert stacklesslib.locks is locks
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("stacklesslib.util")
+
+
+@pytest.mark.usefixtures("not_installed")
+def test_a_stacklesslib_that_has_been_imported_stays():
+    true = sys.modules["stacklesslib"] = types.ModuleType("stacklesslib")
+    stacklesslib_compat.install()
+    assert sys.modules["stacklesslib"] is true
+    assert true.locks is sys.modules["stacklesslib.locks"] is locks
 
 
 def test_tasklet_exit_is_a_builtin_and_not_in_the_module():

@@ -4,6 +4,7 @@ import gc
 import sys
 import threading
 import weakref
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,8 @@ from tasklets import (
     TaskletExit,
     channel,
     getcurrent,
+    locks,
+    queues,
     run,
     schedule,
     scheduler,
@@ -1201,3 +1204,87 @@ def test_unreachable_frames_in_every_state_are_collected(log):
     # Nobody can see the list that sorted() keeps, nor the exception being handled.
     assert found == ([0, 1, 3] if SEES_STACK else [])
     assert sorted(log) == list(range(5))
+
+
+# Blocked on locks and queues that nobody else knows.
+
+
+def acquired(lock):
+    """Return a way to wait for a lock that somebody has who is gone."""
+    spawn(lock.acquire)
+    run()
+    return lock.acquire
+
+
+def waiting(condition):
+    def wait():
+        with condition:
+            condition.wait()
+
+    return wait
+
+
+def full(queue):
+    queue.put(queue)
+    return lambda: queue.put(None)
+
+
+def undone(queue):
+    queue.put(queue)
+    return queue.join
+
+
+def with_mutex(queue):
+    acquired(queue.mutex)
+    return queue.qsize
+
+
+ALONE = {
+    "Lock": lambda: acquired(locks.Lock()),
+    "RLock": lambda: acquired(locks.RLock()),
+    "Semaphore": lambda: locks.Semaphore(0).acquire,
+    "BoundedSemaphore": lambda: locks.BoundedSemaphore(0).acquire,
+    "Event": lambda: locks.Event().wait,
+    "NLCondition": lambda: locks.NLCondition().wait,
+    "Condition": lambda: waiting(locks.Condition()),
+    "Condition of a Lock": lambda: waiting(locks.Condition(locks.Lock())),
+    "Barrier": lambda: locks.Barrier(2).wait,
+    "Queue": lambda: queues.Queue().get,
+    "LifoQueue": lambda: queues.LifoQueue().get,
+    "PriorityQueue": lambda: queues.PriorityQueue().get,
+    "SimpleQueue": lambda: queues.SimpleQueue().get,
+    "Queue that is full": lambda: full(queues.Queue(1)),
+    "Queue that is not done": lambda: undone(queues.Queue()),
+    "Queue with a mutex": lambda: with_mutex(queues.Queue()),
+    "Event among others": lambda: partial(tasklets.wait, [locks.Event()]),
+    "Event in a select": lambda: partial(tasklets.select, locks.Event()),
+}
+
+
+@pytest.mark.parametrize("make", ALONE.values(), ids=ALONE)
+def test_a_tasklet_blocked_on_an_object_that_only_it_knows(make, log):
+    def work(wait):
+        try:
+            wait()
+        finally:
+            log.append("finally")
+
+    tasklet(work)(make())
+    run()
+    (waiter,) = scheduler.getuncollectables()
+    assert waiter.blocked
+    del waiter
+    collected_or_listed(log)
+
+
+@pytest.mark.parametrize("cls", [locks.Lock, locks.RLock, locks.Semaphore])
+def test_who_waits_for_a_lock_that_somebody_knows_is_not_collected(cls, log):
+    lock = cls()
+    lock.acquire()
+    tasklet(lambda: log.append(lock.acquire()))()
+    run()
+    collect()
+    assert log == []
+    lock.release()
+    run()
+    assert log == [True]

@@ -20,7 +20,7 @@ LAYERS = [
     [
         "compat", "gil", "frames", "events", "events_monitor", "events_trace",
         "hooks", "governor", "priority", "state", "live", "args",
-        "wait", "bomb",
+        "wait", "bomb", "callbacks",
     ],
     # One file per foreign library.
     ["fiber", "loop"],

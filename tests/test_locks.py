@@ -5,6 +5,7 @@ import copy
 import gc
 import os
 import pickle
+import sys
 import threading
 import time
 import warnings
@@ -908,6 +909,124 @@ def test_one_that_is_killed_though_it_was_notified_passes_that_on_without_a_lock
     tasks[0].kill(pending=True)
     settle()
     assert log == [("b", True)]
+
+
+# ---- callbacks of events
+
+
+def test_a_callback_is_called_once_when_the_event_is_set():
+    event, log = Event(), []
+    event.add_done_callback(log.append)
+    assert log == []
+    event.set()
+    assert log == [event]
+    event.clear()
+    event.set()
+    assert log == [event]
+    event.add_done_callback(log.append)  # at once
+    assert log == [event, event]
+
+
+def test_callbacks_are_called_in_order_when_those_who_wait_have_been_woken():
+    event, log = Event(), []
+    waiter = spawn(event.wait)
+    settle()
+    event.add_done_callback(lambda _: log.append(("first", waiter.blocked)))
+    event.add_done_callback(lambda _: (event.clear(), log.append("second")))
+    event.add_done_callback(lambda _: event.add_done_callback(log.append))
+    event.set()
+    assert log == [("first", False), "second"]
+    assert waiter.result() is True
+    assert event.remove_done_callback(log.append) == 1
+
+
+def test_a_callback_can_be_removed():
+    event, log = Event(), []
+    for func in (log.append, print, log.append):
+        event.add_done_callback(func)
+    assert event.remove_done_callback(log.append) == 2
+    assert event.remove_done_callback(log.append) == 0
+    assert event.remove_done_callback(print) == 1
+    event.set()
+    assert log == []
+    with pytest.raises(TypeError, match="callable"):
+        event.add_done_callback(None)
+
+
+def test_a_comparison_may_change_the_callbacks():
+    class Func:
+        def __call__(self, event):
+            log.append(event)
+
+        def __eq__(self, other):
+            event.set()
+            return True
+
+        __hash__ = None
+
+    class Bad(Func):
+        def __eq__(self, other):
+            raise Boom
+
+        __hash__ = None
+
+    event, log = Event(), []
+    event.add_done_callback(Func())
+    event.remove_done_callback(Func())
+    assert log == [event]
+    event.clear()
+    event.add_done_callback(Bad())
+    with pytest.raises(Boom):
+        event.remove_done_callback(Bad())
+    event.set()
+    assert log == [event, event]
+
+
+def test_an_error_of_a_callback_is_reported(monkeypatch):
+    def fail(event):
+        raise Boom
+
+    event, log = Event(), []
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: log.append(args.exc_type))
+    event.add_done_callback(fail)
+    event.add_done_callback(lambda _: log.append("called"))
+    event.set()
+    event.add_done_callback(fail)
+    assert log == [Boom, "called", Boom]
+
+
+def test_a_kill_in_a_callback_gets_through():
+    event, log = Event(), []
+    event.add_done_callback(lambda _: tasklets.schedule_remove())
+    event.add_done_callback(log.append)
+    setter = spawn(event.set)
+    settle()
+    assert setter.blocked is False
+    setter.kill()
+    assert setter.cancelled()
+    assert log == [event]
+    with pytest.raises(TaskletExit):
+        event.add_done_callback(lambda _: getcurrent().kill())
+
+
+def test_an_event_that_its_callback_knows_is_collected():
+    event = Event()
+    event.add_done_callback(event.remove_done_callback)
+    ref = weakref.ref(event)
+    del event
+    gc.collect()
+    assert ref() is None
+
+
+def test_callbacks_leak_nothing(no_leak):
+    def use():
+        event = Event()
+        event.add_done_callback(repr)
+        event.add_done_callback(ascii)
+        event.remove_done_callback(repr)
+        event.set()
+
+    no_leak(use, calls=5000)
 
 
 # ---- deadlocks

@@ -21,6 +21,7 @@ from tasklets import (
     getcurrent,
     getmain,
     run,
+    schedule,
     scheduler,
     select,
     sleep,
@@ -29,6 +30,7 @@ from tasklets import (
     timeout,
     wait,
 )
+from tasklets.locks import Event
 from tasklets.testing import fake_clock, seeded, settle
 from tasklets.workers import WorkerPool
 
@@ -532,3 +534,116 @@ def test_a_worker_that_waits_for_its_own_pool_is_told():
         future = pool.submit(lambda: wait([pool.submit(int)]))
         with pytest.raises(DeadlockError):
             future.result()
+
+
+# Events.
+
+
+@pytest.mark.parametrize("take", [lambda *e: wait(e), lambda *e: list(as_completed(e))])
+def test_events_come_as_they_are_set(clock, take):
+    first, second, third = Event(), Event(), Event()
+    third.set()
+    scheduler.call_later(2, second.set)
+    scheduler.call_later(1, first.set)
+    (slow,) = sleepers(3)
+    assert take(slow, second, first, third) == [third, first, second, slow]
+    assert clock.now() == 3
+
+
+def test_a_wait_for_events_ends_at_its_timeout(clock):
+    early, late = Event(), Event()
+    scheduler.call_later(1, early.set)
+    assert wait([late, early], timeout=2) == [early]
+    with pytest.raises(TimeoutError):
+        next(as_completed([late], timeout=1))
+    with pytest.raises(TimeoutError), timeout(1):
+        wait([late])
+    with pytest.raises(TimeoutError):
+        select(late, timeout=1)
+    assert clock.now() == 5
+    assert wait([late], timeout=0) == []
+    assert select(late, default="no") == (None, "no")
+    assert select(early, late) == (early, None)
+
+
+def test_an_event_that_is_cleared_again_has_come(clock):
+    event = Event()
+    waiters = [spawn(wait, [event]), spawn(select, event), spawn(event.wait)]
+    settle()
+    event.set()
+    event.clear()
+    settle()
+    assert [each.result() for each in waiters] == [[event], (event, None), True]
+    assert wait([event], timeout=1) == []
+
+
+def test_an_event_forgets_who_no_longer_waits(clock):
+    event = Event()
+    for way in (wait_for, take_first, select_it):
+        killed = spawn(way, event)
+        settle()
+        assert killed.blocked
+        killed.kill()
+        with pytest.raises(TimeoutError), timeout(1):
+            way(event)
+    assert gc.get_referents(event).count([]) == 1
+    event.set()
+    assert [way(event) for way in (wait_for, take_first, select_it)] == [[event]] * 3
+
+
+def test_main_does_not_wait_for_an_event_that_nobody_can_set():
+    event = Event()
+    for way in (wait_for, take_first, select_it):
+        with pytest.raises(DeadlockError):
+            way(event)
+
+
+@pytest.mark.parametrize("tasklets_there", [False, True])
+def test_events_are_set_by_another_thread(tasklets_there):
+    def work():
+        gate.wait(LATE)
+        for event in events:
+            event.set()
+            if tasklets_there:
+                schedule()
+
+    for way in (wait_for, take_first, select_it):
+        gate = threading.Event()
+        events = [Event() for _ in range(20)]
+        waiters = [spawn(way, event) for event in events]
+        settle()
+        target = (lambda: spawn(work).join()) if tasklets_there else work
+        other = threading.Thread(target=target)
+        other.start()
+        gate.set()
+        scheduler.run(wait=True)
+        assert [each.result() for each in waiters] == [[event] for event in events]
+        other.join(LATE)
+
+
+def test_threads_wait_for_an_event_of_a_tasklet():
+    """Each in tasklets of its own."""
+    event, results = Event(), []
+    gate = threading.Barrier(4)
+
+    def work(way):
+        waiter = spawn(way, event)
+        settle()
+        gate.wait(LATE)
+        results.append(waiter.result(timeout=LATE))
+
+    ways = (wait_for, take_first, select_it)
+    others = [threading.Thread(target=work, args=(way,)) for way in ways]
+    for other in others:
+        other.start()
+    gate.wait(LATE)
+    spawn(event.set).join()
+    for other in others:
+        other.join(LATE)
+    assert results == [[event]] * 3
+
+
+def test_other_events_cannot_be_waited_for():
+    for way in (wait_for, take_first, select_it):
+        with pytest.raises(TypeError, match="events|tasklets.locks.Event"):
+            way(threading.Event())
