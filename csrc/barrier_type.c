@@ -264,7 +264,10 @@ barrier_wait_for(BarrierObject *self, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     timeout = timeout == NULL || timeout == Py_None ? self->timeout : timeout;
-    if (tl_block_deadline_of(timeout, &deadline) < 0) {
+    Py_XINCREF(timeout); // its __float__() may make the barrier anew
+    int read = tl_block_deadline_of(timeout, &deadline);
+    Py_XDECREF(timeout);
+    if (read < 0) {
         return NULL;
     }
     if (self->parties == 0) {

@@ -8,12 +8,18 @@ struct release {
     struct tl_block block;
     LockObject *lock;
     unsigned long count; // how often it was acquired; 0: it has not been released
+    bool is_lost;        // it is not the caller's any more, or not the condition's
 };
 
 static bool
 release(struct tl_block *block)
 {
     struct release *wait = TL_CONTAINER(block, struct release, block);
+    ConditionObject *cond = (ConditionObject *)block->on;
+    if (cond->own != wait->lock || !tl_lock_is_owned(wait->lock)) {
+        wait->is_lost = true;
+        return true;
+    }
     wait->count = wait->lock->count;
     tl_lock_free(wait->lock);
     return false;
@@ -32,10 +38,10 @@ let_others(struct tl_state *state, LockObject *lock, struct tl_holder *me)
     return result;
 }
 
-int
-tl_condition_wait(struct tl_state *state, ConditionObject *cond, int64_t deadline)
+static int
+wait_for(struct tl_state *state, ConditionObject *cond, LockObject *lock,
+         int64_t deadline)
 {
-    LockObject *lock = cond->own;
     struct tl_holder *me = tl_native_holder(Py_TYPE(lock));
     if (me == NULL) {
         return -1;
@@ -51,6 +57,9 @@ tl_condition_wait(struct tl_state *state, ConditionObject *cond, int64_t deadlin
                            .lock = lock};
     int result = tl_block(state, &wait.block);
     unsigned char given = wait.block.given;
+    if (wait.is_lost && result == 0) {
+        PyErr_SetString(PyExc_RuntimeError, TL_CONDITION_NOT_OWNED);
+    }
     if (wait.count == 0) {
         return -1;
     }
@@ -60,10 +69,21 @@ tl_condition_wait(struct tl_state *state, ConditionObject *cond, int64_t deadlin
     if (TL_LIKELY(lock->property.owner == me)) {
         lock->count = wait.count;
     }
-    if (result < 0 && (given & TL_GIVEN_NOTICE)) {
+    // If the condition has got another lock meanwhile, nobody waits with this one.
+    if (result < 0 && (given & TL_GIVEN_NOTICE) && cond->own == lock) {
         tl_condition_notify(cond, 1);
     }
     return result < 0 ? -1 : !(given & TL_GIVEN_LAPSED);
+}
+
+int
+tl_condition_wait(struct tl_state *state, ConditionObject *cond, int64_t deadline)
+{
+    // Once notified one waits for the lock, and the condition may get another one.
+    LockObject *lock = (LockObject *)Py_NewRef(cond->own);
+    int result = wait_for(state, cond, lock, deadline);
+    Py_DECREF(lock);
+    return result;
 }
 
 void

@@ -18,6 +18,9 @@ typedef struct ConditionObject {
     PyObject *weakrefs;
 } ConditionObject;
 
+// Of the RuntimeError that wait() raises.
+#define TL_CONDITION_NOT_OWNED "cannot wait on un-acquired lock"
+
 // How one waits to be notified.
 extern const struct tl_wait_kind tl_condition_wait_kind;
 

@@ -18,10 +18,12 @@ tl_condition_call(ConditionObject *cond, const char *name, PyObject *const *args
 static PyObject *
 find_method(ConditionObject *cond, const char *name)
 {
-    PyObject *method = PyObject_GetAttrString(cond->lock, name);
+    PyObject *lock = Py_NewRef(cond->lock); // its code may give us another one
+    PyObject *method = PyObject_GetAttrString(lock, name);
     if (method == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
     }
+    Py_DECREF(lock);
     return method;
 }
 

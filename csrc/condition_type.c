@@ -119,6 +119,16 @@ check_made(ConditionObject *self)
     return 0;
 }
 
+// Whoever waits for our lock keeps it: the condition may get another one meanwhile.
+static int
+acquire_own(ConditionObject *self, int64_t deadline)
+{
+    LockObject *lock = (LockObject *)Py_NewRef(self->own);
+    int result = tl_lock_acquire(lock, deadline);
+    Py_DECREF(lock);
+    return result;
+}
+
 PyDoc_STRVAR(acquire_doc,
 "acquire($self, /, *args, **kwargs)\n"
 "--\n"
@@ -140,7 +150,11 @@ condition_acquire(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs
         tl_block_acquire_args(args, nargs, kwnames, &deadline) < 0) {
         return NULL;
     }
-    int result = tl_lock_acquire(self->own, deadline);
+    if (self->own == NULL) {
+        // Reading the arguments has run code that gave it another lock.
+        return tl_condition_call(self, "acquire", args, nargs, kwnames);
+    }
+    int result = acquire_own(self, deadline);
     return result < 0 ? NULL : PyBool_FromLong(result);
 }
 
@@ -171,7 +185,7 @@ condition_enter(ConditionObject *self, PyObject *Py_UNUSED(ignored))
     if (self->own == NULL) {
         return tl_condition_call(self, "__enter__", NULL, 0, NULL);
     }
-    return tl_lock_acquire(self->own, 0) < 0 ? NULL : Py_NewRef(Py_True);
+    return acquire_own(self, 0) < 0 ? NULL : Py_NewRef(Py_True);
 }
 
 static PyObject *
@@ -230,10 +244,14 @@ static int
 wait_until(PyObject *object, int64_t deadline)
 {
     ConditionObject *self = (ConditionObject *)object;
-    if (check_owned(self, "cannot wait on un-acquired lock") < 0) {
-        return -1;
-    }
-    return self->own != NULL
+    LockObject *own;
+    do {
+        own = self->own;
+        if (check_owned(self, TL_CONDITION_NOT_OWNED) < 0) {
+            return -1;
+        }
+    } while (self->own != own); // a method of the old lock has given it another one
+    return own != NULL
                ? tl_condition_wait(tl_state_of_object((PyObject *)self), self, deadline)
                : tl_condition_wait_with(self, deadline);
 }
@@ -409,8 +427,10 @@ condition_repr(ConditionObject *self)
 {
     Py_ssize_t count = tl_condition_count(&self->waiters);
     count += self->tokens != NULL ? PyList_GET_SIZE(self->tokens) : 0;
-    PyObject *lock = self->lock != NULL ? self->lock : Py_None;
-    return PyUnicode_FromFormat("<Condition(%S, %zd)>", lock, count);
+    PyObject *lock = Py_NewRef(self->lock != NULL ? self->lock : Py_None);
+    PyObject *text = PyUnicode_FromFormat("<Condition(%S, %zd)>", lock, count);
+    Py_DECREF(lock);
+    return text;
 }
 
 void

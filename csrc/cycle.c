@@ -149,7 +149,7 @@ report(struct tl_state *state, LockObject *lock, int length)
     int count = note_cycle(lock, length, found), result = -1;
     PyObject *text = describe_cycle(found, count, length);
     if (text != NULL && state->reports_cycles) {
-        result = PyErr_WarnEx(PyExc_RuntimeWarning, PyUnicode_AsUTF8(text), 1);
+        result = PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "%U", text);
     } else if (text != NULL) {
         PyErr_SetObject(state->deadlock_error, text);
     }
