@@ -4,7 +4,6 @@ import gc
 import sys
 import threading
 import weakref
-from functools import partial
 
 import pytest
 
@@ -1239,6 +1238,14 @@ def with_mutex(queue):
     return queue.qsize
 
 
+def among_others(event):
+    return lambda: tasklets.wait([event])
+
+
+def in_a_select(event):
+    return lambda: tasklets.select(event)
+
+
 ALONE = {
     "Lock": lambda: acquired(locks.Lock()),
     "RLock": lambda: acquired(locks.RLock()),
@@ -1256,8 +1263,8 @@ ALONE = {
     "Queue that is full": lambda: full(queues.Queue(1)),
     "Queue that is not done": lambda: undone(queues.Queue()),
     "Queue with a mutex": lambda: with_mutex(queues.Queue()),
-    "Event among others": lambda: partial(tasklets.wait, [locks.Event()]),
-    "Event in a select": lambda: partial(tasklets.select, locks.Event()),
+    "Event among others": lambda: among_others(locks.Event()),
+    "Event in a select": lambda: in_a_select(locks.Event()),
 }
 
 
