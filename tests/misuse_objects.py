@@ -514,11 +514,19 @@ class Signals(misuse.Signals):
 # ---- trying
 
 
+def part(target, name):
+    """Return an attribute, or None if even asking for it fails."""
+    try:
+        return getattr(target, name, None)
+    except Exception:  # it is not initialised, or a hook has raised
+        return None
+
+
 def let_go(target):
     """Let all go that wait for the object."""
-    parts = getattr(target, "mutex", None), getattr(target, "_lock", None)
+    parts = part(target, "mutex"), part(target, "_lock")
     for lock in (target, *parts, *case.locks):
-        lock = getattr(lock, "lock", lock)
+        lock = part(lock, "lock") or lock
         with contextlib.suppress(Exception):
             if isinstance(lock, (locks.Lock, locks.RLock)):
                 lock._at_fork_reinit()
@@ -527,11 +535,11 @@ def let_go(target):
     for name in ("notify_all", "set", "abort", "shutdown", "release"):
         with contextlib.suppress(Exception):
             getattr(target, name)()
-    if hasattr(target, "unfinished_tasks"):
+    if part(target, "task_done"):
         with contextlib.suppress(Exception):
             type(target).unfinished_tasks.__set__(target, 1)
             type(target).task_done(target)
-    if hasattr(target, "put_nowait"):
+    if part(target, "put_nowait"):
         with contextlib.suppress(Exception):
             target.put_nowait(None)
 
@@ -570,7 +578,7 @@ def attempt(seed, number, note):
         os.pwrite(note, f"{text}, {call.__name__} in {place}".encode().ljust(400), 0)
         box = [target]
         if draw.random() < 0.15:  # nobody else has it
-            case.locks = [getattr(target, name, None) for name in ("mutex", "_lock")]
+            case.locks = [part(target, "mutex"), part(target, "_lock")]
             target = case.target = None
         limit = LIMIT if place in LIMITED else None
         with tasklets.timeout(limit):
