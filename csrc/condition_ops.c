@@ -167,10 +167,12 @@ tl_condition_wait_with(ConditionObject *cond, int64_t deadline)
 int
 tl_condition_notify_with(ConditionObject *cond, Py_ssize_t count)
 {
+    const PyTypeObject *type = tl_state_of_object((PyObject *)cond)->lock_type;
     while (count-- > 0 && cond->tokens != NULL && PyList_GET_SIZE(cond->tokens) > 0) {
         LockObject *token = (LockObject *)Py_NewRef(PyList_GET_ITEM(cond->tokens, 0));
         int result = PyList_SetSlice(cond->tokens, 0, 1, NULL);
-        if (result == 0 && token->count > 0) {
+        // The collector shows the list to whoever asks it: other objects may be in it.
+        if (result == 0 && Py_TYPE(token) == type && token->count > 0) {
             result = tl_lock_release(token);
         }
         Py_DECREF(token);

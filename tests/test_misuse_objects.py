@@ -122,11 +122,26 @@ PROGRAMS = {
         for t in ts:
             t.kill()
         """,
+    "a condition whose list of waiters the collector has shown": """
+        c = locks.Condition(threading.Lock())
+        def work():
+            with c:
+                c.wait()
+        t = tasklets.tasklet(work)()
+        tasklets.schedule()
+        shown = [r for r in gc.get_referents(c) if isinstance(r, list)]
+        assert len(shown) == 1
+        shown[0].insert(0, object())
+        with c:
+            c.notify_all()
+        t.kill()
+        """,
 }
 
 PRELUDE = """
 import contextlib
 import faulthandler
+import gc
 import sys
 import threading
 import warnings
@@ -135,7 +150,7 @@ import weakref
 import tasklets
 from tasklets import locks
 
-faulthandler.dump_traceback_later(10, exit=True)
+faulthandler.dump_traceback_later(25, exit=True)
 """
 
 
