@@ -9,6 +9,7 @@ import tasklets
 from tasklets import _core
 
 FAILED = pytest.StashKey[bool]()
+COLLECTED = pytest.StashKey[bool]()  # right now: once is enough between two tests
 
 
 def pytest_collection_finish(session):
@@ -37,11 +38,15 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture(autouse=True)
 def nothing_left_alive(request):
     """Fail a test that leaves one of our C objects behind."""
-    gc.collect()
+    if not request.session.stash.get(COLLECTED, False):
+        gc.collect()
     before = _core.live_counts()
+    request.session.stash[COLLECTED] = False
     yield
     gc.collect()
-    if not request.node.stash.get(FAILED, False):
+    failed = request.node.stash.get(FAILED, False)
+    request.session.stash[COLLECTED] = not failed
+    if not failed:
         after = _core.live_counts()
         grown = {
             kind: f"{before.get(kind, 0)} -> {count}"
