@@ -16,6 +16,10 @@
 
 enum { SPIN_MOST = 20000, SPIN_LEAST = 1000, CHECK_EVERY = 32, LOOK_AT_CPUS = 16 };
 
+// After so many sleeps in a row that ended by somebody on the same CPU there is no spin,
+// but for one in TRY_AGAIN: they may be elsewhere by now.
+enum { SHARED = 16, TRY_AGAIN = 64 };
+
 static uint64_t
 allowed_cpus(void)
 {
@@ -43,6 +47,7 @@ tl_park_init(struct tl_park *park)
     }
     park->signal_fds[0] = park->signal_fds[1] = -1;
     park->spin_limit = SPIN_MOST;
+    park->shared = 0;
     park->cpus = allowed_cpus();
     park->many_cpus = false;
     atomic_store_explicit(&park->waker_cpu, -1, memory_order_relaxed);
@@ -126,7 +131,7 @@ tl_park_wake(struct tl_park *park)
 bool
 tl_park_spin(struct tl_park *park, bool (*may_go)(void))
 {
-    if (!park->many_cpus) {
+    if (!park->many_cpus || park->spin_limit == 0) {
         // Acquire: pairs with the release in tl_park_wake().
         return atomic_load_explicit(&park->state, memory_order_acquire) ==
                TL_PARK_WOKEN;
@@ -171,8 +176,11 @@ adapt(struct tl_park *park, int64_t slept)
     shared =
         atomic_load_explicit(&park->waker_cpu, memory_order_relaxed) == sched_getcpu();
 #endif
+    park->shared = shared ? park->shared + 1 : 0;
     if (slept < 2 * SPIN_MOST && !shared) {
         park->spin_limit = SPIN_MOST;
+    } else if (park->shared >= SHARED) {
+        park->spin_limit = park->shared % TRY_AGAIN == 0 ? SPIN_MOST : 0;
     } else if (park->spin_limit > SPIN_LEAST) {
         park->spin_limit /= 2;
     }

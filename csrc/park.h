@@ -20,6 +20,7 @@ struct tl_park {
     int extra_fds[TL_PARK_EXTRA]; // that end a sleep in poll() when they are readable;
                                   // -1: none
     int signal_fds[2];  // a pipe that signal handlers write to; -1 until needed
+    unsigned shared;    // sleeps in a row that one ended who ran on the same CPU
     int64_t spin_limit; // how long the next spin may last, adapted to its success
     uint64_t cpus; // where its thread may run, a bit for each CPU, from 64 on shared
     _Atomic int waker_cpu; // where the one ran that ended the last sleep

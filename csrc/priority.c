@@ -16,11 +16,11 @@
 // For how long one that has asked looks without a pause whether the GIL comes free.
 #define SPIN INT64_C(20000)
 
-// One part in SHARE of all time is to be had by asking; what is taken is paid for by
-// waiting, up to ADVANCE of it afterwards. Being interrupted costs the others COST.
-enum { SHARE = 5 };
+// What is taken by asking is paid for by waiting SHARE times as long, up to ADVANCE of it
+// afterwards. Being interrupted costs the others COST.
+enum { SHARE = 4 };
 #define ADVANCE INT64_C(2000000)
-#define COST INT64_C(5000)
+#define COST INT64_C(20000)
 
 // If the GIL went from one of us to the next for BURST, and longer each time that nobody
 // else wanted it, others are given GRACE microseconds to get it. The clock is read every
@@ -211,11 +211,15 @@ void
 tl_priority_take(PyThreadState *ts, bool slept, bool many_cpus)
 {
     bool is_free = tl_gil_is_free();
-    bool look = tl_priority_is_raid() || account.takes % LOOK == LOOK - 1;
-    if (!account.works || (!look && (is_free || !slept))) {
+    // Whether there are others, of whom one may be faster. The count may be a little old.
+    bool others =
+        tl_priority_is_raid() ||
+        tl_gil_switches() != __atomic_load_n(&account.number, __ATOMIC_RELAXED);
+    bool asks = slept || others || !is_free;
+    if (!account.works || (!others && is_free && account.takes % LOOK != LOOK - 1)) {
         PyEval_RestoreThread(ts);
         remember(ts);
-        if (TL_UNLIKELY(!account.checked) && slept && !is_free && !account.closed) {
+        if (TL_UNLIKELY(!account.checked) && !is_free && !account.closed) {
             check();
         }
         return;
@@ -227,10 +231,10 @@ tl_priority_take(PyThreadState *ts, bool slept, bool many_cpus)
         tl_clock_now() - account.run > (account.raid != 0 ? BURST : account.burst)) {
         let_others_in();
     }
-    if (slept) {
+    if (asks) {
         wait_for_leave();
     }
-    bool hurries = slept && !account.closed;
+    bool hurries = asks && !account.closed;
     if (hurries) {
         tl_governor_hurry(); // also if the GIL is free: another may be faster
         if (many_cpus && !account.spinning) {

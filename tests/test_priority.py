@@ -12,7 +12,7 @@ from contextlib import nullcontext
 import pytest
 from children import forks_beside_threads, run_program
 
-from tasklets import atomic, channel
+from tasklets import atomic, channel, locks
 
 SECONDS = 30
 ATTEMPTS = 5
@@ -253,6 +253,33 @@ def test_two_threads_that_talk_do_not_wait_for_each_other_long():
             assert time.monotonic() < end
             time.sleep(0.01)
         sys.setswitchinterval(0.005)
+
+
+def test_threads_that_hand_on_before_they_sleep_do_not_wait_for_the_interval():
+    # Each that is woken right before it would sleep finds the GIL taken, now and then.
+    cond, items, passed = locks.Condition(), [], []
+
+    def produce():
+        sys.setswitchinterval(NEVER)
+        try:
+            for number in range(2000):
+                with cond:
+                    assert cond.wait_for(lambda: not items, SECONDS)
+                    items.append(number)
+                    cond.notify()
+        finally:
+            sys.setswitchinterval(0.005)
+
+    def consume():
+        for _ in range(2000):
+            with cond:
+                assert cond.wait_for(lambda: items, SECONDS)
+                passed.append(items.pop())
+                cond.notify()
+
+    with listening(), computing(1), running(produce, consume):
+        pass
+    assert passed == list(range(2000))
 
 
 # ---- the program's own interval
