@@ -15,6 +15,7 @@ from tasklets.scheduler import run as run_all
 
 CONTENDERS = 100
 PARTIES = 8
+BATCH = 2e8  # nanoseconds
 STOP = None
 
 
@@ -173,8 +174,9 @@ def work_done(work, make):
         rounds, ending = 0, False
 
         def go_on():
-            while not ending:
-                work(make, 20)
+            items = 20
+            while not ending:  # batch after batch, of about BATCH
+                items = max(int(BATCH / work(make, items)), 20)
 
         thread = in_thread(go_on)
         start = wall_clock()
@@ -222,7 +224,7 @@ def against(title, size, subject, make, other, **aims):
     )
 
 
-def between(title, size, how, work, name, **aims):
+def between(title, size, how, work, name, reference_size=None, **aims):
     """Return a workload between threads, of the class of that name."""
     make, other = getattr(locks, name), getattr(threading, name)
     return Workload(
@@ -230,7 +232,7 @@ def between(title, size, how, work, name, **aims):
         size=size,
         tasklets=how(work, make),
         reference=how(work, other),
-        reference_size=size,
+        reference_size=reference_size or size,
         reference_name=f"threading.{name}",
         fresh=True,
         **aims,
@@ -265,9 +267,10 @@ WORKLOADS = {
                                  reach=0.2, beyond=0.05),
     "condition_pinned": between(f"{COND}, on one CPU", 20_000, pinned, over_condition,
                                 "Condition", reach=0.67),
-    "condition_beside": between(f"{COND}, beside one that computes", 300, beside_one,
-                                over_condition, "Condition", reach=0.05),
-    "condition_others": between("what one that computes then takes for its work", 300,
+    "condition_beside": between(f"{COND}, beside one that computes", 5000, beside_one,
+                                over_condition, "Condition", reference_size=500,
+                                reach=0.05),
+    "condition_others": between("what one that computes then takes for its work", 1000,
                                 work_done, over_condition, "Condition", reach=1.25),
     "locks_threads": between(PAIR, 20_000, free, over_locks, "Lock", reach=0.2),
     "locks_pinned": between(f"{PAIR}, on one CPU", 20_000, pinned, over_locks, "Lock",

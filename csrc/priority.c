@@ -18,7 +18,7 @@
 
 // What is taken by asking is paid for by waiting SHARE times as long, up to ADVANCE of it
 // afterwards. Being interrupted costs the others COST.
-enum { SHARE = 4 };
+enum { SHARE = 5 };
 #define ADVANCE INT64_C(2000000)
 #define COST INT64_C(20000)
 
@@ -151,7 +151,7 @@ let_others_in(void)
         set_raid(0); // nobody is waiting
         account.burst = account.burst < BURST_MOST ? 2 * account.burst : BURST_MOST;
     }
-    account.run = 0;
+    account.run = account.takes = 0;
 }
 
 // The calling thread has got the GIL. Needs no mutex.
@@ -213,7 +213,7 @@ tl_priority_take(PyThreadState *ts, bool slept, bool many_cpus)
     bool is_free = tl_gil_is_free();
     // Whether there are others, of whom one may be faster. The count may be a little old.
     bool others =
-        tl_priority_is_raid() ||
+        tl_priority_is_raid() || account.takes < LOOK ||
         tl_gil_switches() != __atomic_load_n(&account.number, __ATOMIC_RELAXED);
     bool asks = slept || others || !is_free;
     if (!account.works || (!others && is_free && account.takes % LOOK != LOOK - 1)) {

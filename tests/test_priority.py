@@ -257,29 +257,35 @@ def test_two_threads_that_talk_do_not_wait_for_each_other_long():
 
 def test_threads_that_hand_on_before_they_sleep_do_not_wait_for_the_interval():
     # Each that is woken right before it would sleep finds the GIL taken, now and then.
-    cond, items, passed = locks.Condition(), [], []
+    cond, items, passed, late = locks.Condition(), [], [], []
+    interval, few = 0.5, 10
+
+    def wait_for(predicate):
+        start = time.monotonic()
+        assert cond.wait_for(predicate, SECONDS)
+        if time.monotonic() - start > 0.9 * interval:
+            late.append(len(passed))
+            assert len(late) <= few, f"late for items {late}"
 
     def produce():
-        sys.setswitchinterval(NEVER)
-        try:
-            for number in range(2000):
-                with cond:
-                    assert cond.wait_for(lambda: not items, SECONDS)
-                    items.append(number)
-                    cond.notify()
-        finally:
-            sys.setswitchinterval(0.005)
+        for number in range(1000):
+            with cond:
+                wait_for(lambda: not items)
+                items.append(number)
+                cond.notify()
 
     def consume():
-        for _ in range(2000):
+        for _ in range(1000):
             with cond:
-                assert cond.wait_for(lambda: items, SECONDS)
+                wait_for(lambda: items)
                 passed.append(items.pop())
                 cond.notify()
 
-    with listening(), computing(1), running(produce, consume):
-        pass
-    assert passed == list(range(2000))
+    with listening(), computing(1):
+        sys.setswitchinterval(interval)
+        with running(produce, consume):
+            pass
+    assert passed == list(range(1000))
 
 
 # ---- the program's own interval
