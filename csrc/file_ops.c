@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 
 // A call while its arguments are read.
 struct call {
@@ -40,26 +39,6 @@ read_path(struct call *call, int i, PyObject *arg)
     } else {
         call->args.path2 = path;
     }
-    return 0;
-}
-
-// Returns 0, or -1 with an exception set. arg may be NULL: *result stays.
-static int
-read_int(PyObject *arg, int *result)
-{
-    if (arg == NULL) {
-        return 0;
-    }
-    long value = PyLong_AsLong(arg);
-    if (value == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (value < INT_MIN || value > INT_MAX) {
-        PyErr_SetString(PyExc_OverflowError,
-                        "Python int too large to convert to C int");
-        return -1;
-    }
-    *result = (int)value;
     return 0;
 }
 
@@ -169,8 +148,8 @@ fn_open(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
                         .args = {.op = TL_FILE_OPEN, .mode = 0777}};
     bool ready = tl_args_parse(&spec, args, nargs, kwnames, argv) == 0 &&
                  read_path(&call, 0, argv[0]) == 0 &&
-                 read_int(argv[1], &call.args.flags) == 0 &&
-                 read_int(argv[2], &call.args.mode) == 0 &&
+                 tl_args_int(argv[1], &call.args.flags) == 0 &&
+                 tl_args_int(argv[2], &call.args.mode) == 0 &&
                  PySys_Audit("open", "OOi", call.names[0], Py_None,
                              call.args.flags | O_CLOEXEC) == 0;
     return call_number(&call, ready, argv[3]);
@@ -196,7 +175,7 @@ read_fd(struct call *call, PyObject *mod, const char *fname, enum tl_file_op op,
     PyObject *argv[2];
     *call = (struct call){.state = tl_state_of_module(mod), .args = {.op = op}};
     if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
-        read_int(argv[0], &call->args.fd) < 0) {
+        tl_args_int(argv[0], &call->args.fd) < 0) {
         return false;
     }
     *timeout = argv[1];
@@ -251,7 +230,7 @@ fn_read(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
     struct call call = {.state = tl_state_of_module(mod), .args = {.op = TL_FILE_READ}};
     Py_ssize_t size;
     if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
-        read_int(argv[0], &call.args.fd) < 0 ||
+        tl_args_int(argv[0], &call.args.fd) < 0 ||
         read_offset(argv[2], &call.args.offset) < 0) {
         return NULL;
     }
@@ -304,7 +283,7 @@ fn_write(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     struct call call = {.state = tl_state_of_module(mod),
                         .args = {.op = TL_FILE_WRITE}};
     bool ready = tl_args_parse(&spec, args, nargs, kwnames, argv) == 0 &&
-                 read_int(argv[0], &call.args.fd) == 0 &&
+                 tl_args_int(argv[0], &call.args.fd) == 0 &&
                  read_data(&call, argv[1]) == 0 &&
                  read_offset(argv[2], &call.args.offset) == 0;
     return call_number(&call, ready, argv[3]);
@@ -476,7 +455,7 @@ fn_mkdir(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
                         .args = {.op = TL_FILE_MKDIR, .mode = 0777}};
     bool ready = tl_args_parse(&spec, args, nargs, kwnames, argv) == 0 &&
                  read_path(&call, 0, argv[0]) == 0 &&
-                 read_int(argv[1], &call.args.mode) == 0 &&
+                 tl_args_int(argv[1], &call.args.mode) == 0 &&
                  PySys_Audit("os.mkdir", "Oii", call.names[0], call.args.mode, -1) == 0;
     return call_none(&call, ready, argv[2]);
 }
