@@ -234,9 +234,7 @@ tl_file_do(struct tl_sched *s, const struct tl_file_args *args)
         return NULL;
     }
     if (tl_request_wait(s, loop, &file->request, args->deadline) < 0) {
-        PyObject *exc = PyErr_GetRaisedException();
         tl_request_unref(&file->request);
-        PyErr_SetRaisedException(exc);
         return NULL;
     }
     return file;

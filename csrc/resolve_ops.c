@@ -158,9 +158,7 @@ fn_getaddrinfo(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
     }
     if (resolve != NULL) {
         result = list_answers(resolve);
-        PyObject *exc = PyErr_GetRaisedException();
         tl_resolve_free(resolve);
-        PyErr_SetRaisedException(exc);
     }
     Py_XDECREF(host);
     Py_XDECREF(port);
