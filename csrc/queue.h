@@ -88,6 +88,14 @@ tl_queue_is_open(QueueObject *q)
            TL_LIKELY(q->mutex->count == 0);
 }
 
+// Read a timeout: None or NULL is infinite, what is infinite else DBL_MAX. It may be
+// negative. Returns 0, or -1 with an exception set. Runs code of others.
+int tl_queue_read_timeout(PyObject *timeout, double *seconds);
+
+// When a wait of so many seconds ends, as in struct tl_block; negative: at once. Returns 0,
+// or -1 with ValueError or OverflowError set.
+int tl_queue_deadline(double seconds, int64_t *deadline);
+
 // What the methods of these names do. timeout: as given, NULL or None for no limit.
 // Switch: may.
 int tl_queue_put(QueueObject *q, PyObject *item, bool block, PyObject *timeout);

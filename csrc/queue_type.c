@@ -272,11 +272,8 @@ static PyObject *
 queue_put_nowait(QueueObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
-    static const char *const names[] = {"item", NULL};
-    static const struct tl_argspec spec = {
-        .fname = "put_nowait", .names = names, .required = 1, .maxpos = 1};
     PyObject *item;
-    if (tl_args_parse(&spec, args, nargs, kwnames, &item) < 0) {
+    if (tl_queue_parse_item(args, nargs, kwnames, &item) < 0) {
         return NULL;
     }
     tl_queue_know_type(self);
