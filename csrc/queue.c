@@ -66,14 +66,20 @@ hurry_of(QueueObject *q, enum side side)
     return side == GET ? &q->get_hurries : side == PUT ? &q->put_hurries : NULL;
 }
 
+void
+tl_queue_raise_bare(QueueObject *q)
+{
+    PyErr_Format(PyExc_RuntimeError, "%.100s.__init__() was not called",
+                 Py_TYPE(q)->tp_name);
+}
+
 // Get the mutex. Returns 0, or -1 with an exception set.
 static int
 hold(struct visit *visit)
 {
     QueueObject *q = visit->q;
     if (q->mutex == NULL) {
-        PyErr_Format(PyExc_RuntimeError, "%.100s.__init__() was not called",
-                     Py_TYPE(q)->tp_name);
+        tl_queue_raise_bare(q);
         return -1;
     }
     visit->me = tl_native_holder(Py_TYPE(q->mutex));

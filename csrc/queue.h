@@ -55,6 +55,9 @@ Py_ssize_t tl_queue_hook_size(QueueObject *q);
 int tl_queue_hook_put(QueueObject *q, PyObject *item);
 PyObject *tl_queue_hook_get(QueueObject *q);
 
+// The container (borrowed), or NULL with AttributeError set.
+PyObject *tl_queue_items(QueueObject *q);
+
 // Have a new container. Steals items, which may be NULL.
 void tl_queue_set_items(QueueObject *q, PyObject *items);
 
@@ -79,6 +82,9 @@ tl_queue_is_plain(QueueObject *q)
 }
 
 // ---- queue.c: who waits
+
+// Raise RuntimeError: q has no mutex, as __init__() was not called.
+void tl_queue_raise_bare(QueueObject *q);
 
 // Whether q has a mutex, that is free, and plain items.
 static inline bool

@@ -125,7 +125,6 @@ tl_queue_visit_tools(struct tl_state *state, visitproc visit, void *arg)
 {
     const struct tl_queue_tools *tools = &state->queue;
     Py_VISIT(tools->type);
-    Py_VISIT(tools->simple_type);
     Py_VISIT(tools->deque);
     Py_VISIT(tools->append);
     Py_VISIT(tools->popleft);
