@@ -107,8 +107,8 @@ put_process(PyObject *dict, struct tl_state *state)
         queued += pool->queued;
         finished += pool->finished;
     }
-    return put(dict, "tasklets", PyLong_FromLong(tl_live[TL_LIVE_TASKLET])) < 0 ||
-                   put(dict, "channels", PyLong_FromLong(tl_live[TL_LIVE_CHANNEL])) <
+    return put_count(dict, "tasklets", (uint64_t)tl_live[TL_LIVE_TASKLET]) < 0 ||
+                   put_count(dict, "channels", (uint64_t)tl_live[TL_LIVE_CHANNEL]) <
                        0 ||
                    put_count(dict, "threads", length(&state->scheds)) < 0 ||
                    put_count(dict, "slabs", (uint64_t)tl_chunk_slabs()) < 0 ||
