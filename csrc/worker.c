@@ -192,7 +192,6 @@ static void
 look_out(struct tl_worker *worker, struct tl_sched *asleep)
 {
     PoolObject *pool = worker->pool;
-    unsigned generation = pool->generation;
     int64_t pause_ns = LOOK;
     pool->has_lookout = true;
     (void)grow(pool, SURE); // note what they do now
@@ -206,9 +205,6 @@ look_out(struct tl_worker *worker, struct tl_sched *asleep)
         asleep = NULL;
         cpu = tl_clock_read(CLOCK_PROCESS_CPUTIME_ID) - cpu;
         computing |= 2 * cpu > tl_clock_now() - start;
-        if (generation != pool->generation) {
-            return;
-        }
         pause_ns = pause_ns < LOOK_MOST ? 2 * pause_ns : LOOK_MOST;
         done = !is_full(pool) || grow(pool, computing ? SURE : LOOK);
     } while (!done);
