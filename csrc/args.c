@@ -1,5 +1,7 @@
 #include "args.h"
 
+#include <limits.h>
+
 static int
 find_name(const struct tl_argspec *spec, PyObject *key)
 {
@@ -62,4 +64,20 @@ tl_args_flag(PyObject *value, const char *message)
         return -1;
     }
     return PyObject_IsTrue(value);
+}
+
+int
+tl_args_int(PyObject *value, int *result)
+{
+    long number = value == NULL ? *result : PyLong_AsLong(value);
+    if (number == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (number < INT_MIN || number > INT_MAX) {
+        PyErr_SetString(PyExc_OverflowError,
+                        "Python int too large to convert to C int");
+        return -1;
+    }
+    *result = (int)number;
+    return 0;
 }

@@ -25,4 +25,8 @@ int tl_args_parse(const struct tl_argspec *spec, PyObject *const *args,
 // Returns 0 or 1, or -1 with a TypeError that carries message.
 int tl_args_flag(PyObject *value, const char *message);
 
+// Read a C int. value may be NULL: *result stays as it is. Returns 0, or -1 with
+// TypeError or OverflowError set.
+int tl_args_int(PyObject *value, int *result);
+
 #endif // TL_ARGS_H

@@ -6,9 +6,6 @@
 
 #include <math.h>
 
-// threading.TIMEOUT_MAX, in seconds: nanoseconds are counted in 64 bits.
-#define SECONDS_MOST 9223372036.0
-
 // ---- waiting
 
 PyObject *
@@ -185,7 +182,7 @@ parse_seconds(PyObject *arg, double *seconds)
     if (tl_timer_seconds(arg, seconds) < 0) {
         return -1;
     }
-    if (*seconds > SECONDS_MOST) {
+    if (*seconds > TL_BLOCK_LONGEST) {
         PyErr_Format(PyExc_OverflowError,
                      "a timeout must not exceed threading.TIMEOUT_MAX, %R does", arg);
         return -1;
@@ -193,10 +190,12 @@ parse_seconds(PyObject *arg, double *seconds)
     return 0;
 }
 
-static int64_t
-deadline_in(double seconds)
+int64_t
+tl_block_deadline_in(double seconds)
 {
-    // What nobody sees the end of has none.
+    if (seconds <= 0) {
+        return -1;
+    }
     return seconds < TL_TIMER_LONGEST ? tl_block_deadline((int64_t)ceil(seconds * 1e9))
                                       : 0;
 }
@@ -212,7 +211,7 @@ tl_block_deadline_of(PyObject *seconds, int64_t *deadline)
     if (parse_seconds(seconds, &value) < 0) {
         return -1;
     }
-    *deadline = deadline_in(value);
+    *deadline = tl_block_deadline_in(value);
     return 0;
 }
 
@@ -242,6 +241,6 @@ tl_block_acquire_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
                         "timeout value must be a non-negative number");
         return -1;
     }
-    *deadline = !blocking ? -1 : timeout == -1 ? 0 : deadline_in(timeout);
+    *deadline = !blocking ? -1 : timeout == -1 ? 0 : tl_block_deadline_in(timeout);
     return 0;
 }

@@ -57,6 +57,12 @@ tl_block_is_mine(const struct tl_waiter *waiter)
 // A deadline so many nanoseconds from now; <= 0: it has passed, which is -1.
 int64_t tl_block_deadline(int64_t nanoseconds);
 
+// threading.TIMEOUT_MAX, in seconds: nanoseconds are counted in 64 bits.
+#define TL_BLOCK_LONGEST 9223372036.0
+
+// The same for seconds, infinity included; what nobody sees the end of has no deadline: 0.
+int64_t tl_block_deadline_in(double seconds);
+
 // The same for threading's timeout arguments: seconds, None or NULL is 0 for no deadline.
 // Returns 0, or -1 with TypeError, ValueError (NaN) or OverflowError set.
 int tl_block_deadline_of(PyObject *seconds, int64_t *deadline);

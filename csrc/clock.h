@@ -1,16 +1,23 @@
-// clock.h - monotonic time in nanoseconds.
+// clock.h - monotonic time, and that of other clocks, in nanoseconds.
 #ifndef TL_CLOCK_H
 #define TL_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>
 
+// 0 if there is no such clock.
+static inline int64_t
+tl_clock_read(clockid_t clock)
+{
+    struct timespec time = {0};
+    clock_gettime(clock, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
 static inline int64_t
 tl_clock_now(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+    return tl_clock_read(CLOCK_MONOTONIC);
 }
 
 #endif // TL_CLOCK_H

@@ -135,8 +135,5 @@ tl_errors_check_may_wait(struct tl_sched *s)
         tl_errors_no_switch(s);
         return -1;
     }
-    if (tl_errors_block_trap(s)) {
-        return -1;
-    }
-    return 0;
+    return tl_errors_block_trap(s) ? -1 : 0;
 }

@@ -36,18 +36,16 @@ static void
 file_free(struct tl_request *request)
 {
     struct tl_file *file = TL_CONTAINER(request, struct tl_file, request);
-    bool lost = request->state == TL_REQUEST_LOST;
-    if (request->state == TL_REQUEST_OVER && file->op == TL_FILE_OPEN && !file->taken &&
-        file->uv.fs.result >= 0) {
-        close((int)file->uv.fs.result); // whoever wanted it is gone
-    }
     // What is lost may have been left half done, in the child of a fork.
-    if (is_whole(file) && !lost) {
+    if (request->state != TL_REQUEST_LOST && is_whole(file)) {
         free(file->path);
         if (file->op == TL_FILE_READ_WHOLE) {
             free(file->memory);
         }
-    } else if (!lost && request->state == TL_REQUEST_OVER) {
+    } else if (request->state == TL_REQUEST_OVER) {
+        if (file->op == TL_FILE_OPEN && !file->taken && file->uv.fs.result >= 0) {
+            close((int)file->uv.fs.result); // whoever wanted it is gone
+        }
         uv_fs_req_cleanup(&file->uv.fs);
     }
     PyMem_RawFree(file);
@@ -234,9 +232,7 @@ tl_file_do(struct tl_sched *s, const struct tl_file_args *args)
         return NULL;
     }
     if (tl_request_wait(s, loop, &file->request, args->deadline) < 0) {
-        PyObject *exc = PyErr_GetRaisedException();
         tl_request_unref(&file->request);
-        PyErr_SetRaisedException(exc);
         return NULL;
     }
     return file;

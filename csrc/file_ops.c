@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 
 // A call while its arguments are read.
 struct call {
@@ -14,6 +13,8 @@ struct call {
     struct tl_file_args args;
     PyObject *names[2]; // of files, for errors
     PyObject *paths[2]; // the same as bytes
+    PyObject *timeout;  // borrowed
+    const char *event;  // of which the audit hooks are told with one path, or NULL
 };
 
 static void
@@ -24,6 +25,20 @@ call_clear(struct call *call)
         Py_XDECREF(call->paths[i]);
     }
     Py_XDECREF(call->args.held);
+}
+
+// Sort the arguments, the last of which is timeout. Returns as tl_args_parse().
+static int
+call_parse(struct call *call, const struct tl_argspec *spec, PyObject *const *args,
+           Py_ssize_t nargs, PyObject *kwnames, PyObject **argv)
+{
+    int last = 0;
+    while (spec->names[last + 1] != NULL) {
+        last++;
+    }
+    int result = tl_args_parse(spec, args, nargs, kwnames, argv);
+    call->timeout = argv[last];
+    return result;
 }
 
 static int
@@ -40,26 +55,6 @@ read_path(struct call *call, int i, PyObject *arg)
     } else {
         call->args.path2 = path;
     }
-    return 0;
-}
-
-// Returns 0, or -1 with an exception set. arg may be NULL: *result stays.
-static int
-read_int(PyObject *arg, int *result)
-{
-    if (arg == NULL) {
-        return 0;
-    }
-    long value = PyLong_AsLong(arg);
-    if (value == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (value < INT_MIN || value > INT_MAX) {
-        PyErr_SetString(PyExc_OverflowError,
-                        "Python int too large to convert to C int");
-        return -1;
-    }
-    *result = (int)value;
     return 0;
 }
 
@@ -109,10 +104,10 @@ raise_error(struct call *call, int error)
 
 // Returns what has been done without an error, or NULL with an exception set.
 static struct tl_file *
-call_do(struct call *call, PyObject *timeout)
+call_do(struct call *call)
 {
     struct tl_sched *s = tl_sched_get(call->state);
-    if (s == NULL || tl_timer_deadline(s, timeout, &call->args.deadline) < 0) {
+    if (s == NULL || tl_timer_deadline(s, call->timeout, &call->args.deadline) < 0) {
         return NULL;
     }
     struct tl_file *file = tl_file_do(s, &call->args);
@@ -127,9 +122,9 @@ call_do(struct call *call, PyObject *timeout)
 
 // For what returns a number: the call, with the arguments read if ready is true.
 static PyObject *
-call_number(struct call *call, bool ready, PyObject *timeout)
+call_number(struct call *call, bool ready)
 {
-    struct tl_file *file = ready ? call_do(call, timeout) : NULL;
+    struct tl_file *file = ready ? call_do(call) : NULL;
     PyObject *result = NULL;
     if (file != NULL) {
         result = PyLong_FromLongLong(tl_file_result(file));
@@ -140,12 +135,65 @@ call_number(struct call *call, bool ready, PyObject *timeout)
 }
 
 static PyObject *
-call_none(struct call *call, bool ready, PyObject *timeout)
+call_none(struct call *call, bool ready)
 {
-    PyObject *result = call_number(call, ready, timeout);
+    PyObject *result = call_number(call, ready);
     Py_XDECREF(result);
     return result == NULL ? NULL : Py_NewRef(Py_None);
 }
+
+// ---- functions with one argument
+
+// Read the arguments of what takes a descriptor alone.
+static int
+read_fd(struct call *call, const char *fname, PyObject *const *args, Py_ssize_t nargs,
+        PyObject *kwnames)
+{
+    static const char *const names[] = {"fd", "timeout", NULL};
+    const struct tl_argspec spec = {
+        .fname = fname, .names = names, .required = 1, .maxpos = 1};
+    PyObject *argv[2];
+    return call_parse(call, &spec, args, nargs, kwnames, argv) < 0
+               ? -1
+               : tl_args_int(argv[0], &call->args.fd);
+}
+
+// The same for a path; that of a folder is the current one by default.
+static int
+read_one_path(struct call *call, const char *fname, PyObject *const *args,
+              Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"path", "timeout", NULL};
+    bool is_folder = call->args.op == TL_FILE_SCAN;
+    const struct tl_argspec spec = {
+        .fname = fname, .names = names, .required = !is_folder, .maxpos = 1};
+    PyObject *argv[2];
+    if (call_parse(call, &spec, args, nargs, kwnames, argv) < 0) {
+        return -1;
+    }
+    if (is_folder && (argv[0] == NULL || argv[0] == Py_None)) {
+        call->args.path = ".";
+        return PySys_Audit(call->event, "O", Py_None);
+    }
+    if (read_path(call, 0, argv[0]) < 0) {
+        return -1;
+    }
+    if (is_folder) {
+        return PySys_Audit(call->event, "O", call->names[0]);
+    }
+    return call->event == NULL ? 0 : PySys_Audit(call->event, "Oi", call->names[0], -1);
+}
+
+#define FUNCTION(name, operation, read, audited, finish)                               \
+    static PyObject *fn_##name(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, \
+                               PyObject *kwnames)                                      \
+    {                                                                                  \
+        struct call call = {.state = tl_state_of_module(mod),                          \
+                            .args = {.op = operation},                                 \
+                            .event = audited};                                         \
+        bool ready = read(&call, #name, args, nargs, kwnames) == 0;                    \
+        return finish(&call, ready);                                                   \
+    }
 
 // ---- descriptors
 
@@ -167,13 +215,13 @@ fn_open(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
     PyObject *argv[4];
     struct call call = {.state = tl_state_of_module(mod),
                         .args = {.op = TL_FILE_OPEN, .mode = 0777}};
-    bool ready = tl_args_parse(&spec, args, nargs, kwnames, argv) == 0 &&
+    bool ready = call_parse(&call, &spec, args, nargs, kwnames, argv) == 0 &&
                  read_path(&call, 0, argv[0]) == 0 &&
-                 read_int(argv[1], &call.args.flags) == 0 &&
-                 read_int(argv[2], &call.args.mode) == 0 &&
+                 tl_args_int(argv[1], &call.args.flags) == 0 &&
+                 tl_args_int(argv[2], &call.args.mode) == 0 &&
                  PySys_Audit("open", "OOi", call.names[0], Py_None,
                              call.args.flags | O_CLOEXEC) == 0;
-    return call_number(&call, ready, argv[3]);
+    return call_number(&call, ready);
 }
 
 PyDoc_STRVAR(close_doc,
@@ -185,33 +233,7 @@ PyDoc_STRVAR(close_doc,
 "It is closed, then or later, also if the wait ends early. Raises OSError, TimeoutError\n"
 "after timeout seconds.");
 
-// For what takes a descriptor alone.
-static bool
-read_fd(struct call *call, PyObject *mod, const char *fname, enum tl_file_op op,
-        PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, PyObject **timeout)
-{
-    static const char *const names[] = {"fd", "timeout", NULL};
-    const struct tl_argspec spec = {
-        .fname = fname, .names = names, .required = 1, .maxpos = 1};
-    PyObject *argv[2];
-    *call = (struct call){.state = tl_state_of_module(mod), .args = {.op = op}};
-    if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
-        read_int(argv[0], &call->args.fd) < 0) {
-        return false;
-    }
-    *timeout = argv[1];
-    return true;
-}
-
-static PyObject *
-fn_close(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    struct call call;
-    PyObject *timeout = NULL;
-    bool ready =
-        read_fd(&call, mod, "close", TL_FILE_CLOSE, args, nargs, kwnames, &timeout);
-    return call_none(&call, ready, timeout);
-}
+FUNCTION(close, TL_FILE_CLOSE, read_fd, NULL, call_none)
 
 PyDoc_STRVAR(fsync_doc,
 "fsync($module, fd, *, timeout=None)\n"
@@ -221,15 +243,7 @@ PyDoc_STRVAR(fsync_doc,
 "\n"
 "Raises OSError, TimeoutError after timeout seconds.");
 
-static PyObject *
-fn_fsync(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    struct call call;
-    PyObject *timeout = NULL;
-    bool ready =
-        read_fd(&call, mod, "fsync", TL_FILE_SYNC, args, nargs, kwnames, &timeout);
-    return call_none(&call, ready, timeout);
-}
+FUNCTION(fsync, TL_FILE_SYNC, read_fd, NULL, call_none)
 
 PyDoc_STRVAR(read_doc,
 "read($module, fd, n, offset=-1, *, timeout=None)\n"
@@ -250,8 +264,8 @@ fn_read(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
     PyObject *argv[4], *result = NULL;
     struct call call = {.state = tl_state_of_module(mod), .args = {.op = TL_FILE_READ}};
     Py_ssize_t size;
-    if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
-        read_int(argv[0], &call.args.fd) < 0 ||
+    if (call_parse(&call, &spec, args, nargs, kwnames, argv) < 0 ||
+        tl_args_int(argv[0], &call.args.fd) < 0 ||
         read_offset(argv[2], &call.args.offset) < 0) {
         return NULL;
     }
@@ -269,7 +283,7 @@ fn_read(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
     }
     call.args.memory = PyBytes_AS_STRING(call.args.held);
     call.args.size = (size_t)size;
-    struct tl_file *file = call_do(&call, argv[3]);
+    struct tl_file *file = call_do(&call);
     if (file != NULL) {
         Py_ssize_t n = (Py_ssize_t)tl_file_result(file);
         tl_file_free(file);
@@ -303,33 +317,14 @@ fn_write(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     PyObject *argv[4];
     struct call call = {.state = tl_state_of_module(mod),
                         .args = {.op = TL_FILE_WRITE}};
-    bool ready = tl_args_parse(&spec, args, nargs, kwnames, argv) == 0 &&
-                 read_int(argv[0], &call.args.fd) == 0 &&
+    bool ready = call_parse(&call, &spec, args, nargs, kwnames, argv) == 0 &&
+                 tl_args_int(argv[0], &call.args.fd) == 0 &&
                  read_data(&call, argv[1]) == 0 &&
                  read_offset(argv[2], &call.args.offset) == 0;
-    return call_number(&call, ready, argv[3]);
+    return call_number(&call, ready);
 }
 
 // ---- what files are
-
-static int
-set_item(PyObject *dict, const char *name, PyObject *value)
-{
-    int result = value == NULL ? -1 : PyDict_SetItemString(dict, name, value);
-    Py_XDECREF(value);
-    return result;
-}
-
-static int
-set_time(PyObject *dict, const char *name, const char *name_ns, int64_t ns)
-{
-    int64_t rest = ns % 1000000000;
-    rest += rest < 0 ? 1000000000 : 0;
-    double seconds = (double)((ns - rest) / 1000000000) + 1e-9 * (double)rest;
-    return set_item(dict, name, PyFloat_FromDouble(seconds)) < 0
-               ? -1
-               : set_item(dict, name_ns, PyLong_FromLongLong(ns));
-}
 
 static long long
 whole_seconds(int64_t ns)
@@ -337,17 +332,28 @@ whole_seconds(int64_t ns)
     return ns / 1000000000 - (ns % 1000000000 < 0);
 }
 
+// The sum that os makes, too: the same float.
+static double
+seconds(int64_t ns)
+{
+    int64_t rest = ns % 1000000000;
+    rest += rest < 0 ? 1000000000 : 0;
+    return (double)whole_seconds(ns) + 1e-9 * (double)rest;
+}
+
 // An os.stat_result, or NULL with an exception set.
 static PyObject *
 stat_result(struct tl_state *state, const struct tl_file_stat *st)
 {
-    PyObject *dict = PyDict_New(), *result = NULL;
-    if (dict != NULL && set_time(dict, "st_atime", "st_atime_ns", st->atime) == 0 &&
-        set_time(dict, "st_mtime", "st_mtime_ns", st->mtime) == 0 &&
-        set_time(dict, "st_ctime", "st_ctime_ns", st->ctime) == 0 &&
-        set_item(dict, "st_blksize", PyLong_FromUnsignedLongLong(st->blksize)) == 0 &&
-        set_item(dict, "st_blocks", PyLong_FromUnsignedLongLong(st->blocks)) == 0 &&
-        set_item(dict, "st_rdev", PyLong_FromUnsignedLongLong(st->rdev)) == 0) {
+    PyObject *result = NULL;
+    PyObject *dict = Py_BuildValue(
+        "{s:d,s:L,s:d,s:L,s:d,s:L,s:K,s:K,s:K}", "st_atime", seconds(st->atime),
+        "st_atime_ns", (long long)st->atime, "st_mtime", seconds(st->mtime),
+        "st_mtime_ns", (long long)st->mtime, "st_ctime", seconds(st->ctime),
+        "st_ctime_ns", (long long)st->ctime, "st_blksize",
+        (unsigned long long)st->blksize, "st_blocks", (unsigned long long)st->blocks,
+        "st_rdev", (unsigned long long)st->rdev);
+    if (dict != NULL) {
         result = PyObject_CallFunction(
             state->stat_result, "(KKKKKKKLLL)O", (unsigned long long)st->mode,
             (unsigned long long)st->ino, (unsigned long long)st->dev,
@@ -361,9 +367,9 @@ stat_result(struct tl_state *state, const struct tl_file_stat *st)
 }
 
 static PyObject *
-call_stat(struct call *call, bool ready, PyObject *timeout)
+call_stat(struct call *call, bool ready)
 {
-    struct tl_file *file = ready ? call_do(call, timeout) : NULL;
+    struct tl_file *file = ready ? call_do(call) : NULL;
     PyObject *result = NULL;
     if (file != NULL) {
         struct tl_file_stat st;
@@ -375,36 +381,6 @@ call_stat(struct call *call, bool ready, PyObject *timeout)
     return result;
 }
 
-// For what takes a path alone, perhaps the current folder by default; event is audited.
-static bool
-read_one_path(struct call *call, PyObject *mod, const char *fname, enum tl_file_op op,
-              const char *event, PyObject *const *args, Py_ssize_t nargs,
-              PyObject *kwnames, PyObject **timeout)
-{
-    static const char *const names[] = {"path", "timeout", NULL};
-    const struct tl_argspec spec = {.fname = fname,
-                                    .names = names,
-                                    .required = op == TL_FILE_SCAN ? 0 : 1,
-                                    .maxpos = 1};
-    PyObject *argv[2];
-    *call = (struct call){.state = tl_state_of_module(mod), .args = {.op = op}};
-    if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
-        return false;
-    }
-    *timeout = argv[1];
-    if (argv[0] == NULL || (op == TL_FILE_SCAN && argv[0] == Py_None)) {
-        call->args.path = ".";
-        return PySys_Audit(event, "O", Py_None) == 0;
-    }
-    if (read_path(call, 0, argv[0]) < 0) {
-        return false;
-    }
-    if (op == TL_FILE_SCAN) {
-        return PySys_Audit(event, "O", call->names[0]) == 0;
-    }
-    return event == NULL || PySys_Audit(event, "Oi", call->names[0], -1) == 0;
-}
-
 PyDoc_STRVAR(stat_doc,
 "stat($module, path, *, timeout=None)\n"
 "--\n"
@@ -412,15 +388,7 @@ PyDoc_STRVAR(stat_doc,
 "Return what os.stat returns for a path. Raises OSError, TimeoutError after timeout\n"
 "seconds.");
 
-static PyObject *
-fn_stat(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    struct call call;
-    PyObject *timeout = NULL;
-    bool ready = read_one_path(&call, mod, "stat", TL_FILE_STAT, NULL, args, nargs,
-                               kwnames, &timeout);
-    return call_stat(&call, ready, timeout);
-}
+FUNCTION(stat, TL_FILE_STAT, read_one_path, NULL, call_stat)
 
 PyDoc_STRVAR(lstat_doc,
 "lstat($module, path, *, timeout=None)\n"
@@ -428,15 +396,7 @@ PyDoc_STRVAR(lstat_doc,
 "\n"
 "The same of a symbolic link itself, as os.lstat.");
 
-static PyObject *
-fn_lstat(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    struct call call;
-    PyObject *timeout = NULL;
-    bool ready = read_one_path(&call, mod, "lstat", TL_FILE_LSTAT, NULL, args, nargs,
-                               kwnames, &timeout);
-    return call_stat(&call, ready, timeout);
-}
+FUNCTION(lstat, TL_FILE_LSTAT, read_one_path, NULL, call_stat)
 
 PyDoc_STRVAR(fstat_doc,
 "fstat($module, fd, *, timeout=None)\n"
@@ -444,15 +404,7 @@ PyDoc_STRVAR(fstat_doc,
 "\n"
 "The same of an open descriptor, as os.fstat.");
 
-static PyObject *
-fn_fstat(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    struct call call;
-    PyObject *timeout = NULL;
-    bool ready =
-        read_fd(&call, mod, "fstat", TL_FILE_FSTAT, args, nargs, kwnames, &timeout);
-    return call_stat(&call, ready, timeout);
-}
+FUNCTION(fstat, TL_FILE_FSTAT, read_fd, NULL, call_stat)
 
 // ---- names
 
@@ -474,11 +426,11 @@ fn_mkdir(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     PyObject *argv[3];
     struct call call = {.state = tl_state_of_module(mod),
                         .args = {.op = TL_FILE_MKDIR, .mode = 0777}};
-    bool ready = tl_args_parse(&spec, args, nargs, kwnames, argv) == 0 &&
+    bool ready = call_parse(&call, &spec, args, nargs, kwnames, argv) == 0 &&
                  read_path(&call, 0, argv[0]) == 0 &&
-                 read_int(argv[1], &call.args.mode) == 0 &&
+                 tl_args_int(argv[1], &call.args.mode) == 0 &&
                  PySys_Audit("os.mkdir", "Oii", call.names[0], call.args.mode, -1) == 0;
-    return call_none(&call, ready, argv[2]);
+    return call_none(&call, ready);
 }
 
 PyDoc_STRVAR(rmdir_doc,
@@ -487,15 +439,7 @@ PyDoc_STRVAR(rmdir_doc,
 "\n"
 "Remove an empty folder, as os.rmdir does; the rest as mkdir().");
 
-static PyObject *
-fn_rmdir(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    struct call call;
-    PyObject *timeout = NULL;
-    bool ready = read_one_path(&call, mod, "rmdir", TL_FILE_RMDIR, "os.rmdir", args,
-                               nargs, kwnames, &timeout);
-    return call_none(&call, ready, timeout);
-}
+FUNCTION(rmdir, TL_FILE_RMDIR, read_one_path, "os.rmdir", call_none)
 
 PyDoc_STRVAR(unlink_doc,
 "unlink($module, path, *, timeout=None)\n"
@@ -503,15 +447,7 @@ PyDoc_STRVAR(unlink_doc,
 "\n"
 "Remove a file, as os.unlink does; the rest as mkdir().");
 
-static PyObject *
-fn_unlink(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    struct call call;
-    PyObject *timeout = NULL;
-    bool ready = read_one_path(&call, mod, "unlink", TL_FILE_UNLINK, "os.remove", args,
-                               nargs, kwnames, &timeout);
-    return call_none(&call, ready, timeout);
-}
+FUNCTION(unlink, TL_FILE_UNLINK, read_one_path, "os.remove", call_none)
 
 PyDoc_STRVAR(rename_doc,
 "rename($module, src, dst, *, timeout=None)\n"
@@ -529,10 +465,10 @@ fn_rename(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     struct call call = {.state = tl_state_of_module(mod),
                         .args = {.op = TL_FILE_RENAME}};
     bool ready =
-        tl_args_parse(&spec, args, nargs, kwnames, argv) == 0 &&
+        call_parse(&call, &spec, args, nargs, kwnames, argv) == 0 &&
         read_path(&call, 0, argv[0]) == 0 && read_path(&call, 1, argv[1]) == 0 &&
         PySys_Audit("os.rename", "OOii", call.names[0], call.names[1], -1, -1) == 0;
-    return call_none(&call, ready, argv[2]);
+    return call_none(&call, ready);
 }
 
 // ---- folders
@@ -545,9 +481,9 @@ name_of(const char *name, bool as_bytes)
 }
 
 static PyObject *
-call_scan(struct call *call, bool ready, PyObject *timeout, bool with_kinds)
+call_scan(struct call *call, bool ready, bool with_kinds)
 {
-    struct tl_file *file = ready ? call_do(call, timeout) : NULL;
+    struct tl_file *file = ready ? call_do(call) : NULL;
     bool as_bytes = call->names[0] != NULL && PyBytes_Check(call->names[0]);
     PyObject *list = file == NULL ? NULL : PyList_New(0);
     const char *name;
@@ -571,6 +507,18 @@ call_scan(struct call *call, bool ready, PyObject *timeout, bool with_kinds)
     return list;
 }
 
+static PyObject *
+call_names(struct call *call, bool ready)
+{
+    return call_scan(call, ready, false);
+}
+
+static PyObject *
+call_entries(struct call *call, bool ready)
+{
+    return call_scan(call, ready, true);
+}
+
 PyDoc_STRVAR(listdir_doc,
 "listdir($module, path='.', *, timeout=None)\n"
 "--\n"
@@ -579,15 +527,7 @@ PyDoc_STRVAR(listdir_doc,
 "\n"
 "Raises OSError, TimeoutError after timeout seconds.");
 
-static PyObject *
-fn_listdir(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    struct call call;
-    PyObject *timeout = NULL;
-    bool ready = read_one_path(&call, mod, "listdir", TL_FILE_SCAN, "os.listdir", args,
-                               nargs, kwnames, &timeout);
-    return call_scan(&call, ready, timeout, false);
-}
+FUNCTION(listdir, TL_FILE_SCAN, read_one_path, "os.listdir", call_names)
 
 PyDoc_STRVAR(entries_doc,
 "entries($module, path='.', *, timeout=None)\n"
@@ -595,15 +535,7 @@ PyDoc_STRVAR(entries_doc,
 "\n"
 "Return (name, kind) for all in a folder. kind: the type in st_mode; 0: not known.");
 
-static PyObject *
-fn_entries(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    struct call call;
-    PyObject *timeout = NULL;
-    bool ready = read_one_path(&call, mod, "scandir", TL_FILE_SCAN, "os.scandir", args,
-                               nargs, kwnames, &timeout);
-    return call_scan(&call, ready, timeout, true);
-}
+FUNCTION(entries, TL_FILE_SCAN, read_one_path, "os.scandir", call_entries)
 
 // ---- whole files
 
@@ -616,14 +548,13 @@ PyDoc_STRVAR(read_bytes_doc,
 static PyObject *
 fn_read_bytes(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    struct call call;
-    PyObject *timeout = NULL, *result = NULL;
+    PyObject *result = NULL;
+    struct call call = {.state = tl_state_of_module(mod),
+                        .args = {.op = TL_FILE_READ_WHOLE, .flags = O_RDONLY}};
     bool ready =
-        read_one_path(&call, mod, "read_bytes", TL_FILE_READ_WHOLE, NULL, args, nargs,
-                      kwnames, &timeout) &&
+        read_one_path(&call, "read_bytes", args, nargs, kwnames) == 0 &&
         PySys_Audit("open", "Osi", call.names[0], "rb", O_RDONLY | O_CLOEXEC) == 0;
-    call.args.flags = O_RDONLY;
-    struct tl_file *file = ready ? call_do(&call, timeout) : NULL;
+    struct tl_file *file = ready ? call_do(&call) : NULL;
     if (file != NULL) {
         result = PyBytes_FromStringAndSize(tl_file_content(file),
                                            (Py_ssize_t)tl_file_result(file));
@@ -655,11 +586,11 @@ fn_write_bytes(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
                         .args = {.op = TL_FILE_WRITE_WHOLE,
                                  .flags = O_WRONLY | O_CREAT | O_TRUNC,
                                  .mode = 0666}};
-    bool ready = tl_args_parse(&spec, args, nargs, kwnames, argv) == 0 &&
+    bool ready = call_parse(&call, &spec, args, nargs, kwnames, argv) == 0 &&
                  read_path(&call, 0, argv[0]) == 0 && read_data(&call, argv[1]) == 0 &&
                  PySys_Audit("open", "Osi", call.names[0], "wb",
                              call.args.flags | O_CLOEXEC) == 0;
-    return call_number(&call, ready, argv[2]);
+    return call_number(&call, ready);
 }
 
 // clang-format off

@@ -152,7 +152,7 @@ thread_ended(PyObject *owner)
     PyErr_SetRaisedException(exc);
 }
 
-// Have what thread_locals will be go with the thread. Returns 0, or -1 with an exception
+// Have what thread_locals are go with the thread. Returns 0, or -1 with an exception
 // set.
 static int
 hang_owner(struct tl_locals *locals)
@@ -193,6 +193,7 @@ place_of(const LocalObject *local)
                                                          : NULL;
 }
 
+// Other code may run.
 static int
 make_locals(void)
 {
@@ -205,13 +206,12 @@ make_locals(void)
         PyErr_NoMemory();
         return -1;
     }
-    if (where == &thread_locals) {
-        if (hang_owner(locals) < 0) {
-            PyMem_Free(locals);
-            return -1;
-        }
-    }
+    // First: the collector may run code that wants them, too.
     *where = locals;
+    if (where == &thread_locals && hang_owner(locals) < 0) {
+        tl_local_forget(where);
+        return -1;
+    }
     return 0;
 }
 
@@ -241,7 +241,7 @@ make_room(const LocalObject *local)
 static struct slot *
 make_slot(LocalObject *local)
 {
-    PyObject *dict = PyDict_New(); // other code may run: from here on there is none
+    PyObject *dict = PyDict_New();
     struct slot *slot = dict ? PyMem_Malloc(sizeof *slot) : NULL;
     if (slot == NULL) {
         Py_XDECREF(dict);
@@ -255,6 +255,7 @@ make_slot(LocalObject *local)
     }
     struct slot **place = place_of(local);
     if (*place != NULL) {
+        // The collector has run code that has come here.
         PyMem_Free(slot);
         Py_DECREF(dict);
         return *place;

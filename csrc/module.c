@@ -130,14 +130,15 @@ add_types(PyObject *mod, struct tl_state *state)
 static int
 add_queues(PyObject *mod, struct tl_state *state)
 {
-    PyTypeObject *types[2] = {NULL};
+    PyTypeObject *types[3] = {NULL};
     bool added =
         add_type(mod, &tl_queue_spec, NULL, &state->queue.type) == 0 &&
         add_type(mod, &tl_lifo_queue_spec, state->queue.type, &types[0]) == 0 &&
         add_type(mod, &tl_priority_queue_spec, state->queue.type, &types[1]) == 0 &&
-        add_type(mod, &tl_simple_queue_spec, NULL, &state->queue.simple_type) == 0;
-    Py_XDECREF(types[0]);
-    Py_XDECREF(types[1]);
+        add_type(mod, &tl_simple_queue_spec, NULL, &types[2]) == 0;
+    for (int i = 0; i < 3; i++) {
+        Py_XDECREF(types[i]);
+    }
     return added ? tl_queue_ready(mod, state) : -1;
 }
 

@@ -4,9 +4,6 @@
 #include <float.h>
 #include <math.h>
 
-// threading.TIMEOUT_MAX, in seconds.
-#define TIMEOUT_MOST 9223372036.0
-
 // One that was woken finds nothing so often before the next one is woken with the mutex,
 // which keeps all others out.
 enum { LATE_MOST = 2 };
@@ -69,14 +66,20 @@ hurry_of(QueueObject *q, enum side side)
     return side == GET ? &q->get_hurries : side == PUT ? &q->put_hurries : NULL;
 }
 
+void
+tl_queue_raise_bare(QueueObject *q)
+{
+    PyErr_Format(PyExc_RuntimeError, "%.100s.__init__() was not called",
+                 Py_TYPE(q)->tp_name);
+}
+
 // Get the mutex. Returns 0, or -1 with an exception set.
 static int
 hold(struct visit *visit)
 {
     QueueObject *q = visit->q;
     if (q->mutex == NULL) {
-        PyErr_Format(PyExc_RuntimeError, "%.100s.__init__() was not called",
-                     Py_TYPE(q)->tp_name);
+        tl_queue_raise_bare(q);
         return -1;
     }
     visit->me = tl_native_holder(Py_TYPE(q->mutex));
@@ -278,10 +281,8 @@ wait_once(struct visit *visit, int64_t deadline, bool again)
     return result < 0 ? -1 : given;
 }
 
-// Read a timeout: None or NULL is infinite, a negative one has passed the check of its
-// type only. Runs code of others.
-static int
-read_timeout(PyObject *timeout, double *seconds)
+int
+tl_queue_read_timeout(PyObject *timeout, double *seconds)
 {
     *seconds = INFINITY;
     if (timeout == NULL || timeout == Py_None) {
@@ -296,22 +297,18 @@ read_timeout(PyObject *timeout, double *seconds)
     return 0;
 }
 
-// When a wait of so many seconds ends, as in struct tl_block; negative: at once. Returns 0,
-// or -1 with OverflowError set.
-static int
-find_deadline(double seconds, int64_t *deadline)
+int
+tl_queue_deadline(double seconds, int64_t *deadline)
 {
-    *deadline = 0;
-    if (seconds == INFINITY) {
-        return 0;
+    if (seconds < 0) {
+        PyErr_SetString(PyExc_ValueError, "'timeout' must be a non-negative number");
+        return -1;
     }
-    if (seconds > TIMEOUT_MOST) {
+    if (seconds > TL_BLOCK_LONGEST && seconds != INFINITY) {
         PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
         return -1;
     }
-    if (seconds < TL_TIMER_LONGEST) {
-        *deadline = tl_block_deadline((int64_t)ceil(seconds * 1e9));
-    }
+    *deadline = tl_block_deadline_in(seconds);
     return 0;
 }
 
@@ -330,16 +327,13 @@ wait_for(struct visit *visit, bool block, double seconds)
         if (ready < 0) {
             return -1;
         }
-        if (seconds < 0) {
-            PyErr_SetString(PyExc_ValueError,
-                            "'timeout' must be a non-negative number");
+        // A timeout that is too long for a wait matters only if there is one.
+        if (!has_waited && (!ready || seconds < 0) &&
+            tl_queue_deadline(seconds, &deadline) < 0) {
             return -1;
         }
         if (ready) {
             return 0;
-        }
-        if (!has_waited && block && find_deadline(seconds, &deadline) < 0) {
-            return -1;
         }
         if (has_lapsed || deadline < 0) {
             visit->is_noticed = false;
@@ -366,7 +360,7 @@ tl_queue_put(QueueObject *q, PyObject *item, bool block, PyObject *timeout)
 {
     struct visit visit = {.q = q, .side = PUT};
     double seconds = INFINITY;
-    if ((block && q->limit > 0 && read_timeout(timeout, &seconds) < 0) ||
+    if ((block && q->limit > 0 && tl_queue_read_timeout(timeout, &seconds) < 0) ||
         enter(&visit) < 0) {
         return -1;
     }
@@ -385,7 +379,7 @@ tl_queue_get(QueueObject *q, bool block, PyObject *timeout)
 {
     struct visit visit = {.q = q, .side = GET};
     double seconds = INFINITY;
-    if ((block && read_timeout(timeout, &seconds) < 0) || enter(&visit) < 0) {
+    if ((block && tl_queue_read_timeout(timeout, &seconds) < 0) || enter(&visit) < 0) {
         return NULL;
     }
     PyObject *item = NULL;

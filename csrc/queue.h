@@ -55,6 +55,9 @@ Py_ssize_t tl_queue_hook_size(QueueObject *q);
 int tl_queue_hook_put(QueueObject *q, PyObject *item);
 PyObject *tl_queue_hook_get(QueueObject *q);
 
+// The container (borrowed), or NULL with AttributeError set.
+PyObject *tl_queue_items(QueueObject *q);
+
 // Have a new container. Steals items, which may be NULL.
 void tl_queue_set_items(QueueObject *q, PyObject *items);
 
@@ -80,6 +83,9 @@ tl_queue_is_plain(QueueObject *q)
 
 // ---- queue.c: who waits
 
+// Raise RuntimeError: q has no mutex, as __init__() was not called.
+void tl_queue_raise_bare(QueueObject *q);
+
 // Whether q has a mutex, that is free, and plain items.
 static inline bool
 tl_queue_is_open(QueueObject *q)
@@ -87,6 +93,14 @@ tl_queue_is_open(QueueObject *q)
     return tl_queue_is_plain(q) && TL_LIKELY(q->mutex != NULL) &&
            TL_LIKELY(q->mutex->count == 0);
 }
+
+// Read a timeout: None or NULL is infinite, what is infinite else DBL_MAX. It may be
+// negative. Returns 0, or -1 with an exception set. Runs code of others.
+int tl_queue_read_timeout(PyObject *timeout, double *seconds);
+
+// When a wait of so many seconds ends, as in struct tl_block; negative: at once. Returns 0,
+// or -1 with ValueError or OverflowError set.
+int tl_queue_deadline(double seconds, int64_t *deadline);
 
 // What the methods of these names do. timeout: as given, NULL or None for no limit.
 // Switch: may.

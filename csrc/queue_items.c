@@ -27,9 +27,8 @@ tl_queue_items_init(QueueObject *q)
     return 0;
 }
 
-// The container (borrowed), or NULL with AttributeError set.
-static PyObject *
-items_of(QueueObject *q)
+PyObject *
+tl_queue_items(QueueObject *q)
 {
     if (TL_UNLIKELY(q->items == NULL)) {
         PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute 'queue'",
@@ -44,7 +43,7 @@ tl_queue_items_size(QueueObject *q)
     if (TL_LIKELY(q->is_exact)) {
         return PyObject_Size(q->items);
     }
-    PyObject *items = Py_XNewRef(items_of(q));
+    PyObject *items = Py_XNewRef(tl_queue_items(q));
     Py_ssize_t size = items == NULL ? -1 : PyObject_Size(items);
     Py_XDECREF(items);
     return size;
@@ -62,7 +61,7 @@ done(PyObject *result)
 static PyObject *
 call_items(QueueObject *q, PyObject *function, const char *method, PyObject *item)
 {
-    PyObject *items = Py_XNewRef(items_of(q)), *result = NULL;
+    PyObject *items = Py_XNewRef(tl_queue_items(q)), *result = NULL;
     if (items == NULL) {
         return NULL;
     }

@@ -24,6 +24,16 @@ tl_queue_parse(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
     return block < 0 ? -1 : 0;
 }
 
+int
+tl_queue_parse_item(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                    PyObject **item)
+{
+    static const char *const names[] = {"item", NULL};
+    static const struct tl_argspec spec = {
+        .fname = "put_nowait", .names = names, .required = 1, .maxpos = 1};
+    return tl_args_parse(&spec, args, nargs, kwnames, item);
+}
+
 // ---- what the queues need
 
 static PyObject *
@@ -115,7 +125,6 @@ tl_queue_visit_tools(struct tl_state *state, visitproc visit, void *arg)
 {
     const struct tl_queue_tools *tools = &state->queue;
     Py_VISIT(tools->type);
-    Py_VISIT(tools->simple_type);
     Py_VISIT(tools->deque);
     Py_VISIT(tools->append);
     Py_VISIT(tools->popleft);

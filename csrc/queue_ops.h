@@ -15,6 +15,10 @@ struct tl_queue_options {
 int tl_queue_parse(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                    PyObject **item, struct tl_queue_options *options);
 
+// The same for put_nowait(item).
+int tl_queue_parse_item(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                        PyObject **item);
+
 extern PyType_Spec tl_queue_spec, tl_lifo_queue_spec, tl_priority_queue_spec;
 extern PyType_Spec tl_simple_queue_spec;
 

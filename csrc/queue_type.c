@@ -38,13 +38,22 @@ priority_new(PyTypeObject *cls, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(k
     return make(cls, TL_QUEUE_PRIORITY);
 }
 
+// Whether an attribute is to be deleted, which raises AttributeError.
+static bool
+is_deletion(const char *name, PyObject *value)
+{
+    if (value == NULL) {
+        PyErr_Format(PyExc_AttributeError, "%s cannot be deleted", name);
+    }
+    return value == NULL;
+}
+
 // Returns 0, or -1 with an exception set and nothing changed.
 static int
 set_maxsize(QueueObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
     Py_ssize_t limit;
-    if (value == NULL) {
-        PyErr_SetString(PyExc_AttributeError, "maxsize cannot be deleted");
+    if (is_deletion("maxsize", value)) {
         return -1;
     }
     if (PyFloat_Check(value)) {
@@ -272,11 +281,8 @@ static PyObject *
 queue_put_nowait(QueueObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
-    static const char *const names[] = {"item", NULL};
-    static const struct tl_argspec spec = {
-        .fname = "put_nowait", .names = names, .required = 1, .maxpos = 1};
     PyObject *item;
-    if (tl_args_parse(&spec, args, nargs, kwnames, &item) < 0) {
+    if (tl_queue_parse_item(args, nargs, kwnames, &item) < 0) {
         return NULL;
     }
     tl_queue_know_type(self);
@@ -441,12 +447,7 @@ get_maxsize(QueueObject *self, void *Py_UNUSED(closure))
 static PyObject *
 get_queue(QueueObject *self, void *Py_UNUSED(closure))
 {
-    if (self->items == NULL) {
-        PyErr_Format(PyExc_AttributeError, "'%.100s' object has no attribute 'queue'",
-                     Py_TYPE(self)->tp_name);
-        return NULL;
-    }
-    return Py_NewRef(self->items);
+    return Py_XNewRef(tl_queue_items(self));
 }
 
 static int
@@ -465,12 +466,10 @@ get_unfinished(QueueObject *self, void *Py_UNUSED(closure))
 static int
 set_unfinished(QueueObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
-    Py_ssize_t count =
-        value == NULL ? 0 : PyNumber_AsSsize_t(value, PyExc_OverflowError);
-    if (value == NULL) {
-        PyErr_SetString(PyExc_AttributeError, "unfinished_tasks cannot be deleted");
+    if (is_deletion("unfinished_tasks", value)) {
         return -1;
     }
+    Py_ssize_t count = PyNumber_AsSsize_t(value, PyExc_OverflowError);
     if (count == -1 && PyErr_Occurred()) {
         return -1;
     }
@@ -487,12 +486,10 @@ get_is_shutdown(QueueObject *self, void *Py_UNUSED(closure))
 static int
 set_is_shutdown(QueueObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
-    int truth = value == NULL ? 0 : PyObject_IsTrue(value);
-    if (value == NULL) {
-        PyErr_SetString(PyExc_AttributeError, "is_shutdown cannot be deleted");
-        return -1;
+    int truth = is_deletion("is_shutdown", value) ? -1 : PyObject_IsTrue(value);
+    if (truth >= 0) {
+        self->is_shutdown = truth;
     }
-    self->is_shutdown = truth > 0;
     return truth < 0 ? -1 : 0;
 }
 
@@ -502,11 +499,9 @@ get_lock(PyObject *self, void *offset)
 {
     PyObject *lock = *(PyObject **)((char *)self + (Py_ssize_t)offset);
     if (lock == NULL) {
-        PyErr_Format(PyExc_RuntimeError, "%.100s.__init__() was not called",
-                     Py_TYPE(self)->tp_name);
-        return NULL;
+        tl_queue_raise_bare((QueueObject *)self);
     }
-    return Py_NewRef(lock);
+    return Py_XNewRef(lock);
 }
 
 // What is set here may stand for a method.

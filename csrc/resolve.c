@@ -93,9 +93,7 @@ tl_resolve_do(struct tl_sched *s, const char *host, const char *port,
         return resolve;
     }
     if (tl_request_wait(s, loop, &resolve->request, deadline) < 0) {
-        PyObject *exc = PyErr_GetRaisedException();
         tl_request_unref(&resolve->request);
-        PyErr_SetRaisedException(exc);
         return NULL;
     }
     return resolve;

@@ -45,23 +45,6 @@ port_of(PyObject *arg)
     return NULL;
 }
 
-// Returns 0, or -1 with an exception set. arg may be NULL: *result stays.
-static int
-read_hint(PyObject *arg, int *result)
-{
-    long value = arg == NULL ? *result : PyLong_AsLong(arg);
-    if (value == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    *result = (int)value;
-    if (*result != value) {
-        PyErr_SetString(PyExc_OverflowError,
-                        "Python int too large to convert to C int");
-        return -1;
-    }
-    return 0;
-}
-
 // Raise socket.gaierror. Returns -1.
 static int
 raise_gaierror(int status)
@@ -158,8 +141,10 @@ fn_getaddrinfo(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
     int64_t deadline;
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
-        read_hint(argv[2], &hints.family) < 0 || read_hint(argv[3], &hints.type) < 0 ||
-        read_hint(argv[4], &hints.proto) < 0 || read_hint(argv[5], &hints.flags) < 0 ||
+        tl_args_int(argv[2], &hints.family) < 0 ||
+        tl_args_int(argv[3], &hints.type) < 0 ||
+        tl_args_int(argv[4], &hints.proto) < 0 ||
+        tl_args_int(argv[5], &hints.flags) < 0 ||
         tl_timer_deadline(s, argv[6], &deadline) < 0) {
         return NULL;
     }
@@ -173,9 +158,7 @@ fn_getaddrinfo(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
     }
     if (resolve != NULL) {
         result = list_answers(resolve);
-        PyObject *exc = PyErr_GetRaisedException();
         tl_resolve_free(resolve);
-        PyErr_SetRaisedException(exc);
     }
     Py_XDECREF(host);
     Py_XDECREF(port);

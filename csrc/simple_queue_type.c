@@ -1,9 +1,7 @@
 // simple_queue_type.c - SimpleQueue.
-#include "args.h"
 #include "live.h"
 #include "lock_ops.h"
 #include "queue_ops.h"
-#include "timer.h"
 
 // ---- birth and death
 
@@ -100,11 +98,8 @@ static PyObject *
 simple_queue_put_nowait(SimpleQueueObject *self, PyObject *const *args,
                         Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const char *const names[] = {"item", NULL};
-    static const struct tl_argspec spec = {
-        .fname = "put_nowait", .names = names, .required = 1, .maxpos = 1};
     PyObject *item;
-    if (tl_args_parse(&spec, args, nargs, kwnames, &item) < 0) {
+    if (tl_queue_parse_item(args, nargs, kwnames, &item) < 0) {
         return NULL;
     }
     return tl_simple_queue_put(self, item) < 0 ? NULL : Py_NewRef(Py_None);
@@ -125,26 +120,15 @@ simple_queue_get(SimpleQueueObject *self, PyObject *const *args, Py_ssize_t narg
                  PyObject *kwnames)
 {
     struct tl_queue_options options = {.block = true};
-    int64_t deadline = 0;
+    int64_t deadline = -1;
+    double seconds;
     if ((nargs > 0 || kwnames != NULL) &&
         tl_queue_parse(args, nargs, kwnames, NULL, &options) < 0) {
         return NULL;
     }
-    if (!options.block) {
-        deadline = -1;
-    } else if (options.timeout != NULL && options.timeout != Py_None) {
-        double seconds;
-        if (tl_timer_seconds(options.timeout, &seconds) < 0) {
-            return NULL;
-        }
-        if (seconds < 0) {
-            PyErr_SetString(PyExc_ValueError,
-                            "'timeout' must be a non-negative number");
-            return NULL;
-        }
-        if (tl_block_deadline_of(options.timeout, &deadline) < 0) {
-            return NULL;
-        }
+    if (options.block && (tl_queue_read_timeout(options.timeout, &seconds) < 0 ||
+                          tl_queue_deadline(seconds, &deadline) < 0)) {
+        return NULL;
     }
     return tl_simple_queue_get(self, deadline);
 }

@@ -23,7 +23,7 @@ enum tl_queue_name {
 
 // What the queues need of the standard library.
 struct tl_queue_tools {
-    PyTypeObject *type, *simple_type; // Queue, SimpleQueue
+    PyTypeObject *type; // Queue
     PyTypeObject *deque;
     PyObject *append, *popleft;            // of deque,
     PyCFunction call_append, call_popleft; // and their C functions; NULL: not known

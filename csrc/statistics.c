@@ -1,11 +1,10 @@
 // statistics.c - counts of what the thread and the process have done.
 #include "chunk.h"
+#include "clock.h"
 #include "live.h"
 #include "sched.h"
 #include "types.h"
 #include "worker.h"
-
-#include <time.h>
 
 // Put a value (stolen, may be NULL) into dict. Returns 0, or -1 with an exception set.
 static int
@@ -60,14 +59,6 @@ waiters_by_kind(struct tl_sched *s)
 
 // ---- the dict
 
-static int64_t
-cpu_time(void)
-{
-    struct timespec time = {0};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
 static int
 put_thread(PyObject *dict, struct tl_sched *s)
 {
@@ -83,7 +74,8 @@ put_thread(PyObject *dict, struct tl_sched *s)
                    put_count(dict, "spins", s->park.spins) < 0 ||
                    put_count(dict, "woken", s->park.woken) < 0 ||
                    put_seconds(dict, "slept", s->park.slept) < 0 ||
-                   put_seconds(dict, "run_time", cpu_time()) < 0 ||
+                   put_seconds(dict, "run_time",
+                               tl_clock_read(CLOCK_THREAD_CPUTIME_ID)) < 0 ||
                    put_count(dict, "timers", s->timers.count) < 0 ||
                    put_count(dict, "timers_fired", s->fired) < 0 ||
                    put_seconds(dict, "latency_mean", mean) < 0 ||
@@ -115,8 +107,8 @@ put_process(PyObject *dict, struct tl_state *state)
         queued += pool->queued;
         finished += pool->finished;
     }
-    return put(dict, "tasklets", PyLong_FromLong(tl_live[TL_LIVE_TASKLET])) < 0 ||
-                   put(dict, "channels", PyLong_FromLong(tl_live[TL_LIVE_CHANNEL])) <
+    return put_count(dict, "tasklets", (uint64_t)tl_live[TL_LIVE_TASKLET]) < 0 ||
+                   put_count(dict, "channels", (uint64_t)tl_live[TL_LIVE_CHANNEL]) <
                        0 ||
                    put_count(dict, "threads", length(&state->scheds)) < 0 ||
                    put_count(dict, "slabs", (uint64_t)tl_chunk_slabs()) < 0 ||

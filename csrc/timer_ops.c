@@ -67,8 +67,8 @@ PyDoc_STRVAR(pending_doc,
 "--\n"
 "\n"
 "Return how much is to come to this thread by itself: sleeps and timeouts, callbacks\n"
-"with a time, descriptors, files, addresses, workers' results,\n"
-"futures. run(wait=True) goes on while there is any.");
+"with a time, descriptors, files, addresses, workers' results, futures. run(wait=True)\n"
+"goes on while there is any.");
 
 static PyObject *
 fn_pending(PyObject *mod, PyObject *Py_UNUSED(ignored))

@@ -120,7 +120,6 @@ rest(struct tl_worker *worker, struct tl_sched *asleep)
     PoolObject *pool = worker->pool;
     worker->called = false;
     int64_t end = is_surplus(pool) ? tl_clock_now() + (int64_t)(pool->linger * 1e9) : 0;
-    int64_t left = -1;
     tl_link_insert_before(&worker->idle,
                           pool->idle.next); // the last is warm: the first
     pool->nidle++;
@@ -128,7 +127,7 @@ rest(struct tl_worker *worker, struct tl_sched *asleep)
     settle(tl_sched_mine);
     do {
         tl_park_reset(&worker->park);
-        left = end == 0 ? -1 : end - tl_clock_now();
+        int64_t left = end == 0 ? -1 : end - tl_clock_now();
         if (end != 0 && left <= 0 && is_surplus(pool)) {
             break;
         }
@@ -147,19 +146,11 @@ rest(struct tl_worker *worker, struct tl_sched *asleep)
 
 // ---- calls that only wait
 
-static int64_t
-read_clock(clockid_t clock)
-{
-    struct timespec time = {0};
-    clock_gettime(clock, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
 // Whether it has done next to nothing for its call, for patience nanoseconds at least.
 static bool
 is_blocked(struct tl_worker *worker, int64_t now, int64_t patience)
 {
-    int64_t cpu = read_clock(worker->cpu);
+    int64_t cpu = tl_clock_read(worker->cpu);
     if (worker->seen_jobs != worker->jobs ||
         (cpu - worker->seen_cpu) * NOTHING > now - worker->seen_at) {
         worker->seen_jobs = worker->jobs;
@@ -201,7 +192,6 @@ static void
 look_out(struct tl_worker *worker, struct tl_sched *asleep)
 {
     PoolObject *pool = worker->pool;
-    unsigned generation = pool->generation;
     int64_t pause_ns = LOOK;
     pool->has_lookout = true;
     (void)grow(pool, SURE); // note what they do now
@@ -210,14 +200,11 @@ look_out(struct tl_worker *worker, struct tl_sched *asleep)
     bool done;
     do {
         tl_park_reset(&worker->park);
-        int64_t cpu = read_clock(CLOCK_PROCESS_CPUTIME_ID), start = tl_clock_now();
+        int64_t cpu = tl_clock_read(CLOCK_PROCESS_CPUTIME_ID), start = tl_clock_now();
         bool computing = doze(worker, asleep, pause_ns);
         asleep = NULL;
-        cpu = read_clock(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+        cpu = tl_clock_read(CLOCK_PROCESS_CPUTIME_ID) - cpu;
         computing |= 2 * cpu > tl_clock_now() - start;
-        if (generation != pool->generation) {
-            return;
-        }
         pause_ns = pause_ns < LOOK_MOST ? 2 * pause_ns : LOOK_MOST;
         done = !is_full(pool) || grow(pool, computing ? SURE : LOOK);
     } while (!done);

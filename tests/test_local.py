@@ -339,6 +339,33 @@ def test_cycles_are_collected():
     assert [each() for each in refs] == [None] * 3
 
 
+def test_what_the_collector_sets_meanwhile_stays(mine):
+    """In a thread whose first access it interrupts, wherever it does."""
+
+    def collected(phase, info):
+        gc.callbacks.remove(collected)
+        gc.set_threshold(0)
+        mine.by_collector = True
+
+    def work(after):
+        some = [{} for _ in range(200)]  # none is left that needs no memory
+        gc.callbacks.append(collected)
+        gc.set_threshold(gc.get_count()[0] + after)
+        mine.by_work = len(some)
+        gc.set_threshold(0)
+        came = collected not in gc.callbacks
+        if not came:
+            gc.callbacks.remove(collected)
+        return vars(mine) == {"by_work": 200} | ({"by_collector": True} if came else {})
+
+    before = gc.get_threshold()
+    gc.set_threshold(0)
+    try:
+        assert all(in_thread(partial(work, after)) for after in range(10))
+    finally:
+        gc.set_threshold(*before)
+
+
 def test_finalizers_may_use_it(mine):
     """A thread's own run too late for that."""
 

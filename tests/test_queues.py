@@ -199,6 +199,21 @@ def test_a_queue_may_be_empty(make):
         q.get(timeout=float("nan"))
 
 
+@every
+def test_a_timeout_is_asked_once_for_its_seconds(make):
+    class Changing:
+        asked = 0
+
+        def __float__(self):
+            self.asked += 1
+            return 0.001 if self.asked == 1 else -1.0
+
+    timeout = Changing()
+    with pytest.raises(Empty):
+        make().get(timeout=timeout)
+    assert timeout.asked == 1
+
+
 @bounded
 @pytest.mark.parametrize(
     ("maxsize", "room"),
