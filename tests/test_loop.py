@@ -275,11 +275,15 @@ def test_64_blocked_calls_on_workers_hold_up_neither_files_nor_addresses(tmp_pat
 # ---- programs
 
 
-@pytest.mark.skipif(
+needs_own_allocator = pytest.mark.skipif(
     "libasan" in os.environ.get("LD_PRELOAD", ""),
     reason="a sanitizer ends the process when it gets no memory",
 )
-@pytest.mark.parametrize("resource", ["NOFILE", "AS"])
+
+
+@pytest.mark.parametrize(
+    "resource", ["NOFILE", pytest.param("AS", marks=needs_own_allocator)]
+)
 def test_without_descriptors_or_threads_it_is_an_error(program, resource):
     """It would be the end of the process if libuv found out."""
     status, output, errors = program(
