@@ -149,8 +149,8 @@ def test_errors_are_those_of_os(tmp_path):
         assert outcome(fs.open, path, 0) == outcome(os.open, path, 0)
     for path in (tmp_path, below):
         assert outcome(fs.mkdir, path) == outcome(os.mkdir, path)
-    for name, args in (("read", (9)), ("write", (b"x"))):
-        bad = 1_000_000, args
+    for name, what in (("read", 9), ("write", b"x")):
+        bad = 1_000_000, what
         assert outcome(getattr(fs, name), *bad) == outcome(getattr(os, name), *bad)
     assert outcome(fs.read, 0, -1) == outcome(os.read, 0, -1)
     assert outcome(fs.fsync, 1_000_000) == outcome(os.fsync, 1_000_000)

@@ -28,11 +28,13 @@ WAITS = {
     """,
     "condition": """
         class Spot:
-            def __init__(self): self.condition = Condition()
+            def __init__(self): self.condition, self.ended = Condition(), False
             def wait(self):
-                with self.condition: self.condition.wait()
+                with self.condition: self.condition.wait_for(lambda: self.ended)
             def end(self):
-                with self.condition: self.condition.notify()
+                with self.condition:
+                    self.ended = True
+                    self.condition.notify()
         waits = Spot()
     """,
     "queue": """
@@ -49,8 +51,8 @@ ALONE = {
     "Ctrl-C, alone": (
         """
         interrupt = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
-        interrupt.start()
         try:
+            interrupt.start()
             waits.wait()
             say("not interrupted")
         except KeyboardInterrupt:

@@ -1477,8 +1477,8 @@ MAIN_WAITS = """
 
     if sys.argv[2] == "tasklets":
         tasklets.getcurrent()
-    threading.Thread(target=interrupt, daemon=True).start()
     try:
+        threading.Thread(target=interrupt, daemon=True).start()
         wait_in(sys.argv[1])
     except KeyboardInterrupt:
         print("interrupted")
@@ -1552,9 +1552,9 @@ def test_an_error_of_a_signal_handler_leaves_the_queue_as_it_was():
         signal.signal(signal.SIGALRM, handle)
         cond = Condition()
         for wait in (Semaphore(0).acquire, Event().wait, cond.wait):
-            signal.setitimer(signal.ITIMER_REAL, 0.02)
             with cond:
                 try:
+                    signal.setitimer(signal.ITIMER_REAL, 0.02)
                     wait()
                 except Boom:
                     print("boom", cond._is_owned(), cond)

@@ -318,8 +318,8 @@ def test_without_descriptors_or_threads_it_is_an_error(program, resource):
 def test_ctrl_c_reaches_main_while_it_waits(program):
     status, output, errors = program(
         """
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         try:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
             fs.open(fifo, os.O_RDONLY)
         except KeyboardInterrupt:
             say("interrupted", scheduler.pending())
