@@ -1620,7 +1620,7 @@ def test_a_child_has_nobody_else_in_the_queues():
                    for func in (wait, wait_cond, hold, tasks)]
         for one in threads:
             one.start()
-        while cond._is_owned() or " 2)>" not in repr(cond):
+        while cond._is_owned() or " 2)>" not in repr(cond) or not held.locked():
             time.sleep(0.001)
         time.sleep(0.02)
         child = os.fork()
