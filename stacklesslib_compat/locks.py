@@ -79,20 +79,20 @@ class LockMixin:
         self.release()  # type: ignore[attr-defined]
 
 
-class Semaphore(LockMixin, locks.Semaphore):  # type: ignore[misc]
+class _Counter(LockMixin):
+    """A semaphore with stacklesslib's name for the argument of release()."""
+
+    def release(self, count: int = 1) -> None:
+        """Make the counter larger, and wake who can go on."""
+        super().release(count)  # type: ignore[misc]
+
+
+class Semaphore(_Counter, locks.Semaphore):  # type: ignore[misc]
     """A counter that acquire() makes smaller, and that is never less than 0."""
 
-    def release(self, count: int = 1) -> None:
-        """Make the counter larger, and wake who can go on."""
-        super().release(count)
 
-
-class BoundedSemaphore(LockMixin, locks.BoundedSemaphore):  # type: ignore[misc]
+class BoundedSemaphore(_Counter, locks.BoundedSemaphore):  # type: ignore[misc]
     """A semaphore whose counter is never larger than at first: ValueError."""
-
-    def release(self, count: int = 1) -> None:
-        """Make the counter larger, and wake who can go on."""
-        super().release(count)
 
 
 class Lock(Semaphore):
@@ -131,7 +131,7 @@ class Condition(LockMixin, locks.Condition):  # type: ignore[misc]
         super().__init__(RLock() if lock is None else lock)
 
     def notifyAll(self) -> None:
-        """Do what notify_all() does."""
+        """Do what notify_all() does, without a warning."""
         self.notify_all()
 
 
@@ -146,7 +146,7 @@ class Event(locks.Event):
         self._callbacks: list[Callable[[Any], object]] = []
 
     def isSet(self) -> bool:
-        """Do what is_set() does."""
+        """Do what is_set() does, without a warning."""
         return self.is_set()
 
     def set(self) -> None:

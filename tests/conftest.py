@@ -1,12 +1,17 @@
 """Fixtures shared by every test."""
 
 import gc
+import os
 import sys
 
 import pytest
+from fifos import let_go
+from threads import Gate
 
 import tasklets
 from tasklets import _core
+from tasklets.testing import fake_clock
+from tasklets.workers import WorkerPool
 
 FAILED = pytest.StashKey[bool]()
 COLLECTED = pytest.StashKey[bool]()  # right now: once is enough between two tests
@@ -71,6 +76,52 @@ def scheduler_as_new(nothing_left_alive):
         # Off the ring first, so that nobody else runs while this one ends.
         here.next.remove().kill()
     assert tasklets.getruncount() == 1, "the test left runnable tasklets behind"
+
+
+@pytest.fixture
+def log():
+    """Give a list for notes, which holds no tasklet longer than the test."""
+    log = []
+    yield log
+    log.clear()
+
+
+@pytest.fixture
+def clock():
+    """Have a fake clock: nobody waits."""
+    with fake_clock() as clock:
+        yield clock
+
+
+@pytest.fixture
+def gate():
+    """Give a gate that is opened at the end."""
+    event = Gate()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def one():
+    """Give a pool of one worker."""
+    with WorkerPool(1) as made:
+        yield made
+
+
+@pytest.fixture
+def pool():
+    """Give a pool of two workers."""
+    with WorkerPool(2) as made:
+        yield made
+
+
+@pytest.fixture
+def fifo(tmp_path):
+    """Give a path that blocks who opens it to read; nobody may do that in the end."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    yield path
+    let_go(path)
 
 
 @pytest.fixture

@@ -1,28 +1,18 @@
 """What the tests of workers have in common."""
 
-import threading
 import time
+
+from threads import SECONDS
 
 from tasklets import schedule, spawn
 from tasklets.workers import call_on_worker
 
-# For what must happen: nobody waits so long.
-LONG = 30
-
 call_on_worker(int)  # the shared pool lives as long as the process
-
-
-class Gate(threading.Event):
-    """An event that nobody waits for for ever, so that a failed test ends."""
-
-    def wait(self):
-        """Wait, but not for ever."""
-        return super().wait(LONG)
 
 
 def until(condition):
     """Give way until it is true."""
-    end = time.monotonic() + LONG
+    end = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         schedule()

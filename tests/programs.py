@@ -192,6 +192,11 @@ def run_all(request, write):
         return dict(zip(programs, found, strict=True))
 
 
-def outcome(request, outcomes):
-    """Return the outcome for the test that runs."""
-    return outcomes[tuple(request.node.callspec.params.values())]
+def check_outcome(request, outcomes, events):
+    """Check the outcome for the test that runs, with the event among its parameters."""
+    case = tuple(request.node.callspec.params.values())
+    _, status, output = events[request.node.callspec.params["event"]]
+    found, printed, errors = outcomes[case]
+    assert (found, printed) == (status, output), (found, printed, errors)
+    # Only the interruption that nobody catches is reported.
+    assert errors[-1:] == (["KeyboardInterrupt"] if status == -2 else []), errors

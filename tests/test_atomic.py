@@ -22,11 +22,6 @@ from tasklets import (
 )
 
 
-@pytest.fixture
-def log():
-    return []
-
-
 def flag():
     return getcurrent().atomic
 

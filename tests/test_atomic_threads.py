@@ -14,11 +14,11 @@ from contextlib import nullcontext
 
 import pytest
 from children import run_program
+from threads import SECONDS, running
 
 import tasklets
 from tasklets import atomic, channel, getcurrent, schedule, scheduler, spawn, tasklet
 
-SECONDS = 30
 INTERVAL = 1e-5  # so short that without protection much goes wrong soon
 SOAK = float(os.environ.get("TASKLETS_SOAK_SECONDS", "5"))
 
@@ -45,30 +45,6 @@ def until(condition):
         assert time.monotonic() < end, "it did not happen"
 
 
-@contextlib.contextmanager
-def threads_with(*works):
-    """Have each of the functions run in a thread of its own; join them at the end."""
-    errors = []
-
-    def guarded(work):
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(w,)) for w in works]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        for thread in threads:
-            thread.join(SECONDS)
-    assert not any(thread.is_alive() for thread in threads)
-    if errors:
-        raise errors[0]
-
-
 class Counter:
     """What a thread does that computes all the time."""
 
@@ -88,7 +64,7 @@ def counting(number=2):
     def total():
         return sum(counter.count for counter in counters)
 
-    with threads_with(*counters):
+    with running(*counters):
         try:
             for counter in counters:
                 until(lambda counter=counter: counter.count > 0)
@@ -155,7 +131,7 @@ def test_no_update_is_lost(section):
                 compute(50)
                 total = before + 1
 
-    with threads_with(*[write] * 4):
+    with running(*[write] * 4):
         pass
     return 4 * 300 - total
 
@@ -181,8 +157,8 @@ def test_no_read_is_torn(section):
                 torn += first != pair[1]
             compute(20)
 
-    with threads_with(read, read):
-        with threads_with(*[functools.partial(write, n) for n in (1, 10)]):
+    with running(read, read):
+        with running(*[functools.partial(write, n) for n in (1, 10)]):
             pass
         ending = True
     return torn
@@ -213,7 +189,7 @@ def test_structures_of_plain_objects_stay_whole(section):
         except (KeyError, ValueError, RuntimeError):
             wrong += 1
 
-    with threads_with(*[functools.partial(guarded, n) for n in range(4)]):
+    with running(*[functools.partial(guarded, n) for n in range(4)]):
         pass
     return wrong
 
@@ -359,7 +335,7 @@ def test_a_thread_that_ends_inside_holds_off_nobody(end):
 
     with counting() as total:
         for _ in range(5):
-            with contextlib.suppress(KeyError, SystemExit), threads_with(work):
+            with contextlib.suppress(KeyError, SystemExit), running(work):
                 pass
             before = total()
             until(lambda before=before: total() != before)
@@ -375,7 +351,7 @@ def test_a_thread_that_ends_inside_holds_off_nobody(end):
 def pipe_read(beside):
     reader, writer = os.pipe()
     try:
-        with threads_with(lambda: (beside(), os.write(writer, b"x"))):
+        with running(lambda: (beside(), os.write(writer, b"x"))):
             os.read(reader, 1)
             return
     finally:
@@ -386,25 +362,25 @@ def pipe_read(beside):
 def lock_acquire(beside):
     lock = threading.Lock()
     lock.acquire()
-    with threads_with(lambda: (beside(), lock.release())):
+    with running(lambda: (beside(), lock.release())):
         lock.acquire()
 
 
 def queue_get(beside):
     simple = queue.SimpleQueue()
-    with threads_with(lambda: (beside(), simple.put(1))):
+    with running(lambda: (beside(), simple.put(1))):
         simple.get()
 
 
 def channel_receive(beside):
     ch = channel()
-    with threads_with(lambda: (beside(), ch.send(1))):
+    with running(lambda: (beside(), ch.send(1))):
         ch.receive()
 
 
 def channel_send(beside):
     ch = channel()
-    with threads_with(lambda: (beside(), ch.receive())):
+    with running(lambda: (beside(), ch.receive())):
         ch.send(1)
 
 
@@ -417,7 +393,7 @@ def join_tasklet(beside):
         begun.set()
         tasklets.run()
 
-    with threads_with(work):
+    with running(work):
         begun.wait()
         found.pop().join()
 
@@ -462,7 +438,7 @@ def test_who_sleeps_inside_is_alone_again_when_awake(section):
 
 def test_while_one_sleeps_inside_all_others_take_turns():
     counters = [Counter() for _ in range(3)]
-    with threads_with(*counters):
+    with running(*counters):
         with atomic():
             end = time.monotonic() + SECONDS
             for _ in range(3):
@@ -476,20 +452,20 @@ def test_while_one_sleeps_inside_all_others_take_turns():
 
 @violations
 def test_several_that_sleep_inside_are_alone_in_turn(section):
-    running, seen = 0, 0
+    inside, seen = 0, 0
 
     def work():
-        nonlocal running, seen
+        nonlocal inside, seen
         for _ in range(20):
             with section():
                 time.sleep(0.0005)
-                running += 1
-                before = running
+                inside += 1
+                before = inside
                 compute(3000)
-                seen += running != before
-                running -= 1
+                seen += inside != before
+                inside -= 1
 
-    with threads_with(*[work] * 4):
+    with running(*[work] * 4):
         pass
     return seen
 
@@ -516,7 +492,7 @@ def test_a_flag_set_from_another_thread_counts_from_the_next_bytecode_on(section
         me = None
 
     with counting() as total:
-        with threads_with(work):
+        with running(work):
             here.wait()
             while (t := me) is not None:
                 if remote and not t.atomic:
@@ -541,7 +517,7 @@ def test_a_flag_reset_from_another_thread_lets_the_others_in():
         me = None
 
     with counting() as total:
-        with threads_with(work):
+        with running(work):
             asleep.wait()
             me.set_atomic(False)
             awake.set()
@@ -559,7 +535,7 @@ def test_a_flag_set_from_another_thread_while_it_waits_is_in_force_when_it_wakes
         getcurrent().set_atomic(False)
 
     with counting() as total:
-        with threads_with(work):
+        with running(work):
             until(lambda: ch.balance == -1)
             found.pop().set_atomic(True)
             ch.send(None)
@@ -582,7 +558,7 @@ def finishes_beside(holder):
         done = True
 
     end = time.monotonic() + SECONDS
-    with threads_with(wait):
+    with running(wait):
         while not done and time.monotonic() < end:
             holder()
         finished = done
@@ -661,7 +637,7 @@ def test_all_who_are_always_inside_get_their_turns():
                 compute(500)
                 turns[number] += 1
 
-    with threads_with(*[functools.partial(work, n) for n in range(4)]):
+    with running(*[functools.partial(work, n) for n in range(4)]):
         end = time.monotonic() + SECONDS
         while min(turns) < 20 and time.monotonic() < end:
             time.sleep(0.01)
@@ -692,7 +668,7 @@ def test_slices_of_another_thread_do_not_end_inside_a_section(section):
     seen, ending = 0, threading.Event()
     try:
         with counting() as total:
-            with threads_with(lambda: run_slices(ending)):
+            with running(lambda: run_slices(ending)):
                 for _ in range(30):
                     with section():
                         before = total(), scheduler.last_run()
@@ -741,7 +717,7 @@ def test_an_interval_set_while_a_section_sleeps_does_not_break_it(section):
     with atomic():
         pass
     with counting() as total:
-        with threads_with(functools.partial(write, sys.setswitchinterval)):
+        with running(functools.partial(write, sys.setswitchinterval)):
             for _ in range(50):
                 with section():
                     time.sleep(0.001)
@@ -986,7 +962,7 @@ class Soak:
 
     def short_lived(self):
         while self.going():
-            with threads_with(lambda: (FlagSet().__enter__(), self.write(10))):
+            with running(lambda: (FlagSet().__enter__(), self.write(10))):
                 pass
 
     def killer(self):
@@ -1007,7 +983,7 @@ class Soak:
         works += [self.slices, self.partners, self.intervals, self.killer]
         if self.section is not nullcontext:
             works.append(self.short_lived)
-        with threads_with(*works):
+        with running(*works):
             pass
         assert self.turns > 0
         assert self.writes > 100

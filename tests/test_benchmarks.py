@@ -139,7 +139,10 @@ def test_nothing_is_worn_out_by_a_few_of_twenty_million_interruptions():
     assert "1,000 interruptions by ticks" in "\n".join(interruptions.lines(report))
 
 
-@pytest.mark.skipif(not bench_watchdog.MONITORING, reason="counting ends with the call")
+@pytest.mark.skipif(
+    not bench_watchdog.MONITORING,
+    reason="needs sys.monitoring: without it counting ends with the call",
+)
 def test_a_workload_without_budgets_waits_until_nothing_is_counted():
     spawn(bench_watchdog.calls, 10)
     bench_watchdog.drive(ticks=1000)

@@ -5,7 +5,8 @@ import threading
 import traceback
 
 import pytest
-from pools import LONG, Gate, fail, started, until
+from pools import fail, started, until
+from threads import SECONDS
 
 import tasklets
 from tasklets import (
@@ -14,24 +15,8 @@ from tasklets import (
     getcurrent,
 )
 from tasklets.workers import (
-    WorkerPool,
     call_in_scheduler,
 )
-
-
-@pytest.fixture
-def one():
-    """Return a pool of one worker."""
-    with WorkerPool(1) as made:
-        yield made
-
-
-@pytest.fixture
-def gate():
-    """Return a gate that is opened at the end."""
-    event = Gate()
-    yield event
-    event.set()
 
 
 class Serving:
@@ -122,7 +107,7 @@ def test_a_call_there_may_take_too_long_and_its_outcome_is_dropped():
         with pytest.raises(TimeoutError):
             call_in_scheduler(thread, work, timeout=0.01)
         ch.send(None)
-        assert call_in_scheduler(thread, int, timeout=LONG) == 0
+        assert call_in_scheduler(thread, int, timeout=SECONDS) == 0
 
 
 def test_a_killed_caller_leaves_the_call_running():

@@ -17,13 +17,6 @@ LATE = 30
 
 
 @pytest.fixture
-def log():
-    log = []
-    yield log
-    log.clear()
-
-
-@pytest.fixture
 def clock():
     """Let no time pass but what the tests say."""
     fake_clock(1000)

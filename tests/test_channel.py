@@ -25,11 +25,6 @@ CLOSED = "^Send/receive operation on a closed channel"
 BLOCKED = r"^this tasklet does not like to be blocked\."
 
 
-@pytest.fixture
-def log():
-    return []
-
-
 class Pair:
     """A receiver, a sender and a third tasklet, which note their steps."""
 

@@ -7,15 +7,9 @@ import pytest
 import tasklets.locks
 from stacklesslib_compat import locks
 from tasklets import TaskletExit, channel, get_thread_info, schedule, spawn
-from tasklets.testing import fake_clock, settle
+from tasklets.testing import settle
 
-
-@pytest.fixture(autouse=True)
-def clock():
-    """Have nobody wait."""
-    with fake_clock() as clock:
-        yield clock
-
+pytestmark = pytest.mark.usefixtures("clock")  # nobody waits
 
 ENTERED = [
     locks.Condition,

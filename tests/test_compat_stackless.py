@@ -9,6 +9,7 @@ import threading
 import types
 
 import pytest
+from threads import in_thread
 
 import stacklesslib_compat
 import tasklets
@@ -45,15 +46,6 @@ def not_installed(monkeypatch):
 def installed(not_installed):
     """Install the modules for one test."""
     return stacklesslib_compat.install()
-
-
-def in_a_thread(work):
-    """Return what work returns in a thread of its own."""
-    results = []
-    thread = threading.Thread(target=lambda: results.append(work()))
-    thread.start()
-    thread.join()
-    return results.pop()
 
 
 # The module object.
@@ -296,12 +288,12 @@ def test_undefined_pickle_flags_are_refused(flags, new):
 
 def test_a_new_thread_starts_with_the_default_pickle_flags():
     stackless.pickle_flags_default(3)
-    assert in_a_thread(stackless.pickle_flags) == 3
+    assert in_thread(stackless.pickle_flags) == 3
     assert stackless.pickle_flags() == 0
 
 
 def test_the_pickle_flags_of_a_thread_are_its_own():
-    in_a_thread(lambda: stackless.pickle_flags(4))
+    in_thread(lambda: stackless.pickle_flags(4))
     assert stackless.pickle_flags() == 0
 
 

@@ -20,11 +20,6 @@ def own_context():
     variable.reset(token)
 
 
-@pytest.fixture
-def log():
-    return []
-
-
 def isolated(work):
     """Return a bound tasklet with a copy of the context."""
     return tasklet(work).set_context(contextvars.copy_context())

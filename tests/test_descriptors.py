@@ -26,13 +26,6 @@ wait_readable, wait_writable = scheduler.wait_readable, scheduler.wait_writable
 
 
 @pytest.fixture
-def log():
-    log = []
-    yield log
-    log.clear()
-
-
-@pytest.fixture
 def pair():
     """Give two sockets that are connected and do not block."""
     both = socket.socketpair()

@@ -4,9 +4,9 @@ import os
 import pathlib
 import stat
 import sys
-import time
 
 import pytest
+from fifos import LATE, descriptors, let_go, settle_requests
 
 from tasklets import (
     BlockTrapError,
@@ -22,43 +22,7 @@ from tasklets import (
 )
 from tasklets._core import live_counts
 
-LATE = 30
 STAT_FIELDS = [name for name in dir(os.stat_result) if name.startswith("st_")]
-
-
-@pytest.fixture
-def fifo(tmp_path):
-    """Give a path that blocks who opens it to read; nobody may do that in the end."""
-    path = tmp_path / "fifo"
-    os.mkfifo(path)
-    yield path
-    let_go(path)
-
-
-def settle_requests():
-    """Wait until libuv has reported all that it was asked for."""
-    end = time.monotonic() + LATE
-    while live_counts()["request"]:
-        assert time.monotonic() < end, "requests stay in flight"
-        fs.stat("/", timeout=LATE)
-
-
-def let_go(fifo):
-    """Let all go on that open a pipe, or are about to."""
-    both = os.open(fifo, os.O_RDWR)
-    settle_requests()
-    os.close(both)
-
-
-def count_descriptors():
-    """Return how many are open once this thread has those that it keeps."""
-    read, write = os.pipe()
-    with pytest.raises(TimeoutError):
-        scheduler.wait_readable(read, timeout=0.001)
-    os.close(read)
-    os.close(write)
-    fs.stat("/")
-    return len(os.listdir("/proc/self/fd"))
 
 
 def outcome(func, *args):
@@ -185,8 +149,8 @@ def test_errors_are_those_of_os(tmp_path):
         assert outcome(fs.open, path, 0) == outcome(os.open, path, 0)
     for path in (tmp_path, below):
         assert outcome(fs.mkdir, path) == outcome(os.mkdir, path)
-    for name, args in (("read", (9)), ("write", (b"x"))):
-        bad = 1_000_000, args
+    for name, what in (("read", 9), ("write", b"x")):
+        bad = 1_000_000, what
         assert outcome(getattr(fs, name), *bad) == outcome(getattr(os, name), *bad)
     assert outcome(fs.read, 0, -1) == outcome(os.read, 0, -1)
     assert outcome(fs.fsync, 1_000_000) == outcome(os.fsync, 1_000_000)
@@ -302,7 +266,7 @@ def test_main_and_run_wait_for_it(tmp_path):
 
 
 def test_a_wait_times_out_and_the_file_is_closed_again(fifo):
-    before = count_descriptors()
+    before = descriptors()
     for seconds in (0.01, 0, -1):
         with pytest.raises(TimeoutError):
             fs.open(fifo, os.O_RDONLY, timeout=seconds)
@@ -311,7 +275,7 @@ def test_a_wait_times_out_and_the_file_is_closed_again(fifo):
     assert scheduler.pending() == 0
     assert live_counts()["request"] <= 2
     let_go(fifo)
-    assert count_descriptors() == before
+    assert descriptors() == before
 
 
 def test_a_waiter_can_be_killed(fifo):
@@ -334,7 +298,7 @@ def test_what_came_before_the_kill_is_closed_too(tmp_path):
     """The file is open, but its tasklet has not been told."""
     path = tmp_path / "file"
     path.touch()
-    before = count_descriptors()
+    before = descriptors()
 
     def killer():
         while victim.blocked:
@@ -354,7 +318,7 @@ def test_what_came_before_the_kill_is_closed_too(tmp_path):
             victim.kill()
         assert victim.cancelled()
     settle_requests()
-    assert count_descriptors() == before
+    assert descriptors() == before
 
 
 @pytest.fixture

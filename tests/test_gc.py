@@ -31,11 +31,6 @@ class Thing:
 
 
 @pytest.fixture
-def log():
-    return []
-
-
-@pytest.fixture
 def no_collector():
     """Switch the cyclic collector off."""
     gc.collect()

@@ -22,11 +22,6 @@ here = greenlet.getcurrent
 WRONG = "^a greenlet's switch"
 
 
-@pytest.fixture
-def log():
-    return []
-
-
 class Waiting:
     """A tasklet that waits on a channel, and its greenlet."""
 

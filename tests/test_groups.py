@@ -16,24 +16,11 @@ from tasklets import (
     spawn,
     timeout,
 )
-from tasklets.testing import fake_clock, settle
+from tasklets.testing import settle
 
 LATE = 1000  # seconds, of the fake clock
 
 pytestmark = pytest.mark.usefixtures("clock")
-
-
-@pytest.fixture
-def clock():
-    with fake_clock() as clock:
-        yield clock
-
-
-@pytest.fixture
-def log():
-    log = []
-    yield log
-    log.clear()
 
 
 def fail(after=0, error=KeyError):

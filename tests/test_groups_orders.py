@@ -16,15 +16,9 @@ from tasklets import (
     spawn,
     timeout,
 )
-from tasklets.testing import fake_clock, seeded, settle
+from tasklets.testing import seeded, settle
 
 pytestmark = pytest.mark.usefixtures("clock")
-
-
-@pytest.fixture
-def clock():
-    with fake_clock() as clock:
-        yield clock
 
 
 class Model:

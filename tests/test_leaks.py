@@ -8,6 +8,7 @@ import threading
 
 import greenlet
 import pytest
+from threads import in_thread
 
 import tasklets
 from tasklets import (
@@ -471,24 +472,24 @@ class ThreadOperations:
     """Each method starts one thread, which ends."""
 
     def a_thread_with_tasklets(self):
-        in_a_thread(lambda: (tasklet(schedule)(), run()))
+        in_thread(lambda: (tasklet(schedule)(), run()))
 
     def a_thread_that_leaves_a_paused_tasklet(self):
-        in_a_thread(lambda: started(pause))
+        in_thread(lambda: started(pause))
 
     def a_thread_that_leaves_a_blocked_tasklet(self):
-        in_a_thread(lambda: started(channel().receive))
+        in_thread(lambda: started(channel().receive))
 
     def a_thread_that_leaves_a_new_tasklet(self):
-        in_a_thread(lambda: tasklet(int)())
+        in_thread(lambda: tasklet(int)())
 
     def a_tasklet_that_outlives_its_thread(self):
         box = []
-        in_a_thread(lambda: box.append(started(pause)))
+        in_thread(lambda: box.append(started(pause)))
 
     def a_new_tasklet_that_outlives_its_thread(self):
         box = []
-        in_a_thread(lambda: box.append(tasklet(int)()))
+        in_thread(lambda: box.append(tasklet(int)()))
         box[0].bind_thread()
         box[0].insert()
         run()
@@ -503,7 +504,7 @@ class ThreadOperations:
 
     def a_kill_from_another_thread(self):
         t = started(pause)
-        in_a_thread(t.kill)
+        in_thread(t.kill)
         run()
 
     def a_result_from_another_thread(self):
@@ -512,12 +513,6 @@ class ThreadOperations:
         thread.start()
         run()
         thread.join()
-
-
-def in_a_thread(work):
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from functools import partial
 import greenlet
 import pytest
 from children import run_program
+from threads import in_thread
 
 import tasklets
 from tasklets import (
@@ -40,15 +41,6 @@ def mine():
     """Return a local, and clear it at the end."""
     yield MINE
     vars(MINE).clear()
-
-
-def in_thread(func):
-    """Run func in a thread of its own, and return what it returns."""
-    result = []
-    thread = threading.Thread(target=lambda: result.append(func()))
-    thread.start()
-    thread.join()
-    return result[0]
 
 
 def test_each_tasklet_has_its_own_attributes(mine):

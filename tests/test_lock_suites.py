@@ -11,16 +11,6 @@ from crowds import CROWDS, Crowd, live_in, load, without_leftovers
 
 from tasklets import locks
 
-NAMES = [
-    "Barrier",
-    "BoundedSemaphore",
-    "Condition",
-    "Event",
-    "Lock",
-    "RLock",
-    "Semaphore",
-]
-
 # For each: the class of tests, the attribute they take the type from, and the type.
 SUITES = {
     "Lock": ("LockTests", "locktype", locks.Lock),
@@ -72,7 +62,7 @@ def suite(crowd, module, title, tests, attribute, made):
 
 def suites():
     """Yield every suite for every crowd."""
-    ours = {name: getattr(locks, name) for name in NAMES}
+    ours = {name: getattr(locks, name) for name in locks.__all__}
     for crowd in CROWDS:
         module = load("lock_tests", crowd, ours)
         for title, row in SUITES.items():

@@ -6,9 +6,12 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from textwrap import dedent
 
 import pytest
 from children import forks_beside_threads, run_program
+from fifos import LATE, descriptors, let_go, settle_requests
+from threads import in_thread
 
 import tasklets.testing
 from tasklets import (
@@ -25,8 +28,6 @@ from tasklets import (
 from tasklets._core import live_counts
 from tasklets.workers import WorkerPool
 
-LATE = 30
-
 PRELUDE = """
 import os, signal, sys, threading, time, warnings
 from tasklets import fs, net, run, scheduler, sleep, spawn
@@ -41,61 +42,13 @@ def let_go():
 
 
 @pytest.fixture
-def fifo(tmp_path):
-    """Give a path that blocks who opens it to read; nobody may do that in the end."""
-    path = tmp_path / "fifo"
-    os.mkfifo(path)
-    yield path
-    let_go(path)
-
-
-@pytest.fixture
 def program(fifo):
     """Return a function that runs a program, which can block in opening a file."""
 
     def call(source):
-        lines = source.splitlines()
-        margin = min(len(each) - len(each.lstrip()) for each in lines if each.strip())
-        body = "\n".join(each[margin:] for each in lines)
-        return run_program(PRELUDE + body, fifo)
+        return run_program(PRELUDE + dedent(source), fifo)
 
     return call
-
-
-def settle_requests():
-    """Wait until libuv has reported all that it was asked for."""
-    end = time.monotonic() + LATE
-    while live_counts()["request"]:
-        assert time.monotonic() < end, "requests stay in flight"
-        fs.stat("/", timeout=LATE)
-
-
-def let_go(fifo):
-    """Let all go on that open a pipe, or are about to."""
-    both = os.open(fifo, os.O_RDWR)
-    settle_requests()
-    os.close(both)
-
-
-def descriptors():
-    """Return which are open once this thread has those that it keeps."""
-    read, write = os.pipe()
-    with suppress(TimeoutError):
-        scheduler.wait_readable(read, timeout=0.001)
-    os.close(read)
-    os.close(write)
-    fs.stat("/")
-    return sorted(os.listdir("/proc/self/fd"), key=int)
-
-
-def in_thread(work, *args):
-    """Run work on a thread of its own; return what it returned."""
-    result = []
-    thread = threading.Thread(target=lambda: result.append(work(*args)))
-    thread.start()
-    thread.join(LATE)
-    assert not thread.is_alive()
-    return result[0]
 
 
 # ---- threads
@@ -322,11 +275,15 @@ def test_64_blocked_calls_on_workers_hold_up_neither_files_nor_addresses(tmp_pat
 # ---- programs
 
 
-@pytest.mark.skipif(
+needs_own_allocator = pytest.mark.skipif(
     "libasan" in os.environ.get("LD_PRELOAD", ""),
     reason="a sanitizer ends the process when it gets no memory",
 )
-@pytest.mark.parametrize("resource", ["NOFILE", "AS"])
+
+
+@pytest.mark.parametrize(
+    "resource", ["NOFILE", pytest.param("AS", marks=needs_own_allocator)]
+)
 def test_without_descriptors_or_threads_it_is_an_error(program, resource):
     """It would be the end of the process if libuv found out."""
     status, output, errors = program(
@@ -361,8 +318,8 @@ def test_without_descriptors_or_threads_it_is_an_error(program, resource):
 def test_ctrl_c_reaches_main_while_it_waits(program):
     status, output, errors = program(
         """
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         try:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
             fs.open(fifo, os.O_RDONLY)
         except KeyboardInterrupt:
             say("interrupted", scheduler.pending())

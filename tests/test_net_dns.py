@@ -136,9 +136,7 @@ def test_arguments_have_names():
         net.getaddrinfo("127.0.0.1")
 
 
-def test_a_waiter_says_what_it_waits_for(tmp_path):
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
+def test_a_waiter_says_what_it_waits_for(fifo):
     blocked = [spawn(fs.open, fifo, os.O_RDONLY) for _ in range(4)]
     waiter = spawn(net.getaddrinfo, "127.0.0.1", 80)
     run()

@@ -11,10 +11,10 @@ from contextlib import nullcontext
 
 import pytest
 from children import forks_beside_threads, run_program
+from threads import SECONDS, running
 
 from tasklets import atomic, channel, locks
 
-SECONDS = 30
 ATTEMPTS = 5
 NEVER = 1000.0  # with that interval nobody gets the GIL who does not ask for it
 PATIENCE = 2.0  # for one who should get it at once
@@ -61,30 +61,6 @@ class Listener:
         """Wake the thread, and compute till it has got the value."""
         self.wake(value)
         return compute_until(lambda: self.heard == value, seconds)
-
-
-@contextlib.contextmanager
-def running(*works):
-    """Have each function run in a thread; join them at the end."""
-    errors = []
-
-    def guarded(work):
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        for thread in threads:
-            thread.join(SECONDS)
-    assert not any(thread.is_alive() for thread in threads)
-    if errors:
-        raise errors[0]
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Whole programs: what main waits in, and what happens meanwhile."""
 
 import pytest
-from programs import EVENTS, PRELUDE, every_event, outcome, run_all, written
+from programs import EVENTS, PRELUDE, check_outcome, every_event, run_all, written
 
 WAITS = {
     "channel": """
@@ -50,8 +50,4 @@ def outcomes(request):
 @pytest.mark.parametrize("wait", WAITS)
 @every_event(EVENTS)
 def test_a_program_ends_as_it_should(request, outcomes, wait, event):
-    _, status, output = EVENTS[event]
-    found, printed, errors = outcome(request, outcomes)
-    assert (found, printed) == (status, output), errors
-    # Only the interruption that nobody catches is reported.
-    assert errors[-1:] == (["KeyboardInterrupt"] if status == -2 else [])
+    check_outcome(request, outcomes, EVENTS)

@@ -18,11 +18,6 @@ from tasklets import (
 )
 
 
-@pytest.fixture
-def log():
-    return []
-
-
 def filled(maxsize, *values):
     q = QueueChannel(maxsize)
     for value in values:

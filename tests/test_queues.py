@@ -8,11 +8,11 @@ import queue
 import random
 import signal
 import threading
-import time
 import weakref
 
 import pytest
 from children import forks_beside_threads, run_program
+from threads import SECONDS, in_thread, running, until
 
 import tasklets
 import tasklets.locks
@@ -27,8 +27,6 @@ from tasklets.queues import (
     SimpleQueue,
 )
 from tasklets.testing import fake_clock, seeded, settle
-
-SECONDS = 30
 
 
 class Hooked(Queue):
@@ -53,11 +51,6 @@ IN_ORDER = [Queue, Hooked, SimpleQueue]
 bounded = pytest.mark.parametrize("make", BOUNDED)
 every = pytest.mark.parametrize("make", ALL)
 in_order = pytest.mark.parametrize("make", IN_ORDER)
-
-
-@pytest.fixture
-def log():
-    return []
 
 
 def getter(log, q, name=None, **options):
@@ -90,32 +83,6 @@ def putter(log, q, item, **options):
             log.append(item)
 
     return spawn(put)
-
-
-def in_threads(*works):
-    """Run each in a thread of its own and return what they raised."""
-    errors = []
-
-    def guard(work):
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=guard, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(SECONDS)
-        assert not thread.is_alive()
-    return errors
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def waiting(q):
@@ -561,7 +528,7 @@ def test_a_thread_is_not_kept_out_for_ever(make):
     q, got = make(), []
     thread = threading.Thread(target=lambda: got.append(q.get()))
     thread.start()
-    wait_until(lambda: waiting(q) == 1)
+    until(lambda: waiting(q) == 1)
 
     def be_faster():
         q.put(1)
@@ -571,7 +538,7 @@ def test_a_thread_is_not_kept_out_for_ever(make):
             pass
         return got
 
-    wait_until(be_faster)
+    until(be_faster)
     thread.join(SECONDS)
     assert got == [1]
 
@@ -1244,11 +1211,11 @@ def test_items_between_threads(make, with_tasklets):
     def as_tasklet(work):
         return lambda: (spawn(work).join(), None)
 
-    errors = in_threads(
+    with running(
         as_tasklet(produce) if with_tasklets > 1 else produce,
         as_tasklet(consume) if with_tasklets > 0 else consume,
-    )
-    assert errors == []
+    ):
+        pass
     assert sorted(seen) == list(range(500))
     if make in IN_ORDER:
         assert seen == list(range(500))
@@ -1302,11 +1269,9 @@ def test_shutdown_wakes_threads(make):
         with pytest.raises(ShutDown):
             q.get()
 
-    def stop():
-        wait_until(lambda: waiting(q) == 3)
+    with running(work, work, lambda: spawn(work).join()):
+        until(lambda: waiting(q) == 3)
         q.shutdown()
-
-    assert in_threads(work, work, lambda: spawn(work).join(), stop) == []
 
 
 @every
@@ -1318,7 +1283,7 @@ def test_a_thread_that_ends_with_waiters_leaves_the_queue_usable(make):
             spawn(q.get)
         settle()
 
-    assert in_threads(work) == []
+    in_thread(work)
     q.put(1)
     assert q.get() == 1
 
@@ -1332,7 +1297,7 @@ def test_a_thread_that_ends_before_its_tasklet_gets_the_item(make):
         settle()
         q.put(1)
 
-    assert in_threads(work) == []
+    in_thread(work)
     assert q.get(timeout=SECONDS) == 1
 
 
@@ -1419,14 +1384,12 @@ def mess(make, seed, items=300):
             t = spawn(produce, 0)
             produce(1)
             t.join()
-            wait_until(q.empty)
+            until(q.empty)
         finally:
             stop.set()
 
-    errors = in_threads(
-        lambda: in_tasklets(1), lambda: in_tasklets(2), plain, produce_all
-    )
-    assert errors == []
+    with running(lambda: in_tasklets(1), lambda: in_tasklets(2), plain, produce_all):
+        pass
     while not q.empty():
         got.append(q.get())
     return put, got

@@ -27,11 +27,6 @@ def at_depth(levels, work):
 
 
 @pytest.fixture
-def log():
-    return []
-
-
-@pytest.fixture
 def limit():
     """Set a small recursion limit for the time of a test, and return it."""
     before = sys.getrecursionlimit()

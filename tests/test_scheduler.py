@@ -20,11 +20,6 @@ from tasklets import (
 
 
 @pytest.fixture
-def log():
-    return []
-
-
-@pytest.fixture
 def start(log):
     """Return a function that starts tasklets which note their steps."""
 

@@ -35,13 +35,6 @@ from tasklets._core import fake_clock
 LATE = 30
 
 
-@pytest.fixture
-def log():
-    log = []
-    yield log
-    log.clear()
-
-
 def nothing_is_left(*channels):
     return all(
         ch.balance == 0 and select(recv(ch), default="no") == (None, "no")

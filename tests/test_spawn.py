@@ -22,11 +22,6 @@ from tasklets import (
 )
 
 
-@pytest.fixture
-def log():
-    return []
-
-
 def fail(error=KeyError):
     raise error
 

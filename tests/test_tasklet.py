@@ -19,11 +19,6 @@ def note(log, name, steps=1):
 
 
 @pytest.fixture
-def log():
-    return []
-
-
-@pytest.fixture
 def make():
     """Return a function that makes a tasklet in the state that it is told."""
     made = []

@@ -19,14 +19,6 @@ from tasklets import (
 )
 from tasklets.testing import FakeClock, fake_clock, seeded, settle
 
-
-@pytest.fixture
-def log():
-    log = []
-    yield log
-    log.clear()
-
-
 # settle()
 
 

@@ -11,6 +11,7 @@ import weakref
 import greenlet
 import pytest
 from children import run_program
+from threads import in_thread
 
 import tasklets
 from tasklets import (
@@ -26,11 +27,6 @@ from tasklets import (
 )
 
 SECONDS = 20
-
-
-@pytest.fixture
-def log():
-    return []
 
 
 class Worker(threading.Thread):
@@ -81,16 +77,6 @@ def worker():
         thread.close()
 
 
-def in_a_thread(work):
-    """Return what work returns in a thread of its own, once that has ended."""
-    results = []
-    thread = threading.Thread(target=lambda: results.append(work()))
-    thread.start()
-    thread.join(SECONDS)
-    assert not thread.is_alive()
-    return results.pop() if results else None
-
-
 def pause():
     tasklets.schedule_remove(None)
 
@@ -111,20 +97,20 @@ def test_each_thread_has_a_main_tasklet_of_its_own(log):
         log.append((main is getcurrent(), main.is_main, main is tasklets.getmain()))
         return id(main)
 
-    assert in_a_thread(work) != id(tasklets.getmain())
+    assert in_thread(work) != id(tasklets.getmain())
     assert log == [(True, True, True)]
 
 
 def test_each_thread_has_a_run_queue_of_its_own():
     t = tasklet(int)()
-    assert in_a_thread(tasklets.getruncount) == 1
+    assert in_thread(tasklets.getruncount) == 1
     assert tasklets.getruncount() == 2
     t.kill()
 
 
 def test_each_thread_has_a_trap_of_its_own():
     with tasklets.no_switch():
-        assert in_a_thread(tasklets.switch_trap) == 0
+        assert in_thread(tasklets.switch_trap) == 0
 
 
 @pytest.mark.parametrize("number", range(10))
@@ -145,7 +131,7 @@ def test_a_thread_without_memory_for_tasklets_leaves_nothing_behind(number):
         outcomes.append(tasklets.getmain().alive)
 
     before = tasklets._core.live_counts()
-    in_a_thread(work)
+    in_thread(work)
     assert outcomes in (["refused", True], [True])
     assert tasklets._core.live_counts() == before
 
@@ -156,23 +142,23 @@ def test_a_tasklet_runs_on_the_thread_where_it_was_made(log):
         run()
         return threading.get_ident()
 
-    assert in_a_thread(work) == log[0] != threading.get_ident()
+    assert in_thread(work) == log[0] != threading.get_ident()
 
 
 def test_the_thread_id_is_that_of_the_home_thread():
     assert getcurrent().thread_id == threading.get_ident()
     assert tasklet().thread_id == threading.get_ident()
-    assert in_a_thread(lambda: tasklet().thread_id == threading.get_ident())
+    assert in_thread(lambda: tasklet().thread_id == threading.get_ident())
 
 
 def test_is_current_means_on_its_own_thread():
     main = tasklets.getmain()
-    assert in_a_thread(lambda: main.is_current)
+    assert in_thread(lambda: main.is_current)
 
 
 def test_callbacks_serve_all_threads(log):
     tasklets.set_channel_callback(lambda *args: log.append(threading.get_ident()))
-    ident = in_a_thread(lambda: (channel().try_receive(), threading.get_ident())[1])
+    ident = in_thread(lambda: (channel().try_receive(), threading.get_ident())[1])
     assert log == [ident]
 
 
@@ -183,12 +169,12 @@ def test_the_error_handler_serves_all_threads(log):
         tasklet(lambda: 1 / 0)()
         run()
 
-    in_a_thread(work)
+    in_thread(work)
     assert log == [ZeroDivisionError]
 
 
 def test_the_id_of_a_threads_main_is_the_threads():
-    assert in_a_thread(lambda: tasklets.getcurrentid() == threading.get_ident())
+    assert in_thread(lambda: tasklets.getcurrentid() == threading.get_ident())
 
 
 # getthreads and get_thread_info.
@@ -432,14 +418,14 @@ def test_a_tasklet_runs_while_its_main_waits_for_another_thread(log):
 
 def test_a_tasklet_is_inserted_in_its_own_threads_queue():
     t = tasklet(int, ())
-    in_a_thread(t.insert)
+    in_thread(t.insert)
     assert (t.scheduled, getcurrent().next is t) == (True, True)
     run()
 
 
 def test_a_tasklet_is_set_up_in_its_own_threads_queue(log):
     t = tasklet(lambda: log.append(threading.get_ident()))
-    in_a_thread(t)
+    in_thread(t)
     assert (getcurrent().next is t, log) == (True, [])
     run()
     assert log == [threading.get_ident()]
@@ -463,7 +449,7 @@ def test_it_wakes_a_thread_that_waits(act, log):
 
 def test_a_tasklet_is_removed_from_its_own_threads_queue(log):
     t = tasklet(log.append)(1)
-    in_a_thread(t.remove)
+    in_thread(t.remove)
     assert (t.paused, tasklets.getruncount()) == (True, 1)
     run()
     assert log == []
@@ -478,12 +464,12 @@ def test_the_current_tasklet_of_another_thread_cannot_be_removed():
             main.remove()
         return "refused"
 
-    assert in_a_thread(work) == "refused"
+    assert in_thread(work) == "refused"
 
 
 def test_a_tasklet_is_bound_from_another_thread(log):
     t = tasklet()
-    in_a_thread(lambda: t.bind(log.append, (1,)))
+    in_thread(lambda: t.bind(log.append, (1,)))
     assert (t.thread_id, t.paused) == (threading.get_ident(), True)
     t.run()
     assert log == [1]
@@ -491,7 +477,7 @@ def test_a_tasklet_is_bound_from_another_thread(log):
 
 def test_a_tasklet_is_unbound_from_another_thread():
     t = tasklet(int, ())
-    in_a_thread(lambda: t.bind(None))
+    in_thread(lambda: t.bind(None))
     assert not t.alive
 
 
@@ -503,7 +489,7 @@ def test_the_current_tasklet_of_another_thread_cannot_be_bound():
             main.bind(int)
         return "refused"
 
-    assert in_a_thread(work) == "refused"
+    assert in_thread(work) == "refused"
 
 
 # run and switch from another thread.
@@ -512,8 +498,8 @@ def test_the_current_tasklet_of_another_thread_cannot_be_bound():
 def test_run_puts_it_behind_the_running_one(log):
     a, b = tasklet(log.append)("a"), tasklet(log.append)("b")
     c = tasklet(log.append, ("c",))
-    assert in_a_thread(c.run) is None
-    in_a_thread(b.run)
+    assert in_thread(c.run) is None
+    in_thread(b.run)
     assert log == []
     run()
     assert log == ["b", "c", "a"]
@@ -524,7 +510,7 @@ def test_run_puts_it_behind_the_one_that_a_schedule_callback_announces(log):
     def callback(prev, next):
         if next is b:
             tasklets.set_schedule_callback(None)
-            in_a_thread(c.run)
+            in_thread(c.run)
 
     def work(name):
         log.append(name)
@@ -564,7 +550,7 @@ def test_run_on_another_thread_does_not_switch(log):
         assert log == []
         tasklets.getcurrent().next.kill()
 
-    in_a_thread(work)
+    in_thread(work)
     run()
     assert log == [1]
 
@@ -579,7 +565,7 @@ def test_switch_to_another_thread_is_refused():
             t.switch()
         return "refused"
 
-    assert in_a_thread(work) == "refused"
+    assert in_thread(work) == "refused"
     t.kill()
 
 
@@ -596,7 +582,7 @@ def test_a_kill_from_another_thread_waits_for_the_owner(log, pending):
 
     home = threading.get_ident()
     t = paused(work)
-    in_a_thread(lambda: t.kill(pending))
+    in_thread(lambda: t.kill(pending))
     assert (log, t.scheduled) == ([], True)
     run()
     assert (log, t.alive) == ([True], False)
@@ -606,7 +592,7 @@ def test_a_kill_from_another_thread_unblocks_at_once():
     ch = channel()
     t = tasklet(ch.receive)()
     run()
-    in_a_thread(t.kill)
+    in_thread(t.kill)
     assert (t.blocked, t.scheduled, ch.balance) == (False, True, 0)
     run()
     assert not t.alive
@@ -632,14 +618,14 @@ def test_a_kill_from_another_thread_wakes_one_that_waits(log):
 
 def test_a_never_started_tasklet_is_killed_from_another_thread(log):
     t = tasklet(log.append)(1)
-    in_a_thread(t.kill)
+    in_thread(t.kill)
     run()
     assert (log, t.alive) == ([], False)
 
 
 def test_an_error_thrown_from_another_thread_shows_on_the_owner():
     t = paused()
-    in_a_thread(lambda: t.throw(KeyError, "x"))
+    in_thread(lambda: t.throw(KeyError, "x"))
     with pytest.raises(KeyError, match="x"):
         run()
 
@@ -650,7 +636,7 @@ def test_a_class_thrown_from_another_thread_is_called_on_the_owner(log):
             log.append(threading.get_ident())
 
     t = paused()
-    in_a_thread(lambda: t.raise_exception(Mine))
+    in_thread(lambda: t.raise_exception(Mine))
     with pytest.raises(Mine):
         run()
     assert log == [threading.get_ident()]
@@ -711,7 +697,7 @@ def test_a_throw_that_comes_while_the_next_one_gets_its_stack_is_seen(operation,
             self.itself, self.main = self, getcurrent()
 
         def __del__(self):
-            in_a_thread(lambda: self.main.throw(KeyError))
+            in_thread(lambda: self.main.throw(KeyError))
 
     def work():
         ch = channel()
@@ -731,7 +717,7 @@ def test_a_throw_that_comes_while_the_next_one_gets_its_stack_is_seen(operation,
             gc.set_threshold(*thresholds)
         t.kill()
 
-    in_a_thread(work)
+    in_thread(work)
     assert log == ["thrown"]
 
 
@@ -783,7 +769,7 @@ def test_a_partner_that_comes_while_the_next_one_gets_its_stack_is_met(window):
             t.kill()
 
     threads = []
-    assert in_a_thread(work) == (result, 0)
+    assert in_thread(work) == (result, 0)
     threads[0].join(SECONDS)
 
 
@@ -823,7 +809,7 @@ def test_an_end_that_comes_while_the_next_one_gets_its_stack_is_seen():
     thread = threading.Thread(target=live)
     thread.start()
     ready.wait()
-    assert in_a_thread(work) is True
+    assert in_thread(work) is True
     thread.join()
 
 
@@ -837,7 +823,7 @@ def test_a_dead_tasklet_of_another_thread_cannot_be_thrown_at():
         t.kill()
         return "refused"
 
-    assert in_a_thread(work) == "refused"
+    assert in_thread(work) == "refused"
 
 
 # Waiting for tasklets of other threads.
@@ -901,7 +887,7 @@ def test_a_bound_tasklet_moves_to_the_calling_thread(log):
         run()
         return threading.get_ident()
 
-    assert in_a_thread(work) == log[0]
+    assert in_thread(work) == log[0]
 
 
 def test_a_tasklet_moves_to_the_thread_with_the_id(log):
@@ -934,7 +920,7 @@ def test_a_tasklet_that_is_not_alive_may_move(make):
         t.bind_thread()
         return t.thread_id == threading.get_ident()
 
-    assert in_a_thread(work)
+    assert in_thread(work)
 
 
 def refused_to_move(t, message):
@@ -943,7 +929,7 @@ def refused_to_move(t, message):
             t.bind_thread()
         return t.thread_id
 
-    assert in_a_thread(work) == threading.get_ident()
+    assert in_thread(work) == threading.get_ident()
 
 
 def test_a_runnable_tasklet_does_not_move():
@@ -997,7 +983,7 @@ def test_started_tasklets_are_killed_when_their_thread_ends(log):
         schedule()
         return threading.get_ident()
 
-    ident = in_a_thread(work)
+    ident = in_thread(work)
     assert log == [ident] * 3
 
 
@@ -1008,12 +994,12 @@ def test_a_paused_tasklet_that_somebody_holds_is_killed_too(log):
         finally:
             log.append("finally")
 
-    t = in_a_thread(lambda: paused(work))
+    t = in_thread(lambda: paused(work))
     assert (log, t.alive, t.thread_id) == (["finally"], False, -1)
 
 
 def test_a_never_started_tasklet_loses_its_thread(log):
-    t = in_a_thread(lambda: tasklet(log.append)(1))
+    t = in_thread(lambda: tasklet(log.append)(1))
     assert (log, t.alive, t.scheduled, t.thread_id) == ([], False, False, -1)
 
 
@@ -1025,7 +1011,7 @@ def test_a_tasklet_that_refuses_to_end_loses_its_thread(log):
             except TaskletExit:
                 log.append("refused")
 
-    t = in_a_thread(lambda: paused(stubborn))
+    t = in_thread(lambda: paused(stubborn))
     assert (log, t.alive, t.thread_id, t.frame) == (["refused"], False, -1, None)
 
 
@@ -1073,7 +1059,7 @@ def test_a_dying_tasklet_may_still_switch(log):
             log.append("finally")
 
     box = []
-    in_a_thread(lambda: box.append(paused(work)))
+    in_thread(lambda: box.append(paused(work)))
     assert log == ["finally"]
 
 
@@ -1093,12 +1079,12 @@ def test_a_dying_tasklet_may_start_others(log):
             schedule()
 
     box = []
-    in_a_thread(lambda: box.append(paused(work)))
+    in_thread(lambda: box.append(paused(work)))
     assert log in ([], ["other", "end"])
 
 
 def test_the_main_tasklet_of_an_ended_thread_is_dead():
-    main = in_a_thread(tasklets.getmain)
+    main = in_thread(tasklets.getmain)
     assert (main.alive, main.thread_id, main.scheduled) == (False, -1, False)
 
 
@@ -1113,19 +1099,19 @@ def test_the_main_tasklet_of_an_ended_thread_is_dead():
     ],
 )
 def test_a_tasklet_without_a_thread_cannot_run(act, message):
-    t = in_a_thread(lambda: tasklet(int)())
+    t = in_thread(lambda: tasklet(int)())
     with pytest.raises(RuntimeError, match=message):
         act(t)
 
 
 def test_a_tasklet_without_a_thread_may_be_killed_and_removed():
-    t = in_a_thread(lambda: tasklet(int)())
+    t = in_thread(lambda: tasklet(int)())
     assert t.kill() is None
     assert t.remove() is t
 
 
 def test_a_never_started_tasklet_revives_on_another_thread(log):
-    t = in_a_thread(lambda: tasklet(log.append)(1))
+    t = in_thread(lambda: tasklet(log.append)(1))
     t.bind_thread()
     assert (t.alive, t.paused) == (True, True)
     t.insert()
@@ -1139,13 +1125,13 @@ def test_a_thread_may_end_inside_a_tasklet_that_it_began_in_main(log):
         run()
         log.append(t.alive)
 
-    in_a_thread(work)
+    in_thread(work)
     assert log == [False]
 
 
 def test_a_thread_may_be_started_and_joined_in_a_tasklet(log):
     def work():
-        log.append(in_a_thread(lambda: tasklet(int, ()).run() or "thread"))
+        log.append(in_thread(lambda: tasklet(int, ()).run() or "thread"))
 
     tasklet(work)()
     run()
@@ -1167,7 +1153,7 @@ def test_a_thread_local_finalizer_may_use_tasklets(log):
         tasklet(int)()
         run()
 
-    in_a_thread(work)
+    in_thread(work)
     assert log[-1] == "del"
 
 
@@ -1213,7 +1199,7 @@ def test_a_thread_that_begins_with_tasklets_as_it_ends_is_not_waited_for(begin, 
 
 def test_the_next_thread_with_the_same_id_begins_anew():
     for _ in range(5):
-        assert in_a_thread(lambda: (paused(), tasklets.getruncount())[1]) == 1
+        assert in_thread(lambda: (paused(), tasklets.getruncount())[1]) == 1
 
 
 # Deadlocks across threads.

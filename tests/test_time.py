@@ -34,13 +34,6 @@ from tasklets._core import fake_clock, now
 LATE = 30  # seconds until something is badly wrong
 
 
-@pytest.fixture
-def log():
-    log = []
-    yield log
-    log.clear()
-
-
 @pytest.fixture(params=["true", "fake"])
 def clock(request):
     """Give a function that tells the time; on a fake clock nobody waits for it."""

@@ -13,11 +13,6 @@ from tasklets import channel, getcurrent, run, schedule, scheduler, tasklet
 pytestmark = pytest.mark.usefixtures("no_foreign_collector_callbacks")
 
 
-@pytest.fixture
-def log():
-    return []
-
-
 @pytest.fixture(autouse=True)
 def no_functions_left():
     yield

@@ -37,19 +37,6 @@ from tasklets.workers import WorkerPool
 LATE = 30  # seconds until something is badly wrong
 
 
-@pytest.fixture
-def clock():
-    with fake_clock() as clock:
-        yield clock
-
-
-@pytest.fixture
-def log():
-    log = []
-    yield log
-    log.clear()
-
-
 def sleepers(*seconds):
     return [spawn(sleep, each) for each in seconds]
 

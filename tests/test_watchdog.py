@@ -39,13 +39,6 @@ LOTS = 10**6  # of ticks: more than any short tasklet here has
 
 
 @pytest.fixture
-def log():
-    log = []
-    yield log
-    log.clear()  # there may be tasklets in it
-
-
-@pytest.fixture
 def counter():
     """Return a function that makes a tasklet which counts up to a limit."""
 

@@ -35,13 +35,6 @@ CHILD = 20
 SOAK = float(os.environ.get("TASKLETS_SOAK_SECONDS", "5"))
 
 
-@pytest.fixture
-def log():
-    log = []
-    yield log
-    log.clear()  # there may be tasklets in it
-
-
 def reason():
     return scheduler.last_run().reason
 

@@ -25,13 +25,6 @@ needs_monitoring = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def log():
-    log = []
-    yield log
-    log.clear()
-
-
 @pytest.fixture(autouse=True)
 def tools_as_before():
     """Leave no tracer or profiler behind."""

@@ -5,20 +5,13 @@ import socket
 import threading
 
 import pytest
-from pools import LONG, Gate, settled, until
+from pools import settled, until
+from threads import SECONDS, Gate
 
 from tasklets import _core, spawn
 from tasklets.workers import WorkerPool, _SharedPool, call_on_worker
 
 BLOCKED = 64
-
-
-@pytest.fixture
-def gate():
-    """Return a gate that is opened at the end."""
-    event = Gate()
-    yield event
-    event.set()
 
 
 class Small(_SharedPool):
@@ -46,7 +39,7 @@ def test_names_and_files_get_their_turn_beside_blocked_calls(gate):
         spawn(call_on_worker, read_something),
         spawn(call_on_worker, os.stat, os.curdir),
     ]
-    addresses, text, status = (each.result(LONG) for each in beside)
+    addresses, text, status = (each.result(SECONDS) for each in beside)
     assert addresses
     assert text == ""
     assert status.st_mode
@@ -57,10 +50,10 @@ def test_names_and_files_get_their_turn_beside_blocked_calls(gate):
 
 def test_one_that_comes_later_waits_for_nobody(small, gate):
     blocked = [small.submit(gate.wait) for _ in range(BLOCKED)]
-    assert small.call(int, timeout=LONG) == 0
+    assert small.call(int, timeout=SECONDS) == 0
     until(lambda: all(each.running() for each in blocked))
     for _ in range(20):
-        assert small.call(int, timeout=LONG) == 0
+        assert small.call(int, timeout=SECONDS) == 0
     assert small._pool.workers <= BLOCKED + 4
 
 

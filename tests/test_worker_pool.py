@@ -10,7 +10,8 @@ import time
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor
 
 import pytest
-from pools import LONG, Gate, fail, settled, started, until
+from pools import fail, settled, started, until
+from threads import SECONDS
 
 import tasklets
 from tasklets import (
@@ -26,28 +27,6 @@ from tasklets.workers import (
     WorkerPool,
     call_in_scheduler,
 )
-
-
-@pytest.fixture
-def pool():
-    """Return a pool of two workers."""
-    with WorkerPool(2) as made:
-        yield made
-
-
-@pytest.fixture
-def one():
-    """Return a pool of one worker."""
-    with WorkerPool(1) as made:
-        yield made
-
-
-@pytest.fixture
-def gate():
-    """Return a gate that is opened at the end."""
-    event = Gate()
-    yield event
-    event.set()
 
 
 @pytest.fixture
@@ -96,7 +75,7 @@ def test_a_future_may_take_too_long(one, gate):
         with pytest.raises(TimeoutError):
             method(timeout=0)
     gate.set()
-    assert future.result(LONG) is True
+    assert future.result(SECONDS) is True
 
 
 def test_the_standard_library_waits_for_the_futures(pool):
@@ -193,7 +172,7 @@ def test_the_threads_of_a_forgotten_pool_end():
     pool = WorkerPool(1)
     thread = pool.call(threading.current_thread)
     del pool
-    thread.join(LONG)
+    thread.join(SECONDS)
     assert not thread.is_alive()
 
 
@@ -218,7 +197,7 @@ def test_threads_are_started_when_they_are_needed():
             settled(pool)
         assert pool._pool.workers == 1
         gate = threading.Barrier(3)
-        assert sorted(pool.map(lambda _: gate.wait(LONG), range(3))) == [0, 1, 2]
+        assert sorted(pool.map(lambda _: gate.wait(SECONDS), range(3))) == [0, 1, 2]
         assert pool._pool.workers == 3
 
 
@@ -548,7 +527,7 @@ def test_calls_kills_and_timeouts_in_any_order(seed, tiny_switch_interval):
         return i
 
     def caller(pool, i):
-        pause, timeout = rng.choice((0, 0, 0.001)), rng.choice((None, LONG, 0.001))
+        pause, timeout = rng.choice((0, 0, 0.001)), rng.choice((None, SECONDS, 0.001))
         try:
             if i % 3:
                 value = pool.call(work, i, pause, timeout=timeout)

@@ -9,7 +9,8 @@ import traceback
 import weakref
 
 import pytest
-from pools import LONG, Gate, fail, settled, started, until
+from pools import fail, settled, started, until
+from threads import SECONDS
 
 import tasklets
 from tasklets import (
@@ -31,29 +32,6 @@ from tasklets.workers import (
     WorkerPool,
     call_on_worker,
 )
-
-
-@pytest.fixture
-def pool():
-    """Return a pool of two workers."""
-    with WorkerPool(2) as made:
-        yield made
-
-
-@pytest.fixture
-def one():
-    """Return a pool of one worker."""
-    with WorkerPool(1) as made:
-        yield made
-
-
-@pytest.fixture
-def gate():
-    """Return a gate that is opened at the end."""
-    event = Gate()
-    yield event
-    event.set()
-
 
 # ---- call_on_worker
 
@@ -291,7 +269,7 @@ def test_a_call_may_take_too_long(one, gate):
     with pytest.raises(TimeoutError):
         one.call(gate.wait, timeout=0.01)
     gate.set()
-    assert one.call(int, timeout=LONG) == 0
+    assert one.call(int, timeout=SECONDS) == 0
     assert call_on_worker(int, timeout=None) == 0
 
 
