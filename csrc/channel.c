@@ -21,36 +21,6 @@ waiter_of(struct tl_wait *wait)
     return TL_CONTAINER(wait, TaskletObject, wait);
 }
 
-static void
-sender_joined(struct tl_wait *wait)
-{
-    waiter_of(wait)->sending = SEND;
-    ((ChannelObject *)wait->on)->waiting++;
-}
-
-static void
-receiver_joined(struct tl_wait *wait)
-{
-    waiter_of(wait)->sending = RECEIVE;
-    ((ChannelObject *)wait->on)->waiting--;
-}
-
-static void
-left_queue(struct tl_wait *wait)
-{
-    TaskletObject *t = waiter_of(wait);
-    ((ChannelObject *)wait->on)->waiting -= t->sending;
-    t->sending = 0;
-}
-
-static const struct tl_wait_kind send_wait = {
-    .verb = "send to", .joined = sender_joined, .left = left_queue};
-static const struct tl_wait_kind receive_wait = {
-    .verb = "receive from", .joined = receiver_joined, .left = left_queue};
-// In __next__: a waking close() ends the iteration.
-static const struct tl_wait_kind next_wait = {
-    .verb = "receive from", .joined = receiver_joined, .left = left_queue};
-
 // The home of t, which waits for what does not come from a tasklet, counts it. n: 1 or -1.
 static void
 count_outside(TaskletObject *t, int source, int n)
@@ -65,22 +35,50 @@ count_outside(TaskletObject *t, int source, int n)
 }
 
 static void
-outside_joined(struct tl_wait *wait)
+sender_joined(struct tl_wait *wait)
 {
-    receiver_joined(wait);
-    count_outside(waiter_of(wait), ((ChannelObject *)wait->on)->source, 1);
+    waiter_of(wait)->sending = SEND;
+    ((ChannelObject *)wait->on)->waiting++;
 }
 
 static void
-outside_left(struct tl_wait *wait)
+sender_left(struct tl_wait *wait)
 {
-    left_queue(wait);
-    count_outside(waiter_of(wait), ((ChannelObject *)wait->on)->source, -1);
+    waiter_of(wait)->sending = 0;
+    ((ChannelObject *)wait->on)->waiting--;
 }
 
-// For what does not come from a tasklet.
-static const struct tl_wait_kind outside_wait = {
-    .verb = "receive from", .joined = outside_joined, .left = outside_left};
+static void
+receiver_joined(struct tl_wait *wait)
+{
+    TaskletObject *t = waiter_of(wait);
+    ChannelObject *ch = (ChannelObject *)wait->on;
+    t->sending = RECEIVE;
+    ch->waiting--;
+    if (TL_UNLIKELY(ch->source != TL_FROM_TASKLETS)) {
+        count_outside(t, ch->source, 1);
+    }
+}
+
+static void
+receiver_left(struct tl_wait *wait)
+{
+    TaskletObject *t = waiter_of(wait);
+    ChannelObject *ch = (ChannelObject *)wait->on;
+    t->sending = 0;
+    ch->waiting++;
+    if (TL_UNLIKELY(ch->source != TL_FROM_TASKLETS)) {
+        count_outside(t, ch->source, -1);
+    }
+}
+
+static const struct tl_wait_kind send_wait = {
+    .verb = "send to", .joined = sender_joined, .left = sender_left};
+static const struct tl_wait_kind receive_wait = {
+    .verb = "receive from", .joined = receiver_joined, .left = receiver_left};
+// In __next__: a waking close() ends the iteration.
+static const struct tl_wait_kind next_wait = {
+    .verb = "receive from", .joined = receiver_joined, .left = receiver_left};
 
 // ---- those that wait for others, too
 
@@ -449,14 +447,14 @@ attempt(const struct action *act, bool *came)
     if (ch->closing) {
         return raise_closed(act);
     }
-    bool outside = act->kind == &outside_wait;
+    int source = act->dir == RECEIVE ? ch->source : TL_FROM_TASKLETS;
     struct tl_leave how = {.kind = act->kind,
                            .on = (PyObject *)ch,
                            .queue = &ch->queue,
                            .value = act->value,
                            .deadline = act->deadline,
-                           .comes = outside && ch->source == TL_FROM_WORKERS,
-                           .hopes = outside && ch->source == TL_FROM_THREADS,
+                           .comes = source == TL_FROM_WORKERS,
+                           .hopes = source == TL_FROM_THREADS,
                            .has_come =
                                act->dir == SEND ? send_has_come : receive_has_come,
                            .came = came,
@@ -554,9 +552,7 @@ tl_channel_send(ChannelObject *ch, PyObject *value, int64_t deadline)
 PyObject *
 tl_channel_receive(ChannelObject *ch, int64_t deadline)
 {
-    const struct tl_wait_kind *kind =
-        TL_LIKELY(ch->source == TL_FROM_TASKLETS) ? &receive_wait : &outside_wait;
-    return begin(ch, RECEIVE, NULL, kind, deadline);
+    return begin(ch, RECEIVE, NULL, &receive_wait, deadline);
 }
 
 PyObject *

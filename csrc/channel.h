@@ -51,8 +51,9 @@ typedef struct ChannelObject {
     Py_ssize_t first, count, room, maxsize; // maxsize <= 0: no limit
 } ChannelObject;
 
-// The two directions, with a deadline as in struct tl_leave. Each returns a new reference, or NULL with an exception set; for
-// a send that is what the receiver left there, as a rule None.  Switch: may.
+// The two directions, with a deadline as in struct tl_leave. Each returns a new reference,
+// or NULL with an exception set; for a send that is what the receiver left there, as a
+// rule None.  Switch: may.
 PyObject *tl_channel_send(ChannelObject *ch, PyObject *value, int64_t deadline);
 PyObject *tl_channel_receive(ChannelObject *ch, int64_t deadline);
 
