@@ -124,9 +124,9 @@ has_nobody(void *s)
     return ((struct tl_sched *)s)->head == NULL;
 }
 
-// Whether somebody may still wake this thread, which patient does not ask, and how long it
-// is sure of that. *told:
-// whether the others know already that this one does not run.
+// Whether somebody may still wake this thread, and how long it is sure of that. patient: it
+// sleeps whether or not somebody may. *told: whether the others know already that this one
+// does not run.
 static bool
 may_be_woken(struct tl_sched *s, bool patient, int64_t *limit_ns, bool *told)
 {

@@ -115,7 +115,7 @@ is_free(struct tl_block *how)
 // Whether the thread may sleep until the lock is free, where the current tasklet must not
 // be left. Returns 0, or -1 with RuntimeError set if the owner could never release it.
 static int
-check_owner(LockObject *lock, struct tl_holder *me)
+check_owner(LockObject *lock)
 {
     struct tl_sched *s = tl_sched_mine;
     struct tl_holder *owner = lock->property.owner;
@@ -128,7 +128,6 @@ check_owner(LockObject *lock, struct tl_holder *me)
         tl_errors_no_switch(s);
         return -1;
     }
-    (void)me;
     return 0;
 }
 
@@ -139,7 +138,7 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
     int late = 0;
     for (;;) {
         if (deadline == 0 &&
-            (check_owner(lock, me) < 0 || tl_cycle_check(state, lock, me) < 0)) {
+            (check_owner(lock) < 0 || tl_cycle_check(state, lock, me) < 0)) {
             return -1;
         }
         struct tl_block how = {.kind = late > 0 ? &again_wait : &tl_lock_wait,
@@ -211,8 +210,7 @@ tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                                .queue = &lock->waiters,
                                .has_come = is_free,
                                .insists = true};
-        failed +=
-            check_owner(lock, me) < 0 || (tl_block(state, &how) < 0 && !how.asked);
+        failed += check_owner(lock) < 0 || (tl_block(state, &how) < 0 && !how.asked);
         chain(exc);
         if (failed > FAILURES_MOST) {
             return -1;
