@@ -54,8 +54,8 @@ struct question {
 static bool
 ask(const struct tl_leave *leave)
 {
-    tl_sched_mine->current->wait.given =
-        0; // while it may still wait for something else
+    // Other code that ran since it set out may have made it wait for something else.
+    tl_sched_mine->current->wait.given = 0;
     return has_come(TL_CONTAINER(leave, struct question, leave)->how);
 }
 
@@ -117,7 +117,7 @@ tl_block_wake(struct tl_waiter *waiter, unsigned char given)
         tl_wait_end(&waiter->wait, &waiter->link);
         tl_native_wake(tl_native_sleeper_of(waiter)->native);
     } else {
-        TaskletObject *t = TL_CONTAINER(waiter, TaskletObject, waiter);
+        TaskletObject *t = tl_task_of_waiter(waiter);
         tl_task_end_wait(t);
         tl_sched_ready(t);
     }
@@ -129,7 +129,7 @@ tl_block_move(struct tl_waiter *waiter, const struct tl_wait_kind *kind, PyObjec
 {
     waiter->wait.given |= given;
     if (!waiter->wait.native) {
-        TaskletObject *t = TL_CONTAINER(waiter, TaskletObject, waiter);
+        TaskletObject *t = tl_task_of_waiter(waiter);
         if (tl_timer_is_set(&t->timer)) {
             tl_task_stop_timer(t);
         }
@@ -143,8 +143,7 @@ tl_block_first(struct tl_link *queue)
 {
     for (struct tl_link *i = queue->next; i != queue; i = i->next) {
         struct tl_waiter *waiter = TL_CONTAINER(i, struct tl_waiter, link);
-        TaskletObject *t = TL_CONTAINER(waiter, TaskletObject, waiter);
-        if (waiter->wait.native || TL_LIKELY(!t->home->dead)) {
+        if (waiter->wait.native || TL_LIKELY(!tl_task_of_waiter(waiter)->home->dead)) {
             return waiter;
         }
     }
@@ -157,7 +156,7 @@ tl_block_traverse(const struct tl_link *queue, visitproc visit, void *arg)
     for (const struct tl_link *i = queue->next; i != queue; i = i->next) {
         struct tl_waiter *waiter = TL_CONTAINER(i, struct tl_waiter, link);
         if (!waiter->wait.native) {
-            Py_VISIT(TL_CONTAINER(waiter, TaskletObject, waiter));
+            Py_VISIT(tl_task_of_waiter(waiter));
         }
     }
     return 0;

@@ -50,8 +50,7 @@ int tl_block_traverse(const struct tl_link *queue, visitproc visit, void *arg);
 static inline bool
 tl_block_is_mine(const struct tl_waiter *waiter)
 {
-    return !waiter->wait.native &&
-           TL_CONTAINER(waiter, TaskletObject, waiter)->home == tl_sched_mine;
+    return !waiter->wait.native && tl_task_of_waiter(waiter)->home == tl_sched_mine;
 }
 
 // A deadline so many nanoseconds from now; <= 0: it has passed, which is -1.

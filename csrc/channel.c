@@ -15,12 +15,6 @@ struct action {
 
 // ---- the queue
 
-static TaskletObject *
-waiter_of(struct tl_wait *wait)
-{
-    return TL_CONTAINER(wait, TaskletObject, wait);
-}
-
 // The home of t, which waits for what does not come from a tasklet, counts it. n: 1 or -1.
 static void
 count_outside(TaskletObject *t, int source, int n)
@@ -37,21 +31,21 @@ count_outside(TaskletObject *t, int source, int n)
 static void
 sender_joined(struct tl_wait *wait)
 {
-    waiter_of(wait)->sending = SEND;
+    tl_task_of_wait(wait)->sending = SEND;
     ((ChannelObject *)wait->on)->waiting++;
 }
 
 static void
 sender_left(struct tl_wait *wait)
 {
-    waiter_of(wait)->sending = 0;
+    tl_task_of_wait(wait)->sending = 0;
     ((ChannelObject *)wait->on)->waiting--;
 }
 
 static void
 receiver_joined(struct tl_wait *wait)
 {
-    TaskletObject *t = waiter_of(wait);
+    TaskletObject *t = tl_task_of_wait(wait);
     ChannelObject *ch = (ChannelObject *)wait->on;
     t->sending = RECEIVE;
     ch->waiting--;
@@ -63,7 +57,7 @@ receiver_joined(struct tl_wait *wait)
 static void
 receiver_left(struct tl_wait *wait)
 {
-    TaskletObject *t = waiter_of(wait);
+    TaskletObject *t = tl_task_of_wait(wait);
     ChannelObject *ch = (ChannelObject *)wait->on;
     t->sending = 0;
     ch->waiting++;
@@ -92,7 +86,7 @@ static void
 selection_joined(struct tl_wait *wait)
 {
     struct tl_selection *sel = selection_of(wait);
-    sel->who = waiter_of(wait);
+    sel->who = tl_task_of_wait(wait);
     for (Py_ssize_t i = 0; i < sel->count; i++) {
         struct tl_case *one = &sel->cases[i];
         ChannelObject *ch = one->channel;

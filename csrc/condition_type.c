@@ -407,7 +407,7 @@ get_waiters(ConditionObject *self, void *Py_UNUSED(closure))
         PyObject *who =
             waiter->wait.native
                 ? PyLong_FromUnsignedLong(tl_native_sleeper_of(waiter)->native->ident)
-                : Py_NewRef((PyObject *)TL_CONTAINER(waiter, TaskletObject, waiter));
+                : Py_NewRef((PyObject *)tl_task_of_waiter(waiter));
         if (who == NULL || PyList_Append(list, who) < 0) {
             Py_CLEAR(list);
         }

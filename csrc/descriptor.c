@@ -21,16 +21,10 @@ struct tl_descriptors {
     Py_ssize_t waiting; // tasklets
 };
 
-static struct tl_sched *
-home_of(struct tl_wait *wait)
-{
-    return TL_CONTAINER(wait, TaskletObject, wait)->home;
-}
-
 static void
 joined(struct tl_wait *wait)
 {
-    struct tl_sched *s = home_of(wait);
+    struct tl_sched *s = tl_task_of_wait(wait)->home;
     s->awaited++;
     s->descriptors->waiting++;
     tl_timer_expect(s);
@@ -39,7 +33,7 @@ joined(struct tl_wait *wait)
 static void
 left(struct tl_wait *wait)
 {
-    struct tl_sched *s = home_of(wait);
+    struct tl_sched *s = tl_task_of_wait(wait)->home;
     s->awaited--;
     s->descriptors->waiting--;
 }

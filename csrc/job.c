@@ -14,7 +14,7 @@ is_over(JobObject *job)
 static void
 count(struct tl_wait *wait, int n)
 {
-    struct tl_sched *s = TL_CONTAINER(wait, TaskletObject, wait)->home;
+    struct tl_sched *s = tl_task_of_wait(wait)->home;
     s->awaited += n;
     s->worker_waits += n;
 }

@@ -130,7 +130,7 @@ tl_native_holder_of(struct tl_waiter *waiter)
     if (waiter->wait.native) {
         return tl_native_sleeper_of(waiter)->holder;
     }
-    TaskletObject *t = TL_CONTAINER(waiter, TaskletObject, waiter);
+    TaskletObject *t = tl_task_of_waiter(waiter);
     return t->is_main ? &t->home->native->holder : &t->holder;
 }
 
@@ -204,10 +204,10 @@ tl_native_sleep(struct tl_state *state, struct tl_sleeper *sleeper, int64_t dead
         if (in_main && (result = tl_nap_run_handlers()) < 0) {
             break;
         }
-        int64_t left = tl_wait_is_armed(wait) ? time_left(sleeper) : -1;
         if (!tl_wait_is_armed(wait)) {
             break;
         }
+        int64_t left = time_left(sleeper);
         if (left == 0) {
             wait->given |= TL_GIVEN_LAPSED;
             break;

@@ -491,9 +491,8 @@ static TaskletObject *
 tasklet_of(struct tl_link *link, PyObject *on)
 {
     struct tl_waiter *waiter = TL_CONTAINER(link, struct tl_waiter, link);
-    return waiter->wait.native || waiter->wait.on != on
-               ? NULL
-               : TL_CONTAINER(waiter, TaskletObject, waiter);
+    return waiter->wait.native || waiter->wait.on != on ? NULL
+                                                        : tl_task_of_waiter(waiter);
 }
 
 void

@@ -3,16 +3,10 @@
 #include "live.h"
 #include "timer.h"
 
-static struct tl_sched *
-home_of(struct tl_wait *wait)
-{
-    return TL_CONTAINER(wait, TaskletObject, wait)->home;
-}
-
 static void
 joined(struct tl_wait *wait)
 {
-    struct tl_sched *s = home_of(wait);
+    struct tl_sched *s = tl_task_of_wait(wait)->home;
     s->awaited++;
     tl_timer_expect(s);
 }
@@ -20,7 +14,7 @@ joined(struct tl_wait *wait)
 static void
 left(struct tl_wait *wait)
 {
-    home_of(wait)->awaited--;
+    tl_task_of_wait(wait)->home->awaited--;
 }
 
 const struct tl_wait_kind tl_request_file = {

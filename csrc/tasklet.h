@@ -95,6 +95,19 @@ tl_task_of(struct tl_link *link)
 }
 
 static inline TaskletObject *
+tl_task_of_wait(struct tl_wait *wait)
+{
+    return TL_CONTAINER(wait, TaskletObject, wait);
+}
+
+// Of a waiter that is no thread.
+static inline TaskletObject *
+tl_task_of_waiter(const struct tl_waiter *waiter)
+{
+    return TL_CONTAINER(waiter, TaskletObject, waiter);
+}
+
+static inline TaskletObject *
 tl_task_next(TaskletObject *t)
 {
     return tl_task_of(t->link.next);
