@@ -12,8 +12,8 @@ typedef struct BarrierObject {
     Py_ssize_t parties, count;
     PyObject *action, *timeout; // NULL: none
     struct tl_link waiters, leaving, gate;
-    uint64_t resets,
-        passes; // counts reset() and abort(), and how often all have passed
+    uint64_t resets; // counts reset() and abort(),
+    uint64_t passes; // and how often all have passed
     bool broken, acting;
     PyObject *weakrefs;
 } BarrierObject;
@@ -69,7 +69,9 @@ barrier_traverse(BarrierObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->action);
     Py_VISIT(self->timeout);
-    return tl_block_traverse(&self->waiters, visit, arg);
+    int result = tl_block_traverse(&self->waiters, visit, arg);
+    result = result ? result : tl_block_traverse(&self->leaving, visit, arg);
+    return result ? result : tl_block_traverse(&self->gate, visit, arg);
 }
 
 static int
@@ -88,7 +90,8 @@ barrier_dealloc(BarrierObject *self)
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
-    assert(tl_link_is_single(&self->waiters) && tl_link_is_single(&self->leaving));
+    assert(tl_link_is_single(&self->waiters) && tl_link_is_single(&self->leaving) &&
+           tl_link_is_single(&self->gate));
     (void)barrier_clear(self);
     cls->tp_free(self);
     tl_live_add(TL_LIVE_LOCK, -1);

@@ -1279,6 +1279,27 @@ def test_a_tasklet_blocked_on_an_object_that_only_it_knows(make, log):
     collected_or_listed(log)
 
 
+def test_tasklets_at_a_barrier_whose_action_never_ends(log):
+    def work(wait, peers):
+        try:
+            wait()
+        except BaseException as error:
+            log.append(type(error).__name__)
+
+    barrier, peers = locks.Barrier(2, tasklets.schedule_remove), []
+    for _ in range(3):  # one to leave, one in the action, one at the gate
+        peers.append(tasklet(work)(barrier.wait, peers))
+        run()
+    del barrier, peers
+    collect()
+    left = scheduler.getuncollectables()
+    assert len(left) == (0 if SEES_STACK else 3)
+    while left:
+        left.pop().kill()
+    assert len(log) == 3
+    assert set(log) <= {"TaskletExit", "BrokenBarrierError"}
+
+
 @pytest.mark.parametrize("cls", [locks.Lock, locks.RLock, locks.Semaphore])
 def test_who_waits_for_a_lock_that_somebody_knows_is_not_collected(cls, log):
     lock = cls()
