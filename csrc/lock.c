@@ -11,9 +11,6 @@ enum { LATE_MOST = 2, TRUST = 1000000 };
 // back.
 enum { FAILURES_MOST = 100 };
 
-// When the process was forked last: whoever was called before may not be here.
-static int64_t forked;
-
 const struct tl_wait_kind tl_lock_wait = {
     .verb = "acquire", .patient = true, .lapsed = tl_block_lapsed};
 
@@ -39,18 +36,17 @@ tl_lock_is_wait(const struct tl_wait_kind *kind)
 
 // ---- giving
 
-// Whether one that was called is still on its way, as far as one knows.
-static bool
-is_called(LockObject *lock)
-{
-    return lock->called > forked && tl_clock_now() - lock->called < TRUST;
-}
-
+// Unless one that was called is still on its way, as far as one knows: after a fork it is
+// not.
 TL_COLD static void
 call(LockObject *lock, struct tl_waiter *waiter)
 {
-    if (!is_called(lock)) {
-        lock->called = tl_clock_now();
+    const struct tl_state *state = tl_state_of_object((PyObject *)lock);
+    int64_t now = tl_clock_now();
+    if (lock->called == 0 || lock->forks != state->forks ||
+        now - lock->called >= TRUST) {
+        lock->called = now;
+        lock->forks = state->forks;
         tl_block_wake(waiter, TL_GIVEN_CALL);
     }
 }
@@ -218,12 +214,6 @@ tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
         given = how.given;
     }
     return PyErr_Occurred() ? -1 : 0;
-}
-
-void
-tl_lock_after_fork(void)
-{
-    forked = tl_clock_now();
 }
 
 // ---- the object

@@ -15,6 +15,7 @@ typedef struct LockObject {
     struct tl_link waiters;
     int64_t called;      // when a waiter was called that has not come yet; 0: none
     unsigned long count; // how often owner has acquired it
+    unsigned forks;      // of state, when that waiter was called
     bool reentrant;
     bool is_signal; // somebody else than its owner has released it before
     bool hurry;     // the next to be called has been too late often enough
@@ -82,9 +83,6 @@ LockObject *tl_lock_new(PyTypeObject *type, bool reentrant);
 
 // After a fork, or for one that nobody waits for: it is free.
 void tl_lock_reset(LockObject *lock);
-
-// In the child of a fork.
-void tl_lock_after_fork(void);
 
 // ---- cycle.c
 

@@ -128,7 +128,7 @@ typedef struct SimpleQueueObject {
     struct tl_state *state;
     PyObject **items;
     Py_ssize_t first, count, room, promised;
-    long forks; // of state, when the first of them was promised
+    unsigned forks; // of state, when the first of them was promised
     struct tl_link waiters;
     PyObject *weakrefs;
 } SimpleQueueObject;

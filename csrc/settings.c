@@ -1,7 +1,6 @@
 // settings.c - the module's functions on a thread or the process as a whole.
 #include "channel.h"
 #include "live.h"
-#include "lock.h"
 #include "loop.h"
 #include "thread.h"
 #include "types.h"
@@ -276,7 +275,6 @@ static PyObject *
 fn_after_fork(PyObject *mod, PyObject *Py_UNUSED(ignored))
 {
     tl_thread_after_fork(tl_state_of_module(mod));
-    tl_lock_after_fork();
     Py_RETURN_NONE;
 }
 

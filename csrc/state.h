@@ -85,7 +85,7 @@ struct tl_state {
     Py_ssize_t nkept, kept_room;
     unsigned long collector; // the thread that collects now; 0: none, or not known
     struct tl_queue_tools queue;
-    long forks;            // how often the process has been forked
+    unsigned forks;        // how often the process has been forked
     struct tl_stack *lost; // that outlive their thread; most can never be ended
     bool reports_cycles;   // of locks, and does not raise
     bool main_has_ended;   // the interpreter waits for its threads, or is past that
