@@ -107,23 +107,14 @@ raise_broken(BarrierObject *self)
     return -1;
 }
 
-static void
-wake_all(struct tl_link *queue, unsigned char given)
-{
-    struct tl_waiter *waiter;
-    while ((waiter = tl_block_first(queue)) != NULL) {
-        tl_block_wake(waiter, given);
-    }
-}
-
 // All who wait leave in vain.
 static void
 turn_away(BarrierObject *self)
 {
     self->resets++;
     self->count = 0;
-    wake_all(&self->waiters, TL_GIVEN_CALL);
-    wake_all(&self->leaving, TL_GIVEN_CALL);
+    tl_block_wake_many(&self->waiters, PY_SSIZE_T_MAX, TL_GIVEN_CALL);
+    tl_block_wake_many(&self->leaving, PY_SSIZE_T_MAX, TL_GIVEN_CALL);
 }
 
 static void
@@ -149,7 +140,7 @@ act(BarrierObject *self)
     Py_DECREF(action);
     Py_XDECREF(result);
     self->acting = false;
-    wake_all(&self->gate, TL_GIVEN_CALL);
+    tl_block_wake_many(&self->gate, PY_SSIZE_T_MAX, TL_GIVEN_CALL);
     if (result == NULL) {
         PyObject *exc = PyErr_GetRaisedException();
         break_it(self);
@@ -171,8 +162,8 @@ pass(BarrierObject *self)
     }
     self->passes++;
     self->count = 0;
-    wake_all(&self->waiters, TL_GIVEN_NOTICE);
-    wake_all(&self->leaving, TL_GIVEN_NOTICE);
+    tl_block_wake_many(&self->waiters, PY_SSIZE_T_MAX, TL_GIVEN_NOTICE);
+    tl_block_wake_many(&self->leaving, PY_SSIZE_T_MAX, TL_GIVEN_NOTICE);
     return 0;
 }
 

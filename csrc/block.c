@@ -150,6 +150,18 @@ tl_block_first(struct tl_link *queue)
     return NULL;
 }
 
+Py_ssize_t
+tl_block_wake_many(struct tl_link *queue, Py_ssize_t most, unsigned char given)
+{
+    Py_ssize_t woken = 0;
+    struct tl_waiter *waiter;
+    while (woken < most && (waiter = tl_block_first(queue)) != NULL) {
+        tl_block_wake(waiter, given);
+        woken++;
+    }
+    return woken;
+}
+
 int
 tl_block_traverse(const struct tl_link *queue, visitproc visit, void *arg)
 {

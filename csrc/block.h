@@ -36,6 +36,10 @@ PyObject *tl_block_lapsed(struct tl_wait *wait);
 // it has, and let it run. Runs no code of others.
 void tl_block_wake(struct tl_waiter *waiter, unsigned char given);
 
+// The same for the first most of a queue that can still run. Returns how many there were.
+Py_ssize_t tl_block_wake_many(struct tl_link *queue, Py_ssize_t most,
+                              unsigned char given);
+
 // Have waiter, that has got given, wait in the queue of another object, without a deadline.
 void tl_block_move(struct tl_waiter *waiter, const struct tl_wait_kind *kind,
                    PyObject *on, struct tl_link *queue, unsigned char given);

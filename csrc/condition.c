@@ -110,18 +110,9 @@ tl_condition_wait_alone(struct tl_state *state, PyObject *on, struct tl_link *qu
                            .deadline = deadline};
     int result = deadline < 0 ? 0 : tl_block(state, &how);
     if (result < 0 && (how.given & TL_GIVEN_NOTICE)) {
-        tl_condition_notify_alone(queue, 1);
+        tl_block_wake_many(queue, 1, TL_GIVEN_NOTICE);
     }
     return result < 0 ? -1 : (how.given & TL_GIVEN_NOTICE) != 0;
-}
-
-void
-tl_condition_notify_alone(struct tl_link *queue, Py_ssize_t count)
-{
-    struct tl_waiter *waiter;
-    while (count-- > 0 && (waiter = tl_block_first(queue)) != NULL) {
-        tl_block_wake(waiter, TL_GIVEN_NOTICE);
-    }
 }
 
 Py_ssize_t

@@ -33,11 +33,9 @@ int tl_condition_wait(struct tl_state *state, ConditionObject *cond, int64_t dea
 // Have the first count of those who wait wait for own, which somebody has.
 void tl_condition_notify(ConditionObject *cond, Py_ssize_t count);
 
-// The same for one that has no lock: wait to be notified, and wake who waits. A wait
-// returns as above.
+// Wait for TL_GIVEN_NOTICE in the queue of one that has no lock. Returns as above.
 int tl_condition_wait_alone(struct tl_state *state, PyObject *on, struct tl_link *queue,
                             int64_t deadline);
-void tl_condition_notify_alone(struct tl_link *queue, Py_ssize_t count);
 
 // How many are in a queue.
 Py_ssize_t tl_condition_count(const struct tl_link *queue);

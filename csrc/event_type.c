@@ -165,7 +165,7 @@ static PyObject *
 event_set(EventObject *self, PyObject *Py_UNUSED(ignored))
 {
     self->flag = true;
-    tl_condition_notify_alone(&self->waiters, PY_SSIZE_T_MAX);
+    tl_block_wake_many(&self->waiters, PY_SSIZE_T_MAX, TL_GIVEN_NOTICE);
     PyObject *callbacks = self->callbacks, *interrupt = NULL;
     if (TL_LIKELY(callbacks == NULL)) {
         Py_RETURN_NONE;
@@ -366,7 +366,7 @@ nl_notify(EventObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *
     if (tl_lock_count_arg(args, nargs, kwnames, &count) < 0) {
         return NULL;
     }
-    tl_condition_notify_alone(&self->waiters, count);
+    tl_block_wake_many(&self->waiters, count, TL_GIVEN_NOTICE);
     Py_RETURN_NONE;
 }
 
@@ -379,7 +379,7 @@ PyDoc_STRVAR(nl_notify_all_doc,
 static PyObject *
 nl_notify_all(EventObject *self, PyObject *Py_UNUSED(ignored))
 {
-    tl_condition_notify_alone(&self->waiters, PY_SSIZE_T_MAX);
+    tl_block_wake_many(&self->waiters, PY_SSIZE_T_MAX, TL_GIVEN_NOTICE);
     Py_RETURN_NONE;
 }
 

@@ -117,11 +117,8 @@ semaphore_dealloc(SemaphoreObject *self)
 static void
 give(SemaphoreObject *self, Py_ssize_t count)
 {
-    struct tl_waiter *waiter;
-    while (count > 0 && !tl_link_is_single(&self->waiters) &&
-           (waiter = tl_block_first(&self->waiters)) != NULL) {
-        tl_block_wake(waiter, TL_GIVEN_PROPERTY);
-        count--;
+    if (TL_UNLIKELY(!tl_link_is_single(&self->waiters))) {
+        count -= tl_block_wake_many(&self->waiters, count, TL_GIVEN_PROPERTY);
     }
     self->value += count;
 }
