@@ -1,4 +1,5 @@
 #include "condition_ops.h"
+#include "callbacks.h"
 #include "lock_ops.h"
 
 PyObject *
@@ -90,15 +91,12 @@ tl_condition_acquire_restore(ConditionObject *cond, PyObject *saved)
 static LockObject *
 add_token(struct tl_state *state, ConditionObject *cond)
 {
-    if (cond->tokens == NULL) {
-        cond->tokens = PyList_New(0);
-    }
-    LockObject *token = cond->tokens ? tl_lock_new(state->lock_type, false) : NULL;
+    LockObject *token = tl_lock_new(state->lock_type, false);
     if (token == NULL) {
         return NULL;
     }
     token->count = 1; // nobody's
-    if (PyList_Append(cond->tokens, (PyObject *)token) < 0) {
+    if (tl_callbacks_add(&cond->tokens, (PyObject *)token) < 0) {
         Py_CLEAR(token);
     }
     return token;
