@@ -230,6 +230,7 @@ tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool poll)
 #else
     poll = false;
 #endif
+    atomic_store_explicit(&park->waker_cpu, -1, memory_order_relaxed);
     uint32_t asleep = poll ? TL_PARK_POLLING : TL_PARK_SLEEPING;
     uint32_t expected = TL_PARK_IDLE;
     // Acquire: on failure a wake has come, and its changes must be seen.

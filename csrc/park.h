@@ -23,7 +23,7 @@ struct tl_park {
     unsigned shared;    // sleeps in a row that one ended who ran on the same CPU
     int64_t spin_limit; // how long the next spin may last, adapted to its success
     uint64_t cpus; // where its thread may run, a bit for each CPU, from 64 on shared
-    _Atomic int waker_cpu; // where the one ran that ended the last sleep
+    _Atomic int waker_cpu; // where the one ran that ended the last sleep, or -1
     bool many_cpus;        // whether the threads that wake it may run elsewhere
     uint64_t sleeps, spins;
     uint64_t woken; // sleeps that others ended, before they began perhaps
