@@ -4,7 +4,7 @@
 // The interpreter makes it wait a whole switch interval, and longer where several
 // compute. We ask the holder at once, through the governor, and again whenever another
 // was faster. That is for threads that need the GIL for a short while only: the time that
-// they take by asking is counted, and from a fifth on they have to wait longer.
+// they take by asking is counted, and kept below a fifth of all.
 #ifndef TL_PRIORITY_H
 #define TL_PRIORITY_H
 
