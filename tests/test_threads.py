@@ -1411,6 +1411,12 @@ def body(seed):
         with contextlib.suppress(*ODDITIES):
             act(rnd)
 
+def iter_queue(ch):
+    t = ch.queue
+    while t is not None and t is not ch:
+        yield t
+        t = t.next
+
 def thread(number):
     rnd = random.Random(seed * 10 + number)
     for _ in range(60):
@@ -1429,6 +1435,11 @@ for t in scheduler.getuncollectables():
     with contextlib.suppress(BaseException):
         t.kill()
 for ch in shared:
+    # One that was thrown something as its thread ended may have waited again: it stays
+    # there until somebody kills it.
+    for t in list(iter_queue(ch)):
+        assert t.thread_id == -1 and not t.alive, t
+        t.kill()
     assert ch.balance == 0, ch
 print("ok")
 """
