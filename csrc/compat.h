@@ -6,6 +6,11 @@
 #ifndef TL_COMPAT_H
 #define TL_COMPAT_H
 
+// The interpreter sets what the system's headers show: newer ones warn of a redefinition.
+#if defined(_FEATURES_H) && !defined(Py_PYTHON_H)
+#error "include compat.h, or what includes it, before the system's headers"
+#endif
+
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdbool.h>

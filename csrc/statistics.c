@@ -1,4 +1,6 @@
 // statistics.c - counts of what the thread and the process have done.
+#include "compat.h" // before all of the system's
+
 #include "chunk.h"
 #include "clock.h"
 #include "live.h"
