@@ -256,7 +256,12 @@ class WorkerPool(Executor):
 class _SharedPool(WorkerPool):
     """The pool of all who have none of their own."""
 
-    _helpers = 0 if os.environ.get("TASKLETS_WORKERS") else 128
+    _helpers = 128
+
+    def __init__(self, max_workers: int | None = None) -> None:
+        if max_workers is None and os.environ.get("TASKLETS_WORKERS"):
+            self._helpers = 0  # the number is fixed
+        super().__init__(max_workers)
 
 
 _shared: dict[None, WorkerPool] = {}

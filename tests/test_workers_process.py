@@ -203,10 +203,25 @@ print("parent", os.waitpid(pid, 0)[1], call_on_worker(pow, 2, 4))
 def test_the_number_of_workers_comes_from_the_environment():
     output = run("""
 os.environ["TASKLETS_WORKERS"] = "2"
-calls = [spawn(call_on_worker, threading.get_ident) for _ in range(200)]
-print(len({t.result() for t in calls}) <= 2)
+gate = threading.Event()
+idents = set()
+
+def wait():
+    idents.add(threading.get_ident())
+    gate.wait()
+
+calls = [spawn(call_on_worker, wait) for _ in range(200)]
+schedule()
+try:
+    call_on_worker(int, timeout=0.5)
+except TimeoutError:
+    print(len(idents))
+gate.set()
+for call in calls:
+    call.result()
+print(len(idents))
 """)
-    assert output == "True\n"
+    assert output == "2\n2\n"
 
 
 def test_a_bad_number_of_workers_is_an_error_of_the_call():
