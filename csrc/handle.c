@@ -5,10 +5,12 @@ static void
 its_time_came(struct tl_timer *timer)
 {
     HandleObject *handle = TL_CONTAINER(timer, HandleObject, timer);
-    struct tl_sched *s = handle->who->home;
+    TaskletObject *t = handle->who;
     tl_link_remove(&handle->link);
-    tl_sched_ready((TaskletObject *)Py_NewRef(handle->who));
-    tl_sched_drop_later(s, (PyObject *)handle);
+    if (t->life == TL_NEW && t->place == TL_FLOATING) {
+        tl_sched_ready((TaskletObject *)Py_NewRef(t));
+    } // else somebody found it in the collector's lists, and did something with it
+    tl_sched_drop_later(t->home, (PyObject *)handle);
 }
 
 int
@@ -34,20 +36,23 @@ void
 tl_handle_cancel(HandleObject *handle)
 {
     TaskletObject *t = handle->who;
-    if (t == NULL || t->life != TL_NEW || t->home->target == t) {
-        return; // it runs, has run, or is about to
-    }
-    handle->who = NULL;
-    handle->cancelled = true;
-    if (tl_timer_is_set(&handle->timer)) {
+    bool waits = tl_timer_is_set(&handle->timer);
+    if (waits) {
         tl_timer_cancel(t->home, &handle->timer);
         tl_link_remove(&handle->link);
-        Py_DECREF(handle); // the caller has another
-    } else if (t->place == TL_RUNNABLE) {
-        tl_ring_remove(t->home, t);
-        Py_DECREF(t);
     }
-    Py_DECREF(t);
+    if (t != NULL && t->life == TL_NEW && t->home->target != t) {
+        handle->who = NULL;
+        handle->cancelled = true;
+        if (t->place == TL_RUNNABLE) {
+            tl_ring_remove(t->home, t);
+            Py_DECREF(t);
+        }
+        Py_DECREF(t);
+    } // else it runs, has run, or is about to
+    if (waits) {
+        Py_DECREF(handle); // the caller has another
+    }
 }
 
 void

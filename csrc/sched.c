@@ -661,6 +661,15 @@ tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *bomb, boo
         }
     }
     to = decide(s, ended, to);
+    if (TL_UNLIKELY(ended->timeouts != NULL || ended->locals != NULL ||
+                    ended->hooks != NULL || ended->atomic)) {
+        // A signal handler or callback found ended to be the current one.
+        s->no_switch++;
+        s->target = to;
+        tl_stacks_strip(s, ended);
+        s->target = NULL;
+        s->no_switch--;
+    }
     s->current = to;
     return to;
 }

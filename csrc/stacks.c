@@ -4,6 +4,7 @@
 #include "gil.h"
 #include "local.h"
 #include "outcome.h"
+#include "timeout.h"
 
 #include <malloc.h>
 #include <unistd.h>
@@ -260,6 +261,9 @@ forget_job(struct tl_sched *s, TaskletObject *t)
     t->life = TL_UNBOUND;
     t->ended = true;
     t->stack = NULL;
+    if (TL_UNLIKELY(t->timeouts != NULL)) {
+        tl_timeout_end_all(t);
+    }
     tl_link_remove(&t->started);
     s->nstarted--;
     s->finished++;
@@ -328,6 +332,19 @@ drop_hooks(struct tl_sched *s, TaskletObject *t)
     t->hooks = NULL;
     tl_hooks_swap(s->ts, hooks);
     tl_hooks_free(hooks);
+}
+
+TL_COLD void
+tl_stacks_strip(struct tl_sched *s, TaskletObject *t)
+{
+    tl_local_forget(&t->locals);
+    if (t->hooks != NULL) {
+        drop_hooks(s, t);
+    }
+    if (t->atomic) {
+        tl_sched_set_atomic(t, false);
+    }
+    tl_timeout_end_all(t);
 }
 
 // The tasklet's function has returned result, or NULL with an exception set. Returns who

@@ -32,6 +32,9 @@ PyObject *tl_stacks_bear_again(struct tl_sched *s);
 // t can never run again, but its frames, which nobody can end, are in use: keep them.
 void tl_stacks_keep(struct tl_sched *s, TaskletObject *t);
 
+// t, which is current, has ended: what it has set for itself ends, too. Other code runs.
+void tl_stacks_strip(struct tl_sched *s, TaskletObject *t);
+
 // Give the system back what the allocators have free. Done once nobody uses the stacks
 // that ended.
 void tl_stacks_trim(struct tl_sched *s);

@@ -12,6 +12,7 @@
 #include "request.h"
 #include "rest.h"
 #include "stacks.h"
+#include "timeout.h"
 #include "timer.h"
 #include "watch.h"
 
@@ -353,6 +354,7 @@ let_go_of_main(struct tl_sched *s)
         Py_DECREF(t);
     }
     tl_outcome_abandon(t);
+    tl_timeout_end_all(t);
     Py_CLEAR(t->fiber);
     Py_CLEAR(s->main_fiber);
     t->life = TL_UNBOUND;

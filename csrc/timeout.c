@@ -39,7 +39,8 @@ send_again(TimeoutObject *timeout)
 }
 
 // The time of a block is up. A tasklet that waits is interrupted; one that has got what
-// it waited for, or runs, is when it is about to wait.
+// it waited for, or runs, is when it is about to wait. One that has ended is current until
+// another is: what runs then may enter blocks, but cannot wait.
 static void
 time_is_up(struct tl_timer *timer)
 {
@@ -47,7 +48,7 @@ time_is_up(struct tl_timer *timer)
     TaskletObject *t = timeout->who;
     struct tl_sched *s = t->home;
     bool waits = t->place == TL_WAITING;
-    bool runs = (t == s->current && !s->waiting) || t->stopped;
+    bool runs = (t == s->current && !s->waiting) || t->stopped || t->life != TL_STARTED;
     if (!waits && (t->place == TL_RUNNABLE || runs)) {
         timeout->state = TL_TIMEOUT_DUE;
         t->thrown = true;
@@ -110,7 +111,7 @@ tl_timeout_enter(struct tl_sched *s, TimeoutObject *timeout)
     timeout->outer = me->timeouts;
     me->timeouts = timeout;
     timeout->state = TL_TIMEOUT_ACTIVE;
-    timeout->expired = timeout->overtaken = false;
+    timeout->expired = timeout->overtaken = timeout->outlived = false;
     if (timeout->relative) {
         timeout->when =
             timeout->after <= 0 ? timeout->after : tl_timer_now(s) + timeout->after;
@@ -144,6 +145,10 @@ raise_instead(TimeoutObject *timeout, PyObject *interrupt)
 int
 tl_timeout_exit(struct tl_sched *s, TimeoutObject *timeout, PyObject *exc)
 {
+    if (timeout->outlived) {
+        timeout->outlived = false;
+        return 0;
+    }
     if (timeout->who == NULL || timeout->who != s->current) {
         PyErr_SetString(PyExc_RuntimeError,
                         timeout->who == NULL
@@ -195,6 +200,20 @@ tl_timeout_forget(TimeoutObject *timeout)
         unlist(timeout);
         Py_CLEAR(timeout->who);
     }
+}
+
+void
+tl_timeout_end_all(TaskletObject *t)
+{
+    while (t->timeouts != NULL) {
+        TimeoutObject *timeout = t->timeouts;
+        timeout->expired |= timeout->state >= TL_TIMEOUT_SENT;
+        timeout->outlived = true;
+        unlist(timeout);
+        tl_sched_drop_later(t->home, (PyObject *)timeout->who);
+        timeout->who = NULL;
+    }
+    t->thrown = false;
 }
 
 int

@@ -10,7 +10,7 @@
 //    |                                      ^--- a throw takes its place ----+
 //    |                                      ^--- an inner block's, and ends -+
 //    |                                 PAST <--- an outer block's is sent ---+
-//    +---------------- exit, from all -------------------------------------+
+//    +---------------- exit or its tasklet's end, from all ----------------+
 enum tl_timeout_state {
     TL_TIMEOUT_IDLE,
     TL_TIMEOUT_ACTIVE,
@@ -35,6 +35,7 @@ typedef struct TimeoutObject {
     unsigned char state;
     bool relative, expired;
     bool overtaken; // since it was entered, an outer one's interruption was sent
+    bool outlived;  // its tasklet ended inside the block, and nobody has left that yet
 } TimeoutObject;
 
 // Begin and end the block, for the current tasklet. Return 0, or -1 with an exception
@@ -47,6 +48,9 @@ int tl_timeout_move(struct tl_sched *s, TimeoutObject *timeout, int64_t when);
 
 // The object goes away, in the middle of its block maybe.
 void tl_timeout_forget(TimeoutObject *timeout);
+
+// t has ended, and with it the blocks that it has not left. No other code runs.
+void tl_timeout_end_all(TaskletObject *t);
 
 // Something else is raised in t in place of old (may be NULL): if that was an
 // interruption, it comes later.

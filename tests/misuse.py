@@ -268,6 +268,17 @@ class Kinds:
         self.started(work)
         return entered.pop()
 
+    def outlived_timeout(self):
+        limit = tasklets.timeout(0.002)
+        refs.append(limit)
+        tasklets.spawn(limit.__enter__).join()
+        return limit
+
+    def short_timeout(self):
+        limit = tasklets.timeout(0.001)
+        refs.append(limit)
+        return limit
+
     def due_timeout(self):
         return self.entered_timeout(seconds=0)
 
@@ -707,6 +718,10 @@ class Places:
     def signal_handler_in_run(self, call):
         Watched(lambda: (signals.done.receive(), main.insert()))()
         signals.handle(call, lambda: scheduler.run(threadblock=True))
+
+    def signal_handler_after_an_end(self, call):
+        tasklets.spawn(int)
+        signals.handle(call, lambda: signals.done.receive())
 
     def signal_handler_in_join(self, call):
         t = Watched(lambda: signals.done.receive())()
