@@ -13,6 +13,9 @@ struct tl_argspec {
     int maxpos;               // names[0 .. maxpos) may be positional
 };
 
+// How a METH_FASTCALL function goes into a PyMethodDef.
+#define TL_FAST(function) (PyCFunction)(void (*)(void))(function)
+
 // Sort the arguments of a vectorcall into out[], one slot per name.
 //
 // out[i] is a borrowed reference, or NULL where the caller gave nothing; the

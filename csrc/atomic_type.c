@@ -1,4 +1,5 @@
 // atomic_type.c - with atomic(): the flag of the current tasklet, put back at the end.
+#include "args.h"
 #include "sched.h"
 #include "types.h"
 #include "watch.h"
@@ -161,7 +162,7 @@ tl_atomic_ready(PyTypeObject *type)
 
 static PyMethodDef atomic_methods[] = {
     {"__enter__", (PyCFunction)atomic_enter, METH_NOARGS, NULL},
-    {"__exit__", (PyCFunction)(void (*)(void))atomic_exit, METH_FASTCALL, NULL},
+    {"__exit__", TL_FAST(atomic_exit), METH_FASTCALL, NULL},
     {"__reduce__", atomic_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

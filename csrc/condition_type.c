@@ -441,19 +441,17 @@ tl_condition_ready(PyTypeObject *type)
 
 // clang-format off
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
-
 static PyMethodDef condition_methods[] = {
-    {"acquire", FAST(condition_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
+    {"acquire", TL_FAST(condition_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
     {"release", (PyCFunction)condition_release, METH_NOARGS, release_doc},
     {"locked", (PyCFunction)condition_locked, METH_NOARGS, locked_doc},
-    {"wait", FAST(condition_wait), METH_FASTCALL | METH_KEYWORDS, wait_doc},
-    {"wait_for", FAST(condition_wait_for), METH_FASTCALL | METH_KEYWORDS, wait_for_doc},
-    {"notify", FAST(condition_notify), METH_FASTCALL | METH_KEYWORDS, notify_doc},
+    {"wait", TL_FAST(condition_wait), METH_FASTCALL | METH_KEYWORDS, wait_doc},
+    {"wait_for", TL_FAST(condition_wait_for), METH_FASTCALL | METH_KEYWORDS, wait_for_doc},
+    {"notify", TL_FAST(condition_notify), METH_FASTCALL | METH_KEYWORDS, notify_doc},
     {"notify_all", (PyCFunction)condition_notify_all, METH_NOARGS, notify_all_doc},
     {"notifyAll", (PyCFunction)condition_notifyAll, METH_NOARGS, notifyAll_doc},
     {"__enter__", (PyCFunction)condition_enter, METH_NOARGS, NULL},
-    {"__exit__", FAST(condition_exit), METH_FASTCALL, NULL},
+    {"__exit__", TL_FAST(condition_exit), METH_FASTCALL, NULL},
     {"_is_owned", (PyCFunction)condition_is_owned, METH_NOARGS, NULL},
     {"_release_save", (PyCFunction)condition_release_save, METH_NOARGS, NULL},
     {"_acquire_restore", (PyCFunction)condition_acquire_restore, METH_O, NULL},

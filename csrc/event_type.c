@@ -440,14 +440,12 @@ tl_event_ready(PyTypeObject *event, PyTypeObject *nl_condition)
 
 // clang-format off
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
-
 static PyMethodDef event_methods[] = {
     {"is_set", (PyCFunction)event_is_set, METH_NOARGS, is_set_doc},
     {"isSet", (PyCFunction)event_isSet, METH_NOARGS, isSet_doc},
     {"set", (PyCFunction)event_set, METH_NOARGS, set_doc},
     {"clear", (PyCFunction)event_clear, METH_NOARGS, clear_doc},
-    {"wait", FAST(event_wait_for), METH_FASTCALL | METH_KEYWORDS, event_wait_doc},
+    {"wait", TL_FAST(event_wait_for), METH_FASTCALL | METH_KEYWORDS, event_wait_doc},
     {"add_done_callback", (PyCFunction)event_add_done_callback, METH_O,
      add_done_callback_doc},
     {"remove_done_callback", (PyCFunction)event_remove_done_callback, METH_O,
@@ -463,14 +461,14 @@ static PyGetSetDef event_getset[] = {
 };
 
 static PyMethodDef nl_methods[] = {
-    {"wait", FAST(nl_wait), METH_FASTCALL | METH_KEYWORDS, nl_wait_doc},
-    {"wait_for", FAST(nl_wait_for), METH_FASTCALL | METH_KEYWORDS, nl_wait_for_doc},
-    {"notify", FAST(nl_notify), METH_FASTCALL | METH_KEYWORDS, nl_notify_doc},
+    {"wait", TL_FAST(nl_wait), METH_FASTCALL | METH_KEYWORDS, nl_wait_doc},
+    {"wait_for", TL_FAST(nl_wait_for), METH_FASTCALL | METH_KEYWORDS, nl_wait_for_doc},
+    {"notify", TL_FAST(nl_notify), METH_FASTCALL | METH_KEYWORDS, nl_notify_doc},
     {"notify_all", (PyCFunction)nl_notify_all, METH_NOARGS, nl_notify_all_doc},
-    {"acquire", FAST(nl_acquire), METH_FASTCALL | METH_KEYWORDS, nl_acquire_doc},
+    {"acquire", TL_FAST(nl_acquire), METH_FASTCALL | METH_KEYWORDS, nl_acquire_doc},
     {"release", nl_release, METH_NOARGS, nl_release_doc},
     {"__enter__", nl_enter, METH_NOARGS, NULL},
-    {"__exit__", FAST(nl_exit), METH_FASTCALL, NULL},
+    {"__exit__", TL_FAST(nl_exit), METH_FASTCALL, NULL},
     {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -2,6 +2,7 @@
 #include "events.h"
 
 #include "alarm.h"
+#include "args.h"
 #include "clock.h"
 #include "frames.h"
 #include "gil.h"
@@ -186,10 +187,9 @@ tl_events_init(struct tl_events *events, PyThreadState *ts)
 }
 
 static PyMethodDef callbacks[] = {
-    {"on_tick", (PyCFunction)(void (*)(void))on_tick, METH_FASTCALL, NULL},
-    {"on_jump", (PyCFunction)(void (*)(void))on_jump, METH_FASTCALL, NULL},
-    {"on_instruction", (PyCFunction)(void (*)(void))on_instruction, METH_FASTCALL,
-     NULL},
+    {"on_tick", TL_FAST(on_tick), METH_FASTCALL, NULL},
+    {"on_jump", TL_FAST(on_jump), METH_FASTCALL, NULL},
+    {"on_instruction", TL_FAST(on_instruction), METH_FASTCALL, NULL},
 };
 
 static int

@@ -596,7 +596,7 @@ fn_write_bytes(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
 // clang-format off
 
 #define ROW(name) \
-    {#name, (PyCFunction)(void (*)(void))fn_##name, METH_FASTCALL | METH_KEYWORDS, name##_doc}
+    {#name, TL_FAST(fn_##name), METH_FASTCALL | METH_KEYWORDS, name##_doc}
 
 PyMethodDef tl_file_functions[] = {
     ROW(open),

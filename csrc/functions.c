@@ -607,32 +607,30 @@ fn_getuncollectables(PyObject *mod, PyObject *Py_UNUSED(ignored))
 
 // clang-format off
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
-
 PyMethodDef tl_functions[] = {
-    {"run", FAST(fn_run), METH_FASTCALL | METH_KEYWORDS, run_doc},
-    {"scheduler_run", FAST(fn_scheduler_run), METH_FASTCALL | METH_KEYWORDS,
+    {"run", TL_FAST(fn_run), METH_FASTCALL | METH_KEYWORDS, run_doc},
+    {"scheduler_run", TL_FAST(fn_scheduler_run), METH_FASTCALL | METH_KEYWORDS,
      scheduler_run_doc},
     {"run_forever", fn_run_forever, METH_NOARGS, run_forever_doc},
     {"last_run", fn_last_run, METH_NOARGS, last_run_doc},
-    {"schedule", FAST(fn_schedule), METH_FASTCALL | METH_KEYWORDS, schedule_doc},
-    {"schedule_remove", FAST(fn_schedule_remove), METH_FASTCALL | METH_KEYWORDS,
+    {"schedule", TL_FAST(fn_schedule), METH_FASTCALL | METH_KEYWORDS, schedule_doc},
+    {"schedule_remove", TL_FAST(fn_schedule_remove), METH_FASTCALL | METH_KEYWORDS,
      schedule_remove_doc},
-    {"spawn", FAST(fn_spawn), METH_FASTCALL | METH_KEYWORDS, spawn_doc},
-    {"spawn_for_caller", FAST(fn_spawn_for_caller), METH_FASTCALL | METH_KEYWORDS,
+    {"spawn", TL_FAST(fn_spawn), METH_FASTCALL | METH_KEYWORDS, spawn_doc},
+    {"spawn_for_caller", TL_FAST(fn_spawn_for_caller), METH_FASTCALL | METH_KEYWORDS,
      spawn_for_caller_doc},
     {"getcurrent", fn_getcurrent, METH_NOARGS, getcurrent_doc},
     {"getmain", fn_getmain, METH_NOARGS, getmain_doc},
     {"getcurrentid", fn_getcurrentid, METH_NOARGS, getcurrentid_doc},
     {"getruncount", fn_getruncount, METH_NOARGS, getruncount_doc},
     {"getthreads", fn_getthreads, METH_NOARGS, getthreads_doc},
-    {"get_thread_info", FAST(fn_get_thread_info), METH_FASTCALL, get_thread_info_doc},
+    {"get_thread_info", TL_FAST(fn_get_thread_info), METH_FASTCALL, get_thread_info_doc},
     {"getuncollectables", fn_getuncollectables, METH_NOARGS, getuncollectables_doc},
     {NULL, NULL, 0, NULL},
 };
 
 PyMethodDef tl_classic_functions[] = {
-    {"schedule_remove", FAST(fn_classic_schedule_remove),
+    {"schedule_remove", TL_FAST(fn_classic_schedule_remove),
      METH_FASTCALL | METH_KEYWORDS, schedule_remove_doc},
     {NULL, NULL, 0, NULL},
 };

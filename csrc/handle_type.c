@@ -211,12 +211,10 @@ handle_dealloc(HandleObject *self)
 
 // clang-format off
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
-
 PyMethodDef tl_handle_functions[] = {
-    {"call_soon", FAST(fn_call_soon), METH_FASTCALL, call_soon_doc},
-    {"call_later", FAST(fn_call_later), METH_FASTCALL, call_later_doc},
-    {"call_soon_threadsafe", FAST(fn_call_soon_threadsafe),
+    {"call_soon", TL_FAST(fn_call_soon), METH_FASTCALL, call_soon_doc},
+    {"call_later", TL_FAST(fn_call_later), METH_FASTCALL, call_later_doc},
+    {"call_soon_threadsafe", TL_FAST(fn_call_soon_threadsafe),
      METH_FASTCALL | METH_KEYWORDS, call_soon_threadsafe_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -1,4 +1,5 @@
 // lock_type.c - Lock and RLock.
+#include "args.h"
 #include "live.h"
 #include "lock.h"
 #include "lock_ops.h"
@@ -274,17 +275,15 @@ tl_lock_ready(PyTypeObject *lock, PyTypeObject *rlock)
 
 // clang-format off
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
-
 static PyMethodDef lock_methods[] = {
-    {"acquire", FAST(lock_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
+    {"acquire", TL_FAST(lock_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
     {"release", (PyCFunction)lock_release, METH_NOARGS, lock_release_doc},
     {"locked", (PyCFunction)lock_locked, METH_NOARGS, locked_doc},
-    {"acquire_lock", FAST(lock_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
+    {"acquire_lock", TL_FAST(lock_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
     {"release_lock", (PyCFunction)lock_release, METH_NOARGS, lock_release_doc},
     {"locked_lock", (PyCFunction)lock_locked, METH_NOARGS, locked_doc},
     {"__enter__", (PyCFunction)lock_enter, METH_NOARGS, NULL},
-    {"__exit__", FAST(lock_exit), METH_FASTCALL, NULL},
+    {"__exit__", TL_FAST(lock_exit), METH_FASTCALL, NULL},
     {"_at_fork_reinit", (PyCFunction)lock_at_fork_reinit, METH_NOARGS,
      at_fork_reinit_doc},
     {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
@@ -292,11 +291,11 @@ static PyMethodDef lock_methods[] = {
 };
 
 static PyMethodDef rlock_methods[] = {
-    {"acquire", FAST(lock_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
+    {"acquire", TL_FAST(lock_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
     {"release", (PyCFunction)lock_release, METH_NOARGS, rlock_release_doc},
     {"locked", (PyCFunction)lock_locked, METH_NOARGS, locked_doc},
     {"__enter__", (PyCFunction)lock_enter, METH_NOARGS, NULL},
-    {"__exit__", FAST(lock_exit), METH_FASTCALL, NULL},
+    {"__exit__", TL_FAST(lock_exit), METH_FASTCALL, NULL},
     {"_is_owned", (PyCFunction)lock_is_owned, METH_NOARGS, NULL},
     {"_recursion_count", (PyCFunction)lock_recursion_count, METH_NOARGS, NULL},
     {"_release_save", (PyCFunction)rlock_release_save, METH_NOARGS, release_save_doc},

@@ -196,11 +196,11 @@ tasklet_remove_done_callback(TaskletObject *self, PyObject *func)
 // clang-format off
 
 PyMethodDef tl_outcome_methods[] = {
-    {"join", (PyCFunction)(void (*)(void))tasklet_join, METH_FASTCALL | METH_KEYWORDS,
+    {"join", TL_FAST(tasklet_join), METH_FASTCALL | METH_KEYWORDS,
      join_doc},
-    {"result", (PyCFunction)(void (*)(void))tasklet_result, METH_FASTCALL | METH_KEYWORDS,
+    {"result", TL_FAST(tasklet_result), METH_FASTCALL | METH_KEYWORDS,
      result_doc},
-    {"exception", (PyCFunction)(void (*)(void))tasklet_exception, METH_FASTCALL | METH_KEYWORDS,
+    {"exception", TL_FAST(tasklet_exception), METH_FASTCALL | METH_KEYWORDS,
      exception_doc},
     {"done", (PyCFunction)tasklet_done, METH_NOARGS, done_doc},
     {"cancelled", (PyCFunction)tasklet_cancelled, METH_NOARGS, cancelled_doc},

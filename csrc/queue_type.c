@@ -540,20 +540,18 @@ queue_repr(QueueObject *self)
 
 // clang-format off
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
-#define FASTER METH_FASTCALL | METH_KEYWORDS
-
 static PyMethodDef queue_methods[] = {
-    {"put", FAST(queue_put), FASTER, put_doc},
-    {"get", FAST(queue_get), FASTER, get_doc},
-    {"put_nowait", FAST(queue_put_nowait), FASTER, put_nowait_doc},
+    {"put", TL_FAST(queue_put), METH_FASTCALL | METH_KEYWORDS, put_doc},
+    {"get", TL_FAST(queue_get), METH_FASTCALL | METH_KEYWORDS, get_doc},
+    {"put_nowait", TL_FAST(queue_put_nowait), METH_FASTCALL | METH_KEYWORDS,
+     put_nowait_doc},
     {"get_nowait", (PyCFunction)queue_get_nowait, METH_NOARGS, get_nowait_doc},
     {"task_done", (PyCFunction)queue_task_done, METH_NOARGS, task_done_doc},
     {"join", (PyCFunction)queue_join, METH_NOARGS, join_doc},
     {"qsize", (PyCFunction)queue_qsize, METH_NOARGS, qsize_doc},
     {"empty", (PyCFunction)queue_empty, METH_NOARGS, empty_doc},
     {"full", (PyCFunction)queue_full, METH_NOARGS, full_doc},
-    {"shutdown", FAST(queue_shutdown), FASTER, shutdown_doc},
+    {"shutdown", TL_FAST(queue_shutdown), METH_FASTCALL | METH_KEYWORDS, shutdown_doc},
     {"_init", (PyCFunction)queue_hook_init, METH_O, init_doc},
     {"_qsize", (PyCFunction)queue_hook_qsize, METH_NOARGS, NULL},
     {"_put", (PyCFunction)queue_hook_put, METH_O, NULL},

@@ -168,7 +168,7 @@ fn_getaddrinfo(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
 // clang-format off
 
 PyMethodDef tl_resolve_functions[] = {
-    {"getaddrinfo", (PyCFunction)(void (*)(void))fn_getaddrinfo,
+    {"getaddrinfo", TL_FAST(fn_getaddrinfo),
      METH_FASTCALL | METH_KEYWORDS, getaddrinfo_doc},
     {NULL, NULL, 0, NULL},
 };

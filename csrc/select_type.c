@@ -203,12 +203,10 @@ case_dealloc(CaseObject *self)
 
 // clang-format off
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
-
 PyMethodDef tl_select_functions[] = {
     {"recv", fn_recv, METH_O, recv_doc},
-    {"send", FAST(fn_send), METH_FASTCALL, send_doc},
-    {"select", FAST(fn_select), METH_FASTCALL | METH_KEYWORDS, select_doc},
+    {"send", TL_FAST(fn_send), METH_FASTCALL, send_doc},
+    {"select", TL_FAST(fn_select), METH_FASTCALL | METH_KEYWORDS, select_doc},
     {NULL, NULL, 0, NULL},
 };
 

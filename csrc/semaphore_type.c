@@ -303,14 +303,12 @@ tl_semaphore_ready(PyTypeObject *plain, PyTypeObject *bounded)
 
 // clang-format off
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
-
 static PyMethodDef semaphore_methods[] = {
-    {"acquire", FAST(semaphore_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
-    {"release", FAST(semaphore_release), METH_FASTCALL | METH_KEYWORDS, release_doc},
+    {"acquire", TL_FAST(semaphore_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
+    {"release", TL_FAST(semaphore_release), METH_FASTCALL | METH_KEYWORDS, release_doc},
     {"locked", (PyCFunction)semaphore_locked, METH_NOARGS, locked_doc},
     {"__enter__", (PyCFunction)semaphore_enter, METH_NOARGS, NULL},
-    {"__exit__", FAST(semaphore_exit), METH_FASTCALL, NULL},
+    {"__exit__", TL_FAST(semaphore_exit), METH_FASTCALL, NULL},
     {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

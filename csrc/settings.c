@@ -1,4 +1,5 @@
 // settings.c - the module's functions on a thread or the process as a whole.
+#include "args.h"
 #include "channel.h"
 #include "live.h"
 #include "loop.h"
@@ -280,10 +281,8 @@ fn_after_fork(PyObject *mod, PyObject *Py_UNUSED(ignored))
 
 // clang-format off
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
-
 PyMethodDef tl_settings[] = {
-    {"switch_trap", FAST(fn_switch_trap), METH_FASTCALL, switch_trap_doc},
+    {"switch_trap", TL_FAST(fn_switch_trap), METH_FASTCALL, switch_trap_doc},
     {"set_channel_callback", fn_set_channel_callback, METH_O,
      set_channel_callback_doc},
     {"get_channel_callback", fn_get_channel_callback, METH_NOARGS,
@@ -292,13 +291,13 @@ PyMethodDef tl_settings[] = {
      set_schedule_callback_doc},
     {"get_schedule_callback", fn_get_schedule_callback, METH_NOARGS,
      get_schedule_callback_doc},
-    {"set_error_handler", FAST(fn_set_error_handler), METH_FASTCALL,
+    {"set_error_handler", TL_FAST(fn_set_error_handler), METH_FASTCALL,
      set_error_handler_doc},
     {"order_seed", fn_order_seed, METH_O, order_seed_doc},
     {"live_counts", fn_live_counts, METH_NOARGS, live_counts_doc},
     {"libuv_version", fn_libuv_version, METH_NOARGS, libuv_version_doc},
     {"_report_lock_cycles", fn_report_lock_cycles, METH_O, report_lock_cycles_doc},
-    {"_collector", FAST(fn_collector), METH_FASTCALL, NULL},
+    {"_collector", TL_FAST(fn_collector), METH_FASTCALL, NULL},
     {"_main_has_ended", fn_main_has_ended, METH_NOARGS, NULL},
     {"_at_exit", fn_at_exit, METH_NOARGS, NULL},
     {"_after_fork", fn_after_fork, METH_NOARGS, NULL},
@@ -306,6 +305,6 @@ PyMethodDef tl_settings[] = {
 };
 
 PyMethodDef tl_classic_settings[] = {
-    {"switch_trap", FAST(fn_classic_switch_trap), METH_FASTCALL, switch_trap_doc},
+    {"switch_trap", TL_FAST(fn_classic_switch_trap), METH_FASTCALL, switch_trap_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -1,4 +1,5 @@
 // simple_queue_type.c - SimpleQueue.
+#include "args.h"
 #include "live.h"
 #include "lock_ops.h"
 #include "queue_ops.h"
@@ -184,13 +185,11 @@ simple_queue_repr(SimpleQueueObject *self)
 
 // clang-format off
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
-#define FASTER METH_FASTCALL | METH_KEYWORDS
-
 static PyMethodDef simple_queue_methods[] = {
-    {"put", FAST(simple_queue_put), FASTER, put_doc},
-    {"get", FAST(simple_queue_get), FASTER, get_doc},
-    {"put_nowait", FAST(simple_queue_put_nowait), FASTER, put_nowait_doc},
+    {"put", TL_FAST(simple_queue_put), METH_FASTCALL | METH_KEYWORDS, put_doc},
+    {"get", TL_FAST(simple_queue_get), METH_FASTCALL | METH_KEYWORDS, get_doc},
+    {"put_nowait", TL_FAST(simple_queue_put_nowait), METH_FASTCALL | METH_KEYWORDS,
+     put_nowait_doc},
     {"get_nowait", (PyCFunction)simple_queue_get_nowait, METH_NOARGS, get_nowait_doc},
     {"qsize", (PyCFunction)simple_queue_qsize, METH_NOARGS, qsize_doc},
     {"empty", (PyCFunction)simple_queue_empty, METH_NOARGS, empty_doc},

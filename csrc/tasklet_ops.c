@@ -1,5 +1,6 @@
 // tasklet_ops.c - the methods of a tasklet: parse, one call down, convert.
 #include "tasklet_ops.h"
+#include "args.h"
 #include "fiber.h"
 #include "gil.h"
 #include "outcome.h"
@@ -595,25 +596,23 @@ tasklet_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
 
 // clang-format off
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
-
 PyMethodDef tl_tasklet_methods[] = {
-    {"bind", FAST(tasklet_bind), METH_FASTCALL | METH_KEYWORDS, bind_doc},
-    {"setup", FAST(tasklet_setup), METH_VARARGS | METH_KEYWORDS, setup_doc},
+    {"bind", TL_FAST(tasklet_bind), METH_FASTCALL | METH_KEYWORDS, bind_doc},
+    {"setup", TL_FAST(tasklet_setup), METH_VARARGS | METH_KEYWORDS, setup_doc},
     {"insert", (PyCFunction)tasklet_insert, METH_NOARGS, insert_doc},
     {"remove", (PyCFunction)tasklet_remove, METH_NOARGS, remove_doc},
     {"run", (PyCFunction)tasklet_run, METH_NOARGS, run_doc},
     {"switch", (PyCFunction)tasklet_switch, METH_NOARGS, switch_doc},
-    {"kill", FAST(tasklet_kill), METH_FASTCALL | METH_KEYWORDS, kill_doc},
-    {"throw", FAST(tasklet_throw), METH_FASTCALL | METH_KEYWORDS, throw_doc},
-    {"raise_exception", FAST(tasklet_raise_exception), METH_FASTCALL,
+    {"kill", TL_FAST(tasklet_kill), METH_FASTCALL | METH_KEYWORDS, kill_doc},
+    {"throw", TL_FAST(tasklet_throw), METH_FASTCALL | METH_KEYWORDS, throw_doc},
+    {"raise_exception", TL_FAST(tasklet_raise_exception), METH_FASTCALL,
      raise_exception_doc},
     {"set_atomic", (PyCFunction)tasklet_set_atomic, METH_O, set_atomic_doc},
     {"set_ignore_nesting", (PyCFunction)tasklet_set_ignore_nesting, METH_O,
      set_ignore_nesting_doc},
-    {"bind_thread", FAST(tasklet_bind_thread), METH_FASTCALL, bind_thread_doc},
+    {"bind_thread", TL_FAST(tasklet_bind_thread), METH_FASTCALL, bind_thread_doc},
     {"set_context", (PyCFunction)tasklet_set_context, METH_O, set_context_doc},
-    {"context_run", FAST(tasklet_context_run), METH_FASTCALL | METH_KEYWORDS,
+    {"context_run", TL_FAST(tasklet_context_run), METH_FASTCALL | METH_KEYWORDS,
      context_run_doc},
     {"__reduce__", tasklet_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

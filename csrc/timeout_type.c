@@ -251,16 +251,16 @@ tl_timeout_ready(PyTypeObject *type)
 // clang-format off
 
 PyMethodDef tl_timeout_functions[] = {
-    {"deadline", (PyCFunction)(void (*)(void))fn_deadline,
+    {"deadline", TL_FAST(fn_deadline),
      METH_FASTCALL | METH_KEYWORDS, deadline_doc},
-    {"interruptible", (PyCFunction)(void (*)(void))fn_interruptible,
+    {"interruptible", TL_FAST(fn_interruptible),
      METH_FASTCALL | METH_KEYWORDS, interruptible_doc},
     {NULL, NULL, 0, NULL},
 };
 
 static PyMethodDef timeout_methods[] = {
     {"__enter__", (PyCFunction)timeout_enter, METH_NOARGS, NULL},
-    {"__exit__", (PyCFunction)(void (*)(void))timeout_exit, METH_FASTCALL, NULL},
+    {"__exit__", TL_FAST(timeout_exit), METH_FASTCALL, NULL},
     {"reschedule", (PyCFunction)timeout_reschedule, METH_O, reschedule_doc},
     {"__reduce__", timeout_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},

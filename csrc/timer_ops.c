@@ -305,20 +305,18 @@ fn_advance_fake_clock(PyObject *mod, PyObject *arg)
 
 // clang-format off
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
-
 PyMethodDef tl_timer_functions[] = {
-    {"sleep", FAST(fn_sleep), METH_FASTCALL, sleep_doc},
+    {"sleep", TL_FAST(fn_sleep), METH_FASTCALL, sleep_doc},
     {"pending", fn_pending, METH_NOARGS, pending_doc},
     {"next_deadline", fn_next_deadline, METH_NOARGS, next_deadline_doc},
     {"now", fn_now, METH_NOARGS, now_doc},
     {"shift_clock", fn_shift_clock, METH_O, shift_clock_doc},
-    {"wait_readable", FAST(fn_wait_readable), METH_FASTCALL | METH_KEYWORDS,
+    {"wait_readable", TL_FAST(fn_wait_readable), METH_FASTCALL | METH_KEYWORDS,
      wait_readable_doc},
-    {"wait_writable", FAST(fn_wait_writable), METH_FASTCALL | METH_KEYWORDS,
+    {"wait_writable", TL_FAST(fn_wait_writable), METH_FASTCALL | METH_KEYWORDS,
      wait_writable_doc},
-    {"stop", FAST(fn_stop), METH_FASTCALL | METH_KEYWORDS, stop_doc},
-    {"fake_clock", FAST(fn_fake_clock), METH_FASTCALL | METH_KEYWORDS, fake_clock_doc},
+    {"stop", TL_FAST(fn_stop), METH_FASTCALL | METH_KEYWORDS, stop_doc},
+    {"fake_clock", TL_FAST(fn_fake_clock), METH_FASTCALL | METH_KEYWORDS, fake_clock_doc},
     {"advance_fake_clock", fn_advance_fake_clock, METH_O, advance_fake_clock_doc},
     {NULL, NULL, 0, NULL},
 };

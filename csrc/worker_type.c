@@ -376,10 +376,8 @@ get_finished(PoolObject *self, void *Py_UNUSED(closure))
 
 // clang-format off
 
-#define FAST(function) (PyCFunction)(void (*)(void))function
-
 static PyMethodDef job_methods[] = {
-    {"wait", FAST(job_wait), METH_FASTCALL | METH_KEYWORDS, job_wait_doc},
+    {"wait", TL_FAST(job_wait), METH_FASTCALL | METH_KEYWORDS, job_wait_doc},
     {"cancel", (PyCFunction)job_cancel, METH_NOARGS, job_cancel_doc},
     {"__reduce__", refuse_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
@@ -410,8 +408,8 @@ PyType_Spec tl_job_spec = {
 };
 
 static PyMethodDef pool_methods[] = {
-    {"call", FAST(pool_call), METH_FASTCALL | METH_KEYWORDS, pool_call_doc},
-    {"submit", FAST(pool_submit), METH_FASTCALL | METH_KEYWORDS, pool_submit_doc},
+    {"call", TL_FAST(pool_call), METH_FASTCALL | METH_KEYWORDS, pool_call_doc},
+    {"submit", TL_FAST(pool_submit), METH_FASTCALL | METH_KEYWORDS, pool_submit_doc},
     {"work", (PyCFunction)pool_work, METH_NOARGS, pool_work_doc},
     {"close", (PyCFunction)pool_close, METH_NOARGS, pool_close_doc},
     {"join", (PyCFunction)pool_join, METH_NOARGS, pool_join_doc},
