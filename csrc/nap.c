@@ -43,27 +43,17 @@ void
 tl_nap(struct tl_park *park, bool in_main, bool poll, int64_t limit_ns)
 {
     struct tl_sched *s = tl_sched_mine;
-    struct tl_native *native = tl_native_mine;
+    struct tl_nudge *nudge = tl_native_nudge();
     bool marked = s != NULL && s->guard.marked;
     if (marked) {
         tl_governor_pause(&s->guard);
     }
-    if (native != NULL) {
-        tl_nudge_rest(&native->nudge);
-    }
-    if (s != NULL) {
-        tl_nudge_rest(&s->nudge);
-    }
+    tl_nudge_rest(nudge);
     tl_priority_leave();
     PyThreadState *ts = PyEval_SaveThread();
     tl_priority_left();
     bool slept = false;
-    if (s != NULL && s->owes != NULL) {
-        tl_nudge_pay(&s->nudge);
-    }
-    if (native != NULL && native->owes) {
-        tl_nudge_pay(&native->nudge);
-    }
+    tl_nudge_pay(nudge);
     // Without the GIL in between: beside threads that compute it is long in coming. And
     // these need the CPUs.
     if (poll || tl_priority_is_raid() || !tl_park_spin(park, tl_gil_is_free)) {
@@ -77,12 +67,6 @@ tl_nap(struct tl_park *park, bool in_main, bool poll, int64_t limit_ns)
     tl_priority_take(ts, slept, park->many_cpus);
     if (marked) {
         tl_governor_return(&s->guard);
-    }
-    if (s != NULL) {
-        tl_sched_settle(s);
-    }
-    if (native != NULL) {
-        tl_native_settle(native);
     }
 }
 

@@ -29,23 +29,6 @@ thread_ends(void *arg)
 }
 
 void
-tl_native_settle(struct tl_native *native)
-{
-    if (native->owes) {
-        native->owes = false;
-        tl_nudge_forget(&native->nudge);
-    }
-}
-
-void
-tl_native_settle_all(struct tl_state *state)
-{
-    for (struct tl_link *i = state->natives.next; i != &state->natives; i = i->next) {
-        tl_native_settle(TL_CONTAINER(i, struct tl_native, all));
-    }
-}
-
-void
 tl_native_disown_all(struct tl_holder *holder)
 {
     while (!tl_link_is_single(&holder->held)) {
@@ -54,15 +37,15 @@ tl_native_disown_all(struct tl_holder *holder)
 }
 
 static void
-free_native(struct tl_state *state, struct tl_native *native)
+free_native(struct tl_native *native)
 {
-    tl_native_settle_all(state); // that may be with it
     tl_native_disown_all(&native->holder);
     if (native->sched != NULL) {
         native->sched->native = NULL;
     }
     tl_link_remove(&native->all);
     tl_nudge_fini(&native->nudge);
+    tl_nudge_forget(&native->park);
     tl_park_fini(&native->park);
     PyMem_RawFree(native);
 }
@@ -77,7 +60,7 @@ sweep(struct tl_state *state)
         next = i->next;
         // Acquire: pairs with the release in thread_ends().
         if (atomic_load_explicit(&native->gone, memory_order_acquire)) {
-            free_native(state, native);
+            free_native(native);
             atomic_fetch_sub_explicit(&ends.gone, 1, memory_order_relaxed);
         }
     }
@@ -232,25 +215,9 @@ tl_native_sleep(struct tl_state *state, struct tl_sleeper *sleeper, int64_t dead
 }
 
 void
-tl_native_wake_park(struct tl_native *mine, struct tl_park *park)
-{
-    // Woken while we hold the GIL it would only run into us, at once where both share one
-    // CPU, else if it does not take it long to wake. So one that is about to sleep itself
-    // wakes it when it has given up the GIL.
-    if (mine != NULL && tl_park_is_asleep(park) &&
-        (tl_nudge_is_prompt(&mine->nudge) || !park->many_cpus)) {
-        mine->owes = true;
-        tl_nudge_owe(&mine->nudge, park);
-    } else {
-        tl_park_wake(park);
-    }
-}
-
-void
 tl_native_wake(struct tl_native *native)
 {
-    tl_native_wake_park(native == tl_native_mine ? NULL : tl_native_mine,
-                        &native->park);
+    tl_nudge_wake(tl_native_nudge(), &native->park);
 }
 
 // ---- fork
@@ -276,14 +243,13 @@ tl_native_after_fork(struct tl_state *state)
     for (struct tl_link *i = state->natives.next; i != &state->natives; i = next) {
         struct tl_native *native = TL_CONTAINER(i, struct tl_native, all);
         next = i->next;
-        native->owes = false;
         if (native == mine) {
             tl_park_fini(&native->park);
             tl_park_init(&native->park);
         } else {
             end_waits(native);
             native->sched = NULL; // gone with it
-            free_native(state, native);
+            free_native(native);
         }
     }
     atomic_store_explicit(&ends.gone, 0, memory_order_relaxed);

@@ -42,7 +42,6 @@ struct tl_native {
     struct tl_sched *sched; // the thread's, or NULL
     struct tl_park park;
     struct tl_nudge nudge;
-    bool owes; // nudge may still have somebody to wake
     struct tl_sleeper first, *asleep;
     _Atomic bool gone;
 };
@@ -103,15 +102,15 @@ void tl_native_end(struct tl_sleeper *sleeper);
 // The wait of waiter has been ended, or it has to look: wake its thread.
 void tl_native_wake(struct tl_native *native);
 
-// Wake another thread's park, now or, if mine is about to sleep, then. mine: the calling
-// thread's, or NULL. Whoever frees park calls tl_native_settle_all().
-void tl_native_wake_park(struct tl_native *mine, struct tl_park *park);
-
-// native owes nobody a wake any more.
-void tl_native_settle(struct tl_native *native);
-
-// The same for all.
-void tl_native_settle_all(struct tl_state *state);
+// What the calling thread owes others, or NULL if it has no place for it.
+static inline struct tl_nudge *
+tl_native_nudge(void)
+{
+    if (tl_sched_mine != NULL) {
+        return &tl_sched_mine->nudge;
+    }
+    return tl_native_mine != NULL ? &tl_native_mine->nudge : NULL;
+}
 
 // holder goes away: its locks have no owner any more, but stay locked.
 void tl_native_disown_all(struct tl_holder *holder);

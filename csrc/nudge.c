@@ -17,12 +17,12 @@ enum { SOON = 100000, PROMPT = 2 };
 static struct {
     pthread_mutex_t mutex; // guards wakers, and every payment by the payer
     struct tl_nudge wakers;
-    bool has_wakers;
     _Atomic bool started;
     struct tl_park rest; // where the payer sleeps
     _Atomic bool resting;
     _Atomic unsigned long debts; // counts all, to see whether there are new ones
-} payer = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+} payer = {.mutex = PTHREAD_MUTEX_INITIALIZER,
+           .wakers = {.prev = &payer.wakers, .next = &payer.wakers}};
 
 // A hint: the exchanges in tl_nudge_pay() decide. Acquire: who finds it empty there, in
 // tl_nudge_forget(), sees whoever emptied it among the payers.
@@ -32,11 +32,13 @@ seen(struct tl_nudge *nudge, int i)
     return atomic_load_explicit(&nudge->owed[i], memory_order_acquire);
 }
 
+// Whether it owes park a wake; NULL: anybody.
 static bool
-owes(struct tl_nudge *nudge)
+owes(struct tl_nudge *nudge, const struct tl_park *park)
 {
     for (int i = 0; i < TL_NUDGE_MOST; i++) {
-        if (seen(nudge, i) != NULL) {
+        const struct tl_park *owed = seen(nudge, i);
+        if (owed != NULL && (park == NULL || owed == park)) {
             return true;
         }
     }
@@ -49,7 +51,7 @@ pay_old_debts(void)
     pthread_mutex_lock(&payer.mutex);
     struct tl_nudge *n = payer.wakers.next;
     for (; n != &payer.wakers; n = n->next) {
-        if (owes(n) &&
+        if (owes(n, NULL) &&
             atomic_fetch_add_explicit(&n->age, 1, memory_order_relaxed) > 0) {
             tl_nudge_pay(n);
         }
@@ -119,10 +121,6 @@ tl_nudge_init(struct tl_nudge *nudge)
     nudge->woke = 0;
     nudge->prompt = 0;
     pthread_mutex_lock(&payer.mutex);
-    if (!payer.has_wakers) {
-        payer.has_wakers = true;
-        payer.wakers.prev = payer.wakers.next = &payer.wakers;
-    }
     nudge->prev = &payer.wakers;
     nudge->next = payer.wakers.next;
     nudge->next->prev = nudge;
@@ -140,8 +138,10 @@ tl_nudge_fini(struct tl_nudge *nudge)
     pthread_mutex_unlock(&payer.mutex);
 }
 
-bool
-tl_nudge_is_prompt(struct tl_nudge *nudge)
+// The waker is about to wake a thread that sleeps: whether it can be expected to sleep
+// itself soon, judging by what it did before.
+static bool
+is_prompt(struct tl_nudge *nudge)
 {
     int64_t now = tl_clock_now();
     if (nudge->woke != 0 && now - nudge->woke >= SOON) {
@@ -149,6 +149,17 @@ tl_nudge_is_prompt(struct tl_nudge *nudge)
     }
     nudge->woke = now;
     return nudge->prompt == PROMPT;
+}
+
+void
+tl_nudge_wake(struct tl_nudge *nudge, struct tl_park *park)
+{
+    if (nudge != NULL && tl_park_is_asleep(park) &&
+        (is_prompt(nudge) || !park->many_cpus)) {
+        tl_nudge_owe(nudge, park);
+    } else {
+        tl_park_wake(park);
+    }
 }
 
 void
@@ -188,6 +199,9 @@ tl_nudge_owe(struct tl_nudge *nudge, struct tl_park *park)
 void
 tl_nudge_pay(struct tl_nudge *nudge)
 {
+    if (!owes(nudge, NULL)) {
+        return;
+    }
     atomic_fetch_add_explicit(&nudge->payers, 1, memory_order_relaxed);
     for (int i = 0; i < TL_NUDGE_MOST; i++) {
         if (seen(nudge, i) == NULL) {
@@ -207,14 +221,20 @@ tl_nudge_pay(struct tl_nudge *nudge)
 }
 
 void
-tl_nudge_forget(struct tl_nudge *nudge)
+tl_nudge_forget(struct tl_park *park)
 {
-    tl_nudge_pay(nudge);
-    // Acquire: pairs with the release in tl_nudge_pay(). The payer or the waker itself may
-    // have taken the debt, and not have woken anybody yet.
-    while (atomic_load_explicit(&nudge->payers, memory_order_acquire) > 0) {
-        sched_yield();
+    pthread_mutex_lock(&payer.mutex);
+    for (struct tl_nudge *n = payer.wakers.next; n != &payer.wakers; n = n->next) {
+        if (owes(n, park)) {
+            tl_nudge_pay(n);
+        }
+        // Acquire: pairs with the release in tl_nudge_pay(). The waker itself may have
+        // taken the debt, and not have woken anybody yet.
+        while (atomic_load_explicit(&n->payers, memory_order_acquire) > 0) {
+            sched_yield();
+        }
     }
+    pthread_mutex_unlock(&payer.mutex);
 }
 
 void
@@ -224,7 +244,7 @@ tl_nudge_after_fork(void)
     payer.started = false;
     atomic_store(&payer.resting, false);
     struct tl_nudge *n = payer.wakers.next;
-    for (; payer.has_wakers && n != &payer.wakers; n = n->next) {
+    for (; n != &payer.wakers; n = n->next) {
         for (int i = 0; i < TL_NUDGE_MOST; i++) {
             atomic_store_explicit(&n->owed[i], NULL, memory_order_relaxed);
         }

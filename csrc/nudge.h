@@ -1,9 +1,11 @@
 // nudge.h - wakes that are put off until the waker goes to sleep itself.
 //
 // Where two threads share one CPU, the woken one takes the CPU at once, finds that the
-// waker holds what it needs, and goes back to sleep: two switches for nothing. A waker
-// owes the wake instead, and pays when it is about to sleep. Should it not, a thread of
-// ours pays for it after a millisecond or two; that thread rests while nobody owes.
+// waker holds what it needs, and goes back to sleep: two switches for nothing. On another
+// CPU it does, too, if it does not take long to wake. A waker that shares the CPU, or can
+// be expected to sleep soon, owes the wake instead, and pays when it is about to sleep.
+// Should it not, a thread of ours pays for it after a millisecond or two; that thread rests
+// while nobody owes.
 #ifndef TL_NUDGE_H
 #define TL_NUDGE_H
 
@@ -27,21 +29,21 @@ struct tl_nudge {
 void tl_nudge_init(struct tl_nudge *nudge);
 void tl_nudge_fini(struct tl_nudge *nudge);
 
-// The waker is about to wake a thread that sleeps. Returns whether it can be expected to
-// sleep itself soon, judging by what it did before.
-bool tl_nudge_is_prompt(struct tl_nudge *nudge);
-
-// The waker is about to sleep.
-void tl_nudge_rest(struct tl_nudge *nudge);
+// Wake park, or owe it the wake. Called by the waker's thread; nudge may be NULL.
+void tl_nudge_wake(struct tl_nudge *nudge, struct tl_park *park);
 
 // Owe park a wake; if too many are owed, wake it. Called by one thread.
 void tl_nudge_owe(struct tl_nudge *nudge, struct tl_park *park);
 
+// The waker is about to sleep. It pays later, when it holds nothing that others need.
+void tl_nudge_rest(struct tl_nudge *nudge);
+
 // Pay what is owed. Needs no lock of the caller's.
 void tl_nudge_pay(struct tl_nudge *nudge);
 
-// Owe nothing any more: pay, and wait for a payment that is on its way.
-void tl_nudge_forget(struct tl_nudge *nudge);
+// Before park is freed: whoever owes it a wake pays, and payments on their way are waited
+// for.
+void tl_nudge_forget(struct tl_park *park);
 
 // In the child of a fork, where only the caller's thread lives on: nobody owes anything.
 void tl_nudge_after_fork(void);

@@ -103,37 +103,10 @@ tl_sched_drop_now(struct tl_sched *s)
 // ---- waking other threads
 
 void
-tl_sched_settle(struct tl_sched *s)
-{
-    struct tl_sched *other = s->owes;
-    if (other != NULL) {
-        s->owes = NULL;
-        tl_nudge_forget(&s->nudge);
-        tl_sched_unref(other);
-    }
-}
-
-void
 tl_sched_notify(struct tl_sched *s)
 {
-    struct tl_sched *mine = tl_sched_mine;
-    if (s == mine || !s->waiting) {
-        return;
-    }
-    if (mine == NULL) {
-        tl_native_wake_park(tl_native_mine, &s->park);
-    } else if (tl_park_is_asleep(&s->park) &&
-               (tl_nudge_is_prompt(&mine->nudge) || !s->park.many_cpus) &&
-               (mine->owes == NULL || mine->owes == s)) {
-        // Woken while we hold the GIL, it would only run into us and sleep again: on the
-        // same CPU at once, elsewhere if we are about to give it up.
-        if (mine->owes == NULL) {
-            mine->owes = s;
-            s->refs++;
-        }
-        tl_nudge_owe(&mine->nudge, &s->park);
-    } else {
-        tl_park_wake(&s->park);
+    if (s != tl_sched_mine && s->waiting) {
+        tl_nudge_wake(tl_native_nudge(), &s->park);
     }
 }
 

@@ -97,7 +97,6 @@ struct tl_sched {
     const int *collecting; // the interpreter's: not 0 while a collection runs
     struct tl_park park;
     struct tl_nudge nudge;
-    struct tl_sched *owes; // counted: whom nudge may still have to wake
     bool waiting;
     bool resting;            // its thread is a worker of ours, without work
     Py_ssize_t worker_waits; // those of awaited that wait for a worker
@@ -163,9 +162,6 @@ void tl_sched_wake(struct tl_sched *s);
 
 // Tell another thread's scheduler that its ring has changed.
 void tl_sched_notify(struct tl_sched *s);
-
-// s owes nobody a wake any more: what it still owed is paid.
-void tl_sched_settle(struct tl_sched *s);
 
 // The innermost caller of run(), if there is one.
 TaskletObject *tl_sched_innermost(struct tl_sched *s);

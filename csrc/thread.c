@@ -161,6 +161,7 @@ tl_sched_unref(struct tl_sched *s)
         sched_yield();
     }
     tl_nudge_fini(&s->nudge);
+    tl_nudge_forget(&s->park);
     tl_park_fini(&s->park);
     tl_watch_fini(s);
     tl_timer_fini(s);
@@ -367,15 +368,7 @@ let_go_of_main(struct tl_sched *s)
 static void
 remove_sched(struct tl_sched *s)
 {
-    struct tl_state *state = s->state;
-    tl_sched_settle(s);
-    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
-        struct tl_sched *other = TL_CONTAINER(i, struct tl_sched, all);
-        if (other->owes == s) {
-            tl_sched_settle(other);
-        }
-    }
-    tl_native_settle_all(state);
+    tl_nudge_pay(&s->nudge);
     s->dead = true;
     s->ts = s->events.ts = NULL;
     tl_guard_fini(&s->guard);

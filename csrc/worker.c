@@ -3,6 +3,7 @@
 #include "errors.h"
 #include "gil.h"
 #include "job.h"
+#include "native.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -83,7 +84,11 @@ tl_worker_call_somebody(PoolObject *pool)
 static bool
 doze(struct tl_worker *worker, struct tl_sched *asleep, int64_t limit_ns)
 {
+    struct tl_nudge *nudge = tl_native_nudge();
     PyThreadState *ts = PyEval_SaveThread();
+    if (nudge != NULL) {
+        tl_nudge_pay(nudge);
+    }
     if (asleep != NULL) {
         tl_sched_wake(asleep);
     }
@@ -96,14 +101,6 @@ doze(struct tl_worker *worker, struct tl_sched *asleep, int64_t limit_ns)
     bool held = !tl_gil_is_free();
     PyEval_RestoreThread(ts);
     return held;
-}
-
-static void
-settle(struct tl_sched *s)
-{
-    if (s != NULL && s->owes != NULL) {
-        tl_sched_settle(s);
-    }
 }
 
 static bool
@@ -124,7 +121,6 @@ rest(struct tl_worker *worker, struct tl_sched *asleep)
                           pool->idle.next); // the last is warm: the first
     pool->nidle++;
     tl_rest_begin(&worker->rest, pool->state);
-    settle(tl_sched_mine);
     do {
         tl_park_reset(&worker->park);
         int64_t left = end == 0 ? -1 : end - tl_clock_now();
@@ -196,7 +192,6 @@ look_out(struct tl_worker *worker, struct tl_sched *asleep)
     pool->has_lookout = true;
     (void)grow(pool, SURE); // note what they do now
     tl_rest_begin(&worker->rest, pool->state);
-    settle(tl_sched_mine);
     bool done;
     do {
         tl_park_reset(&worker->park);

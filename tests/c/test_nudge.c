@@ -50,8 +50,8 @@ owe_many(struct tl_nudge *nudge)
         tl_nudge_owe(nudge, &parks[i]);
         tl_nudge_owe(nudge, &parks[i]);
     }
-    tl_nudge_forget(nudge);
     for (int i = 0; i < MANY; i++) {
+        tl_nudge_forget(&parks[i]);
         assert(atomic_load(&parks[i].state) == TL_PARK_WOKEN);
         tl_park_fini(&parks[i]);
     }
@@ -83,7 +83,7 @@ parks_that_are_forgotten_go(void)
         assert(park != NULL);
         tl_park_init(park);
         tl_nudge_owe(&debts, park);
-        tl_nudge_forget(&debts);
+        tl_nudge_forget(park);
         assert(atomic_load(&park->state) == TL_PARK_WOKEN);
         tl_park_fini(park);
         free(park);
@@ -117,7 +117,7 @@ main(void)
         }
     }
     pthread_join(thread, NULL);
-    tl_nudge_forget(&nudge);
+    tl_nudge_forget(&sleeper);
     owe_many(&nudge);
     for (int i = 0; i < TL_NUDGE_MOST; i++) {
         assert(atomic_load(&nudge.owed[i]) == NULL);
