@@ -1413,7 +1413,7 @@ def body(seed):
 
 def iter_queue(ch):
     t = ch.queue
-    while t is not None and t is not ch:
+    while t is not None:
         yield t
         t = t.next
 
