@@ -775,7 +775,14 @@ class Signals:
             wait()
         finally:
             self.waits = False
-            assert self.finished.acquire(timeout=10)
+            self.wait_for_worker()
+
+    def wait_for_worker(self):
+        finished, end = False, time.monotonic() + 10
+        while not finished:  # the signal may come only now
+            with contextlib.suppress(BaseException):
+                finished = self.finished.acquire(timeout=0.01)
+            assert time.monotonic() < end
 
     def work(self):
         while True:

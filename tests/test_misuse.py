@@ -44,6 +44,31 @@ def test_no_argument_of_a_method_and_no_value_of_an_attribute_crashes(
     try_all(tmp_path, monkeypatch, "arguments")
 
 
+def try_rows(tmp_path, monkeypatch, mode, seed, count):
+    note = tmp_path / "case"
+    monkeypatch.setenv("MISUSE_CASE", os.fspath(note))
+    status, output = run_script("misuse_sequences.py", mode, seed, count, seconds=90)
+    case = note.read_text().strip() if note.exists() else "before the first case"
+    assert status == 0, f"status {status} after {case}:\n{output}"
+    assert output.splitlines()[-1] == f"ok {count}"
+
+
+MODES = ["plain", "handlers", "threads"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("seed", range(2))
+def test_no_row_of_calls_crashes_or_hangs(tmp_path, monkeypatch, mode, seed):
+    try_rows(tmp_path, monkeypatch, mode, seed, 300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("seed", range(100, 104))
+def test_no_long_row_of_calls_crashes_or_hangs(tmp_path, monkeypatch, mode, seed):
+    try_rows(tmp_path, monkeypatch, mode, seed, 1500)
+
+
 # Programs that broke once, or easily could. Each prints "ok" as its last line.
 
 PROGRAMS = {
