@@ -199,6 +199,7 @@ def main_program(mode, seed, count, only=None):
         for _ in range(3):  # some begin only now, or are found by the collector
             misuse.everyone.update(inside_run())
             misuse.tidy()
+            gc.collect()
             with contextlib.suppress(BaseException):
                 tasklets.run()
         misuse.check_health()
