@@ -120,13 +120,25 @@ check_made(ConditionObject *self)
 }
 
 // Whoever waits for our lock keeps it: the condition may get another one meanwhile.
-static int
-acquire_own(ConditionObject *self, int64_t deadline)
+static __attribute__((noinline)) int
+acquire_own_slow(LockObject *lock, int64_t deadline)
 {
-    LockObject *lock = (LockObject *)Py_NewRef(self->own);
+    Py_INCREF(lock);
     int result = tl_lock_acquire(lock, deadline);
     Py_DECREF(lock);
     return result;
+}
+
+static inline int
+acquire_own(ConditionObject *self, int64_t deadline)
+{
+    LockObject *lock = self->own;
+    struct tl_holder *me = tl_native_seen_holder();
+    if (TL_LIKELY(lock->count == 0 && me != NULL)) {
+        tl_lock_take(lock, me);
+        return 1;
+    }
+    return acquire_own_slow(lock, deadline);
 }
 
 PyDoc_STRVAR(acquire_doc,
@@ -173,31 +185,32 @@ condition_release(ConditionObject *self, PyObject *Py_UNUSED(ignored))
     if (self->own == NULL) {
         return tl_condition_call(self, "release", NULL, 0, NULL);
     }
-    return tl_lock_leave(self->own) < 0 ? NULL : Py_NewRef(Py_None);
+    return tl_lock_leave(self->own);
 }
 
 static PyObject *
 condition_enter(ConditionObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (check_made(self) < 0) {
+    if (TL_UNLIKELY(self->own == NULL)) {
+        return check_made(self) < 0
+                   ? NULL
+                   : tl_condition_call(self, "__enter__", NULL, 0, NULL);
+    }
+    if (acquire_own(self, 0) < 0) {
         return NULL;
     }
-    if (self->own == NULL) {
-        return tl_condition_call(self, "__enter__", NULL, 0, NULL);
-    }
-    return acquire_own(self, 0) < 0 ? NULL : Py_NewRef(Py_True);
+    Py_RETURN_TRUE;
 }
 
 static PyObject *
 condition_exit(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    if (check_made(self) < 0) {
-        return NULL;
+    if (TL_UNLIKELY(self->own == NULL)) {
+        return check_made(self) < 0
+                   ? NULL
+                   : tl_condition_call(self, "__exit__", args, nargs, NULL);
     }
-    if (self->own == NULL) {
-        return tl_condition_call(self, "__exit__", args, nargs, NULL);
-    }
-    return tl_lock_leave(self->own) < 0 ? NULL : Py_NewRef(Py_None);
+    return tl_lock_leave(self->own);
 }
 
 PyDoc_STRVAR(locked_doc,

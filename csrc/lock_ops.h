@@ -24,16 +24,19 @@ tl_lock_acquire(LockObject *lock, int64_t deadline)
     return tl_lock_acquire_slow(lock, me, deadline);
 }
 
-// tl_lock_release(), quickly where all is as usual.
-static inline int
+// What release() and __exit__() return.
+static inline PyObject *
 tl_lock_leave(LockObject *lock)
 {
-    struct tl_holder *me = tl_native_seen_holder();
-    if (TL_LIKELY(lock->count == 1 && me != NULL && lock->property.owner == me)) {
-        tl_lock_free(lock);
-        return 0;
+    struct tl_holder *owner = lock->property.owner;
+    if (TL_LIKELY(lock->count == 1 && owner != NULL &&
+                  owner == tl_native_seen_holder() &&
+                  tl_link_is_single(&lock->waiters))) {
+        tl_native_disown(&lock->property);
+        lock->count = 0;
+        Py_RETURN_NONE;
     }
-    return tl_lock_release(lock);
+    return tl_lock_release(lock) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 // wait_for(predicate, timeout=None) over a wait of self's, which returns 1, 0 if the time

@@ -109,7 +109,10 @@ lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs,
 static PyObject *
 lock_enter(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return tl_lock_acquire(self, 0) < 0 ? NULL : Py_NewRef(Py_True);
+    if (tl_lock_acquire(self, 0) < 0) {
+        return NULL;
+    }
+    Py_RETURN_TRUE;
 }
 
 PyDoc_STRVAR(lock_release_doc,
@@ -132,14 +135,14 @@ PyDoc_STRVAR(rlock_release_doc,
 static PyObject *
 lock_release(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return tl_lock_leave(self) < 0 ? NULL : Py_NewRef(Py_None);
+    return tl_lock_leave(self);
 }
 
 static PyObject *
 lock_exit(LockObject *self, PyObject *const *Py_UNUSED(args),
           Py_ssize_t Py_UNUSED(nargs))
 {
-    return tl_lock_leave(self) < 0 ? NULL : Py_NewRef(Py_None);
+    return tl_lock_leave(self);
 }
 
 PyDoc_STRVAR(locked_doc,
