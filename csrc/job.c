@@ -1,6 +1,7 @@
 #include "job.h"
 #include "errors.h"
 #include "live.h"
+#include "timeout.h"
 #include "timer.h"
 
 static bool
@@ -248,11 +249,49 @@ finish(JobObject *job, PyObject *value, PyObject *exc)
     return asleep;
 }
 
+// What a call may have set for the tasklet that makes it, or its thread, and not undone:
+// it is not to meet the next one.
+struct traits {
+    TaskletObject *who; // borrowed
+    const TimeoutObject *timeouts;
+    int trap;
+    bool atomic, block_trap;
+};
+
+static struct traits
+traits_here(void)
+{
+    struct traits traits = {0};
+    if (tl_sched_mine != NULL) {
+        TaskletObject *t = traits.who = tl_sched_mine->current;
+        traits.timeouts = t->timeouts;
+        traits.trap = tl_sched_mine->trap;
+        traits.atomic = t->atomic;
+        traits.block_trap = t->block_trap;
+    }
+    return traits;
+}
+
+static void
+restore(const struct traits *before)
+{
+    TaskletObject *t = tl_sched_mine != NULL ? tl_sched_mine->current : NULL;
+    if (t == NULL || (before->who != NULL && before->who != t)) {
+        return;
+    }
+    if (t->atomic && !before->atomic) {
+        tl_sched_set_atomic(t, false);
+    }
+    t->block_trap = before->block_trap;
+    tl_sched_mine->trap = before->trap;
+    tl_timeout_end(t, before->timeouts);
+}
+
 struct tl_sched *
 tl_job_run(JobObject *job)
 {
     PyObject *value = NULL, *exc = NULL;
-    bool was_atomic = tl_sched_mine != NULL && tl_sched_mine->current->atomic;
+    struct traits before = traits_here();
     if (PyContext_Enter(job->context) == 0) {
         value = PyObject_Call(job->func, job->args, job->kwargs);
         exc = value == NULL ? PyErr_GetRaisedException() : NULL;
@@ -262,9 +301,7 @@ tl_job_run(JobObject *job)
     } else {
         exc = PyErr_GetRaisedException();
     }
-    if (!was_atomic && tl_sched_mine != NULL && tl_sched_mine->current->atomic) {
-        tl_sched_set_atomic(tl_sched_mine->current, false); // it was left on
-    }
+    restore(&before);
     drop_call(job);
     struct tl_sched *asleep = finish(job, value, exc);
     Py_DECREF(job);

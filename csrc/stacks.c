@@ -262,7 +262,7 @@ forget_job(struct tl_sched *s, TaskletObject *t)
     t->ended = true;
     t->stack = NULL;
     if (TL_UNLIKELY(t->timeouts != NULL)) {
-        tl_timeout_end_all(t);
+        tl_timeout_end(t, NULL);
     }
     tl_link_remove(&t->started);
     s->nstarted--;
@@ -344,7 +344,7 @@ tl_stacks_strip(struct tl_sched *s, TaskletObject *t)
     if (t->atomic) {
         tl_sched_set_atomic(t, false);
     }
-    tl_timeout_end_all(t);
+    tl_timeout_end(t, NULL);
 }
 
 // The tasklet's function has returned result, or NULL with an exception set. Returns who

@@ -355,7 +355,7 @@ let_go_of_main(struct tl_sched *s)
         Py_DECREF(t);
     }
     tl_outcome_abandon(t);
-    tl_timeout_end_all(t);
+    tl_timeout_end(t, NULL);
     Py_CLEAR(t->fiber);
     Py_CLEAR(s->main_fiber);
     t->life = TL_UNBOUND;

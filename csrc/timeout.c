@@ -203,9 +203,9 @@ tl_timeout_forget(TimeoutObject *timeout)
 }
 
 void
-tl_timeout_end_all(TaskletObject *t)
+tl_timeout_end(TaskletObject *t, const TimeoutObject *outer)
 {
-    while (t->timeouts != NULL) {
+    while (t->timeouts != NULL && t->timeouts != outer) {
         TimeoutObject *timeout = t->timeouts;
         timeout->expired |= timeout->state >= TL_TIMEOUT_SENT;
         timeout->outlived = true;
@@ -213,7 +213,7 @@ tl_timeout_end_all(TaskletObject *t)
         tl_sched_drop_later(t->home, (PyObject *)timeout->who);
         timeout->who = NULL;
     }
-    t->thrown = false;
+    t->thrown &= t->timeouts != NULL;
 }
 
 int

@@ -49,8 +49,9 @@ int tl_timeout_move(struct tl_sched *s, TimeoutObject *timeout, int64_t when);
 // The object goes away, in the middle of its block maybe.
 void tl_timeout_forget(TimeoutObject *timeout);
 
-// t has ended, and with it the blocks that it has not left. No other code runs.
-void tl_timeout_end_all(TaskletObject *t);
+// The blocks inside outer (NULL: all) that t, which has ended, or a call that it has made,
+// has not left are over. No other code runs.
+void tl_timeout_end(TaskletObject *t, const TimeoutObject *outer);
 
 // Something else is raised in t in place of old (may be NULL): if that was an
 // interruption, it comes later.

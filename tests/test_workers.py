@@ -27,6 +27,8 @@ from tasklets import (
     schedule,
     scheduler,
     spawn,
+    switch_trap,
+    timeout,
 )
 from tasklets.workers import (
     WorkerPool,
@@ -189,6 +191,55 @@ def test_an_atomic_flag_left_on_by_a_call_does_not_stay(one):
     assert one.call(lambda: getcurrent().atomic) is False
 
 
+def test_a_block_trap_left_on_by_a_call_does_not_stay(one):
+    one.call(lambda: setattr(getcurrent(), "block_trap", True))
+    assert one.call(lambda: getcurrent().block_trap) is False
+
+
+def test_a_switch_trap_left_on_by_a_call_does_not_stay(one):
+    one.call(switch_trap, 1)
+    assert one.call(switch_trap, 0) == 0
+
+
+def test_a_timeout_left_on_by_a_call_does_not_stay(one):
+    def limited():
+        with timeout(0.005):
+            yield
+
+    def begin():
+        made = limited()
+        next(made)
+        return made
+
+    def sleep_twice():
+        time.sleep(0.01)
+        tasklets.sleep(0.001)
+        return "slept"
+
+    made = one.call(begin)
+    assert one.call(sleep_twice) == "slept"
+    one.call(made.close)
+
+
+def test_a_timeout_of_the_caller_of_a_call_stays(one):
+    """A worker that helps itself makes the call inside its own blocks."""
+
+    def inner():
+        limit = timeout(0)
+        limit.__enter__()
+        return limit
+
+    def outer():
+        with timeout(0.01):
+            kept = one.call(inner)
+            tasklets.sleep(0.001)
+            tasklets.sleep(SECONDS)
+        return kept
+
+    with pytest.raises(TimeoutError):
+        one.call(outer)
+
+
 def test_an_atomic_section_may_call(one):
     with atomic():
         assert one.call(int) == 0
@@ -282,9 +333,9 @@ def test_a_timeout_counts_the_time_in_the_queue(one, gate):
 
 
 def test_a_timeout_of_nothing_raises_at_once(one, gate):
-    for timeout in (0, -1):
+    for seconds in (0, -1):
         with pytest.raises(TimeoutError):
-            one.call(gate.wait, timeout=timeout)
+            one.call(gate.wait, timeout=seconds)
         gate.set()
 
 
