@@ -23,7 +23,7 @@ import misuse
 from misuse import Kinds, Places, Signals, Watched, main, nothing, sensible_calls
 
 import tasklets
-from tasklets import TaskGroup, channel, scheduler
+from tasklets import TaskGroup, channel, locks, scheduler, workers
 
 HANG_SECONDS = 20
 STEPS_MOST = 9
@@ -60,9 +60,56 @@ class LivingKinds(Kinds):
         return tasklets.local()
 
 
+class LivingPlaces(Places):
+    """All places, and some more."""
+
+    def group(self, call):
+        with TaskGroup() as group:
+            group.spawn(call)
+
+    def call_soon(self, call):
+        scheduler.call_soon(call)
+        tasklets.schedule()
+
+    def call_later(self, call):
+        scheduler.call_later(0.001, call)
+        tasklets.sleep(0.0015)
+
+    def in_a_timeout(self, call):
+        with tasklets.timeout(0.001):
+            call()
+
+    def generator(self, call):
+        def work():
+            with tasklets.atomic(), tasklets.timeout(0.001):
+                call()
+                yield
+
+        next(work())
+
+    def select(self, call):
+        ch = channel()
+        Watched(lambda: (call(), ch.send(1)))()
+        tasklets.select(tasklets.recv(ch), timeout=0.002)
+
+    def lock(self, call):
+        with locks.RLock():
+            call()
+
+    def worker(self, call):
+        pool.call(call)
+
+    def scheduler_of_the_main_thread(self, call):
+        ident = threading.main_thread().ident
+        workers.call_in_scheduler(ident, call, timeout=0.005)
+
+
+pool = workers.WorkerPool(2)
 KINDS = [name for name in dir(LivingKinds) if name[0] != "_" and name != "started"]
-PLACES = [name for name in misuse.place_names() if "signal" not in name]
-HANDLERS = [name for name in misuse.place_names() if "signal" in name]
+NAMES = [name for name in dir(LivingPlaces) if name[0] != "_"]
+HANDLERS = [name for name in NAMES if "signal" in name]
+ELSEWHERE = ["worker", "scheduler_of_the_main_thread"]  # on another thread
+PLACES = [name for name in NAMES if name not in HANDLERS + ELSEWHERE]
 
 
 class Case:
@@ -74,13 +121,14 @@ class Case:
         self.left = self.random.randrange(2, STEPS_MOST)
         self.in_handlers = mode == "handlers"
         self.alone = mode == "plain"
+        self.places = PLACES + ELSEWHERE if mode == "threads" else PLACES
         self.over = False
 
     def steps(self, depth=0):
         while self.left > 0:
             self.left -= 1
             name, step = self.draw()
-            place = self.random.choice(PLACES)
+            place = self.random.choice(self.places)
             if self.in_handlers and depth == 0:
                 if name in KINDS:
                     with contextlib.suppress(BaseException):
@@ -90,7 +138,7 @@ class Case:
             if verbose:
                 print("  " * depth, name, "in", place, flush=True)
             with contextlib.suppress(BaseException), self.limit():
-                getattr(Places(), place)(lambda step=step: self.go(step, depth))
+                getattr(LivingPlaces(), place)(lambda step=step: self.go(step, depth))
 
     def limit(self):
         """Return what bounds a wait that another thread could end, but will not."""
@@ -99,6 +147,7 @@ class Case:
     def go(self, step, depth):
         if self.over:
             return  # a place that calls late
+        misuse.watch(tasklets.getcurrent())
         nested = depth < DEPTH_MOST and self.random.random() < 0.3
         if nested and self.random.random() < 0.5:
             self.steps(depth + 1)
