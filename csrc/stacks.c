@@ -345,6 +345,7 @@ tl_stacks_strip(struct tl_sched *s, TaskletObject *t)
         tl_sched_set_atomic(t, false);
     }
     tl_timeout_end(t, NULL);
+    t->thrown = false;
 }
 
 // The tasklet's function has returned result, or NULL with an exception set. Returns who

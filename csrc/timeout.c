@@ -213,7 +213,6 @@ tl_timeout_end(TaskletObject *t, const TimeoutObject *outer)
         tl_sched_drop_later(t->home, (PyObject *)timeout->who);
         timeout->who = NULL;
     }
-    t->thrown &= t->timeouts != NULL;
 }
 
 int

@@ -240,6 +240,21 @@ def test_a_timeout_of_the_caller_of_a_call_stays(one):
         one.call(outer)
 
 
+def test_what_is_thrown_at_a_worker_during_a_call_is_not_lost(one):
+    def inner():
+        args = KeyError, "thrown", None, True
+        thread = threading.Thread(target=getcurrent().throw, args=args)
+        thread.start()
+        thread.join()
+
+    def outer():
+        one.call(inner)
+        tasklets.sleep(0.001)
+
+    with pytest.raises(KeyError, match="thrown"):
+        one.call(outer)
+
+
 def test_an_atomic_section_may_call(one):
     with atomic():
         assert one.call(int) == 0
