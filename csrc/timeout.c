@@ -98,6 +98,17 @@ unlist(TimeoutObject *timeout)
     timeout->state = TL_TIMEOUT_IDLE;
 }
 
+// The block is over. No other code runs.
+static void
+leave(TimeoutObject *timeout)
+{
+    TaskletObject *who = timeout->who;
+    timeout->expired |= timeout->state >= TL_TIMEOUT_SENT;
+    unlist(timeout);
+    timeout->who = NULL;
+    tl_sched_drop_later(who->home, (PyObject *)who);
+}
+
 int
 tl_timeout_enter(struct tl_sched *s, TimeoutObject *timeout)
 {
@@ -163,10 +174,7 @@ tl_timeout_exit(struct tl_sched *s, TimeoutObject *timeout, PyObject *exc)
     if (ends) {
         send_again(timeout);
     }
-    timeout->expired |= timeout->state >= TL_TIMEOUT_SENT;
-    unlist(timeout);
-    tl_sched_drop_later(s, (PyObject *)timeout->who);
-    timeout->who = NULL;
+    leave(timeout);
     if (ends) {
         raise_instead(timeout, exc);
         return -1;
@@ -206,12 +214,8 @@ void
 tl_timeout_end(TaskletObject *t, const TimeoutObject *outer)
 {
     while (t->timeouts != NULL && t->timeouts != outer) {
-        TimeoutObject *timeout = t->timeouts;
-        timeout->expired |= timeout->state >= TL_TIMEOUT_SENT;
-        timeout->outlived = true;
-        unlist(timeout);
-        tl_sched_drop_later(t->home, (PyObject *)timeout->who);
-        timeout->who = NULL;
+        t->timeouts->outlived = true;
+        leave(t->timeouts);
     }
 }
 

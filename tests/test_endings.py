@@ -13,6 +13,7 @@ from threads import SECONDS
 import tasklets
 from tasklets import (
     CancelledError,
+    QueueChannel,
     TaskGroup,
     atomic,
     channel,
@@ -172,38 +173,29 @@ def test_a_main_tasklet_leaves_none():
 # ---- what is set when it has ended already
 
 
-class Handled:
-    """Calls something on a signal, while the tasklet that ended last is current."""
-
-    def __init__(self, func):
-        self.func = func
-        self.current = None
-
-    def __call__(self, *args):
-        self.current = tasklets.getcurrent()
-        self.func()
-
-
 @pytest.fixture
 def at_signal():
     """Return what calls something from a signal handler, after a tasklet's end."""
 
     def wait(func):
-        handler = Handled(func)
+        def handler(*args):
+            handled.send(tasklets.getcurrent())
+            func()
+
+        handled = QueueChannel()
         before = signal.signal(signal.SIGUSR1, handler)
         args = os.getpid(), signal.SIGUSR1
         timer = threading.Timer(0.01, os.kill, args)
         try:
-            spawn(timer.start)
-            sleep(0.05)
-            while handler.current is None:
-                sleep(0.01)
+            spawn(timer.start)  # it has ended when the signal comes, we wait still
+            current = handled.receive(timeout=SECONDS)
         finally:
             timer.join()
             signal.signal(signal.SIGUSR1, before)
-        assert not handler.current.alive
-        assert not handler.current.scheduled
-        return handler.current
+        run()  # it, too, if it was bound again
+        assert not current.alive
+        assert not current.scheduled
+        return current
 
     return wait
 

@@ -1,21 +1,16 @@
 """Nothing that Python code can do to tasklets crashes or hangs the process."""
 
-import os
 import sys
 import textwrap
 
 import misuse
 import pytest
-from children import run_program, run_script
+from children import run_cases, run_program
 
 
 def try_all(tmp_path, monkeypatch, name):
     """Run one group of cases, and name the one that broke."""
-    note = tmp_path / "case"
-    monkeypatch.setenv("MISUSE_CASE", os.fspath(note))
-    status, output = run_script("misuse.py", name, seconds=90)
-    case = note.read_text().strip() if note.exists() else "before the first case"
-    assert status == 0, f"status {status} after {case}:\n{output}"
+    output = run_cases(tmp_path, monkeypatch, "misuse.py", name)
     assert output.startswith("ok ")
     assert int(output.split()[1]) > 1000
 
@@ -45,11 +40,8 @@ def test_no_argument_of_a_method_and_no_value_of_an_attribute_crashes(
 
 
 def try_rows(tmp_path, monkeypatch, mode, seed, count):
-    note = tmp_path / "case"
-    monkeypatch.setenv("MISUSE_CASE", os.fspath(note))
-    status, output = run_script("misuse_sequences.py", mode, seed, count, seconds=90)
-    case = note.read_text().strip() if note.exists() else "before the first case"
-    assert status == 0, f"status {status} after {case}:\n{output}"
+    args = "misuse_sequences.py", mode, seed, count
+    output = run_cases(tmp_path, monkeypatch, *args)
     assert output.splitlines()[-1] == f"ok {count}"
 
 
