@@ -2,6 +2,7 @@
 #include "args.h"
 #include "clock.h"
 #include "errors.h"
+#include "interrupt.h"
 #include "timer.h"
 
 #include <math.h>
@@ -70,6 +71,9 @@ block_tasklet(struct tl_sched *s, struct tl_block *how)
     // is told, or nobody could ever find that only the tasklet knows itself.
     Py_INCREF(me);
     me->own_refs++;
+    if (how->insists) {
+        tl_interrupt_hold(me);
+    }
     PyObject *value;
     bool came = false;
     if (tl_sched_is_plain(s) && how->deadline == 0) {
@@ -90,6 +94,9 @@ block_tasklet(struct tl_sched *s, struct tl_block *how)
     }
     how->given = came ? 0 : me->wait.given;
     me->wait.given = 0;
+    if (how->insists) {
+        tl_interrupt_release(me);
+    }
     me->own_refs--;
     Py_DECREF(me);
     Py_XDECREF(value);

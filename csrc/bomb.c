@@ -33,6 +33,8 @@ tl_bomb_new(struct tl_state *state, PyObject *type, PyObject *value,
     bomb->type = type;
     bomb->value = value;
     bomb->traceback = traceback;
+    bomb->next = NULL;
+    bomb->rank = TL_RANK_VALUE;
     PyObject_GC_Track((PyObject *)bomb);
     return (PyObject *)bomb;
 }
@@ -121,6 +123,13 @@ tl_bomb_raise(PyObject *object)
         return NULL;
     }
     Py_SETREF(type, Py_NewRef(type_to_raise(type, value)));
-    PyErr_Restore(type, value, traceback);
+    if (traceback != NULL) {
+        PyErr_Restore(type, value, traceback);
+        return NULL;
+    }
+    // As a raise statement does: what is being handled here becomes the context.
+    PyErr_SetObject(type, value);
+    Py_DECREF(type);
+    Py_XDECREF(value);
     return NULL;
 }

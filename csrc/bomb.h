@@ -4,9 +4,21 @@
 
 #include "state.h"
 
+// How strong what a bomb carries is, if it is to be raised in a tasklet from outside. Of
+// two that meet, the higher rank is raised first; of one rank, the earlier.
+enum tl_rank {
+    TL_RANK_VALUE, // sent through a channel, or the outcome of an operation
+    TL_RANK_SCOPE, // the interruption of a block
+    TL_RANK_THROW, // an exception of throw(), or another tasklet's error
+    TL_RANK_KILL,  // TaskletExit
+    TL_RANK_EXIT   // KeyboardInterrupt, SystemExit
+};
+
 typedef struct {
     PyObject_HEAD
     PyObject *type, *value, *traceback; // as PyErr_Restore() takes them; may be NULL
+    PyObject *next;     // counted: the next of a tasklet's pending bombs, or NULL
+    unsigned char rank; // enum tl_rank
 } BombObject;
 
 // A bomb of the three parts, each stolen.

@@ -33,6 +33,7 @@ bomb_traverse(BombObject *self, visitproc visit, void *arg)
     Py_VISIT(self->type);
     Py_VISIT(self->value);
     Py_VISIT(self->traceback);
+    Py_VISIT(self->next);
     return 0;
 }
 
@@ -42,6 +43,7 @@ bomb_clear(BombObject *self)
     Py_CLEAR(self->type);
     Py_CLEAR(self->value);
     Py_CLEAR(self->traceback);
+    Py_CLEAR(self->next);
     return 0;
 }
 

@@ -145,6 +145,7 @@ choose(struct tl_case *one, PyObject *value)
     TaskletObject *t = one->of->who;
     one->of->chosen = one - one->of->cases;
     PyObject *old = tl_task_swap(t, Py_XNewRef(value));
+    t->handed = one->value == NULL ? (PyObject *)one->channel : NULL;
     tl_task_end_wait(t);
     tl_sched_ready(t);
     return old;
@@ -174,7 +175,7 @@ partner_of(const struct action *act)
 // ---- stored values
 
 static int
-items_push(ChannelObject *ch, PyObject *value)
+items_reserve(ChannelObject *ch)
 {
     if (ch->count == ch->room) {
         Py_ssize_t room = ch->room ? 2 * ch->room : 8;
@@ -191,6 +192,15 @@ items_push(ChannelObject *ch, PyObject *value)
         ch->room = room;
         ch->first = 0;
     }
+    return 0;
+}
+
+static int
+items_push(ChannelObject *ch, PyObject *value)
+{
+    if (items_reserve(ch) < 0) {
+        return -1;
+    }
     ch->items[(ch->first + ch->count++) % ch->room] = Py_NewRef(value);
     return 0;
 }
@@ -201,6 +211,7 @@ items_pop(ChannelObject *ch)
     PyObject *value = ch->items[ch->first];
     ch->first = (ch->first + 1) % ch->room;
     ch->count--;
+    ch->buffered = ch->is_queue || ch->count > 0;
     return value;
 }
 
@@ -217,7 +228,7 @@ uses_buffer(const struct action *act)
     const ChannelObject *ch = act->ch;
     return ch->buffered &&
            (act->dir == RECEIVE ? ch->count > 0
-                                : ch->waiting >= 0 && has_room(ch) &&
+                                : ch->is_queue && ch->waiting >= 0 && has_room(ch) &&
                                       tl_link_is_single(&ch->receivers));
 }
 
@@ -278,7 +289,7 @@ tell_before(const struct action *act)
         Py_XSETREF(me->tempval, Py_XNewRef(act->value));
     }
     int result = tell_callback(act, partner == NULL && !uses_buffer(act));
-    if (runs && !me->thrown) {
+    if (runs) {
         Py_CLEAR(me->tempval);
     }
     return result;
@@ -292,6 +303,7 @@ static PyObject *
 pass_on(struct tl_sched *s, TaskletObject *partner, PyObject *value)
 {
     PyObject *taken = tl_task_swap(partner, Py_XNewRef(value));
+    partner->handed = value != NULL ? partner->wait.on : NULL;
     tl_task_end_wait(partner);
     tl_sched_ready(partner);
     if (TL_UNLIKELY(s->ndrop > 0)) {
@@ -309,6 +321,7 @@ exchange(const struct action *act, TaskletObject *partner)
 {
     PyObject *taken = tl_task_swap(partner, Py_XNewRef(act->value));
     tl_sched_drop_later(act->s, tl_task_swap(act->s->current, taken));
+    partner->handed = act->value != NULL ? partner->wait.on : NULL;
     tl_task_end_wait(partner);
 }
 
@@ -377,7 +390,9 @@ use_buffer(const struct action *act)
         return items_push(ch, act->value) < 0 ? NULL : Py_NewRef(Py_None);
     }
     PyObject *value = items_pop(ch);
-    if (ch->waiting > 0) {
+    if (!ch->is_queue || !has_room(ch)) {
+        // A value that came back takes no sender's place.
+    } else if (ch->waiting > 0) {
         // The first sender's value takes the free place.
         TaskletObject *sender = tl_task_of(ch->queue.next);
         PyObject *stored = tl_task_swap(sender, NULL);
@@ -505,6 +520,7 @@ give_way(struct tl_sched *s, TaskletObject *partner, PyObject *value)
 {
     PyObject *taken = tl_task_swap(partner, Py_XNewRef(value));
     tl_sched_drop_later(s, tl_task_swap(s->current, taken));
+    partner->handed = value != NULL ? partner->wait.on : NULL;
     tl_task_end_wait(partner);
     tl_ring_behind_head(s, partner);
     s->hands_over = s->limit == 0;
@@ -572,6 +588,39 @@ tl_channel_try_receive(ChannelObject *ch)
     return begin(ch, RECEIVE, NULL, NULL, 0);
 }
 
+// ---- values that come back
+
+void
+tl_channel_take_back(PyObject *object, PyObject *value)
+{
+    ChannelObject *ch = (ChannelObject *)object;
+    PyObject *drop = NULL;
+    struct tl_case *one = case_for(ch, SEND);
+    if (ch->classic) {
+        drop = value; // in Stackless it is lost, and the balance tells
+    } else if (ch->waiting < 0) {
+        TaskletObject *t = tl_task_of(ch->queue.next);
+        drop = tl_task_swap(t, value);
+        t->handed = object;
+        tl_task_end_wait(t);
+        tl_sched_ready(t);
+    } else if (one != NULL) {
+        drop = choose(one, value);
+        Py_DECREF(value);
+    } else if (items_reserve(ch) < 0) {
+        PyErr_WriteUnraisable(object); // lost for want of memory
+        drop = value;
+    } else {
+        ch->first = (ch->first + ch->room - 1) % ch->room;
+        ch->items[ch->first] = value;
+        ch->count++;
+        ch->buffered = true;
+    }
+    if (drop != NULL) {
+        tl_sched_drop_later(tl_sched_mine, drop);
+    }
+}
+
 // ---- closing
 
 int
@@ -607,7 +656,10 @@ tl_channel_close(ChannelObject *ch, bool wake)
         if (one == NULL) {
             break;
         }
-        Py_XDECREF(choose(one, closed));
+        TaskletObject *t = one->of->who;
+        PyObject *old = choose(one, closed);
+        t->handed = NULL; // that is nobody's value
+        Py_XDECREF(old);
     }
     Py_XDECREF(closed);
     Py_XDECREF(stop);

@@ -30,8 +30,9 @@ enum tl_source { TL_FROM_TASKLETS, TL_FROM_THREADS, TL_FROM_WORKERS };
 // Invariants
 // I1: all in queue wait in one direction; waiting counts them, senders positive,
 //     receivers negative.
-// I2: items is used by a QueueChannel alone: a circular buffer of room slots, count of
-//     them filled from first on.
+// I2: items is a circular buffer of room slots, count of them filled from first on. In a
+//     channel that is no QueueChannel they are values that came back from receivers
+//     that were killed, and buffered iff there are any.
 // I3: in a QueueChannel receivers wait only while count is 0, senders only while count
 //     is maxsize.
 // I4: selected counts the cases in receivers and senders.
@@ -45,7 +46,9 @@ typedef struct ChannelObject {
     Py_ssize_t waiting;
     signed char preference; // -1 the receiver, 1 the sender, 0 neither runs at once
     bool schedule_all, closing;
-    bool buffered, classic;
+    bool buffered; // an operation has to look at items
+    bool is_queue; // a QueueChannel, where sends store values
+    bool classic;
     unsigned char source; // enum tl_source
     PyObject **items;
     Py_ssize_t first, count, room, maxsize; // maxsize <= 0: no limit
@@ -72,7 +75,7 @@ tl_channel_is_ready(const ChannelObject *ch, bool sends)
     if (sends) {
         bool room = ch->maxsize <= 0 || ch->count < ch->maxsize;
         return (ch->waiting < 0) | ch->closing |
-               (ch->buffered && ch->waiting == 0 && room) |
+               (ch->is_queue && ch->waiting == 0 && room) |
                (ch->selected > 0 && !tl_link_is_single(&ch->receivers));
     }
     return (ch->waiting > 0) | (ch->count > 0) | ch->closing |
@@ -92,6 +95,10 @@ tl_channel_balance(const ChannelObject *ch)
 // Forbid blocking; wake: those that wait to receive get ChannelClosed, or the end of
 // their iteration. Returns 0, or -1 with MemoryError set and nobody woken.
 int tl_channel_close(ChannelObject *ch, bool wake);
+
+// Put value (stolen), which a receiver of ch was handed and did not come to take, at the
+// front: the next receiver gets it. Runs no Python code.
+void tl_channel_take_back(PyObject *ch, PyObject *value);
 
 // Let go of all waiters and values.
 void tl_channel_clear(ChannelObject *ch);

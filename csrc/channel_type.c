@@ -37,6 +37,7 @@ queue_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
     PyObject *self = channel_new(cls, args, kwargs);
     if (self != NULL) {
         ((ChannelObject *)self)->buffered = true;
+        ((ChannelObject *)self)->is_queue = true;
     }
     return self;
 }
@@ -114,7 +115,7 @@ channel_repr(ChannelObject *self)
     if (self->closing && tl_channel_balance(self) == 0) {
         state = " closed";
     }
-    if (self->buffered) {
+    if (self->is_queue) {
         return PyUnicode_FromFormat("<%s%s items=%zd balance=%zd at %p>",
                                     Py_TYPE(self)->tp_name, state, self->count,
                                     tl_channel_balance(self), self);

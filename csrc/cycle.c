@@ -15,8 +15,8 @@ struct found {
 static LockObject *
 awaited_by_tasklet(TaskletObject *t)
 {
-    if (t->place == TL_WAITING && tl_lock_is_wait(t->wait.kind) &&
-        t->timeouts == NULL && !tl_timer_is_set(&t->timer) && !t->home->dead) {
+    if (t->place == TL_WAITING && tl_lock_is_wait(t->wait.kind) && t->scopes == NULL &&
+        !tl_timer_is_set(&t->timer) && !t->home->dead) {
         return (LockObject *)t->wait.on;
     }
     return NULL;
@@ -166,7 +166,7 @@ int
 tl_cycle_check(struct tl_state *state, LockObject *lock, struct tl_holder *me)
 {
     struct tl_sched *s = tl_sched_mine;
-    if (owner_of(lock) == NULL || (s != NULL && s->current->timeouts != NULL)) {
+    if (owner_of(lock) == NULL || (s != NULL && s->current->scopes != NULL)) {
         return 0;
     }
     int length = find_cycle(lock, me);

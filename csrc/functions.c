@@ -1,4 +1,5 @@
 // functions.c - the module's functions on tasklets: parse, one call down, convert.
+#include "functions.h"
 #include "args.h"
 #include "clock.h"
 #include "errors.h"
@@ -358,9 +359,8 @@ split_keywords(PyObject *const *values, PyObject *kwnames, PyObject **name,
     return 0;
 }
 
-// back: how many frames above the innermost one the call is.
 static int
-note_spawn(TaskletObject *t, PyObject *name, int back)
+note_spawn(TaskletObject *t, PyObject *name)
 {
     struct tl_outcome *outcome = tl_outcome_of(t);
     if (outcome == NULL) {
@@ -369,10 +369,6 @@ note_spawn(TaskletObject *t, PyObject *name, int back)
     outcome->keep = true;
     outcome->name = Py_XNewRef(name);
     PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
-    for (; frame != NULL && back > 0; back--) {
-        PyFrameObject *caller = PyFrame_GetBack(frame);
-        Py_SETREF(frame, caller);
-    }
     if (frame != NULL) {
         outcome->code = (PyObject *)PyFrame_GetCode(frame);
         outcome->lasti = PyFrame_GetLasti(frame);
@@ -381,15 +377,10 @@ note_spawn(TaskletObject *t, PyObject *name, int back)
     return 0;
 }
 
-static PyObject *
-spawn(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
-      int back)
+PyObject *
+tl_function_spawn(struct tl_sched *s, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames)
 {
-    struct tl_state *state = tl_state_of_module(mod);
-    struct tl_sched *s = tl_sched_get(state);
-    if (s == NULL) {
-        return NULL;
-    }
     if (nargs == 0 || !PyCallable_Check(args[0])) {
         PyErr_SetString(PyExc_TypeError, "spawn() needs a callable to run");
         return NULL;
@@ -398,8 +389,8 @@ spawn(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
     if (split_keywords(args + nargs, kwnames, &name, &rest) < 0) {
         return NULL;
     }
-    TaskletObject *t = tl_task_new(state->tasklet_type, s);
-    if (t == NULL || note_spawn(t, name, back) < 0) {
+    TaskletObject *t = tl_task_new(s->state->tasklet_type, s);
+    if (t == NULL || note_spawn(t, name) < 0) {
         goto fail;
     }
     if (tl_task_set_call(t, args, nargs) < 0) {
@@ -418,20 +409,8 @@ fail:
 static PyObject *
 fn_spawn(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    return spawn(mod, args, nargs, kwnames, 0);
-}
-
-PyDoc_STRVAR(spawn_for_caller_doc,
-"spawn_for_caller($module, func, /, *args, name=None, **kwargs)\n"
-"--\n"
-"\n"
-"As spawn(), for a function that does it for others: spawned_at is where it was called.");
-
-static PyObject *
-fn_spawn_for_caller(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
-                    PyObject *kwnames)
-{
-    return spawn(mod, args, nargs, kwnames, 1);
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    return s == NULL ? NULL : tl_function_spawn(s, args, nargs, kwnames);
 }
 
 // ---- asking
@@ -617,8 +596,6 @@ PyMethodDef tl_functions[] = {
     {"schedule_remove", TL_FAST(fn_schedule_remove), METH_FASTCALL | METH_KEYWORDS,
      schedule_remove_doc},
     {"spawn", TL_FAST(fn_spawn), METH_FASTCALL | METH_KEYWORDS, spawn_doc},
-    {"spawn_for_caller", TL_FAST(fn_spawn_for_caller), METH_FASTCALL | METH_KEYWORDS,
-     spawn_for_caller_doc},
     {"getcurrent", fn_getcurrent, METH_NOARGS, getcurrent_doc},
     {"getmain", fn_getmain, METH_NOARGS, getmain_doc},
     {"getcurrentid", fn_getcurrentid, METH_NOARGS, getcurrentid_doc},

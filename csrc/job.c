@@ -1,7 +1,7 @@
 #include "job.h"
 #include "errors.h"
 #include "live.h"
-#include "timeout.h"
+#include "scope.h"
 #include "timer.h"
 
 static bool
@@ -253,7 +253,7 @@ finish(JobObject *job, PyObject *value, PyObject *exc)
 // it is not to meet the next one.
 struct traits {
     TaskletObject *who; // borrowed
-    const TimeoutObject *timeouts;
+    const struct tl_scope *scopes;
     int trap;
     bool atomic, block_trap;
 };
@@ -264,7 +264,7 @@ traits_here(void)
     struct traits traits = {0};
     if (tl_sched_mine != NULL) {
         TaskletObject *t = traits.who = tl_sched_mine->current;
-        traits.timeouts = t->timeouts;
+        traits.scopes = t->scopes;
         traits.trap = tl_sched_mine->trap;
         traits.atomic = t->atomic;
         traits.block_trap = t->block_trap;
@@ -284,7 +284,7 @@ restore(const struct traits *before)
     }
     t->block_trap = before->block_trap;
     tl_sched_mine->trap = before->trap;
-    tl_timeout_end(t, before->timeouts);
+    tl_scope_end(t, before->scopes);
 }
 
 struct tl_sched *

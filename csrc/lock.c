@@ -1,6 +1,7 @@
 #include "lock.h"
 #include "clock.h"
 #include "errors.h"
+#include "interrupt.h"
 #include "live.h"
 
 // One that was called comes too late so often before it is given the lock; and so long
@@ -168,19 +169,29 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
     }
 }
 
-// Put exc (stolen, may be NULL) under the exception that is set, or set it.
+// exc (stolen, may be NULL) was raised before, and another exception may be set now. Keep
+// the stronger one. The other comes again if it is an interruption.
 static void
-chain(PyObject *exc)
+join_errors(PyObject *exc)
 {
     PyObject *raised = PyErr_GetRaisedException();
-    if (raised == NULL) {
-        raised = exc;
-    } else if (exc != NULL && exc != raised) {
+    if (raised == NULL || exc == NULL || exc == raised) {
+        Py_XDECREF(raised == exc ? raised : NULL);
+        PyErr_SetRaisedException(exc != NULL ? exc : raised);
+        return;
+    }
+    TaskletObject *me = tl_sched_mine != NULL ? tl_sched_mine->current : NULL;
+    int before = me != NULL ? tl_interrupt_strength(me, exc) : 0;
+    int now = me != NULL ? tl_interrupt_strength(me, raised) : 0;
+    PyObject *weaker = before > now ? raised : exc;
+    if (before > 0 && now > 0) {
+        tl_interrupt_again(me, weaker);
+    } else if (weaker == exc) {
         PyException_SetContext(raised, exc);
     } else {
-        Py_XDECREF(exc);
+        Py_DECREF(raised);
     }
-    PyErr_SetRaisedException(raised);
+    PyErr_SetRaisedException(weaker == exc ? raised : exc);
 }
 
 int
@@ -207,13 +218,18 @@ tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                                .has_come = is_free,
                                .insists = true};
         failed += check_owner(lock) < 0 || (tl_block(state, &how) < 0 && !how.asked);
-        chain(exc);
+        join_errors(exc);
         if (failed > FAILURES_MOST) {
             return -1;
         }
         given = how.given;
     }
-    return PyErr_Occurred() ? -1 : 0;
+    if (PyErr_Occurred()) {
+        return -1;
+    }
+    // What was held off meanwhile.
+    struct tl_sched *s = tl_sched_mine;
+    return s == NULL || tl_sched_is_held(s) ? 0 : tl_sched_check_thrown(s);
 }
 
 // ---- the object

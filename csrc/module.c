@@ -1,4 +1,5 @@
 // module.c - builds tasklets._core: types, exceptions, hooks into the interpreter.
+#include "channel.h"
 #include "chunk.h"
 #include "condition_ops.h"
 #include "fiber.h"
@@ -103,6 +104,8 @@ add_types(PyObject *mod, struct tl_state *state)
         add_type(mod, &tl_bomb_spec, NULL, &state->bomb_type) < 0 ||
         add_type(mod, &tl_atomic_spec, NULL, &state->atomic_type) < 0 ||
         add_type(mod, &tl_timeout_spec, NULL, &state->timeout_type) < 0 ||
+        add_type(mod, &tl_shield_spec, NULL, &state->shield_type) < 0 ||
+        add_type(mod, &tl_group_spec, NULL, &state->group_type) < 0 ||
         add_type(mod, &tl_handle_spec, NULL, &state->handle_type) < 0 ||
         add_type(mod, &tl_case_spec, NULL, &state->case_type) < 0 ||
         add_type(mod, &tl_local_spec, NULL, &state->local_type) < 0 ||
@@ -181,7 +184,10 @@ add_errors(PyObject *mod, struct tl_state *state)
                   PyExc_SystemExit, &state->tasklet_exit) < 0 ||
         add_error(mod, "tasklets.TimeoutExit",
                   "Leaves a timeout() block whose time is up, which then raises.",
-                  state->tasklet_exit, &state->interrupt) < 0 ||
+                  state->tasklet_exit, &state->timeout_exit) < 0 ||
+        add_error(mod, "tasklets.GroupExit",
+                  "Interrupts the body of a TaskGroup that is being cancelled.",
+                  state->tasklet_exit, &state->group_exit) < 0 ||
         add_error(mod, "tasklets.CancelledError",
                   "The tasklet whose result was asked for has been killed.", bases,
                   &state->cancelled_error) < 0 ||
@@ -314,7 +320,12 @@ module_exec(PyObject *mod)
     PyObject *text = PyUnicode_FromString("timed out");
     state->timed_out =
         text ? tl_bomb_new(state, Py_NewRef(PyExc_TimeoutError), text, NULL) : NULL;
-    state->interrupted = tl_bomb_new(state, Py_NewRef(state->interrupt), NULL, NULL);
+    state->interrupted = tl_bomb_new(state, Py_NewRef(state->timeout_exit), NULL, NULL);
+    state->del_name = PyUnicode_InternFromString("__del__");
+    state->take_back = tl_channel_take_back;
+    if (state->interrupted != NULL) {
+        ((BombObject *)state->interrupted)->rank = TL_RANK_SCOPE;
+    }
     state->run_stack = PyCFunction_New(&tl_stacks_run_def, mod);
     state->run_nursery = PyCFunction_New(&tl_stacks_nursery_def, mod);
     PyObject *signal = PyImport_ImportModule("_signal");
@@ -325,8 +336,9 @@ module_exec(PyObject *mod)
     state->stat_result = os ? PyObject_GetAttrString(os, "stat_result") : NULL;
     Py_XDECREF(os);
     if (state->stat_result == NULL || state->timed_out == NULL ||
-        state->interrupted == NULL || state->run_stack == NULL ||
-        state->run_nursery == NULL || state->set_wakeup_fd == NULL) {
+        state->interrupted == NULL || state->del_name == NULL ||
+        state->run_stack == NULL || state->run_nursery == NULL ||
+        state->set_wakeup_fd == NULL) {
         return -1;
     }
     state->local_places = tl_local_places();
@@ -368,10 +380,13 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->schedule_callback);
     Py_VISIT(state->error_handler);
     Py_VISIT(state->timeout_type);
+    Py_VISIT(state->shield_type);
+    Py_VISIT(state->group_type);
     Py_VISIT(state->handle_type);
     Py_VISIT(state->case_type);
     Py_VISIT(state->local_type);
-    Py_VISIT(state->interrupt);
+    Py_VISIT(state->timeout_exit);
+    Py_VISIT(state->group_exit);
     Py_VISIT(state->timed_out);
     Py_VISIT(state->interrupted);
     Py_VISIT(state->run_stack);

@@ -86,7 +86,8 @@ tl_outcome_record(TaskletObject *t, PyObject *result, PyObject *exc)
     PyObject *exit_type = t->home->state->tasklet_exit;
     PyObject *callbacks = outcome->callbacks;
     bool heard = (callbacks != NULL && PyList_GET_SIZE(callbacks) > 0) ||
-                 (outcome->keep && !tl_link_is_single(&outcome->waiters));
+                 (outcome->keep && !tl_link_is_single(&outcome->waiters)) ||
+                 outcome->member != NULL;
     outcome->cancelled = exc != NULL && PyErr_GivenExceptionMatches(exc, exit_type);
     if (outcome->keep) {
         outcome->value = result;
@@ -106,24 +107,36 @@ tl_outcome_rest(struct tl_state *state, PyObject *exc)
     return exc;
 }
 
+static void
+tell_group(TaskletObject *t)
+{
+    struct tl_member *member = t->outcome->member;
+    if (member != NULL) {
+        member->ended(member);
+    }
+}
+
 void
 tl_outcome_tell(TaskletObject *t)
 {
     t->outcome->done = true;
     tl_outcome_release_waiters(t);
+    tell_group(t);
     call_callbacks(t);
 }
 
 void
 tl_outcome_give_up(TaskletObject *t)
 {
-    if (t->outcome == NULL || t->outcome->callbacks == NULL) {
+    if (t->outcome == NULL ||
+        (t->outcome->callbacks == NULL && t->outcome->member == NULL)) {
         return;
     }
     if (t->life == TL_STARTED) {
         t->outcome->done = t->outcome->cancelled = true;
         tl_outcome_release_waiters(t);
     }
+    tell_group(t);
     call_callbacks(t);
 }
 

@@ -1,7 +1,6 @@
 // runq.c - the ring of the runnable, and how others come to know that it has changed.
 #include "native.h"
 #include "stacks.h"
-#include "timeout.h"
 
 // ---- the ring
 
@@ -145,24 +144,4 @@ tl_sched_wake(struct tl_sched *s)
     tl_park_wake(&s->park);
     // Release: pairs with the acquire in tl_sched_unref(), after which s is freed.
     atomic_fetch_sub_explicit(&s->wakers, 1, memory_order_release);
-}
-
-// ---- what came from another thread meanwhile
-
-int
-tl_sched_check_thrown(struct tl_sched *s)
-{
-    TaskletObject *me = s->current;
-    if (TL_LIKELY(!me->thrown)) {
-        return 0;
-    }
-    me->thrown = false;
-    PyObject *value = tl_task_swap(me, NULL);
-    if (value == NULL || !tl_bomb_check(s->state, value)) {
-        Py_XDECREF(value);
-        return me->timeouts != NULL ? tl_timeout_check(s) : 0;
-    }
-    me->thrown = me->timeouts != NULL; // one of these may be due, too
-    tl_bomb_raise(value);
-    return -1;
 }

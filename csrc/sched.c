@@ -5,8 +5,8 @@
 #include "frames.h"
 #include "gil.h"
 #include "idle.h"
+#include "interrupt.h"
 #include "stacks.h"
-#include "timeout.h"
 #include "timer.h"
 #include "watch.h"
 
@@ -285,8 +285,9 @@ tl_sched_arrive(struct tl_sched *s)
     if (TL_LIKELY(value == NULL)) {
         Py_RETURN_NONE;
     }
+    s->current->handed = NULL;
     if (TL_UNLIKELY(tl_bomb_check(s->state, value))) {
-        return tl_bomb_raise(value);
+        return tl_interrupt_raise(s, value);
     }
     return value;
 }
@@ -332,9 +333,7 @@ bomb_of(struct tl_sched *s, PyObject *exc)
 static TaskletObject *
 deliver(struct tl_sched *s, TaskletObject *t, PyObject *bomb)
 {
-    PyObject *old = tl_task_swap(t, bomb);
-    tl_timeout_displaced(t, old);
-    tl_sched_drop_later(s, old);
+    tl_sched_drop_later(s, tl_interrupt_force(t, tl_interrupt_rated(s->state, bomb)));
     into_ring(s, t);
     s->head = t;
     return t;
@@ -535,7 +534,7 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
             tl_errors_no_switch(s);
             return -1;
         }
-        if (*to == NULL && me->tempval != NULL && !me->thrown) {
+        if (*to == NULL && me->tempval != NULL) {
             Py_CLEAR(me->tempval); // the wait may be long
             ready = 1;
             continue;
@@ -661,7 +660,7 @@ tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *bomb, boo
         }
     }
     to = decide(s, ended, to);
-    if (TL_UNLIKELY(ended->timeouts != NULL || ended->locals != NULL ||
+    if (TL_UNLIKELY(ended->scopes != NULL || ended->locals != NULL ||
                     ended->hooks != NULL || ended->atomic)) {
         // A signal handler or callback found ended to be the current one.
         s->no_switch++;

@@ -246,9 +246,14 @@ int tl_sched_go(struct tl_sched *s, TaskletObject *from, TaskletObject *to);
 TaskletObject *tl_sched_wait_for_others(struct tl_sched *s, TaskletObject *leaver,
                                         bool has_ended, bool classic);
 
-// The exception that is pending for the current tasklet from another thread: raise it.
-// Returns 0 if there is none, else -1.
-int tl_sched_check_thrown(struct tl_sched *s);
+// Raise in the current tasklet what is due. Returns 0 if nothing is, else -1.
+int tl_interrupt_check(struct tl_sched *s);
+
+static inline int
+tl_sched_check_thrown(struct tl_sched *s)
+{
+    return TL_LIKELY(!s->current->thrown) ? 0 : tl_interrupt_check(s);
+}
 
 // What the current tasklet returns with, from its tempval.
 PyObject *tl_sched_arrive(struct tl_sched *s);

@@ -2,9 +2,10 @@
 #include "chunk.h"
 #include "fiber.h"
 #include "gil.h"
+#include "interrupt.h"
 #include "local.h"
 #include "outcome.h"
-#include "timeout.h"
+#include "scope.h"
 
 #include <malloc.h>
 #include <unistd.h>
@@ -261,8 +262,8 @@ forget_job(struct tl_sched *s, TaskletObject *t)
     t->life = TL_UNBOUND;
     t->ended = true;
     t->stack = NULL;
-    if (TL_UNLIKELY(t->timeouts != NULL)) {
-        tl_timeout_end(t, NULL);
+    if (TL_UNLIKELY(t->scopes != NULL)) {
+        tl_scope_end(t, NULL);
     }
     tl_link_remove(&t->started);
     s->nstarted--;
@@ -306,11 +307,34 @@ end_of_stolen(struct tl_sched *s, TaskletObject *t)
     PyErr_SetRaisedException(exc);
 }
 
+// What the tasklet ends with is an exit: return what is reported in its place, or exc. A
+// kill that came during the clean-up after KeyboardInterrupt does not replace that, and
+// the interruption of a block is an error outside the block. exc is stolen.
+static PyObject *
+look_behind(struct tl_sched *s, TaskletObject *t, PyObject *exc)
+{
+    if (!PyErr_GivenExceptionMatches(exc, s->state->tasklet_exit)) {
+        return exc;
+    }
+    int strength = tl_interrupt_strength(t, exc);
+    PyObject *other = tl_interrupt_replaced(t, exc, NULL, strength);
+    if (other == NULL) {
+        other = tl_interrupt_escaped(s->state, exc);
+    }
+    if (other != NULL) {
+        Py_SETREF(exc, other);
+    }
+    return exc;
+}
+
 // Tell who is to know. Returns the exception that goes to main or run(), or NULL.
 TL_COLD static PyObject *
 settle(struct tl_sched *s, TaskletObject *t, PyObject *result, PyObject *exc)
 {
     bool heard = false;
+    if (exc != NULL) {
+        exc = look_behind(s, t, exc);
+    }
     if (t->outcome != NULL) {
         heard = tl_outcome_record(t, result, exc);
     } else {
@@ -344,8 +368,8 @@ tl_stacks_strip(struct tl_sched *s, TaskletObject *t)
     if (t->atomic) {
         tl_sched_set_atomic(t, false);
     }
-    tl_timeout_end(t, NULL);
-    t->thrown = false;
+    tl_scope_end(t, NULL);
+    tl_sched_drop_later(s, tl_interrupt_clear(t));
 }
 
 // The tasklet's function has returned result, or NULL with an exception set. Returns who
@@ -393,6 +417,9 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
             PyErr_Clear(); // this stack serves once more, known or not
         }
         release_fiber(s, t, stack);
+    }
+    if (TL_UNLIKELY(t->pending != NULL)) {
+        tl_sched_drop_later(s, tl_interrupt_clear(t));
     }
     t->thrown = false;
     if (TL_UNLIKELY(s->current != t)) {

@@ -44,6 +44,8 @@ struct tl_state {
     PyTypeObject *job_type;
     PyTypeObject *worker_pool_type;
     PyTypeObject *timeout_type;
+    PyTypeObject *shield_type;
+    PyTypeObject *group_type;
     PyTypeObject *handle_type;
     PyTypeObject *case_type;
     PyTypeObject *lock_type;
@@ -69,9 +71,14 @@ struct tl_state {
     PyObject *schedule_callback; // NULL: none
     PyObject *error_handler;     // NULL: none
 
-    PyObject *interrupt;     // TimeoutExit
-    PyObject *timed_out;     // bombs: TimeoutError,
-    PyObject *interrupted;   // and TimeoutExit
+    PyObject *timeout_exit; // TimeoutExit
+    PyObject *group_exit;   // GroupExit
+    PyObject *timed_out;    // a bomb of TimeoutError
+    PyObject *interrupted;  // the bomb that stands for the interruption of a block
+    PyObject *del_name;     // "__del__", interned
+    // Put back into a channel what it handed to a receiver that was killed. value is
+    // stolen.
+    void (*take_back)(PyObject *channel, PyObject *value);
     PyObject *run_stack;     // the builtin that every pooled stack runs
     PyObject *run_nursery;   // the builtin that the nursery runs
     PyObject *set_wakeup_fd; // signal's

@@ -12,7 +12,7 @@
 
 struct tl_sched;
 struct tl_stack;
-struct TimeoutObject;
+struct tl_scope;
 struct tl_locals;
 
 //   UNBOUND --bind with arguments, setup--> NEW --first switch--> STARTED
@@ -25,6 +25,15 @@ enum tl_life { TL_UNBOUND, TL_NEW, TL_STARTED };
 //                                     ^--- wake, kill ----+
 enum tl_place { TL_FLOATING, TL_RUNNABLE, TL_WAITING };
 
+// A tasklet's place in a TaskGroup.
+struct tl_member {
+    struct tl_link link;
+    struct TaskletObject *task; // counted
+    PyObject *group;            // borrowed: it takes out its members before it goes
+    // The tasklet has ended. Runs no Python code.
+    void (*ended)(struct tl_member *member);
+};
+
 // What becomes of a tasklet and who wants to know; made when first needed.
 struct tl_outcome {
     PyObject *name; // NULL: the function's
@@ -33,8 +42,9 @@ struct tl_outcome {
     bool keep; // made by spawn(): keep value or exception
     bool done, cancelled;
     PyObject *value, *exc;
-    PyObject *callbacks;    // list, or NULL
-    struct tl_link waiters; // tasklets that wait for the end
+    PyObject *callbacks;      // list, or NULL
+    struct tl_link waiters;   // tasklets that wait for the end
+    struct tl_member *member; // or NULL: it is in no group
 };
 
 // Who can own locks: a tasklet, or a thread for its main tasklet or if it has none.
@@ -73,7 +83,9 @@ typedef struct TaskletObject {
     struct tl_link started;         // in home's list of the started
     struct tl_holder holder;
     struct tl_outcome *outcome;
-    struct TimeoutObject *timeouts; // the blocks it is in, the innermost first
+    struct tl_scope *scopes; // the blocks it is in, the innermost first
+    PyObject *pending; // bombs that are still to be raised in it, the strongest first
+    PyObject *handed;  // borrowed: the channel whose value its tempval is, or NULL
     struct tl_hooks *hooks;   // its trace and profile functions; NULL: the thread's
     struct tl_locals *locals; // see local.c; NULL: nothing
     PyObject *weakrefs;
@@ -82,10 +94,12 @@ typedef struct TaskletObject {
     unsigned char life, place;
     signed char sending; // 1 or -1 while it waits on a channel
     bool is_main, ended, atomic, ignore_nesting, block_trap;
-    bool thrown;           // a throw came from another thread while it ran
+    bool thrown;           // something is due to be raised at its next operation
     bool stopped;          // a budget of run() ended inside it, and it has not gone on
     bool revived;          // its finalizer has run, and posted a kill
     unsigned int own_refs; // to itself, that its stack has while it is in tl_block()
+    unsigned int shields;  // shield() blocks that hold off interruptions
+    unsigned int holds;    // waits of its own that hold off all of them
 } TaskletObject;
 
 static inline TaskletObject *

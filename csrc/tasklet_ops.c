@@ -3,9 +3,9 @@
 #include "args.h"
 #include "fiber.h"
 #include "gil.h"
+#include "interrupt.h"
 #include "outcome.h"
 #include "thread.h"
-#include "timeout.h"
 #include "watch.h"
 
 static PyObject *
@@ -223,24 +223,6 @@ tasklet_switch(TaskletObject *self, PyObject *Py_UNUSED(ignored))
 
 // ---- exceptions for others
 
-// Have bomb (stolen) raised in t, which is alive.
-static PyObject *
-throw_later(TaskletObject *t, PyObject *bomb)
-{
-    PyObject *old = tl_task_swap(t, bomb);
-    tl_timeout_displaced(t, old);
-    if (t->home->current == t && t->place == TL_RUNNABLE) {
-        t->thrown = true; // seen at its next operation
-    } else if (t->place == TL_WAITING) {
-        tl_task_end_wait(t);
-        tl_sched_ready(t);
-    } else if (t->place == TL_FLOATING) {
-        tl_sched_ready((TaskletObject *)Py_NewRef(t));
-    }
-    Py_XDECREF(old);
-    Py_RETURN_NONE;
-}
-
 // TaskletExit for one that is not alive: nothing, but it leaves where it is.
 static PyObject *
 throw_at_dead(TaskletObject *t, bool exits)
@@ -268,6 +250,7 @@ throw_bomb(TaskletObject *t, PyObject *bomb, bool pending)
         Py_XDECREF(bomb);
         return NULL;
     }
+    tl_interrupt_rated(s->state, bomb);
     PyObject *type = ((BombObject *)bomb)->type;
     bool exits = PyErr_GivenExceptionMatches(type, s->state->tasklet_exit);
     if (t == s->current && t->place == TL_RUNNABLE) {
@@ -279,8 +262,9 @@ throw_bomb(TaskletObject *t, PyObject *bomb, bool pending)
             Py_DECREF(bomb);
             return throw_at_dead(t, exits);
         }
-        if (t->home != s || pending) {
-            return throw_later(t, bomb);
+        if (t->home != s || pending || tl_interrupt_is_held_off(t)) {
+            Py_XDECREF(tl_interrupt_send(t, bomb));
+            Py_RETURN_NONE;
         }
         if (tl_sched_check_thrown(s) < 0) {
             Py_DECREF(bomb);
@@ -292,9 +276,7 @@ throw_bomb(TaskletObject *t, PyObject *bomb, bool pending)
         Py_DECREF(bomb);
         return NULL;
     }
-    PyObject *old = tl_task_swap(t, bomb);
-    tl_timeout_displaced(t, old);
-    tl_sched_drop_later(s, old);
+    tl_sched_drop_later(s, tl_interrupt_force(t, bomb));
     return tl_sched_jump(s, t, false);
 }
 
@@ -323,8 +305,7 @@ tasklet_kill(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     struct tl_state *state = tl_state_of_object((PyObject *)self);
-    return throw_bomb(
-        self, tl_bomb_new(state, Py_NewRef(state->tasklet_exit), NULL, NULL), pending);
+    return throw_bomb(self, tl_interrupt_kill(state), pending);
 }
 
 PyDoc_STRVAR(throw_doc,

@@ -3,10 +3,12 @@
 #include "fiber.h"
 #include "frames.h"
 #include "gil.h"
+#include "interrupt.h"
 #include "live.h"
 #include "local.h"
 #include "native.h"
 #include "outcome.h"
+#include "scope.h"
 #include "stacks.h"
 #include "tasklet_ops.h"
 #include "thread.h"
@@ -70,6 +72,7 @@ tasklet_traverse(TaskletObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->tempval);
+    Py_VISIT(self->pending);
     Py_VISIT(self->func);
     Py_VISIT(self->args);
     Py_VISIT(self->kwargs);
@@ -110,6 +113,7 @@ tasklet_clear(TaskletObject *self)
         self->life = TL_UNBOUND; // without a function it cannot begin
     }
     Py_CLEAR(self->tempval);
+    Py_CLEAR(self->pending);
     Py_CLEAR(self->func);
     Py_CLEAR(self->args);
     Py_CLEAR(self->kwargs);
@@ -164,12 +168,12 @@ static int
 end_later(TaskletObject *t)
 {
     struct tl_state *state = t->home->state;
-    PyObject *bomb = tl_bomb_new(state, Py_NewRef(state->tasklet_exit), NULL, NULL);
+    PyObject *bomb = tl_interrupt_kill(state);
     if (bomb == NULL || keep_while_collecting(state, t) < 0) {
         Py_XDECREF(bomb);
         return -1;
     }
-    PyObject *old = tl_task_swap(t, bomb);
+    PyObject *old = tl_interrupt_force(t, bomb);
     if (t->place == TL_WAITING) {
         tl_task_end_wait(t); // the queue's reference goes to the ring
     } else {
@@ -187,10 +191,7 @@ end_now(struct tl_sched *s, TaskletObject *t)
 {
     for (int i = 0; i < 10 && needs_end(t) && t->place == TL_FLOATING; i++) {
         int ready = tl_sched_prepare(s, t);
-        PyObject *bomb =
-            ready < 0
-                ? NULL
-                : tl_bomb_new(s->state, Py_NewRef(s->state->tasklet_exit), NULL, NULL);
+        PyObject *bomb = ready < 0 ? NULL : tl_interrupt_kill(s->state);
         if (bomb == NULL) {
             return -1;
         }
@@ -198,7 +199,7 @@ end_now(struct tl_sched *s, TaskletObject *t)
             Py_DECREF(bomb); // making it let others act
             break;
         }
-        tl_sched_drop_later(s, tl_task_swap(t, bomb));
+        tl_sched_drop_later(s, tl_interrupt_force(t, bomb));
         // The value that is on its way to the current tasklet is not for us.
         TaskletObject *me = s->current;
         PyObject *kept = tl_task_swap(me, NULL);
@@ -289,6 +290,7 @@ tasklet_dealloc(TaskletObject *self)
         self->outcome = NULL;
     }
     tl_local_forget(&self->locals);
+    tl_scope_abandon(self);
     tl_stacks_keep(self->home, self); // if its thread is gone, or the interpreter ends
     if (!tl_link_is_single(&self->started)) {
         tl_link_remove(&self->started);
@@ -404,7 +406,13 @@ set_tempval(TaskletObject *self, PyObject *value, void *Py_UNUSED(closure))
         PyErr_SetString(PyExc_TypeError, "tempval cannot be deleted");
         return -1;
     }
-    Py_XSETREF(self->tempval, value == Py_None ? NULL : Py_NewRef(value));
+    PyObject *old = tl_task_swap(self, value == Py_None ? NULL : Py_NewRef(value));
+    self->handed = NULL;
+    if (old != NULL && tl_bomb_check(self->home->state, old) &&
+        ((BombObject *)old)->rank > TL_RANK_SCOPE) {
+        old = tl_interrupt_add(self, old); // a kill, say, is not undone
+    }
+    Py_XDECREF(old);
     return 0;
 }
 

@@ -5,14 +5,15 @@
 #include "gil.h"
 #include "handle.h"
 #include "idle.h"
+#include "interrupt.h"
 #include "live.h"
 #include "native.h"
 #include "outcome.h"
 #include "priority.h"
 #include "request.h"
 #include "rest.h"
+#include "scope.h"
 #include "stacks.h"
-#include "timeout.h"
 #include "timer.h"
 #include "watch.h"
 
@@ -188,8 +189,7 @@ report(TaskletObject *t)
 static void
 tell_to_end(struct tl_sched *s, TaskletObject *t)
 {
-    PyObject *bomb =
-        tl_bomb_new(s->state, Py_NewRef(s->state->tasklet_exit), NULL, NULL);
+    PyObject *bomb = tl_interrupt_kill(s->state);
     if (bomb == NULL || t->life != TL_STARTED) {
         Py_XDECREF(bomb);
         report(t);
@@ -202,7 +202,7 @@ tell_to_end(struct tl_sched *s, TaskletObject *t)
         tl_task_end_wait(t);
         Py_DECREF(t);
     }
-    tl_sched_drop_later(s, tl_task_swap(t, bomb));
+    tl_sched_drop_later(s, tl_interrupt_force(t, bomb));
     Py_XDECREF(tl_sched_jump(s, t, false));
     report(t);
 }
@@ -355,7 +355,8 @@ let_go_of_main(struct tl_sched *s)
         Py_DECREF(t);
     }
     tl_outcome_abandon(t);
-    tl_timeout_end(t, NULL);
+    tl_scope_end(t, NULL);
+    Py_XDECREF(tl_interrupt_clear(t));
     Py_CLEAR(t->fiber);
     Py_CLEAR(s->main_fiber);
     t->life = TL_UNBOUND;

@@ -1,10 +1,19 @@
 // timeout_type.c - with timeout(): a block of code that is left after a time.
 #include "args.h"
-#include "timeout.h"
+#include "interrupt.h"
+#include "scope.h"
 #include "timer.h"
 #include "types.h"
 
 #include <math.h>
+
+typedef struct {
+    PyObject_HEAD
+    struct tl_scope scope;
+    PyObject *exc; // raised at the end of the block; NULL: TimeoutError
+    int64_t after; // nanoseconds from the entry, with relative
+    bool relative; // when is found at the entry
+} TimeoutObject;
 
 // A duration (or a time, with absolute) in nanoseconds: 0 for None, negative if it is over
 // at once. Returns 0, or -1 with an exception set.
@@ -51,44 +60,10 @@ make(PyTypeObject *type, PyObject *time, PyObject *exc, bool relative)
         return NULL;
     }
     self->relative = relative;
-    *(relative ? &self->after : &self->when) = parsed;
+    self->scope.kind = TL_SCOPE_TIMEOUT;
+    *(relative ? &self->after : &self->scope.when) = parsed;
     self->exc = exc == NULL || exc == Py_None ? NULL : Py_NewRef(exc);
     return (PyObject *)self;
-}
-
-PyDoc_STRVAR(interruptible_doc,
-"interruptible($module, /, exits, exc)\n"
-"--\n"
-"\n"
-"As timeout(None, exc), for a block that reschedule(0) is to end, called by another\n"
-"tasklet maybe. exits, a class derived from TaskletExit, is raised inside it.");
-
-static PyObject *
-fn_interruptible(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
-                 PyObject *kwnames)
-{
-    static const char *const names[] = {"exits", "exc", NULL};
-    static const struct tl_argspec spec = {
-        .fname = "interruptible", .names = names, .required = 2, .maxpos = 2};
-    struct tl_state *state = tl_state_of_module(mod);
-    PyObject *argv[2];
-    if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
-        return NULL;
-    }
-    if (!PyExceptionClass_Check(argv[0]) ||
-        !PyErr_GivenExceptionMatches(argv[0], state->tasklet_exit)) {
-        PyErr_Format(PyExc_TypeError, "exits must be a subclass of TaskletExit, not %R",
-                     argv[0]);
-        return NULL;
-    }
-    PyObject *bomb = tl_bomb_new(state, Py_NewRef(argv[0]), NULL, NULL);
-    PyObject *self = bomb ? make(state->timeout_type, Py_None, argv[1], true) : NULL;
-    if (self == NULL) {
-        Py_XDECREF(bomb);
-        return NULL;
-    }
-    ((TimeoutObject *)self)->bomb = bomb;
-    return self;
 }
 
 static PyObject *
@@ -142,7 +117,38 @@ static PyObject *
 timeout_enter(TimeoutObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct tl_sched *s = tl_sched_for((PyObject *)self);
-    return s == NULL || tl_timeout_enter(s, self) < 0 ? NULL : Py_NewRef(self);
+    if (s == NULL) {
+        return NULL;
+    }
+    if (self->scope.state != TL_SCOPE_IDLE) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "this timeout has been entered: each block needs its own");
+        return NULL;
+    }
+    if (self->relative) {
+        self->scope.when =
+            self->after <= 0 ? self->after : tl_timer_now(s) + self->after;
+    }
+    return tl_scope_enter(s, &self->scope) < 0 ? NULL : Py_NewRef(self);
+}
+
+// Raise what the program asked for in place of the interruption.
+static void
+raise_instead(TimeoutObject *self, PyObject *interruption)
+{
+    PyObject *exc = self->exc;
+    if (exc == NULL) {
+        PyErr_SetString(PyExc_TimeoutError, "timed out");
+    } else if (PyExceptionClass_Check(exc)) {
+        PyErr_SetNone(exc);
+    } else {
+        PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
+    }
+    PyObject *raised = PyErr_GetRaisedException();
+    if (raised != interruption) {
+        PyException_SetCause(raised, Py_NewRef(interruption));
+    }
+    PyErr_SetRaisedException(raised);
 }
 
 static PyObject *
@@ -150,10 +156,27 @@ timeout_exit(TimeoutObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     struct tl_sched *s = tl_sched_for((PyObject *)self);
     PyObject *exc = nargs > 1 ? args[1] : Py_None;
-    if (s == NULL || tl_timeout_exit(s, self, exc) < 0) {
+    if (s == NULL) {
         return NULL;
     }
-    Py_RETURN_FALSE;
+    if (self->scope.outlived) {
+        self->scope.outlived = false;
+        Py_RETURN_FALSE;
+    }
+    if (tl_scope_check_leave(s, &self->scope, "timeout") < 0) {
+        return NULL;
+    }
+    bool own;
+    PyObject *stronger = tl_scope_leave(s, &self->scope, exc, &own);
+    if (!own) {
+        Py_RETURN_FALSE;
+    }
+    if (stronger != NULL) {
+        PyErr_SetRaisedException(stronger);
+    } else if (tl_sched_check_thrown(s) == 0) {
+        raise_instead(self, exc);
+    }
+    return NULL;
 }
 
 PyDoc_STRVAR(reschedule_doc,
@@ -172,13 +195,18 @@ timeout_reschedule(TimeoutObject *self, PyObject *arg)
     if (s == NULL || parse_time(arg, false, &after) < 0) {
         return NULL;
     }
-    if (self->who != NULL && self->who->home != s) {
+    if (self->scope.who != NULL && self->scope.who->home != s) {
         PyErr_SetString(PyExc_RuntimeError,
                         "a timeout can only be rescheduled by its own thread");
         return NULL;
     }
+    if (self->scope.state >= TL_SCOPE_COMING) {
+        PyErr_SetString(PyExc_RuntimeError, "this timeout has expired");
+        return NULL;
+    }
+    self->relative = false;
     int64_t when = after <= 0 ? after : tl_timer_now(s) + after;
-    return tl_timeout_move(s, self, when) < 0 ? NULL : Py_NewRef(Py_None);
+    return tl_scope_move(s, &self->scope, when) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -192,16 +220,17 @@ timeout_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 static PyObject *
 get_expired(TimeoutObject *self, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(self->expired || self->state >= TL_TIMEOUT_SENT);
+    return PyBool_FromLong(self->scope.expired);
 }
 
 static PyObject *
 get_when(TimeoutObject *self, void *Py_UNUSED(closure))
 {
-    if (self->when == 0) {
+    int64_t when = self->scope.when;
+    if (when == 0) {
         Py_RETURN_NONE;
     }
-    return PyFloat_FromDouble(self->when < 0 ? 0 : (double)self->when / 1e9);
+    return PyFloat_FromDouble(when < 0 ? 0 : (double)when / 1e9);
 }
 
 static PyObject *
@@ -209,7 +238,7 @@ timeout_repr(TimeoutObject *self)
 {
     static const char *const words[] = {"not entered", "active", "due", "expired",
                                         "expired"};
-    const char *word = self->expired ? "expired" : words[self->state];
+    const char *word = self->scope.expired ? "expired" : words[self->scope.state];
     return PyUnicode_FromFormat("<tasklets.timeout %s at %p>", word, self);
 }
 
@@ -217,18 +246,15 @@ static int
 timeout_traverse(TimeoutObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->who);
     Py_VISIT(self->exc);
-    Py_VISIT(self->bomb);
-    return 0;
+    return tl_scope_traverse(&self->scope, visit, arg);
 }
 
 static int
 timeout_clear(TimeoutObject *self)
 {
-    tl_timeout_forget(self);
+    tl_scope_forget(&self->scope);
     Py_CLEAR(self->exc);
-    Py_CLEAR(self->bomb);
     return 0;
 }
 
@@ -253,8 +279,6 @@ tl_timeout_ready(PyTypeObject *type)
 PyMethodDef tl_timeout_functions[] = {
     {"deadline", TL_FAST(fn_deadline),
      METH_FASTCALL | METH_KEYWORDS, deadline_doc},
-    {"interruptible", TL_FAST(fn_interruptible),
-     METH_FASTCALL | METH_KEYWORDS, interruptible_doc},
     {NULL, NULL, 0, NULL},
 };
 

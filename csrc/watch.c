@@ -5,6 +5,7 @@
 #include "frames.h"
 #include "gil.h"
 #include "idle.h"
+#include "interrupt.h"
 #include "stacks.h"
 #include "timer.h"
 
@@ -257,7 +258,11 @@ on_due(struct tl_events *events)
         tl_watch_reckon(s);
         return 0;
     }
-    return may_stop(s, watch) ? stop(s, watch) : 0;
+    if (!may_stop(s, watch)) {
+        return 0;
+    }
+    // Instead of stopping, it gets the kill that could not be raised so far.
+    return tl_interrupt_is_overdue(s) ? tl_interrupt_check(s) : stop(s, watch);
 }
 
 int

@@ -8,8 +8,10 @@ from tasklets._core import BlockTrapError as BlockTrapError
 from tasklets._core import CancelledError as CancelledError
 from tasklets._core import ChannelClosed as ChannelClosed
 from tasklets._core import DeadlockError as DeadlockError
+from tasklets._core import GroupExit as GroupExit
 from tasklets._core import QueueChannel as QueueChannel
 from tasklets._core import SwitchTrapError as SwitchTrapError
+from tasklets._core import TaskGroup as TaskGroup
 from tasklets._core import TaskletExit as TaskletExit
 from tasklets._core import TimeoutExit as TimeoutExit
 from tasklets._core import atomic as atomic
@@ -34,13 +36,12 @@ from tasklets._core import send as send
 from tasklets._core import set_channel_callback as set_channel_callback
 from tasklets._core import set_error_handler as set_error_handler
 from tasklets._core import set_schedule_callback as set_schedule_callback
+from tasklets._core import shield as shield
 from tasklets._core import sleep as sleep
 from tasklets._core import spawn as spawn
 from tasklets._core import switch_trap as switch_trap
 from tasklets._core import tasklet as tasklet
 from tasklets._core import timeout as timeout
-from tasklets._groups import GroupExit as GroupExit
-from tasklets._groups import TaskGroup as TaskGroup
 from tasklets._select import readable as readable
 from tasklets._select import writable as writable
 from tasklets._traps import block_trap as block_trap
@@ -88,6 +89,7 @@ __all__ = [
     "set_channel_callback",
     "set_error_handler",
     "set_schedule_callback",
+    "shield",
     "sleep",
     "spawn",
     "switch_trap",

@@ -40,16 +40,27 @@ IDLE = "waiting for another thread"
 FINISHED = "the main program has ended"
 
 
+# How strong a bomb is: sent as a value, thrown, a kill, an end of the program.
+VALUE, THROW, KILL, EXIT = range(4)
+
+
 class TaskletExit(SystemExit):
     """Ends a tasklet silently."""
+
+
+def rank_of(kind):
+    if issubclass(kind, TaskletExit):
+        return KILL
+    return EXIT if issubclass(kind, KeyboardInterrupt | SystemExit) else THROW
 
 
 class Bomb:
     """An error on its way; whoever finds it in its tempval raises it."""
 
-    def __init__(self, kind, value=None):
+    def __init__(self, kind, value=None, rank=VALUE):
         self.type = kind
         self.value = value
+        self.rank = rank
 
     def error(self):
         if isinstance(self.value, BaseException):
@@ -110,7 +121,9 @@ class Tasklet:
         self.steps = None
         self.started = False
         self.in_handler = False
-        self.tempval = None
+        self.held = None
+        self.handed = None  # the channel whose value the tempval is
+        self.pending = []  # bombs to be raised later, the strongest first
 
     # What can be seen.
 
@@ -125,6 +138,17 @@ class Tasklet:
     @property
     def blocked(self):
         return isinstance(self.place, Queue)
+
+    @property
+    def tempval(self):
+        return self.held
+
+    @tempval.setter
+    def tempval(self, value):
+        """Set what is no value of a channel, and does not undo a kill."""
+        old, self.held, self.handed = self.held, value, None
+        if isinstance(old, Bomb) and old.rank > VALUE and not self.model.stackless:
+            self._put_in_line(old)
 
     @property
     def paused(self):
@@ -173,10 +197,10 @@ class Tasklet:
             raise RuntimeError("tasklet has C state on its stack")
         if args is None and kwargs is None:
             self.forget()
-            self.tempval = function
+            self.held = function
             return self
         if function is None:
-            function = None if self.alive else self.tempval
+            function = None if self.alive else self.held
         if function is None:
             raise RuntimeError("the tasklet was not bound to a function")
         self.forget()
@@ -223,6 +247,8 @@ class Tasklet:
 
     def run(self):
         model = self.model
+        if due := model.due():
+            return due
         if self is model.current:
             return None
         self._check_runnable()
@@ -232,6 +258,8 @@ class Tasklet:
 
     def switch(self):
         model = self.model
+        if due := model.due():
+            return due
         if self.thread is not model.here:
             raise RuntimeError("can't switch to a different thread.")
         if self is model.current:
@@ -248,15 +276,16 @@ class Tasklet:
     # Errors.
 
     def kill(self, pending=False):
-        return self._throw(Bomb(TaskletExit), pending)
+        return self._throw(Bomb(TaskletExit, rank=KILL), pending)
 
     def throw(self, error, value=None, pending=False):
         if isinstance(error, BaseException):
-            return self._throw(Bomb(type(error), error), pending)
-        return self._throw(Bomb(error, () if value is None else (value,)), pending)
+            return self._throw(Bomb(type(error), error, rank_of(type(error))), pending)
+        values = () if value is None else (value,)
+        return self._throw(Bomb(error, values, rank_of(error)), pending)
 
     def raise_exception(self, kind, *args):
-        return self._throw(Bomb(kind, args), pending=False)
+        return self._throw(Bomb(kind, args, rank_of(kind)), pending=False)
 
     def _throw(self, bomb, pending):
         model = self.model
@@ -267,11 +296,47 @@ class Tasklet:
                 return None
             raise RuntimeError("You cannot throw to a dead tasklet")
         if pending or self.thread is not model.here:
-            model.take_out_of_queue(self)
-            model.append(self)
-            self.tempval = bomb
+            if self is self.thread.current:
+                self._put_in_line(bomb)
+            else:
+                model.take_out_of_queue(self)
+                model.append(self)
+                self.force(bomb)
             return None
-        return model.jump(self, tempval=bomb)
+        return model.jump(self, bomb=bomb)
+
+    def force(self, bomb):
+        """Have it raised when the tasklet next runs, or later if that one is weaker."""
+        old = self.held
+        rank = old.rank if isinstance(old, Bomb) else VALUE
+        if self.model.stackless:
+            self.held = bomb
+        elif rank > bomb.rank or rank == bomb.rank >= KILL:
+            self._put_in_line(bomb)
+        else:
+            self.held = bomb
+            self._displace(old, rank, bomb)
+
+    def _displace(self, old, rank, bomb):
+        channel, self.handed = self.handed, None
+        if rank > VALUE:
+            if rank != bomb.rank:
+                self._put_in_line(old)
+        elif channel is not None:
+            channel.take_back(old)
+
+    def _put_in_line(self, bomb):
+        plain = bomb.type is TaskletExit and bomb.value is None
+        if bomb.rank == THROW:
+            self.pending = [other for other in self.pending if other.rank != THROW]
+        waiting = [*self.pending, self.held]
+        if plain and any(
+            isinstance(other, Bomb) and other.type is TaskletExit
+            and other.value is None for other in waiting
+        ):  # fmt: skip
+            return
+        self.pending.append(bomb)
+        self.pending.sort(key=lambda other: -other.rank)
 
 
 class Channel(Queue):
@@ -283,12 +348,13 @@ class Channel(Queue):
         super().__init__()
         self.direction = 0
         self.closing = False
+        self.returned = []  # values of receivers that were killed, the next one first
         self._preference = -1
         self._schedule_all = 0
 
     @property
     def balance(self):
-        return self.direction * len(self.waiting)
+        return self.direction * len(self.waiting) + len(self.returned)
 
     @property
     def queue(self):
@@ -296,7 +362,16 @@ class Channel(Queue):
 
     @property
     def closed(self):
-        return self.closing and not self.waiting
+        return self.closing and not self.waiting and not self.returned
+
+    def take_back(self, value):
+        if self.direction == RECEIVE and self.waiting:
+            receiver = self.waiting[0]
+            self.model.take_out_of_queue(receiver)
+            receiver.held, receiver.handed = value, self
+            self.model.append(receiver)
+        else:
+            self.returned.insert(0, value)
 
     @property
     def preference(self):
@@ -371,7 +446,8 @@ class Model:
     bomb = Bomb
     patience = 2000  # resumptions before a program counts as endless
 
-    def __init__(self):
+    def __init__(self, stackless=False):
+        self.stackless = stackless  # without what tasklets mend
         self.tasklet = type("tasklet", (Tasklet,), {"model": self})
         self.channel = type("channel", (Channel,), {"model": self})
         self.threads = []
@@ -419,28 +495,38 @@ class Model:
         old, self.error_handler = self.error_handler, handler
         return old
 
+    def due(self):
+        """Return what came for the current tasklet while it ran, or None."""
+        return self.current.pending.pop(0) if self.current.pending else None
+
     def schedule(self, *value):
+        if bomb := self.due():
+            return bomb
         me = self.current
         value = value[0] if value else me
         if len(self.here.ring) == 1:
             return value
         self.check_trap(self.here.ring[1])
-        me.tempval = value
+        me.held = value
         self.rotate(self.here, self.here.ring[1])
         return (yield from self.enter_first())
 
     def schedule_remove(self, *value):
+        if bomb := self.due():
+            return bomb
         me = self.current
-        before = me.tempval
-        me.tempval = value[0] if value else me
+        before = me.held
+        me.held = value[0] if value else me
         try:
             self.leave(None)
         except RuntimeError:
-            me.tempval = before
+            me.held = before
             raise
         return (yield from self.enter_first())
 
     def run(self):
+        if bomb := self.due():
+            return bomb
         here, me = self.here, self.current
         here.watchdogs.append(me)
         try:
@@ -504,7 +590,8 @@ class Model:
                 raise RuntimeError("switch_trap")
 
     def claim(self, tasklet):
-        value, tasklet.tempval = tasklet.tempval, None
+        value, tasklet.held = tasklet.held, None
+        tasklet.handed = None
         return value
 
     def notify(self, previous, following):
@@ -530,11 +617,13 @@ class Model:
         yield
         return self.claim(me)
 
-    def jump(self, target, caller_leaves=False, tempval=None):
+    def jump(self, target, caller_leaves=False, bomb=None):
         me = self.current
+        if due := self.due():
+            return due
         self.check_trap(target)
-        if tempval is not None:
-            target.tempval = tempval
+        if bomb is not None:
+            target.force(bomb)
         self.put_first(self.here, target)
         if caller_leaves:
             self.take_out(me)
@@ -543,6 +632,8 @@ class Model:
     def join(self, other):
         if self.current.block_trap:
             raise RuntimeError(BLOCKED)
+        if bomb := self.due():
+            return bomb
         self.leave(other.joiners)
         outcome = yield from self.enter_first()
         return outcome if isinstance(outcome, Bomb) else True
@@ -564,8 +655,8 @@ class Model:
             here.ring.insert(0, me)
             raise
         if target is not None and target.place is None:
-            if target is not me and isinstance(me.tempval, Bomb):
-                target.tempval = me.tempval
+            if target is not me and isinstance(me.held, Bomb):
+                target.held = me.held
             self.append(target)
 
     def woken(self, leaver):
@@ -586,21 +677,27 @@ class Model:
         here, me = self.here, self.current
         if self.in_channel_callback:
             raise RuntimeError(RECURSIVE)
+        if bomb := self.due():
+            return bomb
+        if direction == RECEIVE and channel.returned:
+            self.notify_channel(channel, direction, willblock=False)
+            if channel.returned:
+                return channel.returned.pop(0)
         partner = channel.queue if channel.direction == -direction else None
         remote = partner is not None and partner.thread is not here
-        before, me.tempval = me.tempval, value
+        before, me.held = me.held, value
         try:
             if not remote:
                 self.notify_channel(channel, direction, willblock=partner is None)
             if partner is None:
                 if not blocks and not channel.closing:
-                    me.tempval = before
+                    me.held = before
                     return NOBODY
                 self.block(channel, direction, blocks)
             else:
                 self.hand_over(channel, direction, partner)
         except BaseException:
-            me.tempval = before
+            me.held = before
             raise
         if remote:
             self.notify_channel(channel, direction, willblock=False)
@@ -635,7 +732,9 @@ class Model:
                 order = [partner, *here.ring[1:], me]
             self.check_trap(order[0])
         self.take_out_of_queue(partner)
-        me.tempval, partner.tempval = partner.tempval, me.tempval
+        me.held, partner.held = partner.held, me.held
+        if direction == SEND and not self.stackless:
+            partner.handed = channel
         self.append(partner)
         if partner.thread is here:
             here.ring[:] = order
@@ -720,16 +819,16 @@ class Model:
         if error:
             if isinstance(error, SystemExit):
                 watchdog = here.main
+            watchdog.force(Bomb(type(error), error, rank_of(type(error))))
             self.put_first(here, watchdog)
-            watchdog.tempval = Bomb(type(error), error)
         elif not here.ring and watchdog.blocked:
             if self.another_thread_can_run():
                 here.current = None
                 return
             direction = getattr(watchdog.place, "direction", None)
-            self.put_first(here, watchdog)
             message = {SEND: SENDING, RECEIVE: RECEIVING, None: JOINING}[direction]
-            watchdog.tempval = Bomb(RuntimeError, (message,))
+            watchdog.force(Bomb(RuntimeError, (message,), THROW))
+            self.put_first(here, watchdog)
         elif not here.ring:
             self.put_first(here, watchdog)
         self.notify(me, here.ring[0])

@@ -129,6 +129,13 @@ class Run(Watched):
         full = len(self.tasklets) >= MOST_TASKLETS
         runs = tasklet.is_current and tasklet.scheduled and not tasklet.blocked
         runs_there = runs and tasklet is not module.getcurrent()
+        # A value that goes back to a channel wakes a receiver in the middle of this.
+        ready = tasklet.scheduled and not tasklet.blocked and not tasklet.is_current
+        wakes = (
+            ready
+            and tasklet.tempval is not None
+            and any(channel.balance < 0 for channel in self.channels)
+        )
         match kind:
             case "schedule":
                 return module.schedule(*([b] if b % 2 else []))
@@ -148,14 +155,14 @@ class Run(Watched):
                 return tasklet.run()
             case "switch":
                 return tasklet.switch()
-            # An error for one that runs on another thread shows when it next calls us.
-            case "kill" if not runs_there:
+            # An error for a tasklet that runs elsewhere shows when it next calls us.
+            case "kill" if not runs_there and not wakes:
                 return tasklet.kill()
-            case "kill_pending" if not runs_there:
+            case "kill_pending" if not runs_there and not wakes:
                 return tasklet.kill(pending=True)
-            case "throw" if not runs_there:
+            case "throw" if not runs_there and not wakes:
                 return tasklet.throw(ValueError, b)
-            case "throw_pending" if not runs_there:
+            case "throw_pending" if not runs_there and not wakes:
                 return tasklet.throw(ValueError, b, pending=True)
             case "run":
                 return module.run()
@@ -207,7 +214,7 @@ class Run(Watched):
                 raise
             except BaseException as error:
                 if me not in "MN" and (b % 6 == 0 or "TaskletExit" in text(error)):
-                    worker.settling = 0
+                    self.settle()
                     raise
             self.settle()
         self.log(f"{me} ends")
@@ -225,16 +232,22 @@ class Run(Watched):
             if not left:
                 break
             try:
-                if not left[0].blocked:
-                    left[0].remove()
-                outcome = left[0].kill()
-                if isgenerator(outcome):
-                    outcome = yield from outcome
-                self.result(outcome)
+                with self.undisturbed():
+                    try:
+                        if not left[0].blocked:
+                            left[0].remove()
+                            left[0].tempval = None  # it goes back to no channel
+                        outcome = left[0].kill()
+                        if isgenerator(outcome):
+                            outcome = yield from outcome
+                        self.result(outcome)
+                    finally:
+                        self.has_acted(worker)
             except GeneratorExit:
                 raise
             except BaseException as error:
                 self.log(f"{me} cleaning ! {text(error)}")
+            self.settle()
         self.log(f"{me} is done, {len(left)} left")
         worker.done = True
 

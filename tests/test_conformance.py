@@ -12,6 +12,9 @@ EXPECTED = Path(programs.__file__).with_name("expected.txt.gz")
 PROGRAMS = 750
 BATCH = 150
 
+# Where Stackless loses a kill that is pending, because a throw takes its place.
+LOST_KILLS = {297}
+
 
 def parse(text):
     """Return {seed: lines} of what programs.py prints."""
@@ -69,13 +72,29 @@ def test_our_module_repeats_the_traces_of_stackless(expected, first):
         "conformance/programs.py", "stacklesslib_compat.stackless", first, last,
         seconds=60,
     )  # fmt: skip
-    batch = {seed: t for seed, t in expected.items() if first <= seed < last}
+    batch = {
+        seed: t
+        for seed, t in expected.items()
+        if first <= seed < last and seed not in LOST_KILLS
+    }
     check(batch, parse(output))
 
 
+def test_a_pending_kill_is_not_lost_as_it_is_in_stackless(expected):
+    for seed in LOST_KILLS:
+        _, output = run_script(
+            "conformance/programs.py", "stacklesslib_compat.stackless", seed, seed + 1,
+            seconds=60,
+        )  # fmt: skip
+        (difference,) = differences({seed: expected[seed]}, parse(output))
+        assert "killed in" in difference.splitlines()[-1]
+        assert "ValueError th" in difference.splitlines()[-2]
+
+
 def test_the_model_repeats_the_traces_of_stackless(expected):
-    check(
-        expected,
+    found = {}
+    for seed in expected:
+        trace = programs.trace(model.Model(stackless=True), seed)
         # Split as the output is: a traced message may hold line ends.
-        {s: "\n".join(programs.trace(model.Model(), s)).splitlines() for s in expected},
-    )
+        found[seed] = "\n".join(trace).splitlines()
+    check(expected, found)

@@ -32,6 +32,7 @@ CLASSES = [
     tasklets.bomb,
     tasklets.atomic,
     tasklets.timeout,
+    tasklets.shield,
     tasklets.scheduler.Handle,
     tasklets.TaskGroup,
     tasklets.testing.FakeClock,

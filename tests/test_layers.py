@@ -20,14 +20,14 @@ LAYERS = [
     [
         "compat", "gil", "frames", "events", "events_monitor", "events_trace",
         "hooks", "governor", "priority", "state", "live", "args",
-        "wait", "bomb", "callbacks",
+        "wait", "bomb", "callbacks", "where",
     ],
     # One file per foreign library.
     ["fiber", "loop"],
     # Core.
     [
         "runq", "tasklet", "timer", "sched", "thread", "stacks", "outcome", "errors",
-        "idle", "rest", "watch", "watch_run", "timeout", "handle",
+        "idle", "rest", "watch", "watch_run", "interrupt", "scope", "handle",
         "descriptor", "local", "request", "nap", "native", "block",
     ],
     # Services over the scheduler.
@@ -57,6 +57,7 @@ INTERNALS = {
     "events_trace",
     "frames",
     "gil",
+    "where",
 }
 
 FILES = sorted(CSRC.glob("*.[ch]"))

@@ -44,9 +44,9 @@ MISTAKES = {
         "queue.waiting.insert(0, me)",
     ),
     "partners_do_not_swap_tempvals": (
-        "me.tempval, partner.tempval = partner.tempval, me.tempval",
-        "me.tempval, partner.tempval = (None, me.tempval) if direction == SEND"
-        " else (partner.tempval, None)",
+        "me.held, partner.held = partner.held, me.held",
+        "me.held, partner.held = (None, me.held) if direction == SEND"
+        " else (partner.held, None)",
     ),
     "errors_go_to_the_outermost_run": (
         "return self.watchdogs[-1] if self.watchdogs else self.main",
@@ -65,11 +65,9 @@ MISTAKES = {
         "        if False:\n",
     ),
     "an_error_wakes_its_receiver_without_turning_the_ring": (
-        "            self.put_first(here, watchdog)\n"
-        "            watchdog.tempval = Bomb(type(error), error)",
+        "            self.put_first(here, watchdog)\n        elif not here.ring and",
         "            self.take_out(watchdog)\n"
-        "            self.put_first(here, watchdog)\n"
-        "            watchdog.tempval = Bomb(type(error), error)",
+        "            self.put_first(here, watchdog)\n        elif not here.ring and",
     ),
     "kill_waits_for_its_turn": (
         "if pending or self.thread is not model.here:",
@@ -80,8 +78,9 @@ MISTAKES = {
         "if self.thread is not model.here:",
     ),
     "pending_throws_leave_a_ghost_in_the_channel": (
-        "            model.take_out_of_queue(self)\n            model.append(self)",
-        "            model.append(self)",
+        "                model.take_out_of_queue(self)\n"
+        "                model.append(self)",
+        "                model.append(self)",
     ),
     "a_killed_beginner_just_ends": (
         "            if isinstance(first, Bomb):\n",
@@ -145,7 +144,7 @@ MISTAKES = {
         "",
     ),
     "a_leaving_bomb_stays_where_it_is": (
-        "            if target is not me and isinstance(me.tempval, Bomb):\n",
+        "            if target is not me and isinstance(me.held, Bomb):\n",
         "            if False:\n",
     ),
     "a_deadlock_leaves_the_caller_in_the_channel_queue": (
@@ -157,12 +156,12 @@ MISTAKES = {
         "            here.ring.append(me)\n            raise",
     ),
     "a_failed_action_leaves_its_value_behind": (
-        "            me.tempval = before\n            raise\n        if remote:",
+        "            me.held = before\n            raise\n        if remote:",
         "            raise\n        if remote:",
     ),
     "the_last_one_ends_and_a_waiting_main_gets_nothing": (
-        "            watchdog.tempval = Bomb(RuntimeError, (message,))",
-        "            watchdog.tempval = None",
+        "            watchdog.force(Bomb(RuntimeError, (message,), THROW))",
+        "            watchdog.held = None",
     ),
     "main_is_always_told_that_it_was_receiving": (
         "{SEND: SENDING, RECEIVE: RECEIVING, None: JOINING}",
@@ -178,9 +177,9 @@ MISTAKES = {
         "        if True:\n            if self.in_schedule_callback",
     ),
     "a_trapped_throw_leaves_its_error": (
-        "        self.check_trap(target)\n        if tempval is not None:\n",
-        "        if tempval is not None:\n            target.tempval = tempval\n"
-        "        self.check_trap(target)\n        if tempval is not None:\n",
+        "        self.check_trap(target)\n        if bomb is not None:\n",
+        "        if bomb is not None:\n            target.held = bomb\n"
+        "        self.check_trap(target)\n        if bomb is not None:\n",
     ),
     "a_trapped_hand_over_loses_the_partner": (
         "            self.check_trap(order[0])\n"
@@ -236,15 +235,15 @@ MISTAKES = {
         "willblock=partner is None) if partner else None\n            if partner",
     ),
     "the_channel_callback_does_not_see_the_value": (
-        "        before, me.tempval = me.tempval, value\n        try:\n"
+        "        before, me.held = me.held, value\n        try:\n"
         "            if not remote:\n"
         "                self.notify_channel"
         "(channel, direction, willblock=partner is None)\n",
-        "        before, me.tempval = me.tempval, None\n        try:\n"
+        "        before, me.held = me.held, None\n        try:\n"
         "            if not remote:\n"
         "                self.notify_channel"
         "(channel, direction, willblock=partner is None)\n"
-        "            me.tempval = value\n",
+        "            me.held = value\n",
     ),
     "channel_actions_may_nest_in_their_callback": (
         "        if self.in_channel_callback:\n",
@@ -280,8 +279,28 @@ MISTAKES = {
         "for joiner in me.joiners.waiting[::-1]:",
     ),
     "unbinding_keeps_the_function": (
-        "            self.forget()\n            self.tempval = function\n",
-        "            self.forget()\n            self.tempval = function or max\n",
+        "            self.forget()\n            self.held = function\n",
+        "            self.forget()\n            self.held = function or max\n",
+    ),
+    "a_throw_goes_before_a_pending_kill": (
+        "elif rank > bomb.rank or rank == bomb.rank >= KILL:",
+        "elif False:",
+    ),
+    "a_kill_drops_a_pending_throw": (
+        "            if rank != bomb.rank:\n",
+        "            if False:\n",
+    ),
+    "an_earlier_throw_is_kept": (
+        "            if rank != bomb.rank:\n",
+        "            if True:\n",
+    ),
+    "the_value_of_a_killed_receiver_is_lost": (
+        "            channel.take_back(old)\n",
+        "            pass\n",
+    ),
+    "the_value_of_a_killed_receiver_wakes_no_other": (
+        "if self.direction == RECEIVE and self.waiting:",
+        "if False:",
     ),
     "remove_takes_the_blocked_out_of_their_channel": (
         '            raise RuntimeError("You cannot remove a blocked tasklet.")',
@@ -319,12 +338,13 @@ BETWEEN_THREADS = {
         "        if False:\n            raise RuntimeError",
     ),
     "throwing_at_another_thread_goes_first_there": (
-        "            model.append(self)\n            self.tempval = bomb",
-        "            model.append(self)\n"
-        "            if self.thread is not model.here and self.place.index(self) > 1:\n"
-        "                self.place.remove(self)\n"
-        "                self.place.insert(1, self)\n"
-        "            self.tempval = bomb",
+        "                model.append(self)\n                self.force(bomb)",
+        "                model.append(self)\n"
+        "                if self.thread is not model.here and"
+        " self.place.index(self) > 1:\n"
+        "                    self.place.remove(self)\n"
+        "                    self.place.insert(1, self)\n"
+        "                self.force(bomb)",
     ),
     "a_thread_does_not_wait_for_others": (
         "        if self.another_thread_can_run():\n            return None\n",

@@ -1,0 +1,222 @@
+#include "scope.h"
+#include "interrupt.h"
+#include "timer.h"
+
+// ---- times
+
+static void
+limit_is_over(struct tl_scope *shield)
+{
+    shield->state = TL_SCOPE_SPENT;
+    shield->expired = true;
+    shield->who->shields--;
+    tl_interrupt_wake(shield->who);
+}
+
+void
+tl_scope_request(struct tl_scope *scope)
+{
+    if (scope->kind == TL_SCOPE_SHIELD) {
+        limit_is_over(scope);
+    } else {
+        scope->state = TL_SCOPE_DUE;
+        tl_interrupt_wake(scope->who);
+    }
+}
+
+static void
+time_is_up(struct tl_timer *timer)
+{
+    tl_scope_request(TL_CONTAINER(timer, struct tl_scope, timer));
+}
+
+static int
+set_timer(struct tl_sched *s, struct tl_scope *scope)
+{
+    if (scope->when == 0) {
+        return 0;
+    }
+    if (scope->when < 0 || scope->when <= tl_timer_now(s)) {
+        tl_scope_request(scope);
+        return 0;
+    }
+    if (tl_timer_reserve(s) < 0) {
+        return -1;
+    }
+    scope->timer.fire = time_is_up;
+    tl_timer_set(s, &scope->timer, scope->when);
+    return 0;
+}
+
+static void
+stop_timer(struct tl_scope *scope)
+{
+    if (tl_timer_is_set(&scope->timer)) {
+        tl_timer_cancel(scope->who->home, &scope->timer);
+    }
+}
+
+// ---- entering and leaving
+
+// Take it out of its tasklet's list.
+static void
+unlist(struct tl_scope *scope)
+{
+    struct tl_scope **place = &scope->who->scopes;
+    while (*place != scope) {
+        place = &(*place)->outer;
+    }
+    *place = scope->outer;
+    scope->outer = NULL;
+    stop_timer(scope);
+    if (scope->kind == TL_SCOPE_SHIELD && scope->state == TL_SCOPE_ACTIVE) {
+        scope->who->shields--;
+    }
+    scope->state = TL_SCOPE_IDLE;
+}
+
+static inline void
+drop_later(struct tl_sched *s, PyObject **slot)
+{
+    PyObject *object = *slot;
+    if (object != NULL) {
+        *slot = NULL;
+        tl_sched_drop_later(s, object);
+    }
+}
+
+// The block is over. Runs no Python code.
+static void
+leave(struct tl_scope *scope)
+{
+    TaskletObject *who = scope->who;
+    struct tl_sched *s = who->home;
+    bool shield = scope->kind == TL_SCOPE_SHIELD;
+    unlist(scope);
+    if (TL_UNLIKELY(who->thrown || shield)) {
+        tl_interrupt_update(who);
+    }
+    scope->who = NULL;
+    scope->raised = NULL;
+    drop_later(s, &scope->handled);
+    drop_later(s, &scope->where.code);
+}
+
+int
+tl_scope_enter(struct tl_sched *s, struct tl_scope *scope)
+{
+    TaskletObject *me = s->current;
+    scope->who = me;
+    scope->outer = me->scopes;
+    me->scopes = scope;
+    scope->state = TL_SCOPE_ACTIVE;
+    scope->expired = scope->outlived = false;
+    scope->raised = NULL;
+    scope->handled = PyErr_GetHandledException();
+    tl_where_note(s->ts, &scope->where);
+    if (scope->kind == TL_SCOPE_SHIELD) {
+        me->shields++;
+        tl_interrupt_update(me);
+    }
+    if (scope->when != 0 && set_timer(s, scope) < 0) {
+        leave(scope);
+        return -1;
+    }
+    return 0;
+}
+
+int
+tl_scope_check_leave(struct tl_sched *s, const struct tl_scope *scope, const char *what)
+{
+    if (scope->who == s->current) {
+        return 0;
+    }
+    if (scope->who == NULL) {
+        PyErr_Format(PyExc_RuntimeError, "this %s was not entered", what);
+    } else {
+        PyErr_Format(PyExc_RuntimeError,
+                     "a %s can only be left by the tasklet that entered it", what);
+    }
+    return -1;
+}
+
+// Whether exc is the interruption of scope. An equal one that the program raised counts,
+// if it is not another block's.
+static bool
+is_own(const struct tl_scope *scope, PyObject *exc)
+{
+    if (scope->raised == NULL || exc == NULL || scope->raised == exc) {
+        return scope->raised != NULL && exc != NULL;
+    }
+    struct tl_state *state = scope->who->home->state;
+    bool group = scope->kind == TL_SCOPE_GROUP;
+    return scope->state == TL_SCOPE_SPENT &&
+           PyErr_GivenExceptionMatches(exc, group ? state->group_exit
+                                                  : state->timeout_exit) &&
+           tl_interrupt_strength(scope->who, exc) == 0;
+}
+
+PyObject *
+tl_scope_leave(struct tl_sched *s, struct tl_scope *scope, PyObject *exc, bool *own)
+{
+    PyObject *stronger = NULL;
+    *own = TL_UNLIKELY(scope->raised != NULL) && is_own(scope, exc);
+    if (*own) {
+        int strength = tl_interrupt_strength(s->current, scope->raised);
+        stronger = tl_interrupt_replaced(s->current, exc, scope->handled, strength);
+    }
+    leave(scope);
+    return stronger;
+}
+
+int
+tl_scope_move(struct tl_sched *s, struct tl_scope *scope, int64_t when)
+{
+    scope->when = when;
+    if (scope->state == TL_SCOPE_IDLE) {
+        return 0;
+    }
+    stop_timer(scope);
+    scope->state = TL_SCOPE_ACTIVE;
+    tl_interrupt_update(scope->who); // it may have been due
+    return set_timer(s, scope);
+}
+
+void
+tl_scope_forget(struct tl_scope *scope)
+{
+    if (scope->who != NULL) {
+        unlist(scope);
+        scope->who = NULL;
+    }
+    Py_CLEAR(scope->handled);
+    tl_where_clear(&scope->where);
+}
+
+void
+tl_scope_end(TaskletObject *t, const struct tl_scope *outer)
+{
+    while (t->scopes != NULL && t->scopes != outer) {
+        struct tl_scope *scope = t->scopes;
+        scope->outlived = true;
+        leave(scope);
+    }
+}
+
+void
+tl_scope_abandon(TaskletObject *t)
+{
+    while (t->scopes != NULL) {
+        struct tl_scope *scope = t->scopes;
+        scope->outlived = true;
+        tl_scope_forget(scope);
+    }
+}
+
+int
+tl_scope_traverse(struct tl_scope *scope, visitproc visit, void *arg)
+{
+    Py_VISIT(scope->handled);
+    Py_VISIT(scope->where.code);
+    return 0;
+}
