@@ -130,6 +130,22 @@ add_types(PyObject *mod, struct tl_state *state)
                                        (PyObject *)state->classic_channel_type);
 }
 
+// Types that only Python code makes objects of.
+static int
+add_traps(PyObject *mod)
+{
+    PyType_Spec *specs[] = {&tl_block_trap_spec, &tl_no_switch_spec};
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
+        PyTypeObject *type = NULL;
+        int added = add_type(mod, specs[i], NULL, &type);
+        Py_XDECREF(type);
+        if (added < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 static int
 add_queues(PyObject *mod, struct tl_state *state)
 {
@@ -304,7 +320,7 @@ module_exec(PyObject *mod)
     tl_link_init(&state->natives);
     tl_link_init(&state->pools);
     if (refuse_sub_interpreter() < 0 || tl_gil_check() < 0 || tl_fiber_import() < 0 ||
-        add_errors(mod, state) < 0 || add_types(mod, state) < 0 ||
+        add_errors(mod, state) < 0 || add_types(mod, state) < 0 || add_traps(mod) < 0 ||
         add_queues(mod, state) < 0 || add_functions(mod, tl_settings, "") < 0 ||
         add_functions(mod, tl_timer_functions, "") < 0 ||
         add_functions(mod, tl_timeout_functions, "") < 0 ||

@@ -1,36 +1,22 @@
 """Context managers that forbid the current tasklet to block, or to be left."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ContextDecorator
+from typing import Self
 
-from tasklets._core import getcurrent, switch_trap
-
-
-@contextmanager
-def block_trap(trap: bool = True) -> Iterator[None]:
-    """Set the current tasklet's block_trap, and put back the old value at the end.
-
-    An operation that would block raises BlockTrapError meanwhile. The old value goes to
-    the tasklet that was current at the beginning.
-    """
-    current = getcurrent()
-    old = current.block_trap
-    current.block_trap = trap
-    try:
-        yield
-    finally:
-        current.block_trap = old
+from tasklets import _core
 
 
-@contextmanager
-def no_switch() -> Iterator[None]:
-    """Forbid this thread to leave the current tasklet.
+class block_trap(_core.block_trap, ContextDecorator):
+    __doc__ = _core.block_trap.__doc__
+    __slots__ = ()
 
-    Whatever would switch raises SwitchTrapError; what only makes others runnable is
-    allowed. May be nested.
-    """
-    switch_trap(1)
-    try:
-        yield
-    finally:
-        switch_trap(-1)
+    def _recreate_cm(self) -> Self:
+        return type(self)(self.trap)
+
+
+class no_switch(_core.no_switch, ContextDecorator):
+    __doc__ = _core.no_switch.__doc__
+    __slots__ = ()
+
+    def _recreate_cm(self) -> Self:
+        return type(self)()

@@ -11,15 +11,18 @@ import pytest
 from children import run_program
 
 from tasklets import (
+    BlockTrapError,
     CancelledError,
     GroupExit,
     QueueChannel,
     TaskGroup,
     TaskletExit,
     TimeoutExit,
+    block_trap,
     channel,
     deadline,
     getcurrent,
+    no_switch,
     recv,
     run,
     schedule,
@@ -29,6 +32,7 @@ from tasklets import (
     shield,
     sleep,
     spawn,
+    switch_trap,
     tasklet,
     timeout,
 )
@@ -1004,3 +1008,48 @@ def test_kill_and_result_of_a_group_child():
         child.kill()
     with pytest.raises(CancelledError):
         child.result()
+
+
+# ---- traps
+
+
+@block_trap()
+def may_not_block():
+    channel().receive()
+
+
+def test_traps_are_decorators_and_each_block_has_its_own():
+    for _ in range(2):
+        with pytest.raises(BlockTrapError):
+            may_not_block()
+    assert not getcurrent().block_trap
+    for trap in (block_trap(), no_switch()):
+        with pytest.raises(RuntimeError, match="was not entered"):
+            trap.__exit__(None, None, None)
+        with trap, pytest.raises(RuntimeError, match="each block needs its own"):
+            trap.__enter__()
+        with pytest.raises(TypeError, match="cannot pickle"):
+            pickle.dumps(trap)
+    assert switch_trap() == 0
+    with pytest.raises(TypeError):
+        no_switch(1)
+
+
+def test_no_switch_is_left_on_its_own_thread():
+    caught = []
+
+    def leave():
+        try:
+            trap.__exit__(None, None, None)
+        except RuntimeError as error:
+            caught.append(str(error))
+
+    with no_switch() as _, no_switch():
+        pass
+    trap = no_switch()
+    with trap:
+        thread = threading.Thread(target=leave)
+        thread.start()
+        thread.join()
+    assert caught == ["no_switch() can only be left on the thread that entered it"]
+    assert switch_trap() == 0
