@@ -14,6 +14,7 @@ from benchmarks.bench_atomic import noop_each
 from benchmarks.measure import Workload, cpu_clock, in_thread, wall_clock
 from benchmarks.peers import gevent, only_with_gevent
 from tasklets import (
+    TaskGroup,
     channel,
     recv,
     run,
@@ -121,6 +122,83 @@ def timeout_each(n):
     for _ in range(n):
         with timeout(1):
             pass
+    return (cpu_clock() - start) / n
+
+
+# ---- groups and kills
+
+
+def group_each(n):
+    """Make and leave a group with one tasklet."""
+    start = cpu_clock()
+    for _ in range(n):
+        with TaskGroup() as group:
+            group.spawn(int)
+    return (cpu_clock() - start) / n
+
+
+def asyncio_group_each(n):
+    """Do the same with asyncio's."""
+
+    async def nothing():
+        pass
+
+    async def main():
+        start = cpu_clock()
+        for _ in range(n):
+            async with asyncio.TaskGroup() as group:
+                group.create_task(nothing())
+        return (cpu_clock() - start) / n
+
+    return asyncio.run(main())
+
+
+def group_of_1000(n):
+    """Spawn tasklets into groups, 1,000 each, and wait for them."""
+    start = cpu_clock()
+    for _ in range(max(n // 1000, 1)):
+        with TaskGroup() as group:
+            for _ in range(1000):
+                group.spawn(int)
+    return (cpu_clock() - start) / (max(n // 1000, 1) * 1000)
+
+
+def asyncio_group_of_1000(n):
+    """Do the same with asyncio's tasks."""
+
+    async def nothing():
+        pass
+
+    async def main():
+        start = cpu_clock()
+        for _ in range(max(n // 1000, 1)):
+            async with asyncio.TaskGroup() as group:
+                for _ in range(1000):
+                    group.create_task(nothing())
+        return (cpu_clock() - start) / (max(n // 1000, 1) * 1000)
+
+    return asyncio.run(main())
+
+
+def kill_each(n):
+    """Kill tasklets that wait."""
+    ch = channel()
+    waiting = [tasklet(ch.receive)() for _ in range(n)]
+    run()
+    start = cpu_clock()
+    for each in waiting:
+        each.kill()
+    return (cpu_clock() - start) / n
+
+
+def gevent_kill_each(n):
+    """Do the same with gevent's greenlets."""
+    event = gevent.event.Event()
+    waiting = [gevent.spawn(event.wait) for _ in range(n)]
+    gevent.sleep(0)
+    start = cpu_clock()
+    for each in waiting:
+        each.kill()
     return (cpu_clock() - start) / n
 
 
@@ -351,6 +429,30 @@ WORKLOADS = {
         reference_size=200_000,
         reference_name="a C no-op",
         tasklets=timeout_each,
+    ),
+    "group": Workload(
+        title="a `TaskGroup` with one tasklet",
+        size=20_000,
+        reference=asyncio_group_each,
+        reference_size=5_000,
+        reference_name="asyncio",
+        tasklets=group_each,
+    ),
+    "group_1000": Workload(
+        title="a tasklet of a `TaskGroup` of 1,000, spawned and ended",
+        size=20_000,
+        reference=asyncio_group_of_1000,
+        reference_size=5_000,
+        reference_name="asyncio",
+        tasklets=group_of_1000,
+    ),
+    "kill": Workload(
+        title="`kill()` of a tasklet that waits",
+        size=10_000,
+        tasklets=kill_each,
+        peers=only_with_gevent({"gevent": gevent_kill_each}),
+        unit=1e3,
+        suffix=" us",
     ),
     **{
         f"select_{count}": Workload(

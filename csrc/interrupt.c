@@ -32,7 +32,9 @@ tl_interrupt_rated(struct tl_state *state, PyObject *bomb)
     }
     PyObject *type = bomb_of(bomb)->type;
     unsigned char rank = TL_RANK_THROW;
-    if (type != NULL && ends_program(state, type)) {
+    if (type == state->tasklet_exit) {
+        rank = TL_RANK_KILL; // the usual case, without a search
+    } else if (type != NULL && ends_program(state, type)) {
         rank = TL_RANK_EXIT;
     } else if (type != NULL && PyErr_GivenExceptionMatches(type, state->tasklet_exit)) {
         rank = TL_RANK_KILL;
@@ -76,6 +78,9 @@ int
 tl_interrupt_strength(TaskletObject *t, PyObject *exc)
 {
     struct tl_state *state = t->home->state;
+    if ((PyObject *)Py_TYPE(exc) == state->tasklet_exit) {
+        return STRENGTH_KILL;
+    }
     if (ends_program(state, exc)) {
         return STRENGTH_EXIT;
     }
@@ -158,7 +163,6 @@ take_next(TaskletObject *t)
         struct tl_scope *due = due_scope(t);
         if (due != NULL) {
             due->state = TL_SCOPE_COMING;
-            due->expired = true;
             bomb = Py_NewRef(t->home->state->interrupted);
         }
     }
@@ -392,6 +396,7 @@ raise_scope(struct tl_sched *s, struct tl_scope *scope)
         return;
     }
     scope->state = TL_SCOPE_SPENT;
+    scope->expired = true;
     scope->raised = NULL;
     if (tl_where_is_suspended(&scope->where, s->ts)) {
         raise_suspended(scope);
@@ -416,6 +421,25 @@ raise_scope(struct tl_sched *s, struct tl_scope *scope)
     }
     scope->raised = exc;
     PyErr_SetRaisedException(exc);
+}
+
+// The block whose interruption is to be raised now: that of tempval, or an outer one whose
+// interruption was requested since.
+static struct tl_scope *
+scope_to_raise(TaskletObject *me)
+{
+    struct tl_scope *coming = coming_scope(me), *due = due_scope(me);
+    struct tl_scope *i = coming != NULL && due != NULL ? coming->outer : NULL;
+    while (i != NULL && i != due) {
+        i = i->outer;
+    }
+    if (i == NULL) {
+        return coming;
+    }
+    coming->state = TL_SCOPE_DUE;
+    due->state = TL_SCOPE_COMING;
+    tl_interrupt_update(me);
+    return due;
 }
 
 // What is raised inside a finalizer stays there: raise it again later.
@@ -447,7 +471,7 @@ tl_interrupt_raise(struct tl_sched *s, PyObject *bomb)
     if (rank == TL_RANK_VALUE) {
         return tl_bomb_raise(bomb);
     }
-    struct tl_scope *scope = rank == TL_RANK_SCOPE ? coming_scope(me) : NULL;
+    struct tl_scope *scope = rank == TL_RANK_SCOPE ? scope_to_raise(me) : NULL;
     bool again = in_finalizer(me, tl_frames_top(s->ts));
     if (rank == TL_RANK_SCOPE) {
         Py_DECREF(bomb);

@@ -313,12 +313,13 @@ end_of_stolen(struct tl_sched *s, TaskletObject *t)
 static PyObject *
 look_behind(struct tl_sched *s, TaskletObject *t, PyObject *exc)
 {
-    if (!PyErr_GivenExceptionMatches(exc, s->state->tasklet_exit)) {
+    bool killed = (PyObject *)Py_TYPE(exc) == s->state->tasklet_exit;
+    if (!killed && !PyErr_GivenExceptionMatches(exc, s->state->tasklet_exit)) {
         return exc;
     }
     int strength = tl_interrupt_strength(t, exc);
     PyObject *other = tl_interrupt_replaced(t, exc, NULL, strength);
-    if (other == NULL) {
+    if (other == NULL && !killed) {
         other = tl_interrupt_escaped(s->state, exc);
     }
     if (other != NULL) {

@@ -1053,3 +1053,15 @@ def test_no_switch_is_left_on_its_own_thread():
         thread.join()
     assert caught == ["no_switch() can only be left on the thread that entered it"]
     assert switch_trap() == 0
+
+
+def test_of_two_blocks_that_are_over_before_the_tasklet_runs_the_outer_one_ends(log):
+    with pytest.raises(TimeoutError), timeout(0.02) as outer:
+        try:
+            with timeout(0.01) as inner:
+                spawn(time.sleep, 0.1)  # both times are up when it runs again
+                sleep(LATE)
+        except TimeoutError:
+            log.append("the inner one's")
+    assert (outer.expired, inner.expired) == (True, False)
+    assert log == []
