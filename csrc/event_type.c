@@ -180,6 +180,19 @@ event_set(EventObject *self, PyObject *Py_UNUSED(ignored))
     return end_of_calls(interrupt);
 }
 
+int
+tl_event_listen(PyObject *event, PyObject *func)
+{
+    EventObject *self = (EventObject *)event;
+    return self->flag ? 1 : tl_callbacks_add(&self->callbacks, func);
+}
+
+void
+tl_event_forget(PyObject *event, PyObject *func)
+{
+    tl_callbacks_discard(((EventObject *)event)->callbacks, func);
+}
+
 PyDoc_STRVAR(add_done_callback_doc,
 "add_done_callback($self, func, /)\n"
 "--\n"

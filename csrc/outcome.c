@@ -1,4 +1,5 @@
 #include "outcome.h"
+#include "callbacks.h"
 #include "errors.h"
 #include "gil.h"
 
@@ -136,11 +137,26 @@ tl_outcome_abandon(TaskletObject *t)
     }
 }
 
+bool
+tl_outcome_is_over(const TaskletObject *t)
+{
+    return (t->outcome != NULL && t->outcome->done) || t->ended || t->home->dead;
+}
+
+int
+tl_outcome_listen(TaskletObject *t, PyObject *func)
+{
+    if (tl_outcome_is_over(t)) {
+        return 1;
+    }
+    struct tl_outcome *outcome = tl_outcome_of(t);
+    return outcome == NULL ? -1 : tl_callbacks_add(&outcome->callbacks, func);
+}
+
 static bool
 has_ended(const struct tl_leave *how)
 {
-    const TaskletObject *t = (TaskletObject *)how->on;
-    return t->outcome->done || t->ended || t->home->dead;
+    return tl_outcome_is_over((TaskletObject *)how->on);
 }
 
 int

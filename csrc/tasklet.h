@@ -74,6 +74,7 @@ typedef struct TaskletObject {
     struct tl_holder holder;
     struct tl_outcome *outcome;
     struct TimeoutObject *timeouts; // the blocks it is in, the innermost first
+    PyObject *held;           // borrowed: its stack has one reference to it, or NULL
     struct tl_hooks *hooks;   // its trace and profile functions; NULL: the thread's
     struct tl_locals *locals; // see local.c; NULL: nothing
     PyObject *weakrefs;

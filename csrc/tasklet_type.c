@@ -95,6 +95,7 @@ tasklet_traverse(TaskletObject *self, visitproc visit, void *arg)
         for (unsigned int i = 0; i < self->own_refs; i++) {
             Py_VISIT(self);
         }
+        Py_VISIT(self->held);
         return tl_frames_traverse(self->top, visit, arg);
     }
     return 0;

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError as _FutureCancelledError
+from concurrent.futures import Future
 from contextvars import Context
 from os import PathLike, stat_result
 from threading import Thread
@@ -23,6 +24,7 @@ from typing_extensions import Buffer, disjoint_base
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_W = TypeVar("_W", bound=tasklet | Future[Any] | Event)
 
 _Path: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
 
@@ -216,7 +218,6 @@ class QueueChannel(channel):
     def __len__(self) -> int: ...
     @property
     def maxsize(self) -> int: ...
-    _source: int
 
 @final
 class bomb:
@@ -330,6 +331,16 @@ class Case:
     def __reduce__(self) -> Any: ...
     @property
     def channel(self) -> channel: ...
+
+@final
+class arrivals:
+    def __call__(self, one: Any, /) -> None: ...
+
+@final
+class completions(Generic[_T]):
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> _T: ...
+    def close(self) -> None: ...
 
 class stackless_channel(channel): ...
 
@@ -550,6 +561,12 @@ def send(channel: channel, value: Any, /) -> Case: ...
 def select(
     *cases: Any, timeout: float | None = None, default: Any = ...
 ) -> tuple[Any, Any]: ...
+def wait(
+    objects: Iterable[_W], timeout: float | None = None, count: int | None = None
+) -> list[_W]: ...
+def as_completed(
+    objects: Iterable[_W], timeout: float | None = None
+) -> completions[_W]: ...
 def interruptible(
     exits: _ExceptionClass, exc: _ExceptionClass | BaseException | None
 ) -> timeout: ...
