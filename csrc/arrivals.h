@@ -55,6 +55,15 @@ PyObject *tl_arrivals_take(ArrivalsObject *self, struct tl_sched *s, int64_t dea
 // but for a new one from an object's own methods. Returns 0, or -1 with an exception set.
 int tl_arrivals_end(ArrivalsObject *self);
 
+// A future has just been cancelled: tell those of its callbacks that are ours, so that no
+// signal in its Python code keeps them waiting.
+void tl_arrivals_tell(struct tl_state *state, PyObject *future);
+
+// Add func, which can be called, to the callbacks of a future as concurrent.futures has
+// them. Returns 0, 1 if it is done and func is not called, -1 with an exception set, or -2
+// if it is another kind of future.
+int tl_arrivals_add_callback(struct tl_state *state, PyObject *future, PyObject *func);
+
 // The name for what futures have, and the type, at import. Returns 0, or -1 with an
 // exception set.
 int tl_arrivals_ready(struct tl_state *state);

@@ -1,6 +1,7 @@
 // arrivals_type.c - the done callback of wait(), as_completed() and select().
 #include "arrivals.h"
 #include "callbacks.h"
+#include "errors.h"
 #include "job.h"
 #include "lock_ops.h"
 #include "outcome.h"
@@ -239,15 +240,14 @@ progress_of(struct tl_state *state, PyObject *future, PyObject **callbacks)
     return known && i < 5 ? DONE : NOT_KNOWN;
 }
 
-// Add our callback to a future without its lock, which a signal in its own methods could
-// leave locked. With the GIL held from the look at its state on, nothing is missed: who
-// completes it changes the state first, and calls the callbacks after. Returns 0, 1 if it
-// is done, -1 with an exception set, or -2 if this is not a future as we know them.
-static int
-listen_to_future(ArrivalsObject *self, struct tl_arrival *one)
+// This does without the future's lock, which a signal inside its own methods can leave
+// locked. With the GIL held from the look at its state on, nothing is missed: who completes
+// it changes the state first, and calls the callbacks after.
+int
+tl_arrivals_add_callback(struct tl_state *state, PyObject *future, PyObject *func)
 {
     PyObject *callbacks;
-    switch (progress_of(state_of(self), one->object, &callbacks)) {
+    switch (progress_of(state, future, &callbacks)) {
     case ERROR:
         return -1;
     case DONE:
@@ -257,12 +257,35 @@ listen_to_future(ArrivalsObject *self, struct tl_arrival *one)
     case PENDING:
         break;
     }
-    int result = PyList_Append(callbacks, (PyObject *)self);
+    int result = PyList_Append(callbacks, func);
     Py_DECREF(callbacks);
     return result;
 }
 
-// Returns as listen_to_future().
+void
+tl_arrivals_tell(struct tl_state *state, PyObject *future)
+{
+    PyObject *callbacks;
+    if (look_up(future, state->future.callbacks, &callbacks) < 0) {
+        tl_errors_unraisable(state, future);
+        return;
+    }
+    bool known = callbacks != NULL && PyList_CheckExact(callbacks);
+    for (Py_ssize_t i = 0; known && i < PyList_GET_SIZE(callbacks); i++) {
+        PyObject *func = Py_NewRef(PyList_GET_ITEM(callbacks, i));
+        PyObject *result = Py_IS_TYPE(func, state->arrivals_type)
+                               ? arrivals_call(func, &future, 1, NULL)
+                               : Py_NewRef(Py_None);
+        if (result == NULL) {
+            tl_errors_unraisable(state, func);
+        }
+        Py_XDECREF(result);
+        Py_DECREF(func);
+    }
+    Py_XDECREF(callbacks);
+}
+
+// Returns as tl_arrivals_add_callback().
 static int
 listen_directly(ArrivalsObject *self, struct tl_arrival *one)
 {
@@ -272,14 +295,16 @@ listen_directly(ArrivalsObject *self, struct tl_arrival *one)
     PyTypeObject *base = is_tasklet ? state->tasklet_type
                          : is_event ? state->event_type
                                     : state->future.type;
-    int same = inherits(one->object, base, state->future.add);
+    int same = one->source == TL_FROM_WORKERS // a WorkerFuture
+                   ? 1
+                   : inherits(one->object, base, state->future.add);
     if (same <= 0) {
         return same < 0 ? -1 : -2;
     }
     return is_tasklet
                ? tl_outcome_listen((TaskletObject *)one->object, (PyObject *)self)
            : is_event ? tl_event_listen(one->object, (PyObject *)self)
-                      : listen_to_future(self, one);
+                      : tl_arrivals_add_callback(state, one->object, (PyObject *)self);
 }
 
 int
@@ -471,8 +496,10 @@ tl_arrivals_ready(struct tl_state *state)
     tools->callbacks = PyUnicode_InternFromString("_done_callbacks");
     tools->state = PyUnicode_InternFromString("_state");
     tools->job = PyUnicode_InternFromString("_job");
+    tools->cancelled = PyUnicode_InternFromString("CANCELLED");
     return tools->add == NULL || tools->remove == NULL || tools->callbacks == NULL ||
-                   tools->state == NULL || tools->job == NULL
+                   tools->state == NULL || tools->job == NULL ||
+                   tools->cancelled == NULL
                ? -1
                : 0;
 }

@@ -334,7 +334,7 @@ meet_other_thread(const struct action *act, TaskletObject *partner)
     if (s->state->channel_callback != NULL && !s->in_channel_callback) {
         PyObject *exc = PyErr_GetRaisedException();
         if (tell_callback(act, false) < 0) {
-            PyErr_WriteUnraisable((PyObject *)act->ch); // it is done already
+            tl_errors_unraisable(s->state, (PyObject *)act->ch); // it is done already
         }
         PyErr_SetRaisedException(exc);
     }
@@ -618,7 +618,7 @@ tl_channel_deliver(ChannelObject *ch, PyObject *value)
         .ch = ch, .s = tl_sched_get(state), .value = value, .dir = SEND};
     if (act.s == NULL ||
         (!act.s->in_channel_callback && tell_callback(&act, false) < 0)) {
-        PyErr_WriteUnraisable((PyObject *)ch);
+        tl_errors_unraisable(state, (PyObject *)ch);
     }
 }
 

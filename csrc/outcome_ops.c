@@ -1,6 +1,7 @@
 // outcome_ops.c - the methods of a tasklet that have to do with its end.
 #include "args.h"
 #include "callbacks.h"
+#include "errors.h"
 #include "outcome.h"
 #include "timer.h"
 #include "types.h"
@@ -160,6 +161,10 @@ tasklet_add_done_callback(TaskletObject *self, PyObject *func)
     int over = tl_outcome_listen(self, func);
     if (over > 0) {
         PyObject *result = PyObject_CallOneArg(func, (PyObject *)self);
+        if (result == NULL &&
+            tl_errors_always_go_to_main(self->home->state, PyErr_Occurred())) {
+            return NULL; // the caller is interrupted
+        }
         if (result == NULL) {
             PyErr_WriteUnraisable(func);
         }

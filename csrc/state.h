@@ -37,6 +37,7 @@ struct tl_queue_tools {
 // What the callbacks need of concurrent.futures.Future.
 struct tl_future_tools {
     PyTypeObject *type;
+    PyObject *cancelled;               // a value of _state
     PyObject *add, *remove;            // names of methods
     PyObject *callbacks, *state, *job; // names of attributes
 };
@@ -55,6 +56,7 @@ struct tl_state {
     PyTypeObject *case_type;
     PyTypeObject *arrivals_type;
     PyTypeObject *completions_type;
+    PyTypeObject *closer_type;               // of worker pools
     PyObject *readable_type, *writable_type; // NULL: not looked up yet
     PyTypeObject *lock_type;
     PyTypeObject *rlock_type;

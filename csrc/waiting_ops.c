@@ -298,7 +298,7 @@ completions_clear(CompletionsObject *self)
 {
     PyObject *exc = PyErr_GetRaisedException();
     if (end(self) < 0) {
-        PyErr_WriteUnraisable((PyObject *)self);
+        tl_errors_unraisable(tl_state_of_object((PyObject *)self), (PyObject *)self);
     }
     PyErr_SetRaisedException(exc);
     return 0;
