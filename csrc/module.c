@@ -106,6 +106,7 @@ add_types(PyObject *mod, struct tl_state *state)
         add_type(mod, &tl_timeout_spec, NULL, &state->timeout_type) < 0 ||
         add_type(mod, &tl_handle_spec, NULL, &state->handle_type) < 0 ||
         add_type(mod, &tl_case_spec, NULL, &state->case_type) < 0 ||
+        add_type(mod, &tl_scope_spec, NULL, &state->scope_type) < 0 ||
         add_type(mod, &tl_closer_spec, NULL, &state->closer_type) < 0 ||
         add_type(mod, &tl_arrivals_spec, NULL, &state->arrivals_type) < 0 ||
         add_type(mod, &tl_completions_spec, NULL, &state->completions_type) < 0 ||
@@ -310,6 +311,7 @@ module_exec(PyObject *mod)
         add_functions(mod, tl_select_functions, "") < 0 ||
         add_functions(mod, tl_waiting_functions, "") < 0 ||
         add_functions(mod, tl_worker_functions, "") < 0 ||
+        add_functions(mod, tl_scope_functions, "") < 0 ||
         add_functions(mod, tl_file_functions, "fs_") < 0 ||
         add_functions(mod, tl_resolve_functions, "net_") < 0 ||
         add_functions(mod, tl_statistics_functions, "") < 0 ||
@@ -385,6 +387,7 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->run_nursery);
     Py_VISIT(state->set_wakeup_fd);
     Py_VISIT(state->stat_result);
+    Py_VISIT(state->scope_type);
     Py_VISIT(state->closer_type);
     Py_VISIT(state->arrivals_type);
     Py_VISIT(state->completions_type);

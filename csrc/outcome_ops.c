@@ -149,7 +149,8 @@ PyDoc_STRVAR(add_done_callback_doc,
 "\n"
 "Call func(tasklet) once it has ended, on its stack; at once if it has.\n"
 "\n"
-"An exception in func is reported as unraisable.");
+"An exception in func is reported as unraisable. In the main thread, KeyboardInterrupt\n"
+"and SystemExit are raised in the main tasklet, or here if func is called here.");
 
 static PyObject *
 tasklet_add_done_callback(TaskletObject *self, PyObject *func)

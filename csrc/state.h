@@ -56,6 +56,7 @@ struct tl_state {
     PyTypeObject *case_type;
     PyTypeObject *arrivals_type;
     PyTypeObject *completions_type;
+    PyTypeObject *scope_type;
     PyTypeObject *closer_type;               // of worker pools
     PyObject *readable_type, *writable_type; // NULL: not looked up yet
     PyTypeObject *lock_type;

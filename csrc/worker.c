@@ -56,13 +56,10 @@ do_errand(void *arg)
     PyThread_release_lock(errand->done);
 }
 
-// Call func(arg) where no signal handler can interrupt it: one that raises an exception
-// inside threading.Thread.start() can leave locks of threading's acquired. Returns as
-// PyObject_CallOneArg().
-static PyObject *
-call_undisturbed(PyObject *func, PyObject *arg)
+PyObject *
+tl_worker_call_undisturbed(PyObject *func, PyObject *arg)
 {
-    if (!tl_gil_is_main_thread()) {
+    if (!tl_gil_is_main_thread() || Py_IsFinalizing()) {
         return PyObject_CallOneArg(func, arg);
     }
     struct errand errand = {.func = func, .arg = arg};
@@ -91,7 +88,7 @@ start_one(PoolObject *pool)
 {
     unsigned generation = pool->generation;
     pool->starting++;
-    PyObject *result = call_undisturbed(pool->start, (PyObject *)pool);
+    PyObject *result = tl_worker_call_undisturbed(pool->start, (PyObject *)pool);
     if (result != NULL) {
         Py_DECREF(result);
         return 0;

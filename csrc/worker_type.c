@@ -431,6 +431,23 @@ fn_worker_pools(PyObject *mod, PyObject *Py_UNUSED(ignored))
     return list;
 }
 
+PyDoc_STRVAR(call_undisturbed_doc,
+"call_undisturbed($module, func, arg, /)\n"
+"--\n"
+"\n"
+"Return func(arg), which no signal handler interrupts: the main thread has it called by\n"
+"another one.");
+
+static PyObject *
+fn_call_undisturbed(PyObject *Py_UNUSED(mod), PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 2) {
+        PyErr_SetString(PyExc_TypeError, "a function and its argument are needed");
+        return NULL;
+    }
+    return tl_worker_call_undisturbed(args[0], args[1]);
+}
+
 PyDoc_STRVAR(future_listen_doc,
 "future_listen($module, future, func, /)\n"
 "--\n"
@@ -576,6 +593,8 @@ PyType_Spec tl_worker_pool_spec = {
 
 PyMethodDef tl_worker_functions[] = {
     {"worker_pools", fn_worker_pools, METH_NOARGS, worker_pools_doc},
+    {"call_undisturbed", TL_FAST(fn_call_undisturbed), METH_FASTCALL,
+     call_undisturbed_doc},
     {"future_listen", TL_FAST(fn_future_listen), METH_FASTCALL, future_listen_doc},
     {NULL, NULL, 0, NULL},
 };

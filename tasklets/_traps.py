@@ -1,36 +1,40 @@
 """Context managers that forbid the current tasklet to block, or to be left."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ContextDecorator
+from typing import Any, Self
 
-from tasklets._core import getcurrent, switch_trap
+from tasklets import _core
 
 
-@contextmanager
-def block_trap(trap: bool = True) -> Iterator[None]:
+class Scope(_core.scope, ContextDecorator):
+    """A block in which a setting is changed; also a decorator."""
+
+    def __new__(cls, *args: Any) -> Self:
+        """Make one, and keep what it takes to make another."""
+        self = super().__new__(cls, *args)
+        self._args = args
+        return self
+
+    _args: tuple[Any, ...]
+
+    def _recreate_cm(self) -> Self:
+        """Return what a decorated function enters, which may call itself."""
+        return type(self)(*self._args)
+
+
+def block_trap(trap: bool = True) -> Scope:
     """Set the current tasklet's block_trap, and put back the old value at the end.
 
     An operation that would block raises BlockTrapError meanwhile. The old value goes to
     the tasklet that was current at the beginning.
     """
-    current = getcurrent()
-    old = current.block_trap
-    current.block_trap = trap
-    try:
-        yield
-    finally:
-        current.block_trap = old
+    return Scope(_core.swap_block_trap, trap)
 
 
-@contextmanager
-def no_switch() -> Iterator[None]:
+def no_switch() -> Scope:
     """Forbid this thread to leave the current tasklet.
 
     Whatever would switch raises SwitchTrapError; what only makes others runnable is
     allowed. May be nested.
     """
-    switch_trap(1)
-    try:
-        yield
-    finally:
-        switch_trap(-1)
+    return Scope(_core.switch_trap, 1, -1)

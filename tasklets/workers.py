@@ -4,6 +4,7 @@ import itertools
 import operator
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
@@ -31,14 +32,14 @@ class WorkerFuture(Future[_T]):
     wait. `concurrent.futures.wait` and `as_completed` take it, but block the thread.
     """
 
-    # All that is done here without the lock of the base class. A signal handler that
-    # raises inside its methods can leave that locked, and the worker with the call would
+    # These methods do without the lock of the base class. A signal handler that raises
+    # inside a method of that can leave it acquired, and the worker with the call would
     # wait for it forever. The GIL is enough: a call changes the state last.
 
     _job: _core.job
 
     def cancel(self) -> bool:
-        """Have the call not run; return False if a worker has begun with it."""
+        """Prevent the call; return False if a worker has begun with it."""
         if self._job.cancel():  # no worker looks at this future any more
             self._invoke_callbacks()  # type: ignore[attr-defined]
             self.set_running_or_notify_cancel()
@@ -57,7 +58,7 @@ class WorkerFuture(Future[_T]):
         return self._state in _DONE
 
     def add_done_callback(self, fn: Callable[[Future[_T]], object]) -> None:
-        """Have fn(future) called when the call is over, by the worker; at once if it is.
+        """Call fn(future) when the call is over, on the worker; at once if it is.
 
         An Exception in fn is logged.
         """
@@ -132,6 +133,19 @@ def _start(threads: "list[threading.Thread]", pool: _core.worker_pool) -> None:
     thread = threading.Thread(target=_work, args=(pool,), name=name, daemon=True)
     thread.start()
     threads.append(thread)
+
+
+def _join(threads: "list[threading.Thread]") -> None:
+    """See threads end that have left our code already, for a second at most.
+
+    Not by join(): it would make a _DummyThread of the calling one, which stays.
+    """
+    end = time.monotonic() + 1
+    while threads:
+        if time.monotonic() < end and threads[-1].is_alive():
+            time.sleep(1e-4)
+        else:
+            threads.pop()
 
 
 def _positive(value: object, what: str) -> int:
@@ -264,8 +278,7 @@ class WorkerPool(Executor):
                 job.owner.cancel()
         if wait:
             self._pool.join()
-            for thread in self._threads:
-                thread.join(1)  # it has left our code
+            _core.call_undisturbed(_join, self._threads)
 
     def __reduce__(self) -> NoReturn:
         """Refuse: threads cannot be copied."""
