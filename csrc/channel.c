@@ -174,23 +174,33 @@ partner_of(const struct action *act)
 
 // ---- stored values
 
+int
+tl_channel_reserve(ChannelObject *ch, Py_ssize_t room)
+{
+    if (room <= ch->room) {
+        return 0;
+    }
+    PyObject **grown = PyMem_New(PyObject *, room);
+    if (grown == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < ch->count; i++) {
+        grown[i] = ch->items[(ch->first + i) % ch->room];
+    }
+    PyMem_Free(ch->items);
+    ch->items = grown;
+    ch->room = room;
+    ch->first = 0;
+    return 0;
+}
+
 static int
 items_reserve(ChannelObject *ch)
 {
-    if (ch->count == ch->room) {
-        Py_ssize_t room = ch->room ? 2 * ch->room : 8;
-        PyObject **grown = PyMem_New(PyObject *, room);
-        if (grown == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        for (Py_ssize_t i = 0; i < ch->count; i++) {
-            grown[i] = ch->items[(ch->first + i) % ch->room];
-        }
-        PyMem_Free(ch->items);
-        ch->items = grown;
-        ch->room = room;
-        ch->first = 0;
+    if (ch->count == ch->room &&
+        tl_channel_reserve(ch, ch->room ? 2 * ch->room : 8) < 0) {
+        return -1;
     }
     return 0;
 }
@@ -337,7 +347,7 @@ meet_other_thread(const struct action *act, TaskletObject *partner)
     if (s->state->channel_callback != NULL && !s->in_channel_callback) {
         PyObject *exc = PyErr_GetRaisedException();
         if (tell_callback(act, false) < 0) {
-            PyErr_WriteUnraisable((PyObject *)act->ch); // it is done already
+            tl_errors_unraisable(s->state, (PyObject *)act->ch); // it is done already
         }
         PyErr_SetRaisedException(exc);
     }
@@ -618,6 +628,46 @@ tl_channel_take_back(PyObject *object, PyObject *value)
     }
     if (drop != NULL) {
         tl_sched_drop_later(tl_sched_mine, drop);
+    }
+}
+
+// ---- what stands for something else
+
+void
+tl_channel_put(ChannelObject *ch, PyObject *value)
+{
+    PyObject *old = NULL;
+    TaskletObject *t = ch->waiting < 0 ? tl_task_of(ch->queue.next) : NULL;
+    struct tl_case *one = case_for(ch, SEND);
+    if (t != NULL && !t->home->dead) {
+        old = tl_task_swap(t, Py_NewRef(value));
+        tl_task_end_wait(t);
+        tl_sched_ready(t);
+    } else if (one != NULL) {
+        old = choose(one, value);
+    } else {
+        (void)items_push(ch, value); // there is room
+    }
+    if (tl_sched_mine != NULL) {
+        tl_sched_drop_later(tl_sched_mine, old);
+    } else {
+        Py_XDECREF(old);
+    }
+}
+
+void
+tl_channel_deliver(ChannelObject *ch, PyObject *value)
+{
+    struct tl_state *state = tl_state_of_object((PyObject *)ch);
+    tl_channel_put(ch, value);
+    if (TL_LIKELY(state->channel_callback == NULL)) {
+        return;
+    }
+    struct action act = {
+        .ch = ch, .s = tl_sched_get(state), .value = value, .dir = SEND};
+    if (act.s == NULL ||
+        (!act.s->in_channel_callback && tell_callback(&act, false) < 0)) {
+        tl_errors_unraisable(state, (PyObject *)ch);
     }
 }
 

@@ -82,6 +82,17 @@ tl_channel_is_ready(const ChannelObject *ch, bool sends)
            (ch->selected > 0 && !tl_link_is_single(&ch->senders));
 }
 
+// Make room for that many stored values. Returns 0, or -1 with MemoryError set.
+int tl_channel_reserve(ChannelObject *ch, Py_ssize_t room);
+
+// Give value to the first waiting receiver of a QueueChannel, or store it. There is room.
+// Does not call into Python.
+// Thread: any.
+void tl_channel_put(ChannelObject *ch, PyObject *value);
+
+// The same, and then tell the channel callback. An error of that is reported.
+void tl_channel_deliver(ChannelObject *ch, PyObject *value);
+
 // How a selection waits.
 extern const struct tl_wait_kind tl_selection_wait;
 

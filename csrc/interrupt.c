@@ -140,11 +140,20 @@ due_scope(TaskletObject *t)
     return due;
 }
 
+// Whether the strongest of the pending bombs may be raised. Shields do not hold off what
+// ends the program.
+static bool
+is_pending(const TaskletObject *t)
+{
+    return t->pending != NULL &&
+           (t->shields == 0 || bomb_of(t->pending)->rank == TL_RANK_EXIT);
+}
+
 void
 tl_interrupt_update(TaskletObject *t)
 {
-    t->thrown = t->holds == 0 && ((t->pending != NULL && t->shields == 0) ||
-                                  (t->scopes != NULL && due_scope(t) != NULL));
+    t->thrown = t->holds == 0 &&
+                (is_pending(t) || (t->scopes != NULL && due_scope(t) != NULL));
 }
 
 // Take the strongest of what is due, or NULL.
@@ -155,7 +164,7 @@ take_next(TaskletObject *t)
     if (t->holds > 0) {
         return NULL;
     }
-    if (t->pending != NULL && t->shields == 0) {
+    if (is_pending(t)) {
         bomb = t->pending;
         t->pending = bomb_of(bomb)->next;
         bomb_of(bomb)->next = NULL;
@@ -267,16 +276,17 @@ in_finalizer(TaskletObject *t, void *top)
 }
 
 bool
-tl_interrupt_is_held_off(TaskletObject *t)
+tl_interrupt_is_held_off(TaskletObject *t, PyObject *bomb)
 {
-    return t->holds > 0 || t->shields > 0 || (t->stopped && in_finalizer(t, t->top));
+    bool shielded = t->shields > 0 && bomb_of(bomb)->rank < TL_RANK_EXIT;
+    return shielded || t->holds > 0 || (t->stopped && in_finalizer(t, t->top));
 }
 
 PyObject *
 tl_interrupt_send(TaskletObject *t, PyObject *bomb)
 {
     bool runs = t->home->current == t && t->place == TL_RUNNABLE;
-    bool held_off = !runs && tl_interrupt_is_held_off(t);
+    bool held_off = !runs && tl_interrupt_is_held_off(t, bomb);
     if (runs || held_off) {
         PyObject *drop = tl_interrupt_add(t, bomb);
         if (held_off && t->stopped && t->place == TL_FLOATING) {
@@ -503,8 +513,7 @@ bool
 tl_interrupt_is_overdue(struct tl_sched *s)
 {
     TaskletObject *me = s->current;
-    return me->thrown && me->pending != NULL && me->shields == 0 &&
-           !in_finalizer(me, tl_frames_top(s->ts));
+    return me->thrown && is_pending(me) && !in_finalizer(me, tl_frames_top(s->ts));
 }
 
 PyObject *

@@ -1,4 +1,5 @@
 // module.c - builds tasklets._core: types, exceptions, hooks into the interpreter.
+#include "arrivals.h"
 #include "channel.h"
 #include "chunk.h"
 #include "condition_ops.h"
@@ -108,6 +109,10 @@ add_types(PyObject *mod, struct tl_state *state)
         add_type(mod, &tl_group_spec, NULL, &state->group_type) < 0 ||
         add_type(mod, &tl_handle_spec, NULL, &state->handle_type) < 0 ||
         add_type(mod, &tl_case_spec, NULL, &state->case_type) < 0 ||
+        add_type(mod, &tl_setting_spec, NULL, &state->setting_type) < 0 ||
+        add_type(mod, &tl_closer_spec, NULL, &state->closer_type) < 0 ||
+        add_type(mod, &tl_arrivals_spec, NULL, &state->arrivals_type) < 0 ||
+        add_type(mod, &tl_completions_spec, NULL, &state->completions_type) < 0 ||
         add_type(mod, &tl_local_spec, NULL, &state->local_type) < 0 ||
         add_type(mod, &tl_job_spec, NULL, &state->job_type) < 0 ||
         add_type(mod, &tl_worker_pool_spec, NULL, &state->worker_pool_type) < 0 ||
@@ -128,22 +133,6 @@ add_types(PyObject *mod, struct tl_state *state)
                ? -1
                : PyModule_AddObjectRef(mod, "stackless_channel",
                                        (PyObject *)state->classic_channel_type);
-}
-
-// Types that only Python code makes objects of.
-static int
-add_traps(PyObject *mod)
-{
-    PyType_Spec *specs[] = {&tl_block_trap_spec, &tl_no_switch_spec};
-    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) {
-        PyTypeObject *type = NULL;
-        int added = add_type(mod, specs[i], NULL, &type);
-        Py_XDECREF(type);
-        if (added < 0) {
-            return -1;
-        }
-    }
-    return 0;
 }
 
 static int
@@ -320,12 +309,14 @@ module_exec(PyObject *mod)
     tl_link_init(&state->natives);
     tl_link_init(&state->pools);
     if (refuse_sub_interpreter() < 0 || tl_gil_check() < 0 || tl_fiber_import() < 0 ||
-        add_errors(mod, state) < 0 || add_types(mod, state) < 0 || add_traps(mod) < 0 ||
-        add_queues(mod, state) < 0 || add_functions(mod, tl_settings, "") < 0 ||
+        add_errors(mod, state) < 0 || add_types(mod, state) < 0 || add_queues(mod, state) < 0 || add_functions(mod, tl_settings, "") < 0 ||
         add_functions(mod, tl_timer_functions, "") < 0 ||
         add_functions(mod, tl_timeout_functions, "") < 0 ||
         add_functions(mod, tl_handle_functions, "") < 0 ||
         add_functions(mod, tl_select_functions, "") < 0 ||
+        add_functions(mod, tl_waiting_functions, "") < 0 ||
+        add_functions(mod, tl_worker_functions, "") < 0 ||
+        add_functions(mod, tl_setting_functions, "") < 0 ||
         add_functions(mod, tl_file_functions, "fs_") < 0 ||
         add_functions(mod, tl_resolve_functions, "net_") < 0 ||
         add_functions(mod, tl_statistics_functions, "") < 0 ||
@@ -351,8 +342,9 @@ module_exec(PyObject *mod)
     PyObject *os = PyImport_ImportModule("os");
     state->stat_result = os ? PyObject_GetAttrString(os, "stat_result") : NULL;
     Py_XDECREF(os);
-    if (state->stat_result == NULL || state->timed_out == NULL ||
-        state->interrupted == NULL || state->del_name == NULL ||
+    if (tl_arrivals_ready(state) < 0 || state->stat_result == NULL ||
+        state->timed_out == NULL || state->interrupted == NULL ||
+        state->del_name == NULL ||
         state->run_stack == NULL || state->run_nursery == NULL ||
         state->set_wakeup_fd == NULL) {
         return -1;
@@ -409,6 +401,13 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->run_nursery);
     Py_VISIT(state->set_wakeup_fd);
     Py_VISIT(state->stat_result);
+    Py_VISIT(state->setting_type);
+    Py_VISIT(state->closer_type);
+    Py_VISIT(state->arrivals_type);
+    Py_VISIT(state->completions_type);
+    Py_VISIT(state->readable_type);
+    Py_VISIT(state->writable_type);
+    Py_VISIT(state->future.type);
     return tl_queue_visit_tools(state, visit, arg);
 }
 

@@ -43,7 +43,7 @@ tell_callback(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
     PyObject *result =
         PyObject_CallFunctionObjArgs(callback, (PyObject *)from, (PyObject *)to, NULL);
     if (result == NULL) {
-        PyErr_WriteUnraisable(callback);
+        tl_errors_unraisable(s->state, callback);
     }
     Py_XDECREF(result);
     s->target = NULL;
@@ -176,7 +176,8 @@ after_unusual_pause(struct tl_sched *s, TaskletObject *me, int status)
     tl_sched_drop_later(s, me->seen_context);
     me->seen_context = NULL;
     if (status < 0) {
-        PyErr_WriteUnraisable((PyObject *)me); // a trace function's, of greenlet
+        tl_errors_unraisable(s->state,
+                             (PyObject *)me); // a trace function's, of greenlet
     }
     if (me->revived) {
         me->revived = false;
@@ -656,7 +657,7 @@ tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *bomb, boo
             tl_ring_remove(s, ended);
             Py_DECREF(ended); // another is to be dropped later
             to = deliver(s, s->main, NULL);
-            PyErr_WriteUnraisable((PyObject *)to);
+            tl_errors_unraisable(s->state, (PyObject *)to);
         }
     }
     to = decide(s, ended, to);

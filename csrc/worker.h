@@ -108,6 +108,14 @@ int tl_job_wait(JobObject *job, PyObject *timeout);
 // Take it out of the queue: it never runs. Returns whether it was there.
 bool tl_job_cancel(JobObject *job);
 
+// Call func(arg) where no signal handler can interrupt it: on another thread, if this is the
+// main one, which sleeps meanwhile. Returns as PyObject_CallOneArg().
+//
+// A handler that raises inside threading.Thread.start() can leave locks of the new thread
+// acquired. One that runs while a Thread object goes away, in a callback of a weak
+// reference, raises in vain.
+PyObject *tl_worker_call_undisturbed(PyObject *func, PyObject *arg);
+
 // Be a worker, until the pool is closed. Returns 0, or -1 with an exception set.
 int tl_pool_work(PoolObject *pool);
 

@@ -1,22 +1,40 @@
 """Context managers that forbid the current tasklet to block, or to be left."""
 
 from contextlib import ContextDecorator
-from typing import Self
+from typing import Any, Self
 
 from tasklets import _core
 
 
-class block_trap(_core.block_trap, ContextDecorator):
-    __doc__ = _core.block_trap.__doc__
-    __slots__ = ()
+class Setting(_core.setting, ContextDecorator):
+    """A block in which a setting is changed; also a decorator."""
+
+    def __new__(cls, *args: Any) -> Self:
+        """Make one, and keep what it takes to make another."""
+        self = super().__new__(cls, *args)
+        self._args = args
+        return self
+
+    _args: tuple[Any, ...]
 
     def _recreate_cm(self) -> Self:
-        return type(self)(self.trap)
+        """Return what a decorated function enters, which may call itself."""
+        return type(self)(*self._args)
 
 
-class no_switch(_core.no_switch, ContextDecorator):
-    __doc__ = _core.no_switch.__doc__
-    __slots__ = ()
+def block_trap(trap: bool = True) -> Setting:
+    """Set the current tasklet's block_trap, and put back the old value at the end.
 
-    def _recreate_cm(self) -> Self:
-        return type(self)()
+    An operation that would block raises BlockTrapError meanwhile. The old value goes to
+    the tasklet that was current at the beginning.
+    """
+    return Setting(_core.swap_block_trap, trap)
+
+
+def no_switch() -> Setting:
+    """Forbid this thread to leave the current tasklet.
+
+    Whatever would switch raises SwitchTrapError; what only makes others runnable is
+    allowed. May be nested.
+    """
+    return Setting(_core.switch_trap, 1, -1)

@@ -4,11 +4,10 @@ All of it belongs to the calling thread; other threads go on as they do.
 """
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import get_ident
+from functools import partial
 
 from tasklets import _core
+from tasklets._traps import Setting
 
 __all__ = ["FakeClock", "fake_clock", "seeded", "settle"]
 
@@ -49,8 +48,8 @@ def _runnable() -> str:
 class FakeClock:
     """A clock that sleeps and timeouts of this thread follow; see fake_clock()."""
 
-    def __init__(self) -> None:
-        self._thread: int | None = get_ident()
+    def __init__(self, block: Setting) -> None:
+        self._block = block
 
     def __repr__(self) -> str:
         return "<FakeClock>"
@@ -60,7 +59,7 @@ class FakeClock:
 
         Raises RuntimeError when the block is over, and on another thread.
         """
-        if self._thread != get_ident():
+        if not self._block.active:
             raise RuntimeError(
                 "a fake clock is only there in its block, on the block's thread"
             )
@@ -83,8 +82,14 @@ class FakeClock:
             settle()
 
 
-@contextmanager
-def fake_clock(start: float = 0.0) -> Iterator[FakeClock]:
+class _FakeClockSetting(Setting):
+    """The block of a fake clock, which it gives out."""
+
+    def __init__(self, *_: object) -> None:
+        self.entered = FakeClock(self)
+
+
+def fake_clock(start: float = 0.0) -> Setting:
     """Have sleeps and timeouts of this thread follow a clock that tests move.
 
     It shows `start` seconds, until its advance() is called or somebody waits and nobody
@@ -92,17 +97,10 @@ def fake_clock(start: float = 0.0) -> Iterator[FakeClock]:
     for its time at the beginning or at the end of the block has as long to wait
     afterwards as before. Budgets of scheduler.run() are not changed.
     """
-    before = _core.fake_clock(float(start), carry=True)
-    clock = FakeClock()
-    try:
-        yield clock
-    finally:
-        clock._thread = None
-        _core.fake_clock(before, carry=True)
+    return _FakeClockSetting(partial(_core.fake_clock, carry=True), float(start))
 
 
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Setting:
     """Have each tasklet that becomes runnable take a random place in the run queue.
 
     The same program takes the same places each time with the same seed. Who runs
@@ -113,11 +111,7 @@ def seeded(seed: int) -> Iterator[None]:
     """
     if not isinstance(seed, int):
         raise TypeError(f"seed must be an int, not {seed!r}")
-    before = _core.order_seed(_mix(seed))
-    try:
-        yield
-    finally:
-        _core.order_seed(before)
+    return Setting(_core.order_seed, _mix(seed))
 
 
 def _mix(seed: int) -> int:
