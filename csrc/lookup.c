@@ -128,7 +128,7 @@ start_thread(void)
 {
     sigset_t all, before;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); // signals are for the program's threads
+    pthread_sigmask(SIG_SETMASK, &all, &before); // signals are for others
     pthread_t thread;
     int error = pthread_create(&thread, NULL, work, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -10,7 +10,12 @@
 #include <netdb.h>
 #include <stdbool.h>
 
-enum tl_lookup_state { TL_LOOKUP_NEW, TL_LOOKUP_QUEUED, TL_LOOKUP_RUNNING, TL_LOOKUP_OVER };
+enum tl_lookup_state {
+    TL_LOOKUP_NEW,
+    TL_LOOKUP_QUEUED,
+    TL_LOOKUP_RUNNING,
+    TL_LOOKUP_OVER
+};
 
 // Invariants
 // I1: link is in the queue iff state is QUEUED. Guarded by the mutex in lookup.c, as is

@@ -1,9 +1,10 @@
-"""Threads that use every part of the runtime at once, for the storms of forks and exits.
+"""Threads that use every part of the runtime, for the storms of forks and exits.
 
 `Busy(rng)` starts them. Each wait has a timeout, so that a thread whose partner is gone
 goes on, and `stop` ends all of them.
 """
 
+import _thread
 import os
 import random
 import threading
@@ -154,12 +155,16 @@ def lock(busy, rng):
 
 @plain_work
 def condition(busy, rng):
-    # Its lock is never held across a wait of another kind.
-    with busy.condition:
+    # A tasklet of the main thread may have it when that is through with its tasklets.
+    if not busy.condition.acquire(timeout=WAIT_SECONDS):
+        return
+    try:
         if rng.random() < 0.5:
             busy.condition.wait(WAIT_SECONDS)
         else:
             busy.condition.notify_all()
+    finally:
+        busy.condition.release()
 
 
 @plain_work
@@ -242,7 +247,6 @@ def computing(busy, rng):
 
 @work
 def birth(busy, rng):
-    thread = threading.Thread(target=tasklets.schedule, daemon=True)
-    thread.start()
-    if rng.random() < 0.5:
-        thread.join()
+    # Not by threading: a budget could stop the tasklet while it holds the lock of that
+    # module, for which the next tasklet of this thread would wait without giving way.
+    _thread.start_new_thread(tasklets.schedule, ())

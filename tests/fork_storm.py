@@ -3,12 +3,12 @@
 usage: fork_storm.py SEED COUNT [NAME...]     prints "ok" and how many forks there were
 
 SEED decides what the threads do and from where the forks come; with NAMEs the threads
-only do such pieces of work, see busy.py. Each child uses every part of the runtime once,
-some fork again, and all must end with a status of their own. FORK_STORM_KEEP makes a
-child that hangs stay, for a debugger; FORK_STORM_PLACES names the places to fork from.
+only do such pieces of work, see busy.py. Each child uses every part of the runtime
+once, some fork again, and all must end with a status of their own. FORK_STORM_KEEP
+makes a child that hangs stay, for a debugger; FORK_STORM_PLACES names the places to
+fork from.
 """
 
-import ctypes
 import faulthandler
 import gc
 import multiprocessing
@@ -29,7 +29,7 @@ import tasklets
 from tasklets import TaskGroup, channel, fs, locks, net, queues, scheduler, sleep, spawn
 from tasklets.workers import WorkerPool, call_on_worker
 
-# A child does its work in milliseconds. A busy machine may take a thousand times as long.
+# A child does its work in milliseconds. A busy machine may take much longer.
 HANG_SECONDS = 60
 STATUS = 17
 DEPTH_MOST = 2
@@ -137,8 +137,8 @@ USES = [
 
 # ---- from where the forks come
 #
-# Each place forks once and returns the child's number, or 0 in the child, where tasklets
-# may switch again. Some finish the child themselves, because there is no way back.
+# Each place forks once and returns the child's number, or 0 in the child, where
+# tasklets may switch again. Some finish the child there, as there is no way back.
 
 PLACES = {}
 
@@ -321,19 +321,18 @@ def by_multiprocessing(storm):
 
 @place
 def by_a_subprocess(storm):
-    # The function must not wait: another tasklet's call of libuv would be in flight while
-    # all descriptors are closed before the exec, and libuv aborts then.
+    # The function must not wait: another tasklet's call of libuv would be in flight
+    # while all descriptors are closed before the exec, and libuv aborts then.
     subprocess.run(["/bin/true"], preexec_fn=compute, check=True)
     return os.fork()
 
 
 @place
 def by_c_code(storm):
-    # No hook of Python's runs: the child may not go on with threads or tasklets.
-    pid = ctypes.PyDLL(None).fork()
-    if pid == 0:
-        os._exit(STATUS)
-    return pid
+    # No hook of Python's runs in this child, only those of the C library.
+    subprocess._USE_VFORK = False
+    subprocess.run(["/bin/true"], check=True)
+    return os.fork()
 
 
 class Storm:
