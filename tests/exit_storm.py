@@ -9,11 +9,14 @@ is that of a forked process, which saves the start of an interpreter. EXIT_STORM
 makes a process that hangs stay, for a debugger; EXIT_STORM_WAYS names the ways to end.
 """
 
+import _thread
+import atexit
 import faulthandler
 import os
 import random
 import signal
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -21,7 +24,7 @@ import warnings
 from busy import Busy
 
 import tasklets
-from tasklets import TaskGroup, channel, scheduler, sleep, spawn
+from tasklets import TaskGroup, channel, fs, net, scheduler, sleep, spawn
 from tasklets.workers import call_on_worker
 
 HANG_SECONDS = 60
@@ -195,6 +198,69 @@ def beside_a_fork():
     threading.Thread(target=fork).start()
     threading.Thread(target=lambda: spawn(fork).join()).start()
     time.sleep(0.001)
+
+
+@way(0)
+def with_calls_in_flight():
+    for _ in range(10):
+        spawn(fs.stat, "/")
+        spawn(net.getaddrinfo, "localhost", 80)
+        spawn(call_on_worker, time.sleep, 0.001)
+    tasklets.schedule()
+
+
+@way(0)
+def with_calls_in_flight_that_block():
+    """Leave calls that never return. They hold up the end for half a second."""
+    with tempfile.TemporaryDirectory() as folder:
+        fifo = os.path.join(folder, "fifo")
+        os.mkfifo(fifo)
+        for _ in range(6):
+            spawn(fs.open, fifo, os.O_RDONLY)
+        tasklets.schedule()
+
+
+@way(0)
+def with_functions_that_are_called_at_the_end():
+    """Use tasklets once more, before those of main are told to end."""
+
+    def use():
+        spawn(sleep, 0.001).join()
+        scheduler.run(seconds=0.001)
+
+    spawn(channel().receive)
+    tasklets.schedule()
+    atexit.register(use)
+
+
+@way(0)
+def with_an_error_in_a_thread():
+    def fail():
+        spawn(sleep, HANG_SECONDS)
+        sleep(0.001)
+        raise LookupError("expected")
+
+    threading.Thread(target=fail).start()
+
+
+@way(0)
+def while_threads_begin():
+    for _ in range(10):
+        _thread.start_new_thread(lambda: spawn(sleep, 0.001).join(), ())
+
+
+@way(STATUS)
+def sys_exit_under_budgets():
+    def count():
+        for i in range(3000):
+            divmod(i, 7)
+        sys.exit(STATUS)
+
+    spawn(count)
+    while True:
+        stopped = scheduler.run(slice_ticks=50, seconds=0.001)
+        if stopped is not None:
+            stopped.insert()
 
 
 @way(0)
