@@ -36,7 +36,7 @@ struct part {
 };
 
 static struct tl_state *the_state;
-static bool has_gil; // the forking thread has it, so that what it guards is whole, too
+static bool has_gil; // the forking thread has it: what it guards is whole, too
 
 // ---- parts that need more than their own functions
 
@@ -48,9 +48,15 @@ release_turn(bool in_child)
 }
 
 static void
+hold_gil(void)
+{
+    has_gil = tl_gil_hold();
+}
+
+static void
 release_gil(bool in_child)
 {
-    if (in_child) {
+    if (in_child && tl_gil_is_held()) {
         tl_governor_forget_threads();
         tl_priority_forget_threads();
     }
@@ -60,7 +66,6 @@ release_gil(bool in_child)
 static void
 hold_loops(void)
 {
-    has_gil = PyGILState_Check();
     if (has_gil) {
         tl_loop_hold_all();
     }
@@ -129,6 +134,7 @@ renew_alarms(struct tl_state *Py_UNUSED(state), struct tl_sched *mine)
 static const struct part parts[] = {
     // hold             release              renew
     {tl_lookup_hold,    tl_lookup_release,   NULL},              // lookups of addresses
+    {hold_gil,          release_gil,         NULL},              // ticker and priority
     {hold_loops,        release_loops,       renew_loops},       // libuv's loops
     {NULL,              release_threads,     renew_threads},     // schedulers, parks
     {NULL,              NULL,                renew_natives},     // threads without one
@@ -136,7 +142,7 @@ static const struct part parts[] = {
     {tl_turn_hold,      release_turn,        NULL},              // turns at sections
     {tl_alarm_hold,     tl_alarm_release,    renew_alarms},      // the alarm's thread
     {tl_nudge_hold,     tl_nudge_release,    NULL},              // the payer's thread
-    {tl_gil_hold,       release_gil,         renew_governor},    // the ticker
+    {NULL,              NULL,                renew_governor},    // the ticker
     {tl_chunk_hold,     tl_chunk_release,    NULL},              // frame memory
 };
 // clang-format on

@@ -210,9 +210,34 @@ tl_gil_unfinalize(PyObject *object)
 
 static PyThreadState *alarm_ts;
 
+#if PY_VERSION_HEX < 0x030D0000
 // Held while alarm_ts is made: a fork in the middle would leave the interpreter's list of
-// threads half changed.
+// threads half changed. From 3.13 on the interpreter itself holds the lock of that list
+// during a fork; a thread that waits for it must not have a mutex of ours.
 static pthread_mutex_t alarm_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void
+lock_alarm(void)
+{
+    pthread_mutex_lock(&alarm_mutex);
+}
+
+static void
+unlock_alarm(void)
+{
+    pthread_mutex_unlock(&alarm_mutex);
+}
+#else
+static void
+lock_alarm(void)
+{
+}
+
+static void
+unlock_alarm(void)
+{
+}
+#endif
 
 static bool
 alarm_enter(void)
@@ -220,11 +245,11 @@ alarm_enter(void)
     if (Py_IsFinalizing()) {
         return false;
     }
-    pthread_mutex_lock(&alarm_mutex);
+    lock_alarm();
     if (alarm_ts == NULL) {
         alarm_ts = PyThreadState_New(PyInterpreterState_Main());
     }
-    pthread_mutex_unlock(&alarm_mutex);
+    unlock_alarm();
     if (alarm_ts == NULL) {
         return false;
     }
@@ -254,18 +279,27 @@ const struct tl_alarm_host tl_gil_alarm_host = {alarm_enter, alarm_leave, alarm_
 
 // ---- fork
 
-static bool holds_gil_mutex;
+static bool is_held;
 
-void
+bool
+tl_gil_is_held(void)
+{
+    return is_held;
+}
+
+bool
 tl_gil_hold(void)
 {
-    pthread_mutex_lock(&alarm_mutex);
+    lock_alarm();
     // The interpreter destroys the GIL when it ends.
     bool exists = Py_IsInitialized() && !Py_IsFinalizing() && gil_state() != NULL;
     if (exists) {
         pthread_mutex_lock(tl_gil_mutex());
     }
-    holds_gil_mutex = exists;
+    is_held = exists;
+    // Compared under the mutex: only the holder itself finds this.
+    return exists && gil_locked() == 1 &&
+           tl_gil_holder() == PyGILState_GetThisThreadState();
 }
 
 void
@@ -274,11 +308,11 @@ tl_gil_release(bool in_child)
     if (in_child) {
         alarm_ts = NULL; // the interpreter frees the states of other threads
     }
-    if (holds_gil_mutex) {
-        holds_gil_mutex = false;
+    if (is_held) {
+        is_held = false;
         pthread_mutex_unlock(tl_gil_mutex());
     }
-    pthread_mutex_unlock(&alarm_mutex);
+    unlock_alarm();
 }
 
 bool

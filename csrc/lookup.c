@@ -16,7 +16,8 @@ static struct {
     pthread_mutex_t mutex;
     pthread_cond_t changed; // there is something to do
     pthread_cond_t calm;    // no lookup runs, while a fork waits for that
-    bool has_conds, forking;
+    bool has_conds;
+    int forks; // how many threads are about to fork
     struct tl_link queue;
     int queued; // length of queue
     int threads, idle, running;
@@ -86,8 +87,8 @@ do_first(void)
     lookup->error = status == EAI_SYSTEM ? errno : 0;
     pthread_mutex_lock(&lookups.mutex);
     lookups.running--;
-    if (lookups.forking && lookups.running == 0) {
-        pthread_cond_signal(&lookups.calm);
+    if (lookups.forks > 0 && lookups.running == 0) {
+        pthread_cond_broadcast(&lookups.calm);
     }
     finish(lookup, status);
 }
@@ -99,7 +100,7 @@ work(void *arg)
 {
     pthread_mutex_lock(&lookups.mutex);
     for (;;) {
-        if (lookups.forking || tl_link_is_single(&lookups.queue)) {
+        if (lookups.forks > 0 || tl_link_is_single(&lookups.queue)) {
             lookups.idle++;
             pthread_cond_wait(&lookups.changed, &lookups.mutex);
             lookups.idle--;
@@ -187,7 +188,7 @@ tl_lookup_hold(void)
     int64_t end = tl_clock_now() + FORK_WAIT_NS;
     struct timespec until = {end / 1000000000, end % 1000000000};
     pthread_mutex_lock(&lookups.mutex);
-    lookups.forking = true;
+    lookups.forks++;
     int error = 0;
     while (lookups.running > 0 && error == 0) {
         error = pthread_cond_timedwait(&lookups.calm, &lookups.mutex, &until);
@@ -197,7 +198,7 @@ tl_lookup_hold(void)
 void
 tl_lookup_release(bool in_child)
 {
-    lookups.forking = false;
+    lookups.forks = in_child ? 0 : lookups.forks - 1;
     if (in_child) {
         lookups.has_conds = false; // they have waiters that do not exist here
         lookups.threads = lookups.idle = lookups.running = 0;

@@ -405,7 +405,9 @@ dispose(struct tl_loop *loop)
     if (uv_loop_fork(&loop->uv) != 0) {
         return; // its memory is lost
     }
-    // One of the threads may have put something into the queue.
+    // One of the threads may have put something into the queue. It still may hold the
+    // lock if the interpreter was ending.
+    (void)uv_mutex_init(&loop->uv.wq_mutex);
     void **wq = (void **)&loop->uv.wq;
     wq[0] = wq[1] = wq;
     loop->uv.active_reqs.count = 0;

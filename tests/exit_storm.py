@@ -287,6 +287,9 @@ class Storm:
     def go(self):
         """End this process."""
         rng = random.Random(self.seed)
+        # A shell has them ignored in what it runs in the background.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
         faulthandler.enable()
         faulthandler.register(signal.SIGUSR1, all_threads=True)
