@@ -210,17 +210,48 @@ tl_gil_unfinalize(PyObject *object)
 
 static PyThreadState *alarm_ts;
 
+#if PY_VERSION_HEX < 0x030D0000
+// Held while alarm_ts is made: a fork in the middle would leave the interpreter's list of
+// threads half changed. From 3.13 on the interpreter itself holds the lock of that list
+// during a fork; a thread that waits for it must not have a mutex of ours.
+static pthread_mutex_t alarm_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void
+lock_alarm(void)
+{
+    pthread_mutex_lock(&alarm_mutex);
+}
+
+static void
+unlock_alarm(void)
+{
+    pthread_mutex_unlock(&alarm_mutex);
+}
+#else
+static void
+lock_alarm(void)
+{
+}
+
+static void
+unlock_alarm(void)
+{
+}
+#endif
+
 static bool
 alarm_enter(void)
 {
     if (Py_IsFinalizing()) {
         return false;
     }
+    lock_alarm();
     if (alarm_ts == NULL) {
         alarm_ts = PyThreadState_New(PyInterpreterState_Main());
-        if (alarm_ts == NULL) {
-            return false;
-        }
+    }
+    unlock_alarm();
+    if (alarm_ts == NULL) {
+        return false;
     }
     tl_governor_request();
     PyEval_RestoreThread(alarm_ts);
@@ -246,10 +277,42 @@ alarm_end(void)
 
 const struct tl_alarm_host tl_gil_alarm_host = {alarm_enter, alarm_leave, alarm_end};
 
-void
-tl_gil_after_fork(void)
+// ---- fork
+
+static bool is_held;
+
+bool
+tl_gil_is_held(void)
 {
-    alarm_ts = NULL; // the interpreter has freed those of other threads
+    return is_held;
+}
+
+bool
+tl_gil_hold(void)
+{
+    lock_alarm();
+    // The interpreter destroys the GIL when it ends.
+    bool exists = Py_IsInitialized() && !Py_IsFinalizing() && gil_state() != NULL;
+    if (exists) {
+        pthread_mutex_lock(tl_gil_mutex());
+    }
+    is_held = exists;
+    // Compared under the mutex: only the holder itself finds this.
+    return exists && gil_locked() == 1 &&
+           tl_gil_holder() == PyGILState_GetThisThreadState();
+}
+
+void
+tl_gil_release(bool in_child)
+{
+    if (in_child) {
+        alarm_ts = NULL; // the interpreter frees the states of other threads
+    }
+    if (is_held) {
+        is_held = false;
+        pthread_mutex_unlock(tl_gil_mutex());
+    }
+    unlock_alarm();
 }
 
 bool

@@ -54,8 +54,15 @@ void tl_gil_play_taker(void);
 // Has the thread of alarm.c take the GIL, sooner than others would get it.
 extern const struct tl_alarm_host tl_gil_alarm_host;
 
-// In the child of a fork.
-void tl_gil_after_fork(void);
+// Around a fork: hold the GIL's own mutex, and what guards the thread state of alarm.c's
+// thread, which has none in the child. Returns whether the calling thread has the GIL;
+// false also if the interpreter is ending. tl_gil_release() gives back what was held.
+bool tl_gil_hold(void);
+void tl_gil_release(bool in_child);
+
+// In between: whether the GIL's mutex is held, which it is unless the interpreter is
+// ending.
+bool tl_gil_is_held(void);
 
 // From 3.12: whether code has all the events that are asked for everywhere.
 bool tl_gil_is_instrumented(PyObject *code);

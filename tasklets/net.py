@@ -30,7 +30,7 @@ def getaddrinfo(
 ) -> list[tuple[AddressFamily | int, SocketKind | int, int, str, tuple[Any, ...]]]:
     """Return what `socket.getaddrinfo` returns, while other tasklets run.
 
-    libuv's threads ask the system: no worker is needed, and no GIL. If the wait ends
+    Native threads ask the system: no worker is needed, and no GIL. If the wait ends
     early the answer is dropped. Raises what `socket.getaddrinfo` raises, and
     TimeoutError after timeout seconds.
     """

@@ -1,0 +1,72 @@
+// Each lookup is over exactly once, also beside cancels and forks.
+#include "lookup.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+enum { LOOKUPS = 400, THREADS = 2, HOLDS = 50 };
+
+static struct tl_lookup lookups[LOOKUPS];
+static atomic_int ended, late; // late: ended while a fork held the mutex
+static atomic_bool held;
+
+static void
+over(struct tl_lookup *lookup)
+{
+    assert(lookup->state == TL_LOOKUP_OVER);
+    atomic_fetch_add(&late, atomic_load(&held));
+    atomic_fetch_add(&ended, 1);
+}
+
+static void *
+hold_and_release(void *arg)
+{
+    for (int i = 0; i < HOLDS; i++) {
+        tl_lookup_hold();
+        atomic_store(&held, true);
+        usleep(100);
+        atomic_store(&held, false);
+        tl_lookup_release(false);
+        usleep(500);
+    }
+    return arg;
+}
+
+int
+main(void)
+{
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST};
+    pthread_t forker;
+    assert(pthread_create(&forker, NULL, hold_and_release, NULL) == 0);
+    for (int i = 0; i < LOOKUPS; i++) {
+        const char *host = i % 3 == 0 ? "no number" : "127.0.0.1";
+        assert(tl_lookup_init(&lookups[i], host, "80", &hints) == 0);
+        lookups[i].over = over;
+        assert(tl_lookup_submit(&lookups[i], THREADS) == 0);
+        if (i % 7 == 0) {
+            tl_lookup_cancel(&lookups[i]);
+        }
+    }
+    while (atomic_load(&ended) < LOOKUPS) {
+        usleep(1000);
+    }
+    pthread_join(forker, NULL);
+    tl_lookup_settle();
+    assert(atomic_load(&late) == 0);
+    int found = 0, cancelled = 0;
+    for (int i = 0; i < LOOKUPS; i++) {
+        int status = lookups[i].status;
+        assert((status == 0) == (lookups[i].answers != NULL));
+        assert(status != 0 || i % 3 != 0);
+        assert(status != EAI_AGAIN || i % 7 == 0);
+        found += status == 0;
+        cancelled += status == EAI_AGAIN;
+        tl_lookup_fini(&lookups[i]);
+    }
+    assert(atomic_load(&ended) == LOOKUPS && found > 0);
+    printf("lookup: %d found, %d cancelled\n", found, cancelled);
+    return 0;
+}
