@@ -16,6 +16,13 @@ PyObject *tl_bomb_new(struct tl_state *state, PyObject *type, PyObject *value,
 // A bomb of one exception object, stolen.
 PyObject *tl_bomb_of(struct tl_state *state, PyObject *exc);
 
+// A bomb of exc (stolen), which must reach a tasklet. Never NULL: without memory exc is
+// reported as unraisable, and the bomb raises MemoryError in its place.
+PyObject *tl_bomb_of_error(struct tl_state *state, PyObject *exc);
+
+// A bomb of TaskletExit. Never NULL.
+PyObject *tl_bomb_of_exit(struct tl_state *state);
+
 // A bomb of the arguments of throw(): class or instance, value, traceback. NULL with a
 // TypeError if they do not fit each other.
 PyObject *tl_bomb_of_raise(struct tl_state *state, PyObject *exc, PyObject *value,

@@ -377,10 +377,7 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
     bool exits = false;
     if (TL_UNLIKELY(exc != NULL)) {
         exits = PyErr_GivenExceptionMatches(exc, PyExc_SystemExit);
-        bomb = tl_bomb_of(s->state, exc);
-        if (bomb == NULL) {
-            PyErr_WriteUnraisable(NULL); // the error is lost for want of memory
-        }
+        bomb = tl_bomb_of_error(s->state, exc);
     }
     if (TL_UNLIKELY(t->locals != NULL)) {
         tl_local_forget(&t->locals);

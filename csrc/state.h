@@ -72,6 +72,8 @@ struct tl_state {
     PyObject *interrupt;     // TimeoutExit
     PyObject *timed_out;     // bombs: TimeoutError,
     PyObject *interrupted;   // and TimeoutExit
+    PyObject *spare_error;   // bombs for when there is no memory for one: MemoryError
+    PyObject *spare_exit;    // and TaskletExit
     PyObject *run_stack;     // the builtin that every pooled stack runs
     PyObject *run_nursery;   // the builtin that the nursery runs
     PyObject *set_wakeup_fd; // signal's

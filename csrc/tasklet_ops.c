@@ -323,8 +323,7 @@ tasklet_kill(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     struct tl_state *state = tl_state_of_object((PyObject *)self);
-    return throw_bomb(
-        self, tl_bomb_new(state, Py_NewRef(state->tasklet_exit), NULL, NULL), pending);
+    return throw_bomb(self, tl_bomb_of_exit(state), pending);
 }
 
 PyDoc_STRVAR(throw_doc,
