@@ -10,9 +10,18 @@
 #include <unistd.h>
 
 // Parked stacks kept for the next tasklets; how many tasklets at once make it worth while
-// to hand memory back to the system in the end; stacks in the second lane; how far that
-// lies below the first.
-enum { POOL_MOST = 128, MANY = 20000, DEEP_MOST = 64, LANE_GAP = 6000 };
+// to hand memory back to the system in the end.
+#ifndef Py_DEBUG
+enum { POOL_MOST = 128, MANY = 20000 };
+#else
+// A debug build of CPython builds greenlet with assertions, and these look at the greenlet
+// that was switched to when its switch() returns. We hold no reference to it then, and
+// so never free one before its thread ends.
+enum { POOL_MOST = INT_MAX, MANY = INT_MAX };
+#endif
+
+// Stacks in the second lane; how far that lies below the first.
+enum { DEEP_MOST = 64, LANE_GAP = 6000 };
 
 // ---- births
 //
