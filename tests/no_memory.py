@@ -1137,7 +1137,7 @@ def descriptors():
         schedule()
         scheduler.wait_writable(b)
         b.send(b"z")
-        t.join()
+        t.result()
         with fake_clock():
             try:
                 scheduler.wait_readable(a, timeout=1)
@@ -1293,11 +1293,11 @@ def calls_in_another_scheduler():
 
     def mine():
         try:
-            return workers.call_in_scheduler(helper.thread, pow, 2, 7, timeout=10)
+            return workers.call_in_scheduler(helper.thread, pow, 2, 7)
         finally:
             persist(stop.set)
 
-    return with_helper(stop.wait, mine)
+    return with_helper(lambda: persist(stop.wait), mine)
 
 
 @scenario(CancelledError, threads=True)
