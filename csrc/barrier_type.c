@@ -87,6 +87,7 @@ barrier_dealloc(BarrierObject *self)
 {
     PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    TL_TRASHCAN_BEGIN(self, barrier_dealloc)
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
@@ -96,6 +97,7 @@ barrier_dealloc(BarrierObject *self)
     cls->tp_free(self);
     tl_live_add(TL_LIVE_LOCK, -1);
     Py_DECREF(cls);
+    TL_TRASHCAN_END
 }
 
 // ---- passing

@@ -35,6 +35,7 @@ tl_bomb_new(struct tl_state *state, PyObject *type, PyObject *value,
     bomb->traceback = traceback;
     bomb->next = NULL;
     bomb->rank = TL_RANK_VALUE;
+    bomb->in_line = false;
     PyObject_GC_Track((PyObject *)bomb);
     return (PyObject *)bomb;
 }
@@ -44,6 +45,30 @@ tl_bomb_of(struct tl_state *state, PyObject *exc)
 {
     return tl_bomb_new(state, Py_NewRef((PyObject *)Py_TYPE(exc)), exc,
                        PyException_GetTraceback(exc));
+}
+
+PyObject *
+tl_bomb_of_error(struct tl_state *state, PyObject *exc)
+{
+    PyObject *bomb = tl_bomb_of(state, Py_NewRef(exc));
+    if (bomb == NULL) {
+        PyErr_SetRaisedException(exc);
+        PyErr_WriteUnraisable(NULL);
+        return Py_NewRef(state->spare_error);
+    }
+    Py_DECREF(exc);
+    return bomb;
+}
+
+PyObject *
+tl_bomb_of_exit(struct tl_state *state)
+{
+    PyObject *bomb = tl_bomb_new(state, Py_NewRef(state->tasklet_exit), NULL, NULL);
+    if (bomb == NULL) {
+        PyErr_Clear();
+        return Py_NewRef(state->spare_exit);
+    }
+    return bomb;
 }
 
 PyObject *

@@ -19,6 +19,7 @@ typedef struct {
     PyObject *type, *value, *traceback; // as PyErr_Restore() takes them; may be NULL
     PyObject *next;     // counted: the next of a tasklet's pending bombs, or NULL
     unsigned char rank; // enum tl_rank
+    bool in_line;       // it is among a tasklet's pending ones
 } BombObject;
 
 // A bomb of the three parts, each stolen.
@@ -27,6 +28,13 @@ PyObject *tl_bomb_new(struct tl_state *state, PyObject *type, PyObject *value,
 
 // A bomb of one exception object, stolen.
 PyObject *tl_bomb_of(struct tl_state *state, PyObject *exc);
+
+// A bomb of exc (stolen), which must reach a tasklet. Never NULL: without memory exc is
+// reported as unraisable, and the bomb raises MemoryError in its place.
+PyObject *tl_bomb_of_error(struct tl_state *state, PyObject *exc);
+
+// A bomb of TaskletExit. Never NULL.
+PyObject *tl_bomb_of_exit(struct tl_state *state);
 
 // A bomb of the arguments of throw(): class or instance, value, traceback. NULL with a
 // TypeError if they do not fit each other.

@@ -96,6 +96,7 @@ condition_dealloc(ConditionObject *self)
 {
     PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    TL_TRASHCAN_BEGIN(self, condition_dealloc)
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
@@ -104,6 +105,7 @@ condition_dealloc(ConditionObject *self)
     cls->tp_free(self);
     tl_live_add(TL_LIVE_LOCK, -1);
     Py_DECREF(cls);
+    TL_TRASHCAN_END
 }
 
 // ---- the lock

@@ -236,17 +236,9 @@ listen(PyObject *monitoring, const char *name, PyMethodDef *callback, long *set)
     return result == NULL ? -1 : 0;
 }
 
-int
-tl_events_ready(void)
+static int
+listen_to(PyObject *monitoring)
 {
-    if (TL_LIKELY(shared.instruction != NULL)) {
-        return 0;
-    }
-    PyObject *monitoring = PySys_GetObject("monitoring");
-    if (monitoring == NULL) {
-        PyErr_SetString(PyExc_RuntimeError, "sys.monitoring is gone");
-        return -1;
-    }
     long ticks = 0, instruction = 0;
     if ((shared.tool == NULL && take_tool(monitoring) < 0) ||
         listen(monitoring, "PY_START", &callbacks[0], &ticks) < 0 ||
@@ -264,6 +256,21 @@ tl_events_ready(void)
         shared.instruction = PyLong_FromLong(instruction);
     }
     return shared.instruction == NULL ? -1 : 0;
+}
+
+int
+tl_events_ready(void)
+{
+    if (TL_LIKELY(shared.instruction != NULL)) {
+        return 0;
+    }
+    // Not PySys_GetObject(), which does not tell want of memory from want of the object.
+    PyObject *sys = PyImport_ImportModule("sys");
+    PyObject *monitoring = sys ? PyObject_GetAttrString(sys, "monitoring") : NULL;
+    Py_XDECREF(sys);
+    int result = monitoring == NULL ? -1 : listen_to(monitoring);
+    Py_XDECREF(monitoring);
+    return result;
 }
 
 // ---- counting

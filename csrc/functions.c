@@ -369,11 +369,13 @@ note_spawn(TaskletObject *t, PyObject *name)
     outcome->keep = true;
     outcome->name = Py_XNewRef(name);
     PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
-    if (frame != NULL) {
-        outcome->code = (PyObject *)PyFrame_GetCode(frame);
-        outcome->lasti = PyFrame_GetLasti(frame);
-        Py_DECREF(frame);
+    if (frame == NULL) {
+        PyErr_Clear(); // no memory for a frame object: the place stays unknown
+        return 0;
     }
+    outcome->code = (PyObject *)PyFrame_GetCode(frame);
+    outcome->lasti = PyFrame_GetLasti(frame);
+    Py_DECREF(frame);
     return 0;
 }
 

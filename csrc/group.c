@@ -176,18 +176,12 @@ static void
 kill_children(GroupObject *group)
 {
     struct tl_sched *s = tl_sched_mine;
-    group->unkilled = false;
     for (struct tl_link *i = group->children.next; i != &group->children; i = i->next) {
         TaskletObject *child = TL_CONTAINER(i, struct tl_member, link)->task;
         if (child == s->current || !tl_task_is_alive(child)) {
             continue;
         }
         PyObject *bomb = tl_interrupt_kill(s->state);
-        if (bomb == NULL) {
-            PyErr_Clear();
-            group->unkilled = true;
-            continue;
-        }
         tl_sched_drop_later(s, tl_interrupt_send(child, bomb));
     }
 }
@@ -263,9 +257,6 @@ wait_for_children(struct tl_sched *s, GroupObject *group)
 {
     int refusals = 0;
     while (group->count > 0 && refusals < MAX_REFUSALS) {
-        if (group->unkilled) {
-            kill_children(group);
-        }
         if (wait_for_others(s, group) == 0) {
             refusals = 0;
             continue;

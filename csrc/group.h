@@ -27,7 +27,6 @@ typedef struct GroupObject {
     PyObject *exits;      // list of what interrupted the parent, or NULL
     PyObject *weakrefs;
     bool in_body, cancelled, over;
-    bool unkilled; // there was no memory to kill all children
 } GroupObject;
 
 // Room for one more tasklet. spawn() fills it; all that can fail has been done then.

@@ -104,11 +104,19 @@ tl_hooks_resolve(PyThreadState *ts, bool profile, PyObject *object,
     if (object == NULL) {
         return 0;
     }
+    // Not PySys_GetObject(), which does not tell want of memory from want of the object.
+    PyObject *sys = PyImport_ImportModule("sys");
+    PyObject *set =
+        sys ? PyObject_GetAttrString(sys, profile ? "setprofile" : "settrace") : NULL;
+    Py_XDECREF(sys);
+    if (set == NULL) {
+        return -1;
+    }
     exchange(ts, profile, &before);
-    PyObject *set = PySys_GetObject(profile ? "setprofile" : "settrace");
-    PyObject *result = set ? PyObject_CallOneArg(set, object) : NULL;
+    PyObject *result = PyObject_CallOneArg(set, object);
     PyObject *exc = PyErr_GetRaisedException();
     Py_XDECREF(result);
+    Py_DECREF(set);
     // Puts back what was there, and leaves in before what has been made.
     exchange(ts, profile, &before);
     PyErr_SetRaisedException(exc);

@@ -46,8 +46,7 @@ tl_interrupt_rated(struct tl_state *state, PyObject *bomb)
 PyObject *
 tl_interrupt_kill(struct tl_state *state)
 {
-    PyObject *bomb = tl_bomb_new(state, Py_NewRef(state->tasklet_exit), NULL, NULL);
-    return tl_interrupt_rated(state, bomb);
+    return tl_interrupt_rated(state, tl_bomb_of_exit(state));
 }
 
 static unsigned char
@@ -156,6 +155,16 @@ tl_interrupt_update(TaskletObject *t)
                 (is_pending(t) || (t->scopes != NULL && due_scope(t) != NULL));
 }
 
+// Take bomb out of the line that it leads. Returns the rest.
+static PyObject *
+take_out(PyObject *bomb)
+{
+    PyObject *rest = bomb_of(bomb)->next;
+    bomb_of(bomb)->next = NULL;
+    bomb_of(bomb)->in_line = false;
+    return rest;
+}
+
 // Take the strongest of what is due, or NULL.
 static PyObject *
 take_next(TaskletObject *t)
@@ -166,8 +175,7 @@ take_next(TaskletObject *t)
     }
     if (is_pending(t)) {
         bomb = t->pending;
-        t->pending = bomb_of(bomb)->next;
-        bomb_of(bomb)->next = NULL;
+        t->pending = take_out(bomb);
     } else {
         struct tl_scope *due = due_scope(t);
         if (due != NULL) {
@@ -209,13 +217,16 @@ put_in_line(TaskletObject *t, PyObject *bomb)
         }
         if (rank == TL_RANK_THROW && bomb_of(*link)->rank == rank) {
             old = *link;
-            *link = bomb_of(old)->next;
-            bomb_of(old)->next = NULL;
+            *link = take_out(old);
             break;
         }
         link = &bomb_of(*link)->next;
     }
-    assert(bomb_of(bomb)->next == NULL);
+    if (bomb_of(bomb)->in_line) {
+        PyErr_WriteUnraisable((PyObject *)t); // a spare one, in use: no memory
+        return bomb;
+    }
+    bomb_of(bomb)->in_line = true;
     bomb_of(bomb)->next = *link;
     *link = bomb;
     return old;

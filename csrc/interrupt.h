@@ -12,7 +12,7 @@
 // Set the rank of bomb by the type of its exception. Returns bomb.
 PyObject *tl_interrupt_rated(struct tl_state *state, PyObject *bomb);
 
-// A bomb that kills: NULL with MemoryError set.
+// A bomb that kills.
 PyObject *tl_interrupt_kill(struct tl_state *state);
 
 // Have bomb (stolen) raised in t when it next runs. The caller resumes t. Returns what the

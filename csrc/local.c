@@ -42,7 +42,7 @@ tl_local_places(void)
 int
 tl_local_init(LocalObject *local, struct tl_places *places)
 {
-    Py_ssize_t i = 0;
+    Py_ssize_t i = places->lowest;
     tl_link_init(&local->slots);
     while (i < places->room && places->taken[i]) {
         i++;
@@ -61,6 +61,7 @@ tl_local_init(LocalObject *local, struct tl_places *places)
         places->room = room;
     }
     places->taken[i] = true;
+    places->lowest = i + 1;
     places->refs++;
     local->places = places;
     local->place = i;
@@ -76,6 +77,9 @@ tl_local_fini(LocalObject *local)
     }
     assert(tl_link_is_single(&local->slots));
     places->taken[local->place] = false;
+    if (local->place < places->lowest) {
+        places->lowest = local->place;
+    }
     local->places = NULL;
     if (--places->refs == 0) {
         PyMem_Free(places->taken);

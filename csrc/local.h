@@ -8,6 +8,7 @@
 struct tl_places {
     long refs;
     Py_ssize_t room;
+    Py_ssize_t lowest; // every place below it is taken
     bool *taken;
 };
 

@@ -301,6 +301,30 @@ refuse_second_import(void)
     return 0;
 }
 
+static PyObject *
+bomb_of_class(struct tl_state *state, PyObject *cls)
+{
+    return tl_bomb_new(state, Py_NewRef(cls), NULL, NULL);
+}
+
+static int
+add_bombs(struct tl_state *state)
+{
+    PyObject *text = PyUnicode_FromString("timed out");
+    state->timed_out =
+        text ? tl_bomb_new(state, Py_NewRef(PyExc_TimeoutError), text, NULL) : NULL;
+    state->interrupted = bomb_of_class(state, state->timeout_exit);
+    if (state->interrupted != NULL) {
+        ((BombObject *)state->interrupted)->rank = TL_RANK_SCOPE;
+    }
+    state->spare_error = bomb_of_class(state, PyExc_MemoryError);
+    state->spare_exit = bomb_of_class(state, state->tasklet_exit);
+    return state->timed_out == NULL || state->interrupted == NULL ||
+                   state->spare_error == NULL || state->spare_exit == NULL
+               ? -1
+               : 0;
+}
+
 static int
 module_exec(PyObject *mod)
 {
@@ -325,15 +349,8 @@ module_exec(PyObject *mod)
         add_functions(mod, tl_classic_settings, "stackless_") < 0) {
         return -1;
     }
-    PyObject *text = PyUnicode_FromString("timed out");
-    state->timed_out =
-        text ? tl_bomb_new(state, Py_NewRef(PyExc_TimeoutError), text, NULL) : NULL;
-    state->interrupted = tl_bomb_new(state, Py_NewRef(state->timeout_exit), NULL, NULL);
     state->del_name = PyUnicode_InternFromString("__del__");
     state->take_back = tl_channel_take_back;
-    if (state->interrupted != NULL) {
-        ((BombObject *)state->interrupted)->rank = TL_RANK_SCOPE;
-    }
     state->run_stack = PyCFunction_New(&tl_stacks_run_def, mod);
     state->run_nursery = PyCFunction_New(&tl_stacks_nursery_def, mod);
     PyObject *signal = PyImport_ImportModule("_signal");
@@ -343,11 +360,10 @@ module_exec(PyObject *mod)
     PyObject *os = PyImport_ImportModule("os");
     state->stat_result = os ? PyObject_GetAttrString(os, "stat_result") : NULL;
     Py_XDECREF(os);
-    if (tl_arrivals_ready(state) < 0 || state->stat_result == NULL ||
-        state->timed_out == NULL || state->interrupted == NULL ||
-        state->del_name == NULL ||
-        state->run_stack == NULL || state->run_nursery == NULL ||
-        state->set_wakeup_fd == NULL) {
+    if (state->del_name == NULL || tl_arrivals_ready(state) < 0 ||
+        state->stat_result == NULL || state->run_stack == NULL ||
+        state->run_nursery == NULL || state->set_wakeup_fd == NULL ||
+        add_bombs(state) < 0) {
         return -1;
     }
     state->local_places = tl_local_places();
@@ -398,6 +414,8 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->group_exit);
     Py_VISIT(state->timed_out);
     Py_VISIT(state->interrupted);
+    Py_VISIT(state->spare_error);
+    Py_VISIT(state->spare_exit);
     Py_VISIT(state->run_stack);
     Py_VISIT(state->run_nursery);
     Py_VISIT(state->set_wakeup_fd);

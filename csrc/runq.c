@@ -74,14 +74,13 @@ tl_ring_behind_head(struct tl_sched *s, TaskletObject *t)
 TL_COLD void
 tl_sched_drop_object(struct tl_sched *s, PyObject *object)
 {
-    if (TL_UNLIKELY(s->ndrop == s->drop_room)) {
-        int room = s->drop_room ? 2 * s->drop_room : 16;
-        PyObject **grown = PyMem_Realloc(s->drop, room * sizeof *grown);
-        if (grown == NULL) {
-            return; // without memory it is safer to leak it than to run code now
-        }
+    int room = 2 * s->drop_room;
+    PyObject **grown = PyMem_Realloc(s->drop, 2 * (size_t)room * sizeof *grown);
+    if (grown != NULL) {
         s->drop = grown;
         s->drop_room = room;
+    } else if (s->ndrop == room) {
+        return; // the reserve is used up: leak it, rather than run code now
     }
     s->drop[s->ndrop++] = object;
 }

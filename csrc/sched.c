@@ -319,15 +319,11 @@ into_ring(struct tl_sched *s, TaskletObject *t)
     }
 }
 
-// A bomb of exc (stolen). Without memory there is none: the error is reported, and lost.
+// A bomb of exc (stolen), or of the exception that is set if exc could not be made.
 static PyObject *
 bomb_of(struct tl_sched *s, PyObject *exc)
 {
-    PyObject *bomb = exc == NULL ? NULL : tl_bomb_of(s->state, exc);
-    if (bomb == NULL) {
-        PyErr_WriteUnraisable(NULL);
-    }
-    return bomb;
+    return tl_bomb_of_error(s->state, exc != NULL ? exc : PyErr_GetRaisedException());
 }
 
 // Have bomb (stolen) go off in t, and make it the next.
@@ -656,8 +652,7 @@ tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *bomb, boo
             // No memory for the stack of the one that is next.
             tl_ring_remove(s, ended);
             Py_DECREF(ended); // another is to be dropped later
-            to = deliver(s, s->main, NULL);
-            tl_errors_unraisable(s->state, (PyObject *)to);
+            to = deliver(s, s->main, bomb_of(s, NULL));
         }
     }
     to = decide(s, ended, to);

@@ -79,7 +79,8 @@ struct tl_sched {
 
     // References to be dropped after the next arrival, when all is whole again.
     PyObject **drop;
-    int ndrop, drop_room;
+    int ndrop;
+    int drop_room; // half of what fits: the rest is for when the array cannot grow
 
     struct tl_stack *pool[2], *birth; // parked stacks by lane; see stacks.c
     struct tl_stack *ending;          // that greenlet ends when nobody holds them

@@ -187,10 +187,12 @@ case_dealloc(CaseObject *self)
 {
     PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    TL_TRASHCAN_BEGIN(self, case_dealloc)
     Py_XDECREF(self->channel);
     Py_XDECREF(self->value);
     cls->tp_free(self);
     Py_DECREF(cls);
+    TL_TRASHCAN_END
 }
 
 // clang-format off

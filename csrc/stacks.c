@@ -12,9 +12,18 @@
 #include <unistd.h>
 
 // Parked stacks kept for the next tasklets; how many tasklets at once make it worth while
-// to hand memory back to the system in the end; stacks in the second lane; how far that
-// lies below the first.
-enum { POOL_MOST = 128, MANY = 20000, DEEP_MOST = 64, LANE_GAP = 6000 };
+// to hand memory back to the system in the end.
+#ifndef Py_DEBUG
+enum { POOL_MOST = 128, MANY = 20000 };
+#else
+// A debug build of CPython builds greenlet with assertions, and these look at the greenlet
+// that was switched to when its switch() returns. We hold no reference to it then, and
+// so never free one before its thread ends.
+enum { POOL_MOST = INT_MAX, MANY = INT_MAX };
+#endif
+
+// Stacks in the second lane; how far that lies below the first.
+enum { DEEP_MOST = 64, LANE_GAP = 6000 };
 
 // ---- births
 //
@@ -403,10 +412,7 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
     bool exits = false;
     if (TL_UNLIKELY(exc != NULL)) {
         exits = PyErr_GivenExceptionMatches(exc, PyExc_SystemExit);
-        bomb = tl_bomb_of(s->state, exc);
-        if (bomb == NULL) {
-            PyErr_WriteUnraisable(NULL); // the error is lost for want of memory
-        }
+        bomb = tl_bomb_of_error(s->state, exc);
     }
     if (TL_UNLIKELY(t->locals != NULL)) {
         tl_local_forget(&t->locals);

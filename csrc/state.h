@@ -88,6 +88,8 @@ struct tl_state {
     PyObject *group_exit;   // GroupExit
     PyObject *timed_out;    // a bomb of TimeoutError
     PyObject *interrupted;  // the bomb that stands for the interruption of a block
+    PyObject *spare_error;  // bombs for when there is no memory for one: MemoryError
+    PyObject *spare_exit;   // and TaskletExit
     PyObject *del_name;     // "__del__", interned
     // Put back into a channel what it handed to a receiver that was killed. value is
     // stolen.

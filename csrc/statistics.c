@@ -37,10 +37,16 @@ count_waiter(PyObject *kinds, const TaskletObject *t)
     if (t->place != TL_WAITING) {
         return 0;
     }
-    const char *verb = t->wait.kind->verb;
-    PyObject *before = PyDict_GetItemString(kinds, verb);
-    return put(kinds, verb,
-               PyLong_FromLong(1 + (before == NULL ? 0 : PyLong_AsLong(before))));
+    PyObject *verb = PyUnicode_FromString(t->wait.kind->verb);
+    PyObject *before = verb == NULL ? NULL : PyDict_GetItemWithError(kinds, verb);
+    PyObject *count = NULL;
+    if (before != NULL || (verb != NULL && !PyErr_Occurred())) {
+        count = PyLong_FromLong(1 + (before == NULL ? 0 : PyLong_AsLong(before)));
+    }
+    int result = count == NULL ? -1 : PyDict_SetItem(kinds, verb, count);
+    Py_XDECREF(count);
+    Py_XDECREF(verb);
+    return result;
 }
 
 static PyObject *

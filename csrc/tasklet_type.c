@@ -170,12 +170,10 @@ static int
 end_later(TaskletObject *t)
 {
     struct tl_state *state = t->home->state;
-    PyObject *bomb = tl_interrupt_kill(state);
-    if (bomb == NULL || keep_while_collecting(state, t) < 0) {
-        Py_XDECREF(bomb);
+    if (keep_while_collecting(state, t) < 0) {
         return -1;
     }
-    PyObject *old = tl_interrupt_force(t, bomb);
+    PyObject *old = tl_interrupt_force(t, tl_interrupt_kill(state));
     if (t->place == TL_WAITING) {
         tl_task_end_wait(t); // the queue's reference goes to the ring
     } else {
@@ -192,11 +190,10 @@ static int
 end_now(struct tl_sched *s, TaskletObject *t)
 {
     for (int i = 0; i < 10 && needs_end(t) && t->place == TL_FLOATING; i++) {
-        int ready = tl_sched_prepare(s, t);
-        PyObject *bomb = ready < 0 ? NULL : tl_interrupt_kill(s->state);
-        if (bomb == NULL) {
+        if (tl_sched_prepare(s, t) < 0) {
             return -1;
         }
+        PyObject *bomb = tl_interrupt_kill(s->state);
         if (!needs_end(t) || t->place != TL_FLOATING) {
             Py_DECREF(bomb); // making it let others act
             break;

@@ -25,6 +25,9 @@
 // How much a thread's tasklets may still do once they were told to end.
 enum { LAST_SWITCHES = 10000 };
 
+// Initial room of the list of references that a switch leaves to be dropped.
+enum { DROP_ROOM = 16 };
+
 static void thread_ended(PyObject *guard);
 
 // The thread state on this thread that has lost its scheduler, and gets no other: the
@@ -50,6 +53,18 @@ call_for_new_main(struct tl_sched *s)
     Py_XDECREF(result);
     s->no_switch--;
     Py_DECREF(callback);
+}
+
+static int
+make_drop(struct tl_sched *s)
+{
+    s->drop = PyMem_New(PyObject *, 2 * DROP_ROOM);
+    if (s->drop == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    s->drop_room = DROP_ROOM;
+    return 0;
 }
 
 static int
@@ -134,7 +149,7 @@ tl_sched_make(struct tl_state *state)
     tl_park_init(&s->park);
     tl_nudge_init(&s->nudge);
     s->native = tl_native_mine;
-    if (make_main(s) < 0 || hang_guard(s) < 0) {
+    if (make_drop(s) < 0 || make_main(s) < 0 || hang_guard(s) < 0) {
         unmake(s);
         return NULL;
     }
@@ -190,9 +205,8 @@ static void
 tell_to_end(struct tl_sched *s, TaskletObject *t)
 {
     PyObject *bomb = tl_interrupt_kill(s->state);
-    if (bomb == NULL || t->life != TL_STARTED) {
-        Py_XDECREF(bomb);
-        report(t);
+    if (t->life != TL_STARTED) {
+        Py_DECREF(bomb); // making it let others act
         return;
     }
     if (t->place == TL_RUNNABLE) {

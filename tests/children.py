@@ -49,11 +49,11 @@ def run_script(name, *args, seconds):
     return finish(child, seconds)[:2]
 
 
-def run_cases(folder, monkeypatch, name, *args):
+def run_cases(folder, monkeypatch, name, *args, seconds=90):
     """Return what a script prints that notes which case it tries; it must end well."""
     note = folder / "case"
     monkeypatch.setenv("MISUSE_CASE", os.fspath(note))
-    status, output = run_script(name, *args, seconds=90)
+    status, output = run_script(name, *args, seconds=seconds)
     case = note.read_text().strip() if note.exists() else "before the first case"
     assert status == 0, f"status {status} after {case}:\n{output}"
     return output
