@@ -560,8 +560,10 @@ revive_or_wait(struct tl_sched *s, TaskletObject *me, TaskletObject *to, bool cl
         }
         return to;
     }
-    // A caller of run() gets an error that was about to be passed on.
-    if (me->tempval != NULL && tl_bomb_check(s->state, me->tempval)) {
+    // The watcher gets the bomb of a tasklet that has paused. The bomb of a waiting sender
+    // belongs to its receiver, but Stackless raises it in the watcher as well.
+    if ((me->place == TL_FLOATING || classic) && me->tempval != NULL &&
+        tl_bomb_check(s->state, me->tempval)) {
         tl_sched_drop_later(s, tl_task_swap(to, Py_NewRef(me->tempval)));
     }
     into_ring(s, to);

@@ -371,7 +371,9 @@ class Model:
     bomb = Bomb
     patience = 2000  # resumptions before a program counts as endless
 
-    def __init__(self):
+    def __init__(self, *, classic=False):
+        # As in Stackless, whoever resumes gets the exception of a sender that waits.
+        self.classic = classic
         self.tasklet = type("tasklet", (Tasklet,), {"model": self})
         self.channel = type("channel", (Channel,), {"model": self})
         self.threads = []
@@ -564,9 +566,14 @@ class Model:
             here.ring.insert(0, me)
             raise
         if target is not None and target.place is None:
-            if target is not me and isinstance(me.tempval, Bomb):
+            if target is not me and self.passes_on_bomb(me):
                 target.tempval = me.tempval
             self.append(target)
+
+    def passes_on_bomb(self, me):
+        """Whether who resumes gets the bomb that me left with."""
+        paused = me.place is None
+        return isinstance(me.tempval, Bomb) and (paused or self.classic)
 
     def woken(self, leaver):
         """Who runs when the ring is empty; None when the thread has to wait."""

@@ -77,5 +77,10 @@ def test_the_model_repeats_the_traces_of_stackless(expected):
     check(
         expected,
         # Split as the output is: a traced message may hold line ends.
-        {s: "\n".join(programs.trace(model.Model(), s)).splitlines() for s in expected},
+        {
+            seed: "\n".join(
+                programs.trace(model.Model(classic=True), seed)
+            ).splitlines()
+            for seed in expected
+        },
     )
