@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "errors.h"
 #include "live.h"
+#include "reacquire.h"
 
 // One that was called comes too late so often before it is given the lock; and so long
 // others rely on its coming, in nanoseconds.
@@ -168,27 +169,13 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
     }
 }
 
-// Put exc (stolen, may be NULL) under the exception that is set, or set it.
-static void
-chain(PyObject *exc)
-{
-    PyObject *raised = PyErr_GetRaisedException();
-    if (raised == NULL) {
-        raised = exc;
-    } else if (exc != NULL && exc != raised) {
-        PyException_SetContext(raised, exc);
-    } else {
-        Py_XDECREF(exc);
-    }
-    PyErr_SetRaisedException(raised);
-}
-
 int
 tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                unsigned char given)
 {
     int late = (given & TL_GIVEN_NOTICE) ? 1 : 0; // it has been in the queue before
     int failed = 0;
+    struct tl_kept kept = {.exc = PyErr_GetRaisedException()};
     while (!(given & TL_GIVEN_PROPERTY)) {
         if (given & TL_GIVEN_CALL) {
             come(lock, false);
@@ -200,20 +187,19 @@ tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
         if ((given & TL_GIVEN_CALL) && ++late >= LATE_MOST) {
             lock->hurry = true;
         }
-        PyObject *exc = PyErr_GetRaisedException();
         struct tl_block how = {.kind = late > 0 ? &again_wait : &tl_lock_wait,
                                .on = (PyObject *)lock,
                                .queue = &lock->waiters,
                                .has_come = is_free,
                                .insists = true};
         failed += check_owner(lock) < 0 || (tl_block(state, &how) < 0 && !how.asked);
-        chain(exc);
+        (void)tl_kept_add(&kept, state); // only waits that do not begin are counted
         if (failed > FAILURES_MOST) {
-            return -1;
+            return tl_kept_give_up(&kept);
         }
         given = how.given;
     }
-    return PyErr_Occurred() ? -1 : 0;
+    return tl_kept_raise(&kept, state);
 }
 
 // ---- the object

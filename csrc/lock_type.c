@@ -202,11 +202,24 @@ rlock_acquire_restore(LockObject *self, PyObject *arg)
         PyErr_SetString(PyExc_ValueError, "the count of a lock must be positive");
         return NULL;
     }
-    if (tl_lock_acquire(self, 0) < 0) {
+    struct tl_state *state = tl_state_of_object((PyObject *)self);
+    struct tl_holder *me = tl_native_holder(Py_TYPE(self));
+    if (me == NULL) {
         return NULL;
     }
-    self->count += count - 1;
-    Py_RETURN_NONE;
+    if (self->property.owner == me) {
+        self->count += count;
+        Py_RETURN_NONE;
+    }
+    // A cycle of owners is an error: the lock would never be released.
+    if ((self->count > 0 && tl_cycle_check(state, self, me) < 0)) {
+        return NULL;
+    }
+    int result = tl_lock_regain(state, self, me, 0);
+    if (self->property.owner == me) {
+        self->count = count;
+    }
+    return result < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(at_fork_reinit_doc,

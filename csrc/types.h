@@ -10,7 +10,7 @@ extern PyType_Spec tl_bomb_spec, tl_atomic_spec, tl_timeout_spec, tl_handle_spec
 extern PyType_Spec tl_case_spec, tl_local_spec, tl_job_spec, tl_worker_pool_spec;
 extern PyType_Spec tl_lock_spec, tl_rlock_spec, tl_condition_spec, tl_event_spec;
 extern PyType_Spec tl_semaphore_spec, tl_bounded_semaphore_spec, tl_nl_condition_spec;
-extern PyType_Spec tl_barrier_spec;
+extern PyType_Spec tl_barrier_spec, tl_released_spec;
 
 // Methods and functions. The classic ones behave as Stackless does, and have "stackless_" before their names.
 extern PyMethodDef tl_functions[], tl_settings[], tl_timer_functions[];
