@@ -248,10 +248,21 @@ tl_alarm_stop(void)
 }
 
 void
-tl_alarm_after_fork(void)
+tl_alarm_hold(void)
 {
-    pthread_mutex_init(&watcher.mutex, NULL);
-    watcher.has_cond = watcher.started = watcher.stopping = false;
-    watcher.firing = NULL;
-    watcher.list.prev = watcher.list.next = &watcher.list;
+    pthread_mutex_lock(&watcher.mutex);
+}
+
+void
+tl_alarm_release(bool in_child)
+{
+    if (in_child) {
+        // The condition has a waiter that does not exist here: start() makes another.
+        watcher.has_cond = watcher.started = watcher.stopping = false;
+        watcher.firing = NULL;
+        while (watcher.list.next != NULL && watcher.list.next != &watcher.list) {
+            unlist(watcher.list.next);
+        }
+    }
+    pthread_mutex_unlock(&watcher.mutex);
 }

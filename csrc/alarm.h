@@ -49,8 +49,9 @@ void tl_alarm_cancel(struct tl_alarm *alarm);
 // End the thread, for good. Call it without what enter() takes.
 void tl_alarm_stop(void);
 
-// In the child of a fork: there is no thread. The links of alarms are not to be trusted,
-// and the caller has to reset them.
-void tl_alarm_after_fork(void);
+// Around a fork: hold the mutex, so that the child finds all as it was between two steps.
+// In the child there is no thread and no alarm is set.
+void tl_alarm_hold(void);
+void tl_alarm_release(bool in_child);
 
 #endif // TL_ALARM_H

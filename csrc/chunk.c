@@ -276,10 +276,14 @@ tl_chunk_slabs(void)
 }
 
 void
-tl_chunk_after_fork(void)
+tl_chunk_hold(void)
 {
-    // Another thread may have held it when this process was copied; it was inside one
-    // of the short functions above, whose changes the child cannot tell apart. They
-    // run under the interpreter's lock, which the forking thread held.
-    pthread_mutex_init(&cache.mutex, NULL);
+    pthread_mutex_lock(&cache.mutex);
+}
+
+void
+tl_chunk_release(bool in_child)
+{
+    (void)in_child; // the child has the same blocks
+    pthread_mutex_unlock(&cache.mutex);
 }

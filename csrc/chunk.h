@@ -24,7 +24,8 @@ void tl_chunk_trim(void);
 // Slabs held now, for tests and statistics.  Thread: any.
 size_t tl_chunk_slabs(void);
 
-// Repair the lock in a child of fork().
-void tl_chunk_after_fork(void);
+// Around a fork: hold the lock, so that the child finds whole lists.
+void tl_chunk_hold(void);
+void tl_chunk_release(bool in_child);
 
 #endif // TL_CHUNK_H

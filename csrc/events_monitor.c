@@ -318,7 +318,6 @@ tl_events_stop(struct tl_events *events)
 void
 tl_events_after_fork(void)
 {
-    shared.rest.prev = shared.rest.next = NULL;
     if (shared.on) {
         shared.rest.fire = rest_if_unused;
         tl_alarm_set(&shared.rest, &tl_gil_alarm_host, tl_clock_now() + REST, 0, 0);

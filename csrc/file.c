@@ -231,7 +231,8 @@ tl_file_do(struct tl_sched *s, const struct tl_file_args *args)
         PyErr_SetFromErrno(PyExc_OSError);
         return NULL;
     }
-    if (tl_request_wait(s, loop, &file->request, args->deadline) < 0) {
+    tl_loop_begun(loop, &file->request);
+    if (tl_request_wait(s, &file->request, args->deadline) < 0) {
         tl_request_unref(&file->request);
         return NULL;
     }

@@ -210,17 +210,23 @@ tl_gil_unfinalize(PyObject *object)
 
 static PyThreadState *alarm_ts;
 
+// Held while alarm_ts is made: a fork in the middle would leave the interpreter's list of
+// threads half changed.
+static pthread_mutex_t alarm_mutex = PTHREAD_MUTEX_INITIALIZER;
+
 static bool
 alarm_enter(void)
 {
     if (Py_IsFinalizing()) {
         return false;
     }
+    pthread_mutex_lock(&alarm_mutex);
     if (alarm_ts == NULL) {
         alarm_ts = PyThreadState_New(PyInterpreterState_Main());
-        if (alarm_ts == NULL) {
-            return false;
-        }
+    }
+    pthread_mutex_unlock(&alarm_mutex);
+    if (alarm_ts == NULL) {
+        return false;
     }
     tl_governor_request();
     PyEval_RestoreThread(alarm_ts);
@@ -246,10 +252,33 @@ alarm_end(void)
 
 const struct tl_alarm_host tl_gil_alarm_host = {alarm_enter, alarm_leave, alarm_end};
 
+// ---- fork
+
+static bool holds_gil_mutex;
+
 void
-tl_gil_after_fork(void)
+tl_gil_hold(void)
 {
-    alarm_ts = NULL; // the interpreter has freed those of other threads
+    pthread_mutex_lock(&alarm_mutex);
+    // The interpreter destroys the GIL when it ends.
+    bool exists = Py_IsInitialized() && !Py_IsFinalizing() && gil_state() != NULL;
+    if (exists) {
+        pthread_mutex_lock(tl_gil_mutex());
+    }
+    holds_gil_mutex = exists;
+}
+
+void
+tl_gil_release(bool in_child)
+{
+    if (in_child) {
+        alarm_ts = NULL; // the interpreter frees the states of other threads
+    }
+    if (holds_gil_mutex) {
+        holds_gil_mutex = false;
+        pthread_mutex_unlock(tl_gil_mutex());
+    }
+    pthread_mutex_unlock(&alarm_mutex);
 }
 
 bool

@@ -54,8 +54,10 @@ void tl_gil_play_taker(void);
 // Has the thread of alarm.c take the GIL, sooner than others would get it.
 extern const struct tl_alarm_host tl_gil_alarm_host;
 
-// In the child of a fork.
-void tl_gil_after_fork(void);
+// Around a fork: hold what guards the thread state of alarm.c's thread, and the GIL's own
+// mutex. In the child that thread has none.
+void tl_gil_hold(void);
+void tl_gil_release(bool in_child);
 
 // From 3.12: whether code has all the events that are asked for everywhere.
 bool tl_gil_is_instrumented(PyObject *code);

@@ -590,14 +590,18 @@ tl_governor_stop(void)
 }
 
 void
-tl_governor_after_fork(struct tl_guard *guard)
+tl_governor_forget_threads(void)
 {
-    // The interpreter has made the GIL anew, but for the interval.
+    // The interpreter makes the GIL anew, but for the interval.
     keep_interval();
     governor.engaged = governor.started = governor.owed = false;
     governor.hurried = 0;
     write_interval();
-    tl_turn_after_fork();
+}
+
+void
+tl_governor_after_fork(struct tl_guard *guard)
+{
     if (guard != NULL && guard->marked) {
         tl_governor_enter(guard);
     }

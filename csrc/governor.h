@@ -63,7 +63,11 @@ unsigned long tl_governor_interval(void);
 // End the ticker, for good. Thread: without the GIL.
 void tl_governor_stop(void);
 
-// In the child of a fork; guard, which may be NULL, is the calling thread's.
+// In the child of a fork, with the GIL's mutex held: there is no ticker.
+void tl_governor_forget_threads(void);
+
+// The same later, when the interpreter is whole again: go on with the section of the
+// calling thread, whose guard it is (may be NULL).
 void tl_governor_after_fork(struct tl_guard *guard);
 
 #endif // TL_GOVERNOR_H

@@ -1,5 +1,6 @@
 #include "loop.h"
 #include "clock.h"
+#include "lookup.h"
 #include "room.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@ enum { FIRST_DESCRIPTORS = 8, STACK = 8 << 20 };
 struct tl_loop {
     uv_loop_t uv;
     uv_work_t first; // does nothing
+    uv_async_t news; // requests are ready
     struct tl_link all, requests;
     Py_ssize_t in_flight;
     bool is_orphan;
@@ -146,6 +148,35 @@ warm_up(struct tl_loop *loop)
     return error;
 }
 
+// Report what threads of ours have done.
+static void
+report_ready(uv_async_t *news)
+{
+    struct tl_loop *loop = TL_CONTAINER(news, struct tl_loop, news);
+    struct tl_link *next, *i = loop->requests.next;
+    for (; i != &loop->requests; i = next) {
+        struct tl_request *request = TL_CONTAINER(i, struct tl_request, link);
+        next = i->next;
+        // Acquire: pairs with the release in tl_loop_announce().
+        if (atomic_load_explicit(&request->ready, memory_order_acquire)) {
+            tl_loop_over(request);
+        }
+    }
+}
+
+// The loop is not used any more: let libuv forget its only handle. Returns as
+// uv_loop_close().
+static int
+close_uv(struct tl_loop *loop)
+{
+    if (!uv_is_closing((uv_handle_t *)&loop->news)) {
+        tl_lookup_settle();
+        uv_close((uv_handle_t *)&loop->news, NULL);
+        (void)uv_run(&loop->uv, UV_RUN_NOWAIT);
+    }
+    return uv_loop_close(&loop->uv);
+}
+
 // Returns 0 or a negative errno.
 static int
 loop_init(struct tl_loop *loop)
@@ -158,9 +189,15 @@ loop_init(struct tl_loop *loop)
         return error;
     }
     tl_link_init(&loop->requests);
-    error = warm_up(loop);
+    // Always active, so that the loop looks at it.
+    error = uv_async_init(&loop->uv, &loop->news, report_ready);
     if (error != 0) {
         (void)uv_loop_close(&loop->uv);
+        return error;
+    }
+    error = warm_up(loop);
+    if (error != 0) {
+        (void)close_uv(loop);
         return error;
     }
     pool.was_used = true;
@@ -220,9 +257,24 @@ tl_loop_over(struct tl_request *request)
 }
 
 void
+tl_loop_announce(struct tl_request *request)
+{
+    uv_async_t *news = &request->loop->news;
+    // Release: pairs with the acquire in report_ready(). The owner may free the request
+    // as soon as it has seen this.
+    atomic_store_explicit(&request->ready, true, memory_order_release);
+    (void)uv_async_send(news);
+}
+
+void
 tl_loop_cancel(struct tl_request *request)
 {
-    if (request->state == TL_REQUEST_IN_FLIGHT && !request->must_run) {
+    if (request->state != TL_REQUEST_IN_FLIGHT || request->must_run) {
+        return;
+    }
+    if (request->cancel != NULL) {
+        request->cancel(request);
+    } else {
         (void)uv_cancel(request->handle); // it fails if that has begun
     }
 }
@@ -251,7 +303,7 @@ cancel_all(struct tl_loop *loop)
 static bool
 close_loop(struct tl_loop *loop)
 {
-    if (loop->in_flight > 0 || uv_loop_close(&loop->uv) != 0) {
+    if (loop->in_flight > 0 || close_uv(loop) != 0) {
         return false;
     }
     pool.orphans -= loop->is_orphan;
@@ -320,6 +372,31 @@ tl_loop_at_exit(struct tl_loop *loop)
 
 // ---- fork
 
+void
+tl_loop_hold_all(void)
+{
+    struct tl_link *i = pool.is_ready ? pool.loops.next : &pool.loops;
+    for (; i != &pool.loops; i = i->next) {
+        uv_mutex_lock(&TL_CONTAINER(i, struct tl_loop, all)->uv.wq_mutex);
+    }
+}
+
+void
+tl_loop_release_all(bool in_child)
+{
+    struct tl_link *i = pool.is_ready ? pool.loops.next : &pool.loops;
+    for (; i != &pool.loops; i = i->next) {
+        uv_mutex_t *mutex = &TL_CONTAINER(i, struct tl_loop, all)->uv.wq_mutex;
+        if (in_child) {
+            // Some builds of libuv check who unlocks a mutex, and abort: the thread's
+            // number is another here.
+            (void)uv_mutex_init(mutex);
+        } else {
+            uv_mutex_unlock(mutex);
+        }
+    }
+}
+
 // Close a loop of which the threads have stayed behind.
 static void
 dispose(struct tl_loop *loop)
@@ -328,12 +405,11 @@ dispose(struct tl_loop *loop)
     if (uv_loop_fork(&loop->uv) != 0) {
         return; // its memory is lost
     }
-    // One of the threads may hold the lock, or have put something into the queue.
-    (void)uv_mutex_init(&loop->uv.wq_mutex);
+    // One of the threads may have put something into the queue.
     void **wq = (void **)&loop->uv.wq;
     wq[0] = wq[1] = wq;
     loop->uv.active_reqs.count = 0;
-    if (uv_loop_close(&loop->uv) == 0) {
+    if (close_uv(loop) == 0) {
         PyMem_RawFree(loop);
     }
 }

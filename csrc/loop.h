@@ -8,6 +8,8 @@
 
 #include "list.h"
 
+#include <stdatomic.h>
+
 struct tl_loop;
 struct tl_wait_kind;
 
@@ -29,13 +31,16 @@ enum tl_request_state {
 struct tl_request {
     struct tl_link link;
     struct tl_loop *loop;
-    void *handle;           // libuv's uv_req_t
+    void *handle;           // libuv's uv_req_t, or NULL: a thread of ours does it
     struct tl_link waiters; // one tasklet at most
     const struct tl_wait_kind *kind;
     PyObject *held; // an object whose memory libuv uses, or NULL
     int refs;
     unsigned char state;
-    bool must_run; // it is not cancelled
+    bool must_run;      // it is not cancelled
+    _Atomic bool ready; // done by a thread of ours, and not reported yet
+    // Cancels it unless it has begun; NULL: libuv does that.
+    void (*cancel)(struct tl_request *request);
     // Told when it is over or lost. Runs no code of others.
     void (*over)(struct tl_request *request);
     // Frees all but held. Runs no code of others.
@@ -65,6 +70,10 @@ void tl_loop_sweep(void);
 // moment for what is in flight, without the GIL.
 void tl_loop_at_exit(struct tl_loop *loop);
 
+// Around a fork, with the GIL: hold the locks that libuv's threads take to report.
+void tl_loop_hold_all(void);
+void tl_loop_release_all(bool in_child);
+
 // In the child of a fork: there are no loops any more, and what was in flight is lost.
 void tl_loop_after_fork(void);
 
@@ -78,6 +87,9 @@ void tl_loop_begun(struct tl_loop *loop, struct tl_request *request);
 
 // libuv has called back: report it.
 void tl_loop_over(struct tl_request *request);
+
+// A thread of ours has done it: have the loop report it. Thread: any, without the GIL.
+void tl_loop_announce(struct tl_request *request);
 
 // Have it not done, if it has not begun. It is reported all the same.
 void tl_loop_cancel(struct tl_request *request);

@@ -2,6 +2,7 @@
 #include "chunk.h"
 #include "condition_ops.h"
 #include "fiber.h"
+#include "fork.h"
 #include "gil.h"
 #include "live.h"
 #include "local.h"
@@ -335,7 +336,7 @@ module_exec(PyObject *mod)
         return -1;
     }
     install_arena();
-    return add_hooks(mod);
+    return tl_fork_install(state) < 0 ? -1 : add_hooks(mod);
 }
 
 static int

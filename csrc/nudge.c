@@ -238,9 +238,16 @@ tl_nudge_forget(struct tl_park *park)
 }
 
 void
-tl_nudge_after_fork(void)
+tl_nudge_hold(void)
 {
-    pthread_mutex_init(&payer.mutex, NULL);
+    pthread_mutex_lock(&payer.mutex);
+}
+
+// In the child there is no thread to be woken but the calling one, which runs, and no
+// thread in the middle of tl_nudge_pay().
+static void
+forget_threads(void)
+{
     payer.started = false;
     atomic_store(&payer.resting, false);
     struct tl_nudge *n = payer.wakers.next;
@@ -250,4 +257,13 @@ tl_nudge_after_fork(void)
         }
         atomic_store_explicit(&n->payers, 0, memory_order_relaxed);
     }
+}
+
+void
+tl_nudge_release(bool in_child)
+{
+    if (in_child) {
+        forget_threads();
+    }
+    pthread_mutex_unlock(&payer.mutex);
 }

@@ -45,7 +45,9 @@ void tl_nudge_pay(struct tl_nudge *nudge);
 // for.
 void tl_nudge_forget(struct tl_park *park);
 
-// In the child of a fork, where only the caller's thread lives on: nobody owes anything.
-void tl_nudge_after_fork(void);
+// Around a fork: hold the mutex. In the child only the calling thread exists: no wake is
+// owed there.
+void tl_nudge_hold(void);
+void tl_nudge_release(bool in_child);
 
 #endif // TL_NUDGE_H

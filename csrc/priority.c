@@ -295,7 +295,7 @@ tl_priority_stop(void)
 }
 
 void
-tl_priority_after_fork(void)
+tl_priority_forget_threads(void)
 {
     account.asking = 0;
     account.spinning = false;

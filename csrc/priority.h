@@ -26,7 +26,7 @@ bool tl_priority_is_raid(void);
 // Thread: without the GIL.
 void tl_priority_stop(void);
 
-// In the child of a fork.
-void tl_priority_after_fork(void);
+// In the child of a fork, with the GIL's mutex held.
+void tl_priority_forget_threads(void);
 
 #endif // TL_PRIORITY_H

@@ -111,10 +111,8 @@ is_over(const struct tl_leave *how)
 }
 
 int
-tl_request_wait(struct tl_sched *s, struct tl_loop *loop, struct tl_request *request,
-                int64_t deadline)
+tl_request_wait(struct tl_sched *s, struct tl_request *request, int64_t deadline)
 {
-    tl_loop_begun(loop, request);
     tl_timer_expect(s);
     struct tl_leave how = {.kind = request->kind,
                            .queue = &request->waiters,
@@ -145,6 +143,17 @@ tl_request_fini(struct tl_sched *s, bool quiet)
         s->park.extra_fds[TL_PARK_LOOP] = -1;
         tl_loop_end(loop, quiet);
     }
+}
+
+void
+tl_request_after_fork(struct tl_state *state)
+{
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
+        struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
+        s->loop = NULL;
+        s->park.extra_fds[TL_PARK_LOOP] = -1;
+    }
+    tl_loop_after_fork();
 }
 
 void

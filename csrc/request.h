@@ -22,15 +22,17 @@ void tl_request_unref(struct tl_request *request);
 // be no loop.
 struct tl_loop *tl_request_prepare(struct tl_sched *s, int64_t deadline);
 
-// libuv has taken the request, which the caller has a reference to: wait until it is over,
+// The request is in flight, and the caller has a reference to it: wait until it is over,
 // with a deadline as in struct tl_leave. Returns 0, or -1 with an exception set; the
 // request goes on then, unless it had not begun.
 // Switch: yes.
-int tl_request_wait(struct tl_sched *s, struct tl_loop *loop,
-                    struct tl_request *request, int64_t deadline);
+int tl_request_wait(struct tl_sched *s, struct tl_request *request, int64_t deadline);
 
 // The thread of s ends; or with quiet: it has ended, and nothing can be done about it.
 void tl_request_fini(struct tl_sched *s, bool quiet);
+
+// In the child of a fork: no thread has a loop, and all requests are lost.
+void tl_request_after_fork(struct tl_state *state);
 
 // The interpreter ends; s is the calling thread's, or NULL. Other code may run.
 void tl_request_at_exit(struct tl_sched *s);

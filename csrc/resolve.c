@@ -1,17 +1,13 @@
 #include "resolve.h"
+#include "lookup.h"
+#include "room.h"
 
-#include <errno.h>
-#include <netdb.h>
-#include <string.h>
-#include <uv.h>
-
-// The longest name that libuv takes: longer than any that can be found.
+// Names that are longer cannot be found.
 enum { LONGEST = 255 };
 
 struct tl_resolve {
     struct tl_request request;
-    uv_getaddrinfo_t uv;
-    int status;            // 0 or libuv's
+    struct tl_lookup lookup;
     struct addrinfo *next; // of those still to be told
 };
 
@@ -19,50 +15,80 @@ static void
 resolve_free(struct tl_request *request)
 {
     struct tl_resolve *resolve = TL_CONTAINER(request, struct tl_resolve, request);
-    if (request->state == TL_REQUEST_OVER) {
-        uv_freeaddrinfo(resolve->uv.addrinfo);
-    }
+    tl_lookup_fini(&resolve->lookup);
     PyMem_RawFree(resolve);
 }
 
 static void
-resolved(uv_getaddrinfo_t *uv, int status, struct addrinfo *found)
+resolved(struct tl_lookup *lookup)
 {
-    struct tl_resolve *resolve = TL_CONTAINER(uv, struct tl_resolve, uv);
-    resolve->status = status;
-    resolve->next = found;
-    tl_loop_over(&resolve->request);
+    tl_loop_announce(&TL_CONTAINER(lookup, struct tl_resolve, lookup)->request);
 }
 
-// Whether the system would find nothing by such a name, where libuv would look for
-// another, or say something else.
+static void
+cancel(struct tl_request *request)
+{
+    tl_lookup_cancel(&TL_CONTAINER(request, struct tl_resolve, request)->lookup);
+}
+
+// Whether nothing can be found by such a name: some systems take bytes that are not ASCII
+// for UTF-8, and look for another.
 static bool
 is_hopeless(const char *host)
 {
     size_t n = 0;
     for (; host[n] != '\0' && n <= LONGEST; n++) {
         if (host[n] & 0x80) {
-            return true; // it takes this for UTF-8, and translates it
+            return true;
         }
     }
     return n == 0 || n > LONGEST;
 }
 
-// What can be told without asking: 0 or libuv's code.
+// What can be told without asking: 0 or one of EAI_...
 static int
 check(const char *host, const char *port, const struct tl_resolve_hints *hints)
 {
 #ifdef AI_IDN
-    // The names are in ASCII already, and libuv ends the process at an error of these.
+    // The names are in ASCII already.
     if (hints->flags & (AI_IDN | AI_CANONIDN)) {
-        return UV_EAI_BADFLAGS;
+        return EAI_BADFLAGS;
     }
 #endif
     (void)hints;
     if ((host == NULL && port == NULL) || (host != NULL && is_hopeless(host))) {
-        return UV_EAI_NONAME;
+        return EAI_NONAME;
     }
     return 0;
+}
+
+static struct tl_resolve *
+resolve_new(const char *host, const char *port, const struct tl_resolve_hints *hints)
+{
+    struct tl_resolve *resolve =
+        tl_request_new(sizeof *resolve, &tl_request_address, resolve_free);
+    if (resolve == NULL) {
+        return NULL;
+    }
+    struct addrinfo wanted = {.ai_family = hints->family,
+                              .ai_socktype = hints->type,
+                              .ai_protocol = hints->proto,
+                              .ai_flags = hints->flags};
+    resolve->request.cancel = cancel;
+    resolve->lookup.over = resolved;
+    if (tl_lookup_init(&resolve->lookup, host, port, &wanted) != 0) {
+        tl_request_unref(&resolve->request);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    return resolve;
+}
+
+// At most half of the number of libuv's threads, as libuv itself would have it.
+static int
+most_threads(void)
+{
+    return (tl_room_pool_size() + 1) / 2;
 }
 
 struct tl_resolve *
@@ -70,32 +96,27 @@ tl_resolve_do(struct tl_sched *s, const char *host, const char *port,
               const struct tl_resolve_hints *hints, int64_t deadline)
 {
     struct tl_loop *loop = tl_request_prepare(s, deadline);
-    struct tl_resolve *resolve =
-        loop == NULL
-            ? NULL
-            : tl_request_new(sizeof *resolve, &tl_request_address, resolve_free);
+    struct tl_resolve *resolve = loop == NULL ? NULL : resolve_new(host, port, hints);
     if (resolve == NULL) {
         return NULL;
     }
-    resolve->request.handle = &resolve->uv;
-    resolve->status = check(host, port, hints);
-    if (resolve->status != 0) {
+    resolve->lookup.status = check(host, port, hints);
+    if (resolve->lookup.status != 0) {
         return resolve;
     }
-    struct addrinfo wanted = {.ai_family = hints->family,
-                              .ai_socktype = hints->type,
-                              .ai_protocol = hints->proto,
-                              .ai_flags = hints->flags};
-    int error =
-        uv_getaddrinfo(tl_loop_uv(loop), &resolve->uv, resolved, host, port, &wanted);
+    tl_loop_begun(loop, &resolve->request); // it may be over before the next line
+    int error = tl_lookup_submit(&resolve->lookup, most_threads());
     if (error != 0) {
-        resolve->status = error;
+        resolve->lookup.status = EAI_SYSTEM;
+        resolve->lookup.error = error;
+        tl_loop_over(&resolve->request);
         return resolve;
     }
-    if (tl_request_wait(s, loop, &resolve->request, deadline) < 0) {
+    if (tl_request_wait(s, &resolve->request, deadline) < 0) {
         tl_request_unref(&resolve->request);
         return NULL;
     }
+    resolve->next = resolve->lookup.answers;
     return resolve;
 }
 
@@ -108,36 +129,8 @@ tl_resolve_free(struct tl_resolve *resolve)
 int
 tl_resolve_status(struct tl_resolve *resolve, int *error)
 {
-    // What both have, libuv's first.
-    static const struct {
-        int uv, system;
-    } codes[] = {
-#ifdef EAI_ADDRFAMILY
-        {UV_EAI_ADDRFAMILY, EAI_ADDRFAMILY},
-#endif
-#ifdef EAI_NODATA
-        {UV_EAI_NODATA, EAI_NODATA},
-#endif
-#ifdef EAI_OVERFLOW
-        {UV_EAI_OVERFLOW, EAI_OVERFLOW},
-#endif
-        {UV_EAI_AGAIN, EAI_AGAIN},
-        {UV_EAI_BADFLAGS, EAI_BADFLAGS},
-        {UV_EAI_FAIL, EAI_FAIL},
-        {UV_EAI_FAMILY, EAI_FAMILY},
-        {UV_EAI_MEMORY, EAI_MEMORY},
-        {UV_EAI_NONAME, EAI_NONAME},
-        {UV_EAI_SERVICE, EAI_SERVICE},
-        {UV_EAI_SOCKTYPE, EAI_SOCKTYPE},
-    };
-    int status = resolve->status;
-    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
-        if (codes[i].uv == status) {
-            return codes[i].system;
-        }
-    }
-    *error = -status;
-    return status == 0 ? 0 : EAI_SYSTEM;
+    *error = resolve->lookup.error;
+    return resolve->lookup.status;
 }
 
 bool

@@ -1,4 +1,4 @@
-// resolve.h - addresses of hosts and services, looked up by libuv's threads.
+// resolve.h - addresses of hosts and services, looked up by threads of ours.
 #ifndef TL_RESOLVE_H
 #define TL_RESOLVE_H
 

@@ -1,6 +1,7 @@
 // settings.c - the module's functions on a thread or the process as a whole.
 #include "args.h"
 #include "channel.h"
+#include "fork.h"
 #include "live.h"
 #include "loop.h"
 #include "thread.h"
@@ -275,7 +276,7 @@ fn_at_exit(PyObject *mod, PyObject *Py_UNUSED(ignored))
 static PyObject *
 fn_after_fork(PyObject *mod, PyObject *Py_UNUSED(ignored))
 {
-    tl_thread_after_fork(tl_state_of_module(mod));
+    tl_fork_in_child(tl_state_of_module(mod));
     Py_RETURN_NONE;
 }
 

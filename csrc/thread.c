@@ -1,5 +1,4 @@
 #include "thread.h"
-#include "chunk.h"
 #include "descriptor.h"
 #include "fiber.h"
 #include "gil.h"
@@ -365,8 +364,9 @@ let_go_of_main(struct tl_sched *s)
     Py_DECREF(t);
 }
 
+// Nothing of s runs any more. Does not call into Python.
 static void
-remove_sched(struct tl_sched *s)
+die(struct tl_sched *s)
 {
     tl_nudge_pay(&s->nudge);
     s->dead = true;
@@ -376,7 +376,6 @@ remove_sched(struct tl_sched *s)
         s->native->sched = NULL;
         s->native = NULL;
     }
-    tl_link_remove(&s->all);
 }
 
 // The thread of s is gone, or all but: so are its tasklets. Takes over the guard's
@@ -385,7 +384,8 @@ static void
 bury(struct tl_sched *s)
 {
     struct tl_state *state = s->state;
-    remove_sched(s);
+    die(s);
+    tl_link_remove(&s->all);
     tl_handle_forget_all(s);
     abandon_tasklets(s, false);
     tl_stacks_free(s);
@@ -448,48 +448,50 @@ tl_thread_at_exit(struct tl_state *state)
     Py_END_ALLOW_THREADS;
 }
 
+// ---- fork
+
 void
-tl_thread_after_fork(struct tl_state *state)
+tl_thread_forget_wakers(struct tl_state *state)
+{
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
+        TL_CONTAINER(i, struct tl_sched, all)->wakers = 0;
+    }
+}
+
+void
+tl_thread_after_fork(struct tl_state *state, struct tl_sched *mine)
 {
     state->forks++;
     state->main_has_ended = false; // whoever forked is the main thread here
-    tl_chunk_after_fork();
-    tl_nudge_after_fork();
-    tl_gil_after_fork();
-    tl_alarm_after_fork();
     for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
         struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
-        s->alarm.prev = s->alarm.next = NULL;
-        s->wakers = 0;
-        s->loop = NULL;
+        if (s != mine) {
+            die(s);
+        }
     }
-    struct tl_sched *mine = tl_sched_mine;
     if (mine != NULL) {
         tl_park_fini(&mine->park);
         tl_park_init(&mine->park);
-        tl_descriptor_after_fork(mine);
     }
-    struct tl_link *next;
-    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = next) {
-        next = i->next;
+}
+
+void
+tl_thread_drop_others(struct tl_state *state)
+{
+    struct tl_link *i = state->scheds.next;
+    while (i != &state->scheds) {
         struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
-        if (s != mine) {
-            s->refs++;
-            remove_sched(s);
-            tl_handle_forget_all(s);
-            abandon_tasklets(s, true);
-            let_go_of_main(s);
-            tl_sched_unref(s);
-            next = state->scheds.next; // the list may have changed
+        if (!s->dead) {
+            i = i->next;
+            continue;
         }
-    }
-    tl_native_after_fork(state);
-    tl_loop_after_fork();
-    tl_priority_after_fork();
-    tl_governor_after_fork(mine != NULL ? &mine->guard : NULL);
-    tl_events_after_fork();
-    if (mine != NULL) {
-        tl_watch_after_fork(mine);
+        s->refs++;
+        tl_link_remove(&s->all);
+        tl_handle_forget_all(s);
+        abandon_tasklets(s, true);
+        let_go_of_main(s);
+        tl_sched_unref(s);
+        i = state->scheds.next; // the list may have changed
     }
 }
 

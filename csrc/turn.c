@@ -66,10 +66,19 @@ tl_turn_give(const void *owner)
 }
 
 void
-tl_turn_after_fork(void)
+tl_turn_hold(void)
 {
-    pthread_mutex_init(&turn.mutex, NULL);
-    pthread_cond_init(&turn.given, NULL);
-    tl_link_init(&turn.waiters);
-    turn.owner = NULL;
+    pthread_mutex_lock(&turn.mutex);
+}
+
+void
+tl_turn_release(bool in_child, const void *heir)
+{
+    if (in_child) {
+        // The waiters are on the stacks of threads that do not exist here.
+        pthread_cond_init(&turn.given, NULL);
+        tl_link_init(&turn.waiters);
+        turn.owner = turn.owner == heir ? heir : NULL;
+    }
+    pthread_mutex_unlock(&turn.mutex);
 }

@@ -15,7 +15,9 @@ void tl_turn_take(const void *owner);
 // Let the next one have it, if owner has it.
 void tl_turn_give(const void *owner);
 
-// In the child of a fork: nobody has it.
-void tl_turn_after_fork(void);
+// Around a fork: hold the mutex. In the child only heir, the calling thread's owner, may
+// have kept the turn, and nobody waits for it.
+void tl_turn_hold(void);
+void tl_turn_release(bool in_child, const void *heir);
 
 #endif // TL_TURN_H

@@ -14,7 +14,7 @@ LAYERS = [
     # Plain C, no Python.h.
     [
         "list", "clock", "inbox", "park", "nudge", "chunk", "alarm", "turn", "heap",
-        "poller", "room",
+        "poller", "room", "lookup",
     ],
     # CPython ground.
     [
@@ -28,7 +28,7 @@ LAYERS = [
     [
         "runq", "tasklet", "timer", "sched", "thread", "stacks", "outcome", "errors",
         "idle", "rest", "watch", "watch_run", "timeout", "handle",
-        "descriptor", "local", "request", "nap", "native", "block",
+        "descriptor", "local", "request", "nap", "native", "block", "fork",
     ],
     # Services over the scheduler.
     [

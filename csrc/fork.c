@@ -1,0 +1,203 @@
+#include "fork.h"
+#include "alarm.h"
+#include "chunk.h"
+#include "descriptor.h"
+#include "gil.h"
+#include "governor.h"
+#include "lookup.h"
+#include "loop.h"
+#include "native.h"
+#include "nudge.h"
+#include "priority.h"
+#include "request.h"
+#include "thread.h"
+#include "turn.h"
+#include "watch.h"
+
+#include <pthread.h>
+
+// A fork has three stages.
+//
+// hold: the forking thread takes every mutex of ours. No other thread is in the middle of a
+// change then, nor has a mutex that would stay locked in the child.
+//
+// release: both processes give the mutexes back. In the child, what threads that do not
+// exist there have left behind is forgotten first. That must not wait for the third stage:
+// between the two the interpreter drops the dicts of the other threads, and their
+// finalizers may use anything.
+//
+// renew, in the child only: the interpreter is whole again, and what the calling thread
+// still uses is made anew. No step of it calls into Python. The schedulers of the other
+// threads are dropped after that, which does.
+struct part {
+    void (*hold)(void);
+    void (*release)(bool in_child);
+    void (*renew)(struct tl_state *state, struct tl_sched *mine); // mine may be NULL
+};
+
+static struct tl_state *the_state;
+static bool has_gil; // the forking thread has it, so that what it guards is whole, too
+
+// ---- parts that need more than their own functions
+
+static void
+release_turn(bool in_child)
+{
+    const struct tl_sched *mine = tl_sched_mine;
+    tl_turn_release(in_child, mine != NULL ? &mine->guard : NULL);
+}
+
+static void
+release_gil(bool in_child)
+{
+    if (in_child) {
+        tl_governor_forget_threads();
+        tl_priority_forget_threads();
+    }
+    tl_gil_release(in_child);
+}
+
+static void
+hold_loops(void)
+{
+    has_gil = PyGILState_Check();
+    if (has_gil) {
+        tl_loop_hold_all();
+    }
+}
+
+static void
+release_loops(bool in_child)
+{
+    if (has_gil) {
+        tl_loop_release_all(in_child);
+    }
+}
+
+static void
+release_threads(bool in_child)
+{
+    if (in_child && has_gil) {
+        tl_thread_forget_wakers(the_state);
+    }
+}
+
+static void
+renew_threads(struct tl_state *state, struct tl_sched *mine)
+{
+    tl_thread_after_fork(state, mine);
+}
+
+static void
+renew_loops(struct tl_state *state, struct tl_sched *Py_UNUSED(mine))
+{
+    tl_request_after_fork(state);
+}
+
+static void
+renew_natives(struct tl_state *state, struct tl_sched *Py_UNUSED(mine))
+{
+    tl_native_after_fork(state);
+}
+
+static void
+renew_descriptors(struct tl_state *Py_UNUSED(state), struct tl_sched *mine)
+{
+    if (mine != NULL) {
+        tl_descriptor_after_fork(mine);
+    }
+}
+
+static void
+renew_governor(struct tl_state *Py_UNUSED(state), struct tl_sched *mine)
+{
+    tl_governor_after_fork(mine != NULL ? &mine->guard : NULL);
+}
+
+static void
+renew_alarms(struct tl_state *Py_UNUSED(state), struct tl_sched *mine)
+{
+    tl_events_after_fork();
+    if (mine != NULL) {
+        tl_watch_after_fork(mine);
+    }
+}
+
+// In the order of holding; released in the opposite order. No function takes two of these
+// mutexes in another order.
+// clang-format off
+static const struct part parts[] = {
+    // hold             release              renew
+    {tl_lookup_hold,    tl_lookup_release,   NULL},              // lookups of addresses
+    {hold_loops,        release_loops,       renew_loops},       // libuv's loops
+    {NULL,              release_threads,     renew_threads},     // schedulers, parks
+    {NULL,              NULL,                renew_natives},     // threads without one
+    {NULL,              NULL,                renew_descriptors}, // the poller
+    {tl_turn_hold,      release_turn,        NULL},              // turns at sections
+    {tl_alarm_hold,     tl_alarm_release,    renew_alarms},      // the alarm's thread
+    {tl_nudge_hold,     tl_nudge_release,    NULL},              // the payer's thread
+    {tl_gil_hold,       release_gil,         renew_governor},    // the ticker
+    {tl_chunk_hold,     tl_chunk_release,    NULL},              // frame memory
+};
+// clang-format on
+
+enum { PARTS = sizeof parts / sizeof *parts };
+
+// ---- inside fork()
+
+static void
+before(void)
+{
+    for (int i = 0; i < PARTS; i++) {
+        if (parts[i].hold != NULL) {
+            parts[i].hold();
+        }
+    }
+}
+
+static void
+after(bool in_child)
+{
+    for (int i = PARTS - 1; i >= 0; i--) {
+        if (parts[i].release != NULL) {
+            parts[i].release(in_child);
+        }
+    }
+}
+
+static void
+after_in_parent(void)
+{
+    after(false);
+}
+
+static void
+after_in_child(void)
+{
+    after(true);
+}
+
+int
+tl_fork_install(struct tl_state *state)
+{
+    the_state = state;
+    if (pthread_atfork(before, after_in_parent, after_in_child) != 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+// ---- after os.fork()
+
+void
+tl_fork_in_child(struct tl_state *state)
+{
+    struct tl_sched *mine = tl_sched_mine;
+    for (int i = 0; i < PARTS; i++) {
+        if (parts[i].renew != NULL) {
+            parts[i].renew(state, mine);
+        }
+    }
+    tl_thread_drop_others(state);
+}

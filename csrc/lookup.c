@@ -1,0 +1,213 @@
+#include "lookup.h"
+#include "clock.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+// How long a fork waits for the lookups that run. The C library holds its locks for
+// microseconds; a lookup that takes longer waits for the network, without them.
+static const int64_t FORK_WAIT_NS = 20000000;
+
+// The one process-wide queue. All is guarded by the mutex.
+static struct {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed; // there is something to do
+    pthread_cond_t calm;    // no lookup runs, while a fork waits for that
+    bool has_conds, forking;
+    struct tl_link queue;
+    int queued; // length of queue
+    int threads, idle, running;
+} lookups = {
+    .mutex = PTHREAD_MUTEX_INITIALIZER,
+    .queue = {&lookups.queue, &lookups.queue},
+};
+
+// ---- lookups
+
+static char *
+copy(const char *text)
+{
+    return text == NULL ? NULL : strdup(text);
+}
+
+int
+tl_lookup_init(struct tl_lookup *lookup, const char *host, const char *port,
+               const struct addrinfo *hints)
+{
+    tl_link_init(&lookup->link);
+    lookup->state = TL_LOOKUP_NEW;
+    lookup->host = copy(host);
+    lookup->port = copy(port);
+    lookup->hints = *hints;
+    bool copied = (host == NULL || lookup->host != NULL) &&
+                  (port == NULL || lookup->port != NULL);
+    return copied ? 0 : ENOMEM;
+}
+
+void
+tl_lookup_fini(struct tl_lookup *lookup)
+{
+    if (lookup->answers != NULL) {
+        freeaddrinfo(lookup->answers);
+    }
+    free(lookup->host);
+    free(lookup->port);
+}
+
+static void
+finish(struct tl_lookup *lookup, int status)
+{
+    lookup->status = status;
+    lookup->state = TL_LOOKUP_OVER;
+    lookup->over(lookup); // from now on it may be freed
+}
+
+static void
+unqueue(struct tl_lookup *lookup, enum tl_lookup_state state)
+{
+    tl_link_remove(&lookup->link);
+    lookups.queued--;
+    lookup->state = state;
+}
+
+// The mutex is held, and given up meanwhile.
+static void
+do_first(void)
+{
+    struct tl_lookup *lookup = TL_CONTAINER(lookups.queue.next, struct tl_lookup, link);
+    unqueue(lookup, TL_LOOKUP_RUNNING);
+    lookups.running++;
+    pthread_mutex_unlock(&lookups.mutex);
+    int status =
+        getaddrinfo(lookup->host, lookup->port, &lookup->hints, &lookup->answers);
+    lookup->error = status == EAI_SYSTEM ? errno : 0;
+    pthread_mutex_lock(&lookups.mutex);
+    lookups.running--;
+    if (lookups.forking && lookups.running == 0) {
+        pthread_cond_signal(&lookups.calm);
+    }
+    finish(lookup, status);
+}
+
+// ---- threads
+
+static void *
+work(void *arg)
+{
+    pthread_mutex_lock(&lookups.mutex);
+    for (;;) {
+        if (lookups.forking || tl_link_is_single(&lookups.queue)) {
+            lookups.idle++;
+            pthread_cond_wait(&lookups.changed, &lookups.mutex);
+            lookups.idle--;
+        } else {
+            do_first();
+        }
+    }
+    return arg;
+}
+
+static void
+init_conditions(void)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&lookups.changed, NULL);
+    pthread_cond_init(&lookups.calm, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    lookups.has_conds = true;
+}
+
+// Returns 0 or an errno.
+static int
+start_thread(void)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); // signals are for the program's threads
+    pthread_t thread;
+    int error = pthread_create(&thread, NULL, work, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0) {
+        pthread_detach(thread);
+        lookups.threads++;
+    }
+    return error;
+}
+
+int
+tl_lookup_submit(struct tl_lookup *lookup, int threads)
+{
+    int error = 0;
+    pthread_mutex_lock(&lookups.mutex);
+    if (!lookups.has_conds) {
+        init_conditions();
+    }
+    if (lookups.queued >= lookups.idle && lookups.threads < threads) {
+        error = start_thread();
+    }
+    if (lookups.threads > 0) {
+        error = 0; // those that there are do it
+        lookup->state = TL_LOOKUP_QUEUED;
+        tl_link_insert_before(&lookup->link, &lookups.queue);
+        lookups.queued++;
+        pthread_cond_signal(&lookups.changed);
+    }
+    pthread_mutex_unlock(&lookups.mutex);
+    return error;
+}
+
+void
+tl_lookup_cancel(struct tl_lookup *lookup)
+{
+    pthread_mutex_lock(&lookups.mutex);
+    if (lookup->state == TL_LOOKUP_QUEUED) {
+        unqueue(lookup, TL_LOOKUP_OVER);
+        finish(lookup, EAI_AGAIN);
+    }
+    pthread_mutex_unlock(&lookups.mutex);
+}
+
+void
+tl_lookup_settle(void)
+{
+    pthread_mutex_lock(&lookups.mutex);
+    pthread_mutex_unlock(&lookups.mutex);
+}
+
+// ---- fork
+
+void
+tl_lookup_hold(void)
+{
+    int64_t end = tl_clock_now() + FORK_WAIT_NS;
+    struct timespec until = {end / 1000000000, end % 1000000000};
+    pthread_mutex_lock(&lookups.mutex);
+    lookups.forking = true;
+    int error = 0;
+    while (lookups.running > 0 && error == 0) {
+        error = pthread_cond_timedwait(&lookups.calm, &lookups.mutex, &until);
+    }
+}
+
+void
+tl_lookup_release(bool in_child)
+{
+    lookups.forking = false;
+    if (in_child) {
+        lookups.has_conds = false; // they have waiters that do not exist here
+        lookups.threads = lookups.idle = lookups.running = 0;
+        while (!tl_link_is_single(&lookups.queue)) {
+            struct tl_lookup *lookup =
+                TL_CONTAINER(lookups.queue.next, struct tl_lookup, link);
+            unqueue(lookup, TL_LOOKUP_NEW);
+        }
+    } else if (lookups.has_conds) {
+        pthread_cond_broadcast(&lookups.changed);
+    }
+    pthread_mutex_unlock(&lookups.mutex);
+}
