@@ -11,6 +11,9 @@
 // microseconds; a lookup that takes longer waits for the network, without them.
 static const int64_t FORK_WAIT_NS = 20000000;
 
+// Threads that there are at most, whatever blocks: as many as libuv allows itself.
+enum { MAX_THREADS = 1024 };
+
 // The one process-wide queue. All is guarded by the mutex.
 static struct {
     pthread_mutex_t mutex;
@@ -20,6 +23,8 @@ static struct {
     struct tl_link queue;
     int queued; // length of queue
     int threads, idle, running;
+    int limit;     // of threads that serve lookups somebody waits for
+    int abandoned; // how many run and nobody waits for: each may have one thread more
 } lookups = {
     .mutex = PTHREAD_MUTEX_INITIALIZER,
     .queue = {&lookups.queue, &lookups.queue},
@@ -86,6 +91,7 @@ do_first(void)
     lookup->error = status == EAI_SYSTEM ? errno : 0;
     pthread_mutex_lock(&lookups.mutex);
     lookups.running--;
+    lookups.abandoned -= lookup->is_abandoned;
     if (lookups.forking && lookups.running == 0) {
         pthread_cond_signal(&lookups.calm);
     }
@@ -98,7 +104,7 @@ static void *
 work(void *arg)
 {
     pthread_mutex_lock(&lookups.mutex);
-    for (;;) {
+    while (lookups.threads <= lookups.limit + lookups.abandoned) {
         if (lookups.forking || tl_link_is_single(&lookups.queue)) {
             lookups.idle++;
             pthread_cond_wait(&lookups.changed, &lookups.mutex);
@@ -107,6 +113,8 @@ work(void *arg)
             do_first();
         }
     }
+    lookups.threads--;
+    pthread_mutex_unlock(&lookups.mutex);
     return arg;
 }
 
@@ -128,7 +136,8 @@ start_thread(void)
 {
     sigset_t all, before;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); // signals are for the program's threads
+    pthread_sigmask(SIG_SETMASK, &all,
+                    &before); // signals are for the program's threads
     pthread_t thread;
     int error = pthread_create(&thread, NULL, work, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -139,6 +148,15 @@ start_thread(void)
     return error;
 }
 
+// Even if each lookup that nobody waits for any more keeps its thread forever, as many
+// threads are left as there may be.
+static bool
+may_grow(void)
+{
+    return lookups.threads < lookups.limit + lookups.abandoned &&
+           lookups.threads < MAX_THREADS;
+}
+
 int
 tl_lookup_submit(struct tl_lookup *lookup, int threads)
 {
@@ -147,7 +165,8 @@ tl_lookup_submit(struct tl_lookup *lookup, int threads)
     if (!lookups.has_conds) {
         init_conditions();
     }
-    if (lookups.queued >= lookups.idle && lookups.threads < threads) {
+    lookups.limit = threads;
+    if (lookups.queued >= lookups.idle && may_grow()) {
         error = start_thread();
     }
     if (lookups.threads > 0) {
@@ -168,6 +187,12 @@ tl_lookup_cancel(struct tl_lookup *lookup)
     if (lookup->state == TL_LOOKUP_QUEUED) {
         unqueue(lookup, TL_LOOKUP_OVER);
         finish(lookup, EAI_AGAIN);
+    } else if (lookup->state == TL_LOOKUP_RUNNING && !lookup->is_abandoned) {
+        lookup->is_abandoned = true;
+        lookups.abandoned++;
+        if (lookups.queued > lookups.idle && may_grow()) {
+            (void)start_thread(); // else those that there are do it
+        }
     }
     pthread_mutex_unlock(&lookups.mutex);
 }
@@ -200,7 +225,7 @@ tl_lookup_release(bool in_child)
     lookups.forking = false;
     if (in_child) {
         lookups.has_conds = false; // they have waiters that do not exist here
-        lookups.threads = lookups.idle = lookups.running = 0;
+        lookups.threads = lookups.idle = lookups.running = lookups.abandoned = 0;
         while (!tl_link_is_single(&lookups.queue)) {
             struct tl_lookup *lookup =
                 TL_CONTAINER(lookups.queue.next, struct tl_lookup, link);

@@ -14,7 +14,7 @@ LAYERS = [
     # Plain C, no Python.h.
     [
         "list", "clock", "inbox", "park", "nudge", "chunk", "alarm", "turn", "heap",
-        "poller", "room", "lookup",
+        "poller", "room", "spare", "lookup",
     ],
     # CPython ground.
     [
@@ -23,7 +23,7 @@ LAYERS = [
         "wait", "bomb", "callbacks",
     ],
     # One file per foreign library.
-    ["fiber", "loop"],
+    ["fiber", "loop", "detour"],
     # Core.
     [
         "runq", "tasklet", "timer", "sched", "thread", "stacks", "outcome", "errors",
