@@ -17,6 +17,20 @@ tl_callbacks_add(PyObject **list, PyObject *func)
     return PyList_Append(*list, func);
 }
 
+void
+tl_callbacks_discard(PyObject *list, PyObject *func)
+{
+    Py_ssize_t i = list == NULL ? 0 : PyList_GET_SIZE(list);
+    while (--i >= 0) { // the newest is removed first, as a rule
+        if (PyList_GET_ITEM(list, i) == func) {
+            if (PyList_SetSlice(list, i, i + 1, NULL) < 0) {
+                PyErr_Clear(); // it stays, and is called in vain
+            }
+            return;
+        }
+    }
+}
+
 PyObject *
 tl_callbacks_remove(PyObject *list, PyObject *func)
 {

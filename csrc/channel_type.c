@@ -1,7 +1,6 @@
 // channel_type.c - the Python face of channels: parse, call the core, convert.
 #include "args.h"
 #include "channel.h"
-#include "job.h"
 #include "live.h"
 #include "timer.h"
 #include "types.h"
@@ -459,32 +458,6 @@ get_maxsize(ChannelObject *self, void *Py_UNUSED(closure))
     return PyLong_FromSsize_t(self->maxsize);
 }
 
-static PyObject *
-get_source(ChannelObject *self, void *Py_UNUSED(closure))
-{
-    return PyLong_FromLong(self->source);
-}
-
-// A worker must not be sure of others: it may be the one that they need.
-static int
-set_source(ChannelObject *self, PyObject *value, void *Py_UNUSED(closure))
-{
-    long source = value == NULL ? -1 : PyLong_AsLong(value);
-    if (source < TL_FROM_TASKLETS || source > TL_FROM_WORKERS) {
-        if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_ValueError, "_source must be 0, 1 or 2");
-        }
-        return -1;
-    }
-    if (self->waiting < 0 || self->selected > 0) {
-        PyErr_SetString(PyExc_RuntimeError, "somebody waits already");
-        return -1;
-    }
-    bool in_doubt = source == TL_FROM_WORKERS && tl_worker_mine != NULL;
-    self->source = (unsigned char)(in_doubt ? TL_FROM_THREADS : source);
-    return 0;
-}
-
 // clang-format off
 
 static PyMethodDef channel_methods[] = {
@@ -524,9 +497,6 @@ static PyGetSetDef channel_getset[] = {
 static PyGetSetDef queue_getset[] = {
     {"maxsize", (getter)get_maxsize, NULL,
      "How many values it stores before send() blocks; <= 0: no limit.", NULL},
-    {"_source", (getter)get_source, (setter)set_source,
-     "Who sends: 0 tasklets, 1 plain threads, 2 workers; set while nobody receives.",
-     NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

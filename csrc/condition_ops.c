@@ -1,5 +1,6 @@
 #include "condition_ops.h"
 #include "callbacks.h"
+#include "errors.h"
 #include "lock_ops.h"
 #include "reacquire.h"
 
@@ -173,7 +174,8 @@ tl_condition_wait_with(ConditionObject *cond, int64_t deadline)
             result = 1; // notified while it waited for the lock
         } else if (result < 0) {
             PyObject *exc = PyErr_GetRaisedException();
-            if (cond->lock == lock && tl_condition_notify_with(cond, 1) < 0) {
+            if (cond->lock == lock && tl_condition_notify_with(cond, 1) < 0 &&
+                !tl_errors_interrupt_main(state)) {
                 PyErr_Clear();
             }
             PyErr_SetRaisedException(exc);

@@ -90,6 +90,7 @@ note_cycle(LockObject *lock, int length, struct found *found)
     return count;
 }
 
+// Asks nothing that runs Python code: a signal in there would be lost.
 static PyObject *
 name_thread(unsigned long ident)
 {
@@ -97,7 +98,7 @@ name_thread(unsigned long ident)
     PyObject *threading = PyImport_ImportModule("threading");
     PyObject *active = threading ? PyObject_GetAttrString(threading, "_active") : NULL;
     PyObject *thread = key && active ? PyObject_GetItem(active, key) : NULL;
-    PyObject *name = thread ? PyObject_GetAttrString(thread, "name") : NULL;
+    PyObject *name = thread ? PyObject_GetAttrString(thread, "_name") : NULL;
     PyErr_Clear(); // one that threading does not know
     PyObject *text = name ? PyUnicode_FromFormat("thread %R", name)
                           : PyUnicode_FromFormat("thread %lu", ident);

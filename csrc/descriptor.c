@@ -7,7 +7,8 @@
 // A descriptor that somebody waits for, or waited for once.
 struct tl_descriptor {
     int fd;
-    struct tl_link readers, writers; // tasklets
+    struct tl_link readers, writers;  // tasklets
+    struct tl_link on_read, on_write; // listeners
 };
 
 // Made when first needed.
@@ -18,24 +19,29 @@ struct tl_descriptors {
     struct tl_poller poller;
     struct tl_descriptor **table;
     int room;
-    Py_ssize_t waiting; // tasklets
+    Py_ssize_t waiting; // tasklets and listeners
 };
+
+// n: 1 or -1.
+static void
+count(struct tl_sched *s, int n)
+{
+    s->awaited += n;
+    s->descriptors->waiting += n;
+}
 
 static void
 joined(struct tl_wait *wait)
 {
     struct tl_sched *s = tl_task_of_wait(wait)->home;
-    s->awaited++;
-    s->descriptors->waiting++;
+    count(s, 1);
     tl_timer_expect(s);
 }
 
 static void
 left(struct tl_wait *wait)
 {
-    struct tl_sched *s = tl_task_of_wait(wait)->home;
-    s->awaited--;
-    s->descriptors->waiting--;
+    count(tl_task_of_wait(wait)->home, -1);
 }
 
 static const struct tl_wait_kind read_wait = {
@@ -54,8 +60,9 @@ raise(int error)
 static int
 what_is_awaited(const struct tl_descriptor *d)
 {
-    return (tl_link_is_single(&d->readers) ? 0 : TL_POLLER_READ) |
-           (tl_link_is_single(&d->writers) ? 0 : TL_POLLER_WRITE);
+    bool reads = !tl_link_is_single(&d->readers) || !tl_link_is_single(&d->on_read);
+    bool writes = !tl_link_is_single(&d->writers) || !tl_link_is_single(&d->on_write);
+    return (reads ? TL_POLLER_READ : 0) | (writes ? TL_POLLER_WRITE : 0);
 }
 
 static struct tl_descriptors *
@@ -105,9 +112,42 @@ find(struct tl_descriptors *table, int fd)
         d->fd = fd;
         tl_link_init(&d->readers);
         tl_link_init(&d->writers);
+        tl_link_init(&d->on_read);
+        tl_link_init(&d->on_write);
         table->table[fd] = d;
     }
     return table->table[fd];
+}
+
+// Watch fd for what, too. Returns its descriptor, and NULL with an exception set, or
+// without one if fd is a file, which is always ready.
+static struct tl_descriptor *
+watch(struct tl_sched *s, int fd, int what)
+{
+    struct tl_descriptors *table = make_table(s);
+    struct tl_descriptor *d = table == NULL ? NULL : find(table, fd);
+    int error =
+        d == NULL ? 0 : tl_poller_watch(&table->poller, fd, what_is_awaited(d) | what);
+    if (error != 0 && error != EPERM) {
+        (void)raise(error);
+    }
+    return error == 0 ? d : NULL;
+}
+
+// A wait for d has ended without its being ready.
+static void
+stop_watching(struct tl_sched *s, const struct tl_descriptor *d)
+{
+    if (what_is_awaited(d) == 0) {
+        (void)tl_poller_watch(&s->descriptors->poller, d->fd, 0);
+    }
+}
+
+int
+tl_descriptor_is_ready(int fd, int what)
+{
+    int ready = tl_poller_ask(fd, what);
+    return ready < 0 ? raise(-ready) : ready;
 }
 
 int
@@ -117,23 +157,15 @@ tl_descriptor_wait(struct tl_sched *s, int fd, int what, int64_t deadline)
         return -1;
     }
     if (deadline < 0) {
-        int ready = tl_poller_ask(fd, what);
+        int ready = tl_descriptor_is_ready(fd, what);
         if (ready == 0) {
             PyErr_SetString(PyExc_TimeoutError, "timed out");
         }
-        return ready < 0 ? raise(-ready) : ready - 1;
+        return ready > 0 ? 0 : -1;
     }
-    struct tl_descriptors *table = make_table(s);
-    struct tl_descriptor *d = table == NULL ? NULL : find(table, fd);
+    struct tl_descriptor *d = watch(s, fd, what);
     if (d == NULL) {
-        return -1;
-    }
-    int error = tl_poller_watch(&table->poller, fd, what_is_awaited(d) | what);
-    if (error == EPERM) {
-        return 0; // a file: always ready
-    }
-    if (error != 0) {
-        return raise(error);
+        return PyErr_Occurred() ? -1 : 0;
     }
     bool reads = what == TL_POLLER_READ;
     struct tl_leave how = {.kind = reads ? &read_wait : &write_wait,
@@ -141,22 +173,66 @@ tl_descriptor_wait(struct tl_sched *s, int fd, int what, int64_t deadline)
                            .deadline = deadline,
                            .comes = true};
     PyObject *value = tl_sched_leave(s, &how);
-    if (value == NULL && tl_sched_mine == s && what_is_awaited(d) == 0) {
-        PyObject *exc = PyErr_GetRaisedException();
-        (void)tl_poller_watch(&table->poller, fd, 0);
-        PyErr_SetRaisedException(exc);
+    if (value == NULL && tl_sched_mine == s) {
+        stop_watching(s, d);
     }
     Py_XDECREF(value);
     return value == NULL ? -1 : 0;
 }
 
+int
+tl_descriptor_listen(struct tl_sched *s, struct tl_descriptor_listener *listener,
+                     int fd, int what)
+{
+    struct tl_descriptor *d = watch(s, fd, what);
+    if (d == NULL) {
+        return PyErr_Occurred() ? -1 : 1;
+    }
+    tl_link_insert_before(&listener->link,
+                          what == TL_POLLER_READ ? &d->on_read : &d->on_write);
+    listener->sched = s;
+    listener->descriptor = d;
+    count(s, 1);
+    tl_timer_expect(s);
+    return 0;
+}
+
 static void
-wake(struct tl_link *queue)
+unlist(struct tl_descriptor_listener *listener)
+{
+    tl_link_remove(&listener->link);
+    count(listener->sched, -1);
+    listener->sched = NULL;
+}
+
+void
+tl_descriptor_forget(struct tl_descriptor_listener *listener)
+{
+    struct tl_sched *s = listener->sched;
+    if (s != NULL) {
+        unlist(listener);
+        stop_watching(s, listener->descriptor);
+    }
+}
+
+static struct tl_descriptor_listener *
+first_of(struct tl_link *list)
+{
+    return TL_CONTAINER(list->next, struct tl_descriptor_listener, link);
+}
+
+static void
+wake(struct tl_link *queue, struct tl_link *listeners)
 {
     while (!tl_link_is_single(queue)) {
         TaskletObject *t = tl_task_of(queue->next);
         tl_task_end_wait(t);
         tl_sched_ready(t);
+    }
+    while (!tl_link_is_single(listeners)) {
+        struct tl_descriptor_listener *listener = first_of(listeners);
+        unlist(listener);
+        listener->ready(listener);
     }
 }
 
@@ -175,10 +251,10 @@ tl_descriptor_look(struct tl_sched *s)
                 continue;
             }
             if (events[i].what & TL_POLLER_READ) {
-                wake(&d->readers);
+                wake(&d->readers, &d->on_read);
             }
             if (events[i].what & TL_POLLER_WRITE) {
-                wake(&d->writers);
+                wake(&d->writers, &d->on_write);
             }
             if (what_is_awaited(d) != 0) {
                 (void)tl_poller_watch(&table->poller, fd, what_is_awaited(d));
@@ -193,6 +269,18 @@ tl_descriptor_is_awaited(const struct tl_sched *s)
     return s->descriptors != NULL && s->descriptors->waiting > 0;
 }
 
+// Nobody is told any more: d (may be NULL) goes away.
+static void
+forget_all(struct tl_descriptor *d)
+{
+    while (d != NULL && !tl_link_is_single(&d->on_read)) {
+        unlist(first_of(&d->on_read));
+    }
+    while (d != NULL && !tl_link_is_single(&d->on_write)) {
+        unlist(first_of(&d->on_write));
+    }
+}
+
 void
 tl_descriptor_fini(struct tl_sched *s)
 {
@@ -200,12 +288,13 @@ tl_descriptor_fini(struct tl_sched *s)
     if (table == NULL) {
         return;
     }
+    for (int fd = 0; fd < table->room; fd++) {
+        forget_all(table->table[fd]);
+        PyMem_Free(table->table[fd]);
+    }
     s->descriptors = NULL;
     s->park.extra_fds[TL_PARK_DESCRIPTORS] = -1;
     tl_poller_fini(&table->poller);
-    for (int fd = 0; fd < table->room; fd++) {
-        PyMem_Free(table->table[fd]);
-    }
     PyMem_Free(table->table);
     PyMem_Free(table);
 }

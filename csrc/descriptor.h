@@ -10,6 +10,29 @@
 // Switch: may.
 int tl_descriptor_wait(struct tl_sched *s, int fd, int what, int64_t deadline);
 
+// Is told once when a descriptor is ready, while no tasklet waits for it. All zero: it does
+// not listen.
+//
+// Invariants
+// I1: link is in the list of a descriptor of sched's iff sched is not NULL.
+struct tl_descriptor_listener {
+    struct tl_link link;
+    struct tl_sched *sched;
+    struct tl_descriptor *descriptor;
+    // It does not listen any more. Must not call into Python.
+    void (*ready)(struct tl_descriptor_listener *listener);
+};
+
+// Have a listener, whose ready is set, told when fd is ready for what. It stays where it is
+// until then, or until tl_descriptor_forget(). Returns 0; 1 if fd is ready now, and it does
+// not listen; or -1 with an exception set.
+int tl_descriptor_listen(struct tl_sched *s, struct tl_descriptor_listener *listener,
+                         int fd, int what);
+void tl_descriptor_forget(struct tl_descriptor_listener *listener);
+
+// Whether fd is ready for what. Returns 0 or 1, or -1 with an exception set.
+int tl_descriptor_is_ready(int fd, int what);
+
 // Make those runnable whose descriptors are ready.
 void tl_descriptor_look(struct tl_sched *s);
 

@@ -1,6 +1,93 @@
 #include "errors.h"
+#include "gil.h"
+#include "timeout.h"
 
 enum { LINES_MOST = 50 };
+
+// ---- interrupts of the program
+
+bool
+tl_errors_always_go_to_main(struct tl_state *state, PyObject *exc)
+{
+    if (PyErr_GivenExceptionMatches(exc, state->tasklet_exit)) {
+        return false;
+    }
+    return PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt) ||
+           (PyErr_GivenExceptionMatches(exc, PyExc_SystemExit) &&
+            tl_gil_is_main_thread());
+}
+
+// A pending call of the interpreter: it runs between two bytecodes of the main thread. If
+// that is in the main tasklet, raise what was posted for it.
+static int
+raise_in_main(void *Py_UNUSED(arg))
+{
+    struct tl_sched *s = tl_sched_mine;
+    TaskletObject *me = s != NULL ? s->current : NULL;
+    if (me == NULL || me != s->main || !me->thrown || me->tempval == NULL ||
+        !tl_bomb_check(s->state, me->tempval) || tl_sched_is_held(s)) {
+        return 0; // it has come out already, or does when main next switches
+    }
+    return tl_sched_check_thrown(s);
+}
+
+// Make t runnable, the next one if a tasklet runs.
+static void
+hurry(struct tl_sched *s, TaskletObject *t)
+{
+    bool running = s->head != NULL && s->head == s->current;
+    if (t->place == TL_RUNNABLE) {
+        if (!running || t == s->head) {
+            return;
+        }
+        tl_ring_remove(s, t);
+    } else if (t->place == TL_WAITING) {
+        tl_task_end_wait(t);
+    } else {
+        Py_INCREF(t);
+    }
+    if (running) {
+        tl_ring_behind_head(s, t);
+    } else {
+        tl_ring_append(s, t);
+    }
+}
+
+bool
+tl_errors_interrupt_main(struct tl_state *state)
+{
+    struct tl_sched *s = tl_sched_mine;
+    PyObject *exc = PyErr_Occurred(); // its type
+    if (s == NULL || exc == NULL || !tl_gil_is_main_thread() || state->ending ||
+        state->main_has_ended || !tl_errors_always_go_to_main(state, exc)) {
+        return false;
+    }
+    PyObject *bomb = tl_bomb_of(state, PyErr_GetRaisedException());
+    if (bomb == NULL) {
+        return false; // MemoryError is set
+    }
+    TaskletObject *main = s->main;
+    PyObject *old = tl_task_swap(main, bomb);
+    tl_timeout_displaced(main, old);
+    tl_sched_drop_later(s, old);
+    if (main == s->current && main->place == TL_RUNNABLE) {
+        main->thrown = true; // raised at its next operation, at the latest
+        (void)Py_AddPendingCall(raise_in_main, NULL);
+    } else {
+        hurry(s, main);
+    }
+    return true;
+}
+
+void
+tl_errors_unraisable(struct tl_state *state, PyObject *where)
+{
+    if (!tl_errors_interrupt_main(state)) {
+        PyErr_WriteUnraisable(where);
+    }
+}
+
+// ---- traps
 
 void
 tl_errors_no_switch(struct tl_sched *s)

@@ -11,6 +11,19 @@ PyObject *tl_errors_deadlock(struct tl_state *state, bool classic);
 // The same for a main tasklet or caller of run() that waits in vain.
 PyObject *tl_errors_stranded(struct tl_state *state, TaskletObject *waiter);
 
+// Whether exc goes to the main tasklet even if others are given it: KeyboardInterrupt, and
+// in the main thread SystemExit. TaskletExit is no such.
+bool tl_errors_always_go_to_main(struct tl_state *state, PyObject *exc);
+
+// If the exception that is set interrupts the program, have the main tasklet raise it.
+// Only in the main thread, where signals are handled, and while its program runs. Returns
+// whether it has been taken.
+bool tl_errors_interrupt_main(struct tl_state *state);
+
+// Deal with the exception that is set, which no caller can be given: it interrupts the main
+// tasklet, or is reported as unraisable. where: as for PyErr_WriteUnraisable().
+void tl_errors_unraisable(struct tl_state *state, PyObject *where);
+
 // Raise the error for a switch under switch_trap(), or inside a callback.
 void tl_errors_no_switch(struct tl_sched *s);
 

@@ -2,6 +2,7 @@
 #include "args.h"
 #include "callbacks.h"
 #include "condition.h"
+#include "errors.h"
 #include "live.h"
 #include "lock_ops.h"
 #include "types.h"
@@ -134,7 +135,7 @@ call_back(EventObject *self, PyObject *func, PyObject **interrupt)
     PyObject *result = PyObject_CallOneArg(func, (PyObject *)self);
     if (result == NULL) {
         if (*interrupt != NULL || PyErr_ExceptionMatches(PyExc_Exception)) {
-            PyErr_WriteUnraisable(func);
+            tl_errors_unraisable(tl_state_of_object((PyObject *)self), func);
         } else {
             *interrupt = PyErr_GetRaisedException();
         }
@@ -178,6 +179,19 @@ event_set(EventObject *self, PyObject *Py_UNUSED(ignored))
     }
     Py_DECREF(callbacks);
     return end_of_calls(interrupt);
+}
+
+int
+tl_event_listen(PyObject *event, PyObject *func)
+{
+    EventObject *self = (EventObject *)event;
+    return self->flag ? 1 : tl_callbacks_add(&self->callbacks, func);
+}
+
+void
+tl_event_forget(PyObject *event, PyObject *func)
+{
+    tl_callbacks_discard(((EventObject *)event)->callbacks, func);
 }
 
 PyDoc_STRVAR(add_done_callback_doc,

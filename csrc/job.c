@@ -201,7 +201,7 @@ hand_over(JobObject *job)
         PyObject *exc = PyErr_GetRaisedException();
         PyObject *result = PyObject_CallOneArg(func, owner);
         if (result == NULL) {
-            PyErr_WriteUnraisable(func);
+            tl_errors_unraisable(job->pool->state, func);
         }
         Py_XDECREF(result);
         PyErr_SetRaisedException(exc);

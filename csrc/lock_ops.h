@@ -53,6 +53,13 @@ int tl_lock_count_arg(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
 // a new reference.
 PyObject *tl_lock_type_name(PyObject *self, bool whole);
 
+// Add a callback to an Event. Returns 0; 1 if it is set, and func is not called; or -1 with
+// an exception set.
+int tl_event_listen(PyObject *event, PyObject *func);
+
+// Remove a callback from an Event. Does not call into Python.
+void tl_event_forget(PyObject *event, PyObject *func);
+
 // __reduce__ of all of them: refuses.
 PyObject *tl_lock_reduce(PyObject *self, PyObject *Py_UNUSED(ignored));
 

@@ -1,4 +1,5 @@
 // module.c - builds tasklets._core: types, exceptions, hooks into the interpreter.
+#include "arrivals.h"
 #include "chunk.h"
 #include "condition_ops.h"
 #include "fiber.h"
@@ -107,6 +108,9 @@ add_types(PyObject *mod, struct tl_state *state)
         add_type(mod, &tl_timeout_spec, NULL, &state->timeout_type) < 0 ||
         add_type(mod, &tl_handle_spec, NULL, &state->handle_type) < 0 ||
         add_type(mod, &tl_case_spec, NULL, &state->case_type) < 0 ||
+        add_type(mod, &tl_closer_spec, NULL, &state->closer_type) < 0 ||
+        add_type(mod, &tl_arrivals_spec, NULL, &state->arrivals_type) < 0 ||
+        add_type(mod, &tl_completions_spec, NULL, &state->completions_type) < 0 ||
         add_type(mod, &tl_local_spec, NULL, &state->local_type) < 0 ||
         add_type(mod, &tl_job_spec, NULL, &state->job_type) < 0 ||
         add_type(mod, &tl_worker_pool_spec, NULL, &state->worker_pool_type) < 0 ||
@@ -306,6 +310,8 @@ module_exec(PyObject *mod)
         add_functions(mod, tl_timeout_functions, "") < 0 ||
         add_functions(mod, tl_handle_functions, "") < 0 ||
         add_functions(mod, tl_select_functions, "") < 0 ||
+        add_functions(mod, tl_waiting_functions, "") < 0 ||
+        add_functions(mod, tl_worker_functions, "") < 0 ||
         add_functions(mod, tl_file_functions, "fs_") < 0 ||
         add_functions(mod, tl_resolve_functions, "net_") < 0 ||
         add_functions(mod, tl_statistics_functions, "") < 0 ||
@@ -326,9 +332,10 @@ module_exec(PyObject *mod)
     PyObject *os = PyImport_ImportModule("os");
     state->stat_result = os ? PyObject_GetAttrString(os, "stat_result") : NULL;
     Py_XDECREF(os);
-    if (state->stat_result == NULL || state->timed_out == NULL ||
-        state->interrupted == NULL || state->run_stack == NULL ||
-        state->run_nursery == NULL || state->set_wakeup_fd == NULL) {
+    if (tl_arrivals_ready(state) < 0 || state->stat_result == NULL ||
+        state->timed_out == NULL || state->interrupted == NULL ||
+        state->run_stack == NULL || state->run_nursery == NULL ||
+        state->set_wakeup_fd == NULL) {
         return -1;
     }
     state->local_places = tl_local_places();
@@ -381,6 +388,12 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->run_nursery);
     Py_VISIT(state->set_wakeup_fd);
     Py_VISIT(state->stat_result);
+    Py_VISIT(state->closer_type);
+    Py_VISIT(state->arrivals_type);
+    Py_VISIT(state->completions_type);
+    Py_VISIT(state->readable_type);
+    Py_VISIT(state->writable_type);
+    Py_VISIT(state->future.type);
     return tl_queue_visit_tools(state, visit, arg);
 }
 

@@ -1,6 +1,6 @@
 #include "outcome.h"
+#include "callbacks.h"
 #include "errors.h"
-#include "gil.h"
 
 static PyObject *
 lapsed(struct tl_wait *Py_UNUSED(wait))
@@ -39,18 +39,6 @@ tl_outcome_free(struct tl_outcome *outcome)
     PyMem_Free(outcome);
 }
 
-// KeyboardInterrupt, and in the main thread SystemExit, end the program, whoever waits.
-static bool
-always_goes_to_main(struct tl_state *state, PyObject *exc)
-{
-    if (PyErr_GivenExceptionMatches(exc, state->tasklet_exit)) {
-        return false;
-    }
-    return PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt) ||
-           (PyErr_GivenExceptionMatches(exc, PyExc_SystemExit) &&
-            tl_gil_is_main_thread());
-}
-
 void
 tl_outcome_release_waiters(TaskletObject *t)
 {
@@ -71,7 +59,7 @@ call_callbacks(TaskletObject *t)
         PyObject *callback = Py_NewRef(PyList_GET_ITEM(callbacks, i));
         PyObject *result = PyObject_CallOneArg(callback, (PyObject *)t);
         if (result == NULL) {
-            PyErr_WriteUnraisable(callback);
+            tl_errors_unraisable(t->home->state, callback);
         }
         Py_XDECREF(result);
         Py_DECREF(callback);
@@ -100,7 +88,7 @@ tl_outcome_record(TaskletObject *t, PyObject *result, PyObject *exc)
 PyObject *
 tl_outcome_rest(struct tl_state *state, PyObject *exc)
 {
-    if (!always_goes_to_main(state, exc)) {
+    if (!tl_errors_always_go_to_main(state, exc)) {
         Py_CLEAR(exc);
     }
     return exc;
@@ -136,11 +124,26 @@ tl_outcome_abandon(TaskletObject *t)
     }
 }
 
+bool
+tl_outcome_is_over(const TaskletObject *t)
+{
+    return (t->outcome != NULL && t->outcome->done) || t->ended || t->home->dead;
+}
+
+int
+tl_outcome_listen(TaskletObject *t, PyObject *func)
+{
+    if (tl_outcome_is_over(t)) {
+        return 1;
+    }
+    struct tl_outcome *outcome = tl_outcome_of(t);
+    return outcome == NULL ? -1 : tl_callbacks_add(&outcome->callbacks, func);
+}
+
 static bool
 has_ended(const struct tl_leave *how)
 {
-    const TaskletObject *t = (TaskletObject *)how->on;
-    return t->outcome->done || t->ended || t->home->dead;
+    return tl_outcome_is_over((TaskletObject *)how->on);
 }
 
 int

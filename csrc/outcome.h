@@ -32,6 +32,13 @@ void tl_outcome_abandon(TaskletObject *t);
 // Switch: may.
 int tl_outcome_join(struct tl_sched *s, TaskletObject *t, int64_t deadline);
 
+// Whether t has come to its end, or never will because its thread has ended.
+bool tl_outcome_is_over(const TaskletObject *t);
+
+// Add a done callback. Returns 0; 1 if t has ended, and func is not called; or -1 with an
+// exception set.
+int tl_outcome_listen(TaskletObject *t, PyObject *func);
+
 // Let go of those who wait for t, which is being deallocated.
 void tl_outcome_release_waiters(TaskletObject *t);
 

@@ -1,17 +1,12 @@
 // outcome_ops.c - the methods of a tasklet that have to do with its end.
 #include "args.h"
 #include "callbacks.h"
+#include "errors.h"
 #include "outcome.h"
 #include "timer.h"
 #include "types.h"
 
 // ---- the end of a tasklet
-
-static bool
-has_ended(TaskletObject *t)
-{
-    return t->outcome != NULL && t->outcome->done ? true : t->ended || t->home->dead;
-}
 
 // The arguments of a method that only has a timeout.
 struct timed {
@@ -34,7 +29,7 @@ wait_for_end(TaskletObject *t, const char *fname, const struct timed *call)
         tl_timer_deadline(s, timeout, &deadline) < 0) {
         return -1;
     }
-    return has_ended(t) ? 1 : tl_outcome_join(s, t, deadline);
+    return tl_outcome_is_over(t) ? 1 : tl_outcome_join(s, t, deadline);
 }
 
 PyDoc_STRVAR(join_doc,
@@ -132,7 +127,7 @@ PyDoc_STRVAR(done_doc,
 static PyObject *
 tasklet_done(TaskletObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(has_ended(self));
+    return PyBool_FromLong(tl_outcome_is_over(self));
 }
 
 PyDoc_STRVAR(cancelled_doc,
@@ -163,22 +158,19 @@ tasklet_add_done_callback(TaskletObject *self, PyObject *func)
         PyErr_SetString(PyExc_TypeError, "the callback must be callable");
         return NULL;
     }
-    if (has_ended(self)) {
+    int over = tl_outcome_listen(self, func);
+    if (over > 0) {
         PyObject *result = PyObject_CallOneArg(func, (PyObject *)self);
+        if (result == NULL &&
+            tl_errors_always_go_to_main(self->home->state, PyErr_Occurred())) {
+            return NULL; // the caller is interrupted
+        }
         if (result == NULL) {
             PyErr_WriteUnraisable(func);
         }
         Py_XDECREF(result);
-        Py_RETURN_NONE;
     }
-    struct tl_outcome *outcome = tl_outcome_of(self);
-    if (outcome == NULL) {
-        return NULL;
-    }
-    if (tl_callbacks_add(&outcome->callbacks, func) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return over < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(remove_done_callback_doc,

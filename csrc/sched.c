@@ -43,7 +43,7 @@ tell_callback(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
     PyObject *result =
         PyObject_CallFunctionObjArgs(callback, (PyObject *)from, (PyObject *)to, NULL);
     if (result == NULL) {
-        PyErr_WriteUnraisable(callback);
+        tl_errors_unraisable(s->state, callback);
     }
     Py_XDECREF(result);
     s->target = NULL;
@@ -176,7 +176,8 @@ after_unusual_pause(struct tl_sched *s, TaskletObject *me, int status)
     tl_sched_drop_later(s, me->seen_context);
     me->seen_context = NULL;
     if (status < 0) {
-        PyErr_WriteUnraisable((PyObject *)me); // a trace function's, of greenlet
+        tl_errors_unraisable(s->state,
+                             (PyObject *)me); // a trace function's, of greenlet
     }
     if (me->revived) {
         me->revived = false;
@@ -496,7 +497,8 @@ successor(struct tl_sched *s, const struct tl_leave *how)
         return tl_task_next(me);
     }
     TaskletObject *watcher = tl_sched_watcher(s);
-    if (run_goes_on(s, how->deadline > 0 || how->comes || how->hopes)) {
+    bool timed = how->deadline > 0 || how->comes || how->hopes || how->patient;
+    if (run_goes_on(s, timed)) {
         return NULL;
     }
     if (watcher->place == TL_FLOATING || (watcher == me && how->kind == NULL)) {
@@ -521,7 +523,7 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
             return -1;
         }
         *to = successor(s, how);
-        bool patient = how->kind != NULL && how->kind->patient &&
+        bool patient = (how->patient || (how->kind != NULL && how->kind->patient)) &&
                        tl_sched_watcher(s)->place != TL_FLOATING;
         if (*to == NULL && how->deadline == 0 && !how->comes && !patient &&
             !tl_idle_others_can_run(s)) {
@@ -659,7 +661,7 @@ tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *bomb, boo
             tl_ring_remove(s, ended);
             Py_DECREF(ended); // another is to be dropped later
             to = deliver(s, s->main, NULL);
-            PyErr_WriteUnraisable((PyObject *)to);
+            tl_errors_unraisable(s->state, (PyObject *)to);
         }
     }
     to = decide(s, ended, to);

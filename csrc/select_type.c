@@ -1,8 +1,20 @@
 // select_type.c - recv(), send() and select().
 #include "args.h"
-#include "select.h"
+#include "select_ops.h"
 #include "timer.h"
 #include "types.h"
+
+PyObject *
+tl_case_new(struct tl_state *state, ChannelObject *channel, PyObject *value)
+{
+    PyTypeObject *type = state->case_type;
+    CaseObject *self = (CaseObject *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->channel = (ChannelObject *)Py_NewRef(channel);
+        self->value = Py_XNewRef(value);
+    }
+    return (PyObject *)self;
+}
 
 static PyObject *
 make_case(PyObject *mod, PyObject *channel, PyObject *value)
@@ -12,13 +24,7 @@ make_case(PyObject *mod, PyObject *channel, PyObject *value)
         PyErr_Format(PyExc_TypeError, "a channel is needed, not %R", channel);
         return NULL;
     }
-    PyTypeObject *type = state->case_type;
-    CaseObject *self = (CaseObject *)type->tp_alloc(type, 0);
-    if (self != NULL) {
-        self->channel = (ChannelObject *)Py_NewRef(channel);
-        self->value = Py_XNewRef(value);
-    }
-    return (PyObject *)self;
+    return tl_case_new(state, (ChannelObject *)channel, value);
 }
 
 PyDoc_STRVAR(recv_doc,
@@ -87,19 +93,6 @@ split_keywords(PyObject *const *values, PyObject *kwnames, PyObject **timeout,
     return 0;
 }
 
-// There are others than channels among them.
-TL_COLD static PyObject *
-select_mixed(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
-{
-    PyObject *mod = PyImport_ImportModule("tasklets._select");
-    PyObject *func = mod ? PyObject_GetAttrString(mod, "select_mixed") : NULL;
-    PyObject *result =
-        func ? PyObject_Vectorcall(func, args, (size_t)nargs, kwnames) : NULL;
-    Py_XDECREF(func);
-    Py_XDECREF(mod);
-    return result;
-}
-
 // (which, value), value stolen.
 static PyObject *
 result_of(PyObject *which, PyObject *value)
@@ -134,15 +127,14 @@ fn_select(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     for (Py_ssize_t i = 0; i < nargs; i++) {
         mixed |= Py_TYPE(args[i]) != type;
     }
-    if (mixed) {
-        return select_mixed(args, nargs, kwnames);
-    }
     if (nargs == 0 && deadline == 0 && otherwise == NULL) {
         PyErr_SetString(PyExc_ValueError, "select() of no cases would wait for ever");
         return NULL;
     }
-    Py_ssize_t done = tl_select(s, (CaseObject *const *)args, nargs, deadline,
-                                otherwise != NULL, &value);
+    bool no_wait = otherwise != NULL;
+    Py_ssize_t done = mixed ? tl_select_mixed(s, args, nargs, deadline, no_wait, &value)
+                            : tl_select(s, (CaseObject *const *)args, nargs, deadline,
+                                        no_wait, &value);
     if (done == -1) {
         return NULL;
     }

@@ -1,5 +1,6 @@
 #include "stacks.h"
 #include "chunk.h"
+#include "errors.h"
 #include "fiber.h"
 #include "gil.h"
 #include "local.h"
@@ -133,7 +134,7 @@ PyObject *
 tl_stacks_bear_again(struct tl_sched *s)
 {
     struct tl_stack *stack = s->birth;
-    PyErr_WriteUnraisable(NULL);
+    tl_errors_unraisable(s->state, NULL);
     s->birth = NULL;
     drop_nurseries(s);
     if (nursery_make(s) < 0) {
@@ -174,7 +175,7 @@ run_nursery(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
         }
         struct tl_stack *birth = s->birth;
         if (status < 0 && birth != NULL) {
-            PyErr_WriteUnraisable(NULL); // a trace function's, of greenlet
+            tl_errors_unraisable(s->state, NULL); // a trace function's, of greenlet
         }
         if (birth != NULL && birth->lane == lane) {
             status = tl_fiber_switch(birth->fiber);
@@ -545,7 +546,7 @@ leave_for(struct tl_sched *s, struct tl_stack *stack, TaskletObject *to)
     }
     s->no_switch &= ~TL_SWITCHING;
     if (status < 0) {
-        PyErr_WriteUnraisable(NULL); // a trace function's, of greenlet
+        tl_errors_unraisable(s->state, NULL); // a trace function's, of greenlet
     }
     return 0;
 }

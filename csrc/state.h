@@ -34,6 +34,14 @@ struct tl_queue_tools {
     PyObject *block; // ("block",)
 };
 
+// What the callbacks need of concurrent.futures.Future.
+struct tl_future_tools {
+    PyTypeObject *type;
+    PyObject *cancelled;               // a value of _state
+    PyObject *add, *remove;            // names of methods
+    PyObject *callbacks, *state, *job; // names of attributes
+};
+
 struct tl_state {
     PyTypeObject *tasklet_type;
     PyTypeObject *channel_type;
@@ -46,6 +54,10 @@ struct tl_state {
     PyTypeObject *timeout_type;
     PyTypeObject *handle_type;
     PyTypeObject *case_type;
+    PyTypeObject *arrivals_type;
+    PyTypeObject *completions_type;
+    PyTypeObject *closer_type;               // of worker pools
+    PyObject *readable_type, *writable_type; // NULL: not looked up yet
     PyTypeObject *lock_type;
     PyTypeObject *rlock_type;
     PyTypeObject *condition_type;
@@ -86,6 +98,7 @@ struct tl_state {
     Py_ssize_t nkept, kept_room;
     unsigned long collector; // the thread that collects now; 0: none, or not known
     struct tl_queue_tools queue;
+    struct tl_future_tools future;
     unsigned forks;        // how often the process has been forked
     struct tl_stack *lost; // that outlive their thread; most can never be ended
     bool reports_cycles;   // of locks, and does not raise

@@ -74,6 +74,7 @@ typedef struct TaskletObject {
     struct tl_holder holder;
     struct tl_outcome *outcome;
     struct TimeoutObject *timeouts; // the blocks it is in, the innermost first
+    PyObject *held;           // borrowed: its stack has one reference to it, or NULL
     struct tl_hooks *hooks;   // its trace and profile functions; NULL: the thread's
     struct tl_locals *locals; // see local.c; NULL: nothing
     PyObject *weakrefs;
@@ -153,7 +154,9 @@ PyObject *tl_task_describe(TaskletObject *t);
 static inline bool
 tl_task_is_patient(const TaskletObject *t)
 {
-    return t->place == TL_WAITING && t->wait.kind->patient;
+    const struct tl_wait_kind *kind = t->wait.kind;
+    return t->place == TL_WAITING &&
+           (kind->patient || (kind->is_patient != NULL && kind->is_patient(&t->wait)));
 }
 
 // Whether its thread is executing its code, if only to wait for other threads.

@@ -1,5 +1,6 @@
 // tasklet_type.c - the tasklet's life as a Python object, and its attributes.
 #include "args.h"
+#include "errors.h"
 #include "fiber.h"
 #include "frames.h"
 #include "gil.h"
@@ -95,6 +96,7 @@ tasklet_traverse(TaskletObject *self, visitproc visit, void *arg)
         for (unsigned int i = 0; i < self->own_refs; i++) {
             Py_VISIT(self);
         }
+        Py_VISIT(self->held);
         return tl_frames_traverse(self->top, visit, arg);
     }
     return 0;
@@ -209,7 +211,7 @@ end_now(struct tl_sched *s, TaskletObject *t)
             Py_XDECREF(kept); // or all is over, and me may be gone
         }
         if (result == NULL) {
-            PyErr_WriteUnraisable((PyObject *)t);
+            tl_errors_unraisable(s->state, (PyObject *)t);
         }
         Py_XDECREF(result);
     }
@@ -245,7 +247,7 @@ tasklet_finalize(TaskletObject *self)
                s->current == s->head && !tl_gil_is_collecting();
     if ((now ? end_now(s, self) : end_later(self)) < 0) {
         Py_INCREF(self); // rather keep it than free a stack in use
-        PyErr_WriteUnraisable((PyObject *)self);
+        tl_errors_unraisable(self->home->state, (PyObject *)self);
     }
     PyErr_SetRaisedException(exc);
 }

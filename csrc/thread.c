@@ -1,5 +1,6 @@
 #include "thread.h"
 #include "descriptor.h"
+#include "errors.h"
 #include "fiber.h"
 #include "gil.h"
 #include "handle.h"
@@ -44,7 +45,7 @@ call_for_new_main(struct tl_sched *s)
     PyObject *result =
         PyObject_CallFunctionObjArgs(callback, Py_None, (PyObject *)s->main, NULL);
     if (result == NULL) {
-        PyErr_WriteUnraisable(callback);
+        tl_errors_unraisable(s->state, callback);
     }
     Py_XDECREF(result);
     s->no_switch--;
@@ -180,7 +181,7 @@ static void
 report(TaskletObject *t)
 {
     if (PyErr_Occurred()) {
-        PyErr_WriteUnraisable((PyObject *)t);
+        tl_errors_unraisable(t->home->state, (PyObject *)t);
     }
 }
 

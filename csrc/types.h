@@ -11,12 +11,14 @@ extern PyType_Spec tl_case_spec, tl_local_spec, tl_job_spec, tl_worker_pool_spec
 extern PyType_Spec tl_lock_spec, tl_rlock_spec, tl_condition_spec, tl_event_spec;
 extern PyType_Spec tl_semaphore_spec, tl_bounded_semaphore_spec, tl_nl_condition_spec;
 extern PyType_Spec tl_barrier_spec, tl_released_spec;
+extern PyType_Spec tl_arrivals_spec, tl_completions_spec, tl_closer_spec;
 
 // Methods and functions. The classic ones behave as Stackless does, and have "stackless_" before their names.
 extern PyMethodDef tl_functions[], tl_settings[], tl_timer_functions[];
 extern PyMethodDef tl_timeout_functions[], tl_handle_functions[];
 extern PyMethodDef tl_select_functions[], tl_file_functions[], tl_resolve_functions[];
-extern PyMethodDef tl_statistics_functions[];
+extern PyMethodDef tl_statistics_functions[], tl_waiting_functions[];
+extern PyMethodDef tl_worker_functions[];
 extern PyMethodDef tl_outcome_methods[]; // of tasklet
 extern PyMethodDef tl_classic_functions[], tl_classic_settings[];
 

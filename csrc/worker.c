@@ -38,13 +38,60 @@ capacity(const PoolObject *pool)
     return pool->limit < pool->most ? pool->limit + 1 : pool->most;
 }
 
+// A call of Python code that another thread makes for the main one.
+struct errand {
+    PyObject *func, *arg;     // borrowed
+    PyObject *result, *error; // new references
+    PyThread_type_lock done;  // released at the end
+};
+
+static void
+do_errand(void *arg)
+{
+    struct errand *errand = arg;
+    PyGILState_STATE state = PyGILState_Ensure();
+    errand->result = PyObject_CallOneArg(errand->func, errand->arg);
+    errand->error = errand->result == NULL ? PyErr_GetRaisedException() : NULL;
+    PyGILState_Release(state);
+    PyThread_release_lock(errand->done);
+}
+
+// Call func(arg) where no signal handler can interrupt it: one that raises an exception
+// inside threading.Thread.start() can leave locks of threading's acquired. Returns as
+// PyObject_CallOneArg().
+static PyObject *
+call_undisturbed(PyObject *func, PyObject *arg)
+{
+    if (!tl_gil_is_main_thread()) {
+        return PyObject_CallOneArg(func, arg);
+    }
+    struct errand errand = {.func = func, .arg = arg};
+    errand.done = PyThread_allocate_lock();
+    if (errand.done == NULL) {
+        return PyErr_NoMemory();
+    }
+    (void)PyThread_acquire_lock(errand.done, WAIT_LOCK);
+    unsigned long ident = PyThread_start_new_thread(do_errand, &errand);
+    if (ident == PYTHREAD_INVALID_THREAD_ID) {
+        PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
+    } else {
+        Py_BEGIN_ALLOW_THREADS(void)
+        PyThread_acquire_lock(errand.done, WAIT_LOCK);
+        Py_END_ALLOW_THREADS
+        PyErr_SetRaisedException(errand.error);
+    }
+    PyThread_release_lock(errand.done);
+    PyThread_free_lock(errand.done);
+    return errand.result;
+}
+
 // Have one more thread. Returns 0, or -1 with an exception set. Other code may run.
 static int
 start_one(PoolObject *pool)
 {
     unsigned generation = pool->generation;
     pool->starting++;
-    PyObject *result = PyObject_CallOneArg(pool->start, (PyObject *)pool);
+    PyObject *result = call_undisturbed(pool->start, (PyObject *)pool);
     if (result != NULL) {
         Py_DECREF(result);
         return 0;

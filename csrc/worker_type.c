@@ -1,5 +1,6 @@
 // worker_type.c - the Python face of worker pools: parse, call the core, convert.
 #include "args.h"
+#include "arrivals.h"
 #include "live.h"
 #include "types.h"
 #include "worker.h"
@@ -83,12 +84,27 @@ PyDoc_STRVAR(job_cancel_doc,
 "cancel($self, /)\n"
 "--\n"
 "\n"
-"Take it out of the queue. Returns False if a worker has begun with it.");
+"Take it out of the queue. Returns False if a worker has begun with it.\n"
+"\n"
+"An owner that is a Future is cancelled in the same moment; its own code has yet to tell\n"
+"of it.");
 
 static PyObject *
 job_cancel(JobObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return PyBool_FromLong(tl_job_cancel(self));
+    struct tl_state *state = self->pool->state;
+    PyObject *owner = self->state == TL_JOB_QUEUED ? self->owner : NULL;
+    if (owner == NULL || !PyObject_TypeCheck(owner, state->future.type)) {
+        return PyBool_FromLong(tl_job_cancel(self));
+    }
+    Py_INCREF(owner);
+    int set = PyObject_SetAttr(owner, state->future.state, state->future.cancelled);
+    bool cancelled = set == 0 && tl_job_cancel(self);
+    if (cancelled) {
+        tl_arrivals_tell(state, owner);
+    }
+    Py_DECREF(owner);
+    return set < 0 ? NULL : PyBool_FromLong(cancelled);
 }
 
 static PyObject *
@@ -342,6 +358,97 @@ pool_after_fork(PoolObject *self, PyObject *Py_UNUSED(ignored))
     return tl_pool_after_fork(self);
 }
 
+// ---- closing a pool that nobody has any more
+
+typedef struct {
+    PyObject_HEAD
+    PoolObject *pool;
+} CloserObject;
+
+PyDoc_STRVAR(pool_closer_doc,
+"closer($self, /)\n"
+"--\n"
+"\n"
+"Return an object that closes the pool when it goes. A __del__() would be Python code, in\n"
+"which a signal is lost.");
+
+static PyObject *
+pool_closer(PoolObject *self, PyObject *Py_UNUSED(ignored))
+{
+    PyTypeObject *type = self->state->closer_type;
+    CloserObject *closer = (CloserObject *)type->tp_alloc(type, 0);
+    if (closer != NULL) {
+        closer->pool = (PoolObject *)Py_NewRef(self);
+    }
+    return (PyObject *)closer;
+}
+
+static int
+closer_traverse(CloserObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->pool);
+    return 0;
+}
+
+static int
+closer_clear(CloserObject *self)
+{
+    if (self->pool != NULL) {
+        tl_pool_close(self->pool);
+        Py_CLEAR(self->pool);
+    }
+    return 0;
+}
+
+static void
+closer_dealloc(CloserObject *self)
+{
+    PyTypeObject *cls = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    (void)closer_clear(self);
+    cls->tp_free(self);
+    Py_DECREF(cls);
+}
+
+PyDoc_STRVAR(worker_pools_doc,
+"worker_pools($module, /)\n"
+"--\n"
+"\n"
+"Return a list of all pools of workers.");
+
+static PyObject *
+fn_worker_pools(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_state *state = tl_state_of_module(mod);
+    PyObject *list = PyList_New(0);
+    struct tl_link *i = state->pools.next;
+    for (; list != NULL && i != &state->pools; i = i->next) {
+        if (PyList_Append(list, (PyObject *)TL_CONTAINER(i, PoolObject, all)) < 0) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
+PyDoc_STRVAR(future_listen_doc,
+"future_listen($module, future, func, /)\n"
+"--\n"
+"\n"
+"Add a done callback without the future's lock. Returns False if it is done already.");
+
+static PyObject *
+fn_future_listen(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
+{
+    struct tl_state *state = tl_state_of_module(mod);
+    if (nargs != 2 || !PyObject_TypeCheck(args[0], state->future.type)) {
+        PyErr_SetString(PyExc_TypeError, "a future and a function are needed");
+        return NULL;
+    }
+    int result = tl_arrivals_add_callback(state, args[0], args[1]);
+    return result == -1 ? NULL : PyBool_FromLong(result == 0);
+}
+
 static PyObject *
 get_max_queued(PoolObject *self, void *Py_UNUSED(closure))
 {
@@ -415,6 +522,7 @@ static PyMethodDef pool_methods[] = {
     {"join", (PyCFunction)pool_join, METH_NOARGS, pool_join_doc},
     {"pending", (PyCFunction)pool_pending, METH_NOARGS, pool_pending_doc},
     {"after_fork", (PyCFunction)pool_after_fork, METH_NOARGS, pool_after_fork_doc},
+    {"closer", (PyCFunction)pool_closer, METH_NOARGS, pool_closer_doc},
     {"__reduce__", refuse_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
@@ -464,4 +572,25 @@ PyType_Spec tl_worker_pool_spec = {
     .basicsize = sizeof(PoolObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .slots = pool_slots,
+};
+
+PyMethodDef tl_worker_functions[] = {
+    {"worker_pools", fn_worker_pools, METH_NOARGS, worker_pools_doc},
+    {"future_listen", TL_FAST(fn_future_listen), METH_FASTCALL, future_listen_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot closer_slots[] = {
+    {Py_tp_doc, "Closes a pool of workers when it goes."},
+    {Py_tp_traverse, closer_traverse},
+    {Py_tp_clear, closer_clear},
+    {Py_tp_dealloc, closer_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec tl_closer_spec = {
+    .name = "tasklets._core.pool_closer",
+    .basicsize = sizeof(CloserObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = closer_slots,
 };

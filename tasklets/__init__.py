@@ -12,6 +12,7 @@ from tasklets._core import QueueChannel as QueueChannel
 from tasklets._core import SwitchTrapError as SwitchTrapError
 from tasklets._core import TaskletExit as TaskletExit
 from tasklets._core import TimeoutExit as TimeoutExit
+from tasklets._core import as_completed as as_completed
 from tasklets._core import atomic as atomic
 from tasklets._core import bomb as bomb
 from tasklets._core import channel as channel
@@ -39,14 +40,13 @@ from tasklets._core import spawn as spawn
 from tasklets._core import switch_trap as switch_trap
 from tasklets._core import tasklet as tasklet
 from tasklets._core import timeout as timeout
+from tasklets._core import wait as wait
 from tasklets._groups import GroupExit as GroupExit
 from tasklets._groups import TaskGroup as TaskGroup
 from tasklets._select import readable as readable
 from tasklets._select import writable as writable
 from tasklets._traps import block_trap as block_trap
 from tasklets._traps import no_switch as no_switch
-from tasklets._waiting import as_completed as as_completed
-from tasklets._waiting import wait as wait
 
 __all__ = [
     "BlockTrapError",

@@ -4,7 +4,6 @@ import itertools
 import operator
 import os
 import threading
-import weakref
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
@@ -19,7 +18,10 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _numbers = itertools.count(1)
-_pools: "weakref.WeakSet[_core.worker_pool]" = weakref.WeakSet()
+
+# Values of a future's _state.
+_CANCELLED = frozenset(("CANCELLED", "CANCELLED_AND_NOTIFIED"))
+_DONE = _CANCELLED | {"FINISHED"}
 
 
 class WorkerFuture(Future[_T]):
@@ -29,14 +31,38 @@ class WorkerFuture(Future[_T]):
     wait. `concurrent.futures.wait` and `as_completed` take it, but block the thread.
     """
 
+    # All that is done here without the lock of the base class. A signal handler that
+    # raises inside its methods can leave that locked, and the worker with the call would
+    # wait for it forever. The GIL is enough: a call changes the state last.
+
     _job: _core.job
 
     def cancel(self) -> bool:
         """Have the call not run; return False if a worker has begun with it."""
-        cancelled = super().cancel()
-        if cancelled and self._job.cancel():
+        if self._job.cancel():  # no worker looks at this future any more
+            self._invoke_callbacks()  # type: ignore[attr-defined]
             self.set_running_or_notify_cancel()
-        return cancelled
+        return self.cancelled()
+
+    def cancelled(self) -> bool:
+        """Return whether it was cancelled."""
+        return self._state in _CANCELLED
+
+    def running(self) -> bool:
+        """Return whether a worker is doing the call."""
+        return self._state == "RUNNING"
+
+    def done(self) -> bool:
+        """Return whether the call is over, or was cancelled."""
+        return self._state in _DONE
+
+    def add_done_callback(self, fn: Callable[[Future[_T]], object]) -> None:
+        """Have fn(future) called when the call is over, by the worker; at once if it is.
+
+        An Exception in fn is logged.
+        """
+        if not _core.future_listen(self, fn):
+            super().add_done_callback(fn)
 
     def result(self, timeout: float | None = None) -> _T:
         """Wait for the call, and return what it returned or raise what it raised.
@@ -47,7 +73,11 @@ class WorkerFuture(Future[_T]):
         try:
             if not self.done():
                 self._job.wait(timeout)
-            return super().result(0)
+            if self._state != "FINISHED":
+                return super().result(0)
+            if self._exception is not None:
+                raise self._exception
+            return self._result
         finally:
             # A traceback of the exception would keep us, and we keep the exception.
             del self
@@ -59,7 +89,9 @@ class WorkerFuture(Future[_T]):
         """
         if not self.done():
             self._job.wait(timeout)
-        return super().exception(0)
+        if self._state != "FINISHED":
+            return super().exception(0)
+        return self._exception
 
 
 def _run(
@@ -166,7 +198,7 @@ class WorkerPool(Executor):
         start = partial(_start, self._threads)
         most = size + self._helpers
         self._pool = _core.worker_pool(start, size, room, on_abandoned, most)
-        _pools.add(self._pool)
+        self._closer = self._pool.closer()  # for when nobody has us any more
 
     @property
     def max_workers(self) -> int:
@@ -234,11 +266,6 @@ class WorkerPool(Executor):
             self._pool.join()
             for thread in self._threads:
                 thread.join(1)  # it has left our code
-
-    def __del__(self) -> None:
-        pool = getattr(self, "_pool", None)
-        if pool is not None:
-            pool.close()
 
     def __reduce__(self) -> NoReturn:
         """Refuse: threads cannot be copied."""
@@ -372,10 +399,10 @@ def call_in_scheduler(
 
 def _after_fork() -> None:
     """Have fresh pools in the child of a fork."""
-    for pool in list(_pools):
+    for pool in _core.worker_pools():
         for job in pool.after_fork():
             future = job.owner
-            if future is None or future._state == "FINISHED":
+            if not isinstance(future, WorkerFuture) or future._state == "FINISHED":
                 continue
             callbacks = future._done_callbacks
             future.__init__()  # its lock may be held by a thread that is not there

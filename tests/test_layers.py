@@ -34,7 +34,8 @@ LAYERS = [
     [
         "channel", "queue", "lock", "watchdog", "worker", "job", "select", "group",
         "io", "stream", "file", "resolve", "process", "signal", "atom", "shared", "stm",
-        "join", "cycle", "condition", "queue_items", "simple_queue", "reacquire",
+        "join", "arrivals", "cycle", "condition", "queue_items", "simple_queue",
+        "reacquire",
     ],
     # The Python face; every *_type and *_ops file belongs here too.
     ["types", "functions", "settings", "statistics", "capi", "module"],
