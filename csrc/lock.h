@@ -19,6 +19,7 @@ typedef struct LockObject {
     bool reentrant;
     bool is_signal; // somebody else than its owner has released it before
     bool hurry;     // the next to be called has been too late often enough
+    bool is_strict; // a cycle is an error even if a timeout() would end it
     PyObject *weakrefs;
 } LockObject;
 

@@ -171,6 +171,19 @@ lock_recursion_count(LockObject *self, PyObject *Py_UNUSED(ignored))
     return PyLong_FromUnsignedLong(tl_lock_is_owned(self) ? self->count : 0);
 }
 
+PyDoc_STRVAR(be_strict_doc,
+"_be_strict($self, /)\n"
+"--\n"
+"\n"
+"Raise DeadlockError for a cycle of owners even inside a timeout() block.");
+
+static PyObject *
+rlock_be_strict(LockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    self->is_strict = true;
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(release_save_doc,
 "_release_save($self, /)\n"
 "--\n"
@@ -313,6 +326,7 @@ static PyMethodDef rlock_methods[] = {
     {"__enter__", (PyCFunction)lock_enter, METH_NOARGS, NULL},
     {"__exit__", TL_FAST(lock_exit), METH_FASTCALL, NULL},
     {"_is_owned", (PyCFunction)lock_is_owned, METH_NOARGS, NULL},
+    {"_be_strict", (PyCFunction)rlock_be_strict, METH_NOARGS, be_strict_doc},
     {"_recursion_count", (PyCFunction)lock_recursion_count, METH_NOARGS, NULL},
     {"_release_save", (PyCFunction)rlock_release_save, METH_NOARGS, release_save_doc},
     {"_acquire_restore", (PyCFunction)rlock_acquire_restore, METH_O, NULL},

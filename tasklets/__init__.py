@@ -46,7 +46,10 @@ from tasklets._groups import TaskGroup as TaskGroup
 from tasklets._select import readable as readable
 from tasklets._select import writable as writable
 from tasklets._traps import block_trap as block_trap
+from tasklets._imports import install as _install_import_locks
 from tasklets._traps import no_switch as no_switch
+
+_install_import_locks()
 
 __all__ = [
     "BlockTrapError",
