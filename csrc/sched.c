@@ -2,6 +2,7 @@
 #include "sched.h"
 #include "errors.h"
 #include "fiber.h"
+#include "foreign.h"
 #include "frames.h"
 #include "gil.h"
 #include "idle.h"
@@ -527,11 +528,12 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
                        tl_sched_watcher(s)->place != TL_FLOATING;
         if (*to == NULL && how->deadline == 0 && !how->comes && !patient &&
             !tl_idle_others_can_run(s)) {
-            if (tl_sched_watcher(s)->place != TL_FLOATING) {
+            if (tl_sched_watcher(s)->place == TL_FLOATING) {
+                *to = tl_sched_watcher(s); // of run(threadblock=True)
+            } else if (!tl_foreign_may_run()) {
                 PyErr_SetRaisedException(tl_errors_deadlock(s->state, how->classic));
                 return -1;
             }
-            *to = tl_sched_watcher(s); // of run(threadblock=True)
         }
         if (*to == NULL && s->trap != 0) {
             tl_errors_no_switch(s);

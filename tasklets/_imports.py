@@ -1,8 +1,8 @@
 """Locks for the imports of modules, which tell tasklets apart.
 
-The interpreter holds a lock for each module that is being imported. Its owner is a thread,
-so a second tasklet of the thread would be let in, and get a module whose code has not run
-to its end. These locks have tasklets as owners: the second one waits.
+The interpreter holds a lock for each module that is being imported. Its owner is a
+thread, so a second tasklet of the thread would be let in, and get a module whose code
+has not run to its end. These locks have tasklets as owners: the second one waits.
 """
 
 import importlib

@@ -27,7 +27,7 @@ LAYERS = [
     # Core.
     [
         "runq", "tasklet", "timer", "sched", "thread", "stacks", "outcome", "errors",
-        "idle", "rest", "watch", "watch_run", "timeout", "handle",
+        "idle", "foreign", "rest", "watch", "watch_run", "timeout", "handle",
         "descriptor", "local", "request", "nap", "native", "block", "fork",
     ],
     # Services over the scheduler.
