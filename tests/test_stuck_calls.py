@@ -213,8 +213,9 @@ def test_the_end_of_the_program_does_not_wait_for_stuck_calls(fifo):
 
 
 FORK = """
-import os, sys
+import os, sys, warnings
 from tasklets import fs, net
+warnings.simplefilter("ignore", DeprecationWarning)  # of 3.12: there are threads
 fifo = sys.argv[1]
 def stick():
     for _ in range(20):
