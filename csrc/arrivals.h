@@ -29,7 +29,7 @@ typedef struct {
     Py_ssize_t count;
     Py_ssize_t *index;
     size_t mask;
-    Py_ssize_t left[3];
+    Py_ssize_t left[TL_FROM_WORKERS + 1];
     PyObject *taken; // for wait(): a list of what was taken out of queue, or NULL
 } ArrivalsObject;
 

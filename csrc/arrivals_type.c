@@ -130,8 +130,10 @@ source_of(struct tl_state *state, PyObject *object)
     if (PyObject_TypeCheck(object, state->tasklet_type)) {
         return TL_FROM_TASKLETS;
     }
-    if (Py_IS_TYPE(object, state->future.type) ||
-        Py_IS_TYPE(object, state->event_type)) {
+    if (PyObject_TypeCheck(object, state->event_type)) {
+        return TL_FROM_HANDLERS;
+    }
+    if (Py_IS_TYPE(object, state->future.type)) {
         return TL_FROM_THREADS;
     }
     PyObject *job;
@@ -420,12 +422,17 @@ void
 tl_arrivals_expect(ArrivalsObject *self)
 {
     const Py_ssize_t *left = self->left;
-    int source = left[TL_FROM_WORKERS] > 0   ? TL_FROM_WORKERS
-                 : left[TL_FROM_THREADS] > 0 ? TL_FROM_THREADS
-                                             : TL_FROM_TASKLETS;
-    // A worker must not be sure of others: it may be the one that they need.
-    bool in_doubt = source == TL_FROM_WORKERS && tl_worker_mine != NULL;
-    self->queue->source = (uint8_t)(in_doubt ? TL_FROM_THREADS : source);
+    int source = TL_FROM_TASKLETS;
+    if (left[TL_FROM_WORKERS] > 0) {
+        // A worker must not be sure of others: it may be the one that they need.
+        source = tl_worker_mine != NULL ? TL_FROM_THREADS : TL_FROM_WORKERS;
+    } else if (left[TL_FROM_THREADS] > 0) {
+        source = TL_FROM_THREADS;
+    }
+    if (left[TL_FROM_HANDLERS] > 0 && source < TL_FROM_HANDLERS) {
+        source = TL_FROM_HANDLERS;
+    }
+    self->queue->source = (uint8_t)source;
 }
 
 PyObject *

@@ -15,15 +15,14 @@ struct action {
 
 // ---- the queue
 
-// The home of t, which waits for what does not come from a tasklet, counts it. n: 1 or -1.
-static void
-count_outside(TaskletObject *t, int source, int n)
+void
+tl_channel_count_outside(TaskletObject *t, int source, int n)
 {
     struct tl_sched *s = t->home;
     if (source == TL_FROM_WORKERS) {
         s->awaited += n;
         s->worker_waits += n;
-    } else if (source == TL_FROM_THREADS) {
+    } else if (source == TL_FROM_THREADS || source == TL_FROM_HANDLERS) {
         s->hopes += n;
     }
 }
@@ -50,7 +49,7 @@ receiver_joined(struct tl_wait *wait)
     t->sending = RECEIVE;
     ch->waiting--;
     if (TL_UNLIKELY(ch->source != TL_FROM_TASKLETS)) {
-        count_outside(t, ch->source, 1);
+        tl_channel_count_outside(t, ch->source, 1);
     }
 }
 
@@ -62,71 +61,27 @@ receiver_left(struct tl_wait *wait)
     t->sending = 0;
     ch->waiting++;
     if (TL_UNLIKELY(ch->source != TL_FROM_TASKLETS)) {
-        count_outside(t, ch->source, -1);
+        tl_channel_count_outside(t, ch->source, -1);
     }
 }
 
 static const struct tl_wait_kind send_wait = {
     .verb = "send to", .joined = sender_joined, .left = sender_left};
-static const struct tl_wait_kind receive_wait = {
-    .verb = "receive from", .joined = receiver_joined, .left = receiver_left};
+static bool
+receiver_is_patient(const struct tl_wait *wait)
+{
+    return ((const ChannelObject *)wait->on)->source == TL_FROM_HANDLERS;
+}
+
+static const struct tl_wait_kind receive_wait = {.verb = "receive from",
+                                                 .joined = receiver_joined,
+                                                 .left = receiver_left,
+                                                 .is_patient = receiver_is_patient};
 // In __next__: a waking close() ends the iteration.
 static const struct tl_wait_kind next_wait = {
     .verb = "receive from", .joined = receiver_joined, .left = receiver_left};
 
 // ---- those that wait for others, too
-
-static struct tl_selection *
-selection_of(struct tl_wait *wait)
-{
-    return TL_CONTAINER(wait->queue, struct tl_selection, queue);
-}
-
-static void
-selection_joined(struct tl_wait *wait)
-{
-    struct tl_selection *sel = selection_of(wait);
-    sel->who = tl_task_of_wait(wait);
-    for (Py_ssize_t i = 0; i < sel->count; i++) {
-        struct tl_case *one = &sel->cases[i];
-        ChannelObject *ch = one->channel;
-        tl_link_insert_before(&one->link, one->value ? &ch->senders : &ch->receivers);
-        ch->selected++;
-        if (i > 0) {
-            Py_INCREF(sel->who); // the queue's own reference counts for the first
-        }
-    }
-    sel->linked = sel->count;
-    count_outside(sel->who, sel->source, 1);
-}
-
-static void
-unlink_case(struct tl_case *one)
-{
-    tl_link_remove(&one->link);
-    one->channel->selected--;
-    one->of->linked--;
-}
-
-static void
-selection_left(struct tl_wait *wait)
-{
-    struct tl_selection *sel = selection_of(wait);
-    count_outside(sel->who, sel->source, -1);
-    for (Py_ssize_t i = 0; i < sel->count; i++) {
-        if (!tl_link_is_single(&sel->cases[i].link)) {
-            unlink_case(&sel->cases[i]);
-            if (sel->linked > 0) {
-                Py_DECREF(sel->who); // the last one goes with the queue's
-            }
-        }
-    }
-}
-
-const struct tl_wait_kind tl_selection_wait = {
-    .verb = "waits for the first of several channels",
-    .joined = selection_joined,
-    .left = selection_left};
 
 // The first case in the other direction, or NULL.
 static struct tl_case *
@@ -474,6 +429,7 @@ attempt(const struct action *act, bool *came)
                            .deadline = act->deadline,
                            .comes = source == TL_FROM_WORKERS,
                            .hopes = source == TL_FROM_THREADS,
+                           .patient = source == TL_FROM_HANDLERS,
                            .has_come =
                                act->dir == SEND ? send_has_come : receive_has_come,
                            .came = came,
@@ -723,7 +679,7 @@ clear_cases(struct tl_link *list)
         struct tl_case *one = TL_CONTAINER(list->next, struct tl_case, link);
         TaskletObject *t = one->of->who;
         if (one->of->linked > 1) {
-            unlink_case(one);
+            tl_case_unlink(one);
         } else {
             tl_task_end_wait(t);
         }

@@ -25,7 +25,12 @@ struct tl_selection {
 };
 
 // Who sends into a channel of ours that stands for something else.
-enum tl_source { TL_FROM_TASKLETS, TL_FROM_THREADS, TL_FROM_WORKERS };
+enum tl_source {
+    TL_FROM_TASKLETS,
+    TL_FROM_THREADS,  // for a future: a thread without tasklets
+    TL_FROM_HANDLERS, // for an event: such a thread, or a signal handler of this one
+    TL_FROM_WORKERS
+};
 
 // Invariants
 // I1: all in queue wait in one direction; waiting counts them, senders positive,
@@ -62,6 +67,12 @@ PyObject *tl_channel_receive(ChannelObject *ch, int64_t deadline);
 
 // As tl_channel_receive(), but NULL without an exception at the end of a closed one.
 PyObject *tl_channel_next(ChannelObject *ch);
+
+// The home of t, which waits for what does not come from a tasklet, counts it. n: 1 or -1.
+void tl_channel_count_outside(TaskletObject *t, int source, int n);
+
+// Take a case out of its channel.
+void tl_case_unlink(struct tl_case *one);
 
 // Without blocking. try_send: 1 if delivered, 0 if not, -1 with an exception set.
 // try_receive: NULL without an exception set if there is nothing.

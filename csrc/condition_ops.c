@@ -2,6 +2,7 @@
 #include "callbacks.h"
 #include "errors.h"
 #include "lock_ops.h"
+#include "reacquire.h"
 
 PyObject *
 tl_condition_call(ConditionObject *cond, const char *name, PyObject *const *args,
@@ -16,16 +17,14 @@ tl_condition_call(ConditionObject *cond, const char *name, PyObject *const *args
     return result;
 }
 
-// A method of the lock's, or NULL, without an exception if it has none of that name.
+// A method of the lock, or NULL, without an exception if it has none of that name.
 static PyObject *
-find_method(ConditionObject *cond, const char *name)
+find_method(PyObject *lock, const char *name)
 {
-    PyObject *lock = Py_NewRef(cond->lock); // its code may give us another one
     PyObject *method = PyObject_GetAttrString(lock, name);
     if (method == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
     }
-    Py_DECREF(lock);
     return method;
 }
 
@@ -41,7 +40,9 @@ truth(PyObject *result)
 int
 tl_condition_is_owned(ConditionObject *cond)
 {
-    PyObject *method = find_method(cond, "_is_owned");
+    PyObject *lock = Py_NewRef(cond->lock); // its code may give us another one
+    PyObject *method = find_method(lock, "_is_owned");
+    Py_DECREF(lock);
     if (method != NULL) {
         int owned = truth(PyObject_CallNoArgs(method));
         Py_DECREF(method);
@@ -61,29 +62,35 @@ tl_condition_is_owned(ConditionObject *cond)
 }
 
 PyObject *
-tl_condition_release_save(ConditionObject *cond)
+tl_condition_release_save(PyObject *lock)
 {
-    PyObject *method = find_method(cond, "_release_save");
-    if (method != NULL) {
-        PyObject *saved = PyObject_CallNoArgs(method);
-        Py_DECREF(method);
-        return saved;
+    PyObject *method = find_method(lock, "_release_save");
+    if (method == NULL && !PyErr_Occurred()) {
+        method = PyObject_GetAttrString(lock, "release");
     }
-    return PyErr_Occurred() ? NULL : tl_condition_call(cond, "release", NULL, 0, NULL);
+    PyObject *saved = method ? PyObject_CallNoArgs(method) : NULL;
+    Py_XDECREF(method);
+    return saved;
 }
 
 int
-tl_condition_acquire_restore(ConditionObject *cond, PyObject *saved)
+tl_condition_acquire_restore(struct tl_state *state, PyObject *lock, PyObject *saved)
 {
-    PyObject *method = find_method(cond, "_acquire_restore"), *result = NULL;
-    if (method != NULL) {
-        result = PyObject_CallOneArg(method, saved);
-        Py_DECREF(method);
-    } else if (!PyErr_Occurred()) {
-        result = tl_condition_call(cond, "acquire", NULL, 0, NULL);
+    PyObject *exc = PyErr_GetRaisedException();
+    PyObject *method = find_method(lock, "_acquire_restore");
+    bool restores = method != NULL;
+    if (!restores && !PyErr_Occurred()) {
+        method = PyObject_GetAttrString(lock, "acquire");
     }
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    if (method == NULL) {
+        struct tl_kept kept = {.exc = exc};
+        (void)tl_kept_add(&kept);
+        return tl_kept_give_up(&kept);
+    }
+    PyErr_SetRaisedException(exc);
+    int result = tl_reacquire(state, lock, method, restores ? saved : NULL);
+    Py_DECREF(method);
+    return result;
 }
 
 // ---- waiting
@@ -117,50 +124,65 @@ remove_token(ConditionObject *cond, LockObject *token)
     return false;
 }
 
-// Acquire the lock again, with an exception set or not. Returns 0, or -1 with one set.
-static int
-restore(ConditionObject *cond, PyObject *saved)
+// release_save() has raised: if that came after the lock was released, which can be known
+// of locks that are ours, acquire it again. count: how often the caller had acquired it.
+static void
+undo_release(struct tl_state *state, LockObject *lock, unsigned long count)
 {
-    PyObject *exc = PyErr_GetRaisedException();
-    if (tl_condition_acquire_restore(cond, saved) < 0) {
-        PyObject *other = PyErr_GetRaisedException();
-        if (exc != NULL) {
-            PyException_SetContext(other, exc);
+    struct tl_holder *me = tl_native_seen_holder();
+    if (count > 0 && lock->property.owner != me) {
+        (void)tl_lock_regain(state, lock, me, 0);
+        if (lock->property.owner == me) {
+            lock->count = count;
         }
-        PyErr_SetRaisedException(other);
+    }
+}
+
+// Release lock, wait until token is released, and acquire lock again. Returns as
+// tl_condition_wait().
+static int
+wait_for_token(struct tl_state *state, PyObject *lock, LockObject *token,
+               int64_t deadline)
+{
+    struct tl_holder *me = tl_native_seen_holder();
+    bool ours = PyObject_TypeCheck(lock, state->lock_type) ||
+                PyObject_TypeCheck(lock, state->rlock_type);
+    bool mine = ours && me != NULL && ((LockObject *)lock)->property.owner == me;
+    unsigned long count = mine ? ((LockObject *)lock)->count : 0;
+    PyObject *saved = tl_condition_release_save(lock);
+    if (saved == NULL) {
+        undo_release(state, (LockObject *)lock, count);
         return -1;
     }
-    PyErr_SetRaisedException(exc);
-    return exc == NULL ? 0 : -1;
+    int result = tl_lock_acquire(token, deadline);
+    if (tl_condition_acquire_restore(state, lock, saved) < 0) {
+        result = -1;
+    }
+    Py_DECREF(saved);
+    return result;
 }
 
 int
 tl_condition_wait_with(ConditionObject *cond, int64_t deadline)
 {
     struct tl_state *state = tl_state_of_object((PyObject *)cond);
+    PyObject *lock = Py_NewRef(cond->lock); // the condition may get another one
     LockObject *token = add_token(state, cond);
-    PyObject *saved = token ? tl_condition_release_save(cond) : NULL;
-    int result = -1;
-    if (saved != NULL) {
-        result = tl_lock_acquire(token, deadline);
-        if (restore(cond, saved) < 0) {
-            result = -1;
-        }
-        Py_DECREF(saved);
-    }
+    int result = token ? wait_for_token(state, lock, token, deadline) : -1;
     if (token != NULL && !remove_token(cond, token)) {
         if (result == 0) {
             result = 1; // notified while it waited for the lock
         } else if (result < 0) {
             PyObject *exc = PyErr_GetRaisedException();
-            if (tl_condition_notify_with(cond, 1) < 0 &&
-                !tl_errors_interrupt_main(tl_state_of_object((PyObject *)cond))) {
+            if (cond->lock == lock && tl_condition_notify_with(cond, 1) < 0 &&
+                !tl_errors_interrupt_main(state)) {
                 PyErr_Clear();
             }
             PyErr_SetRaisedException(exc);
         }
     }
     Py_XDECREF(token);
+    Py_DECREF(lock);
     return result;
 }
 

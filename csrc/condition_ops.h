@@ -11,12 +11,16 @@ PyObject *tl_condition_call(ConditionObject *cond, const char *name,
 // Whether the caller owns the lock: 1, 0, or -1 with an exception set.
 int tl_condition_is_owned(ConditionObject *cond);
 
-// The lock's own, or release() and acquire() if it has none.
-PyObject *tl_condition_release_save(ConditionObject *cond);
-int tl_condition_acquire_restore(ConditionObject *cond, PyObject *saved);
+// The methods that a lock has for a Condition, or release() and acquire() if it has none.
+// The caller holds the lock object. tl_condition_acquire_restore() returns as
+// tl_reacquire().
+PyObject *tl_condition_release_save(PyObject *lock);
+int tl_condition_acquire_restore(struct tl_state *state, PyObject *lock,
+                                 PyObject *saved);
 
 // tl_condition_wait() and tl_condition_notify() with any lock. Return -1 with an exception
-// set, too, if it raises one: then the lock may not be acquired.
+// set, too, if its methods raise one. Only if the lock refuses to be acquired again,
+// which a RuntimeError tells, it is not held after tl_condition_wait_with().
 int tl_condition_wait_with(ConditionObject *cond, int64_t deadline);
 int tl_condition_notify_with(ConditionObject *cond, Py_ssize_t count);
 

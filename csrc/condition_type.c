@@ -279,7 +279,8 @@ PyDoc_STRVAR(wait_doc,
 "again, as often as before. Returns whether it was notified.\n"
 "\n"
 "Raises RuntimeError if the caller does not own the lock. After another error, which may\n"
-"come from outside, it owns it, too; a notification that came is passed on.");
+"come from outside, it owns it, too; a notification that came is passed on. Only if the\n"
+"lock itself keeps refusing, RuntimeError says that it could not be re-acquired.");
 
 static PyObject *
 condition_wait(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -386,16 +387,26 @@ condition_is_owned(ConditionObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 condition_release_save(ConditionObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return check_made(self) < 0 ? NULL : tl_condition_release_save(self);
+    if (check_made(self) < 0) {
+        return NULL;
+    }
+    PyObject *lock = Py_NewRef(self->lock);
+    PyObject *saved = tl_condition_release_save(lock);
+    Py_DECREF(lock);
+    return saved;
 }
 
 static PyObject *
 condition_acquire_restore(ConditionObject *self, PyObject *saved)
 {
-    if (check_made(self) < 0 || tl_condition_acquire_restore(self, saved) < 0) {
+    if (check_made(self) < 0) {
         return NULL;
     }
-    Py_RETURN_NONE;
+    struct tl_state *state = tl_state_of_object((PyObject *)self);
+    PyObject *lock = Py_NewRef(self->lock);
+    int result = tl_condition_acquire_restore(state, lock, saved);
+    Py_DECREF(lock);
+    return result < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *

@@ -15,11 +15,12 @@ struct found {
 static LockObject *
 awaited_by_tasklet(TaskletObject *t)
 {
-    if (t->place == TL_WAITING && tl_lock_is_wait(t->wait.kind) && t->scopes == NULL &&
-        !tl_timer_is_set(&t->timer) && !t->home->dead) {
-        return (LockObject *)t->wait.on;
+    if (t->place != TL_WAITING || !tl_lock_is_wait(t->wait.kind) ||
+        tl_timer_is_set(&t->timer) || t->home->dead) {
+        return NULL;
     }
-    return NULL;
+    LockObject *lock = (LockObject *)t->wait.on;
+    return t->scopes == NULL || lock->is_strict ? lock : NULL;
 }
 
 static LockObject *
@@ -167,7 +168,8 @@ int
 tl_cycle_check(struct tl_state *state, LockObject *lock, struct tl_holder *me)
 {
     struct tl_sched *s = tl_sched_mine;
-    if (owner_of(lock) == NULL || (s != NULL && s->current->scopes != NULL)) {
+    bool ends = s != NULL && s->current->scopes != NULL && !lock->is_strict;
+    if (owner_of(lock) == NULL || ends) {
         return 0;
     }
     int length = find_cycle(lock, me);

@@ -1,4 +1,5 @@
 #include "file.h"
+#include "detour.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,10 @@ struct tl_file {
         uv_fs_t fs;
         uv_work_t work;
     } uv;
-    // Of operations on whole files, which have no uv_fs_t.
+    struct tl_file_args args; // the paths are valid while somebody waits, or ours
+    char *path2;              // ours, or NULL
+    // Of operations on whole files, which have no uv_fs_t; path also of others that a
+    // spare thread does.
     char *path, *memory; // memory is ours iff op is TL_FILE_READ_WHOLE
     size_t size;
     int flags, mode;
@@ -37,16 +41,18 @@ file_free(struct tl_request *request)
 {
     struct tl_file *file = TL_CONTAINER(request, struct tl_file, request);
     // What is lost may have been left half done, in the child of a fork.
-    if (request->state != TL_REQUEST_LOST && is_whole(file)) {
-        free(file->path);
-        if (file->op == TL_FILE_READ_WHOLE) {
-            free(file->memory);
-        }
-    } else if (request->state == TL_REQUEST_OVER) {
+    if (request->state == TL_REQUEST_OVER && !is_whole(file)) {
         if (file->op == TL_FILE_OPEN && !file->taken && file->uv.fs.result >= 0) {
             close((int)file->uv.fs.result); // whoever wanted it is gone
         }
         uv_fs_req_cleanup(&file->uv.fs);
+    }
+    if (request->state != TL_REQUEST_LOST) {
+        free(file->path);
+        free(file->path2);
+        if (file->op == TL_FILE_READ_WHOLE) {
+            free(file->memory);
+        }
     }
     PyMem_RawFree(file);
 }
@@ -140,7 +146,10 @@ do_whole(uv_work_t *work)
 static void
 fs_over(uv_fs_t *fs)
 {
-    tl_loop_over(&TL_CONTAINER(fs, struct tl_file, uv.fs)->request);
+    struct tl_request *request = &TL_CONTAINER(fs, struct tl_file, uv.fs)->request;
+    if (!tl_detour_takes(request, fs->result == UV_ECANCELED)) {
+        tl_loop_over(request);
+    }
 }
 
 static void
@@ -150,11 +159,14 @@ whole_over(uv_work_t *work, int status)
     if (status < 0) {
         file->result = status; // it was cancelled
     }
-    tl_loop_over(&file->request);
+    if (!tl_detour_takes(&file->request, status == UV_ECANCELED)) {
+        tl_loop_over(&file->request);
+    }
 }
 
+// Returns 0 or a negative errno.
 static int
-start_whole(struct tl_file *file, uv_loop_t *uv, const struct tl_file_args *args)
+keep_whole(struct tl_file *file, const struct tl_file_args *args)
 {
     file->path = strdup(args->path);
     if (file->path == NULL) {
@@ -166,13 +178,15 @@ start_whole(struct tl_file *file, uv_loop_t *uv, const struct tl_file_args *args
         file->memory = args->memory;
         file->size = args->size;
     }
-    return uv_queue_work(uv, &file->uv.work, do_whole, whole_over);
+    return 0;
 }
 
-// Give it to libuv. Returns 0 or a negative errno.
+// Give it to libuv. Returns 0 or a negative errno. Without fs_over, and a loop, it is done
+// at once.
 static int
-start(struct tl_file *file, uv_loop_t *uv, const struct tl_file_args *args)
+start(struct tl_file *file, uv_loop_t *uv, uv_fs_cb fs_over)
 {
+    const struct tl_file_args *args = &file->args;
     uv_fs_t *fs = &file->uv.fs;
     uv_buf_t buf = {.base = args->memory, .len = args->size};
     const char *path = args->path;
@@ -205,9 +219,75 @@ start(struct tl_file *file, uv_loop_t *uv, const struct tl_file_args *args)
         return uv_fs_scandir(uv, fs, path, 0, fs_over);
     case TL_FILE_READ_WHOLE:
     case TL_FILE_WRITE_WHOLE:
-        return start_whole(file, uv, args);
+        return uv_queue_work(uv, &file->uv.work, do_whole, whole_over);
     }
     return UV_ENOSYS;
+}
+
+// ---- without libuv's threads
+
+static bool
+file_keep(struct tl_request *request)
+{
+    struct tl_file *file = TL_CONTAINER(request, struct tl_file, request);
+    struct tl_file_args *args = &file->args;
+    if (is_whole(file)) {
+        return true;
+    }
+    uv_fs_req_cleanup(&file->uv.fs); // libuv may have had it
+    if (args->path != NULL) {
+        args->path = file->path = strdup(args->path);
+    }
+    if (args->path2 != NULL) {
+        args->path2 = file->path2 = strdup(args->path2);
+    }
+    return (args->path == NULL) == (file->path == NULL) &&
+           (args->path2 == NULL) == (file->path2 == NULL);
+}
+
+static void
+file_fail(struct tl_request *request, int error)
+{
+    struct tl_file *file = TL_CONTAINER(request, struct tl_file, request);
+    if (is_whole(file)) {
+        file->result = error;
+    } else {
+        file->uv.fs.result = error;
+    }
+}
+
+static void
+file_run(struct tl_request *request)
+{
+    struct tl_file *file = TL_CONTAINER(request, struct tl_file, request);
+    if (is_whole(file)) {
+        do_whole(&file->uv.work);
+    } else {
+        int result = start(file, NULL, NULL);
+        if (result < 0) {
+            file->uv.fs.result = result;
+        }
+    }
+}
+
+// Returns 0 if it is in flight, or a negative errno.
+static int
+begin(struct tl_file *file, struct tl_loop *loop)
+{
+    if (TL_LIKELY(!tl_detour_is_needed())) {
+        int error = start(file, tl_loop_uv(loop), fs_over);
+        if (error == 0) {
+            tl_loop_begun(loop, &file->request);
+        }
+        return error;
+    }
+    tl_loop_begun(loop, &file->request); // it may be over before the next line
+    int error = tl_detour_start(&file->request);
+    if (error != 0) {
+        file_fail(&file->request, -error);
+        tl_loop_over(&file->request);
+    }
+    return 0;
 }
 
 struct tl_file *
@@ -224,14 +304,20 @@ tl_file_do(struct tl_sched *s, const struct tl_file_args *args)
     file->request.held = Py_XNewRef(args->held);
     // Who closes a descriptor does not know it afterwards, whatever becomes of the wait.
     file->request.must_run = args->op == TL_FILE_CLOSE;
-    int error = start(file, tl_loop_uv(loop), args);
+    file->request.keep = file_keep;
+    file->request.run = file_run;
+    file->request.fail = file_fail;
+    file->args = *args;
+    int error = is_whole(file) ? keep_whole(file, args) : 0;
+    if (error == 0) {
+        error = begin(file, loop);
+    }
     if (error != 0) {
         tl_request_unref(&file->request);
         errno = -error;
         PyErr_SetFromErrno(PyExc_OSError);
         return NULL;
     }
-    tl_loop_begun(loop, &file->request);
     if (tl_request_wait(s, &file->request, args->deadline) < 0) {
         tl_request_unref(&file->request);
         return NULL;

@@ -10,6 +10,7 @@
 #include "nudge.h"
 #include "priority.h"
 #include "request.h"
+#include "spare.h"
 #include "thread.h"
 #include "turn.h"
 #include "watch.h"
@@ -134,6 +135,7 @@ renew_alarms(struct tl_state *Py_UNUSED(state), struct tl_sched *mine)
 static const struct part parts[] = {
     // hold             release              renew
     {tl_lookup_hold,    tl_lookup_release,   NULL},              // lookups of addresses
+    {tl_spare_hold,     tl_spare_release,    NULL},              // spare threads
     {hold_gil,          release_gil,         NULL},              // ticker and priority
     {hold_loops,        release_loops,       renew_loops},       // libuv's loops
     {NULL,              release_threads,     renew_threads},     // schedulers, parks

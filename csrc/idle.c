@@ -1,12 +1,17 @@
 #include "idle.h"
 #include "clock.h"
 #include "descriptor.h"
+#include "foreign.h"
 #include "gil.h"
 #include "loop.h"
 #include "nap.h"
 #include "thread.h"
 #include "timer.h"
 #include "watch.h"
+
+// A thread that waits for foreign ones warns when it looks for the Nth time. Each look is a
+// second after the one before, at most: what a library does in its own time is no news.
+enum { WARN_AT = 4 };
 
 // The main thread is done with the program and only waits for the other threads.
 static bool
@@ -191,6 +196,7 @@ enum tl_idle
 tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
 {
     bool in_main = tl_gil_is_main_thread(), told = false, poll = false;
+    int looks = 0;
     enum tl_idle result = TL_IDLE_WORK;
     s->waiting = true;
     for (;;) {
@@ -211,8 +217,15 @@ tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
         }
         int64_t limit_ns;
         if (!may_be_woken(s, is_nobodys_error(s, leaver), &limit_ns, &told)) {
-            result = TL_IDLE_DEADLOCK;
-            break;
+            if (tl_sched_watcher(s)->place == TL_FLOATING || !tl_foreign_may_run()) {
+                result = TL_IDLE_DEADLOCK;
+                break;
+            }
+            limit_ns = TL_NAP_LOOK_AGAIN;
+            if (++looks == WARN_AT && tl_foreign_warn() < 0) {
+                result = TL_IDLE_ERROR;
+                break;
+            }
         }
         if (!has_time_left(s, &limit_ns)) {
             result = TL_IDLE_EXPIRED;

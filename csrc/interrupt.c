@@ -379,6 +379,17 @@ tl_interrupt_release(TaskletObject *t)
 PyObject *
 tl_interrupt_clear(TaskletObject *t)
 {
+    const struct tl_state *state = t->home->state;
+    PyObject **link = &t->pending;
+    while (*link != NULL) {
+        PyObject *bomb = *link;
+        if (bomb == state->spare_error || bomb == state->spare_exit) {
+            *link = take_out(bomb); // it is to be used again
+            Py_DECREF(bomb);
+        } else {
+            link = &bomb_of(bomb)->next;
+        }
+    }
     PyObject *pending = t->pending;
     t->pending = NULL;
     t->thrown = false;

@@ -1,8 +1,8 @@
 #include "lock.h"
 #include "clock.h"
 #include "errors.h"
-#include "interrupt.h"
 #include "live.h"
+#include "reacquire.h"
 
 // One that was called comes too late so often before it is given the lock; and so long
 // others rely on its coming, in nanoseconds.
@@ -169,37 +169,13 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
     }
 }
 
-// exc (stolen, may be NULL) was raised before, and another exception may be set now. Keep
-// the stronger one. The other comes again if it is an interruption.
-static void
-join_errors(PyObject *exc)
-{
-    PyObject *raised = PyErr_GetRaisedException();
-    if (raised == NULL || exc == NULL || exc == raised) {
-        Py_XDECREF(raised == exc ? raised : NULL);
-        PyErr_SetRaisedException(exc != NULL ? exc : raised);
-        return;
-    }
-    TaskletObject *me = tl_sched_mine != NULL ? tl_sched_mine->current : NULL;
-    int before = me != NULL ? tl_interrupt_strength(me, exc) : 0;
-    int now = me != NULL ? tl_interrupt_strength(me, raised) : 0;
-    PyObject *weaker = before > now ? raised : exc;
-    if (before > 0 && now > 0) {
-        tl_interrupt_again(me, weaker);
-    } else if (weaker == exc) {
-        PyException_SetContext(raised, exc);
-    } else {
-        Py_DECREF(raised);
-    }
-    PyErr_SetRaisedException(weaker == exc ? raised : exc);
-}
-
 int
 tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                unsigned char given)
 {
     int late = (given & TL_GIVEN_NOTICE) ? 1 : 0; // it has been in the queue before
     int failed = 0;
+    struct tl_kept kept = {.exc = PyErr_GetRaisedException()};
     while (!(given & TL_GIVEN_PROPERTY)) {
         if (given & TL_GIVEN_CALL) {
             come(lock, false);
@@ -211,25 +187,19 @@ tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
         if ((given & TL_GIVEN_CALL) && ++late >= LATE_MOST) {
             lock->hurry = true;
         }
-        PyObject *exc = PyErr_GetRaisedException();
         struct tl_block how = {.kind = late > 0 ? &again_wait : &tl_lock_wait,
                                .on = (PyObject *)lock,
                                .queue = &lock->waiters,
                                .has_come = is_free,
                                .insists = true};
         failed += check_owner(lock) < 0 || (tl_block(state, &how) < 0 && !how.asked);
-        join_errors(exc);
+        (void)tl_kept_add(&kept); // only waits that do not begin are counted
         if (failed > FAILURES_MOST) {
-            return -1;
+            return tl_kept_give_up(&kept);
         }
         given = how.given;
     }
-    if (PyErr_Occurred()) {
-        return -1;
-    }
-    // What was held off meanwhile.
-    struct tl_sched *s = tl_sched_mine;
-    return s == NULL || tl_sched_is_held(s) ? 0 : tl_sched_check_thrown(s);
+    return tl_kept_raise(&kept);
 }
 
 // ---- the object

@@ -19,6 +19,7 @@ typedef struct LockObject {
     bool reentrant;
     bool is_signal; // somebody else than its owner has released it before
     bool hurry;     // the next to be called has been too late often enough
+    bool is_strict; // a cycle is an error even if a timeout() would end it
     PyObject *weakrefs;
 } LockObject;
 
@@ -64,10 +65,10 @@ tl_lock_is_owned(const LockObject *lock)
 int tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                      int64_t deadline);
 
-// Acquire it in any case, for one that has waited for it, and was given that. Exceptions
-// that come meanwhile are raised in the end: returns 0, or -1 with one set. One that is
-// set before stays, or is the context of another. Only where it can never come, because the
-// thread must not leave the current tasklet, is it not acquired.
+// Acquire it unconditionally, after a wait for it that ended with given. What is set on
+// entry, and comes meanwhile, is raised in the end, as by tl_reacquire(): returns 0, or -1
+// with an exception set. It is not acquired only where the owner can never release it,
+// because the thread must not leave the current tasklet: RuntimeError.
 // Switch: may.
 int tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                    unsigned char given);

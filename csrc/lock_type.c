@@ -171,6 +171,19 @@ lock_recursion_count(LockObject *self, PyObject *Py_UNUSED(ignored))
     return PyLong_FromUnsignedLong(tl_lock_is_owned(self) ? self->count : 0);
 }
 
+PyDoc_STRVAR(be_strict_doc,
+"_be_strict($self, /)\n"
+"--\n"
+"\n"
+"Raise DeadlockError for a cycle of owners even inside a timeout() block.");
+
+static PyObject *
+rlock_be_strict(LockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    self->is_strict = true;
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(release_save_doc,
 "_release_save($self, /)\n"
 "--\n"
@@ -202,11 +215,24 @@ rlock_acquire_restore(LockObject *self, PyObject *arg)
         PyErr_SetString(PyExc_ValueError, "the count of a lock must be positive");
         return NULL;
     }
-    if (tl_lock_acquire(self, 0) < 0) {
+    struct tl_state *state = tl_state_of_object((PyObject *)self);
+    struct tl_holder *me = tl_native_holder(Py_TYPE(self));
+    if (me == NULL) {
         return NULL;
     }
-    self->count += count - 1;
-    Py_RETURN_NONE;
+    if (self->property.owner == me) {
+        self->count += count;
+        Py_RETURN_NONE;
+    }
+    // A cycle of owners is an error: the lock would never be released.
+    if ((self->count > 0 && tl_cycle_check(state, self, me) < 0)) {
+        return NULL;
+    }
+    int result = tl_lock_regain(state, self, me, 0);
+    if (self->property.owner == me) {
+        self->count = count;
+    }
+    return result < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(at_fork_reinit_doc,
@@ -300,6 +326,7 @@ static PyMethodDef rlock_methods[] = {
     {"__enter__", (PyCFunction)lock_enter, METH_NOARGS, NULL},
     {"__exit__", TL_FAST(lock_exit), METH_FASTCALL, NULL},
     {"_is_owned", (PyCFunction)lock_is_owned, METH_NOARGS, NULL},
+    {"_be_strict", (PyCFunction)rlock_be_strict, METH_NOARGS, be_strict_doc},
     {"_recursion_count", (PyCFunction)lock_recursion_count, METH_NOARGS, NULL},
     {"_release_save", (PyCFunction)rlock_release_save, METH_NOARGS, release_save_doc},
     {"_acquire_restore", (PyCFunction)rlock_acquire_restore, METH_O, NULL},

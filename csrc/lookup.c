@@ -11,6 +11,9 @@
 // microseconds; a lookup that takes longer waits for the network, without them.
 static const int64_t FORK_WAIT_NS = 20000000;
 
+// Threads that there are at most, whatever blocks: as many as libuv allows itself.
+enum { MAX_THREADS = 1024 };
+
 // The one process-wide queue. All is guarded by the mutex.
 static struct {
     pthread_mutex_t mutex;
@@ -21,6 +24,8 @@ static struct {
     struct tl_link queue;
     int queued; // length of queue
     int threads, idle, running;
+    int limit;     // of threads that serve lookups somebody waits for
+    int abandoned; // how many run and nobody waits for: each may have one thread more
 } lookups = {
     .mutex = PTHREAD_MUTEX_INITIALIZER,
     .queue = {&lookups.queue, &lookups.queue},
@@ -87,6 +92,7 @@ do_first(void)
     lookup->error = status == EAI_SYSTEM ? errno : 0;
     pthread_mutex_lock(&lookups.mutex);
     lookups.running--;
+    lookups.abandoned -= lookup->is_abandoned;
     if (lookups.forks > 0 && lookups.running == 0) {
         pthread_cond_broadcast(&lookups.calm);
     }
@@ -99,7 +105,7 @@ static void *
 work(void *arg)
 {
     pthread_mutex_lock(&lookups.mutex);
-    for (;;) {
+    while (lookups.threads <= lookups.limit + lookups.abandoned) {
         if (lookups.forks > 0 || tl_link_is_single(&lookups.queue)) {
             lookups.idle++;
             pthread_cond_wait(&lookups.changed, &lookups.mutex);
@@ -108,6 +114,8 @@ work(void *arg)
             do_first();
         }
     }
+    lookups.threads--;
+    pthread_mutex_unlock(&lookups.mutex);
     return arg;
 }
 
@@ -140,6 +148,15 @@ start_thread(void)
     return error;
 }
 
+// Even if each lookup that nobody waits for any more keeps its thread forever, as many
+// threads are left as there may be.
+static bool
+may_grow(void)
+{
+    return lookups.threads < lookups.limit + lookups.abandoned &&
+           lookups.threads < MAX_THREADS;
+}
+
 int
 tl_lookup_submit(struct tl_lookup *lookup, int threads)
 {
@@ -148,7 +165,8 @@ tl_lookup_submit(struct tl_lookup *lookup, int threads)
     if (!lookups.has_conds) {
         init_conditions();
     }
-    if (lookups.queued >= lookups.idle && lookups.threads < threads) {
+    lookups.limit = threads;
+    if (lookups.queued >= lookups.idle && may_grow()) {
         error = start_thread();
     }
     if (lookups.threads > 0) {
@@ -169,6 +187,12 @@ tl_lookup_cancel(struct tl_lookup *lookup)
     if (lookup->state == TL_LOOKUP_QUEUED) {
         unqueue(lookup, TL_LOOKUP_OVER);
         finish(lookup, EAI_AGAIN);
+    } else if (lookup->state == TL_LOOKUP_RUNNING && !lookup->is_abandoned) {
+        lookup->is_abandoned = true;
+        lookups.abandoned++;
+        if (lookups.queued > lookups.idle && may_grow()) {
+            (void)start_thread(); // else those that there are do it
+        }
     }
     pthread_mutex_unlock(&lookups.mutex);
 }
@@ -201,7 +225,7 @@ tl_lookup_release(bool in_child)
     lookups.forks = in_child ? 0 : lookups.forks - 1;
     if (in_child) {
         lookups.has_conds = false; // they have waiters that do not exist here
-        lookups.threads = lookups.idle = lookups.running = 0;
+        lookups.threads = lookups.idle = lookups.running = lookups.abandoned = 0;
         while (!tl_link_is_single(&lookups.queue)) {
             struct tl_lookup *lookup =
                 TL_CONTAINER(lookups.queue.next, struct tl_lookup, link);

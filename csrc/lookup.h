@@ -24,6 +24,7 @@ enum tl_lookup_state {
 struct tl_lookup {
     struct tl_link link;
     enum tl_lookup_state state;
+    bool is_abandoned; // it runs, and nobody waits for it any more
     char *host, *port; // copies, or NULL
     struct addrinfo hints;
     int status; // 0, or one of EAI_...
@@ -41,8 +42,9 @@ int tl_lookup_init(struct tl_lookup *lookup, const char *host, const char *port,
 // Free what it has. It is not under way.
 void tl_lookup_fini(struct tl_lookup *lookup);
 
-// Do it as soon as a thread is free, at most threads of them at a time. Returns 0 or an
-// errno: then there is no thread.
+// Do it as soon as a thread is free. At most threads of them are done at a time, besides
+// those that were cancelled when they had begun. Returns 0 or an errno: then there is no
+// thread.
 int tl_lookup_submit(struct tl_lookup *lookup, int threads);
 
 // End it without an answer, unless a thread has begun.

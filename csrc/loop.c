@@ -1,5 +1,6 @@
 #include "loop.h"
 #include "clock.h"
+#include "detour.h"
 #include "lookup.h"
 #include "room.h"
 
@@ -30,7 +31,7 @@ struct tl_loop {
     uv_async_t news; // requests are ready
     struct tl_link all, requests;
     Py_ssize_t in_flight;
-    bool is_orphan;
+    bool is_orphan, is_ending;
 };
 
 // libuv's threads serve all loops of the process.
@@ -171,6 +172,7 @@ close_uv(struct tl_loop *loop)
 {
     if (!uv_is_closing((uv_handle_t *)&loop->news)) {
         tl_lookup_settle();
+        tl_spare_settle();
         uv_close((uv_handle_t *)&loop->news, NULL);
         (void)uv_run(&loop->uv, UV_RUN_NOWAIT);
     }
@@ -202,6 +204,7 @@ loop_init(struct tl_loop *loop)
     }
     pool.was_used = true;
     pool.has_stayed_behind = false;
+    tl_detour_set_size(tl_room_pool_size());
     tl_link_init(&loop->all);
     tl_link_insert_before(&loop->all, &pool.loops);
     return 0;
@@ -237,6 +240,7 @@ tl_loop_begun(struct tl_loop *loop, struct tl_request *request)
     request->refs++;
     tl_link_insert_before(&request->link, &loop->requests);
     count(loop, 1);
+    tl_detour_begun(request);
 }
 
 static void
@@ -244,6 +248,7 @@ finish(struct tl_request *request, enum tl_request_state state)
 {
     assert(request->state == TL_REQUEST_IN_FLIGHT);
     tl_link_remove(&request->link);
+    tl_detour_over(request);
     count(request->loop, -1);
     request->loop = NULL;
     request->state = state;
@@ -274,8 +279,35 @@ tl_loop_cancel(struct tl_request *request)
     }
     if (request->cancel != NULL) {
         request->cancel(request);
-    } else {
-        (void)uv_cancel(request->handle); // it fails if that has begun
+    } else if (!tl_loop_cancel_uv(request)) {
+        tl_detour_abandoned(request);
+    }
+}
+
+bool
+tl_loop_cancel_uv(struct tl_request *request)
+{
+    request->is_cancelled |= uv_cancel(request->handle) == 0;
+    return request->is_cancelled;
+}
+
+void
+tl_loop_is_ending(struct tl_loop *loop)
+{
+    if (loop != NULL) {
+        loop->is_ending = true;
+    }
+}
+
+void
+tl_loop_each_request(void (*visit)(struct tl_request *))
+{
+    for (struct tl_link *i = pool.loops.next; i != &pool.loops; i = i->next) {
+        struct tl_loop *loop = TL_CONTAINER(i, struct tl_loop, all);
+        struct tl_link *requests = &loop->requests, *j = requests->next;
+        for (; j != requests && !loop->is_ending; j = j->next) {
+            visit(TL_CONTAINER(j, struct tl_request, link));
+        }
     }
 }
 
@@ -433,5 +465,6 @@ tl_loop_after_fork(void)
         }
         dispose(loop);
     }
+    tl_detour_after_fork();
     pool.in_flight = pool.orphans = 0;
 }

@@ -6,7 +6,7 @@
 
 #include "compat.h" // before all of the system's
 
-#include "list.h"
+#include "spare.h"
 
 #include <stdatomic.h>
 
@@ -41,6 +41,18 @@ struct tl_request {
     _Atomic bool ready; // done by a thread of ours, and not reported yet
     // Cancels it unless it has begun; NULL: libuv does that.
     void (*cancel)(struct tl_request *request);
+    // What libuv is asked to do may be done by a spare thread instead: see detour.c.
+    struct tl_spare call;
+    bool is_cancelled; // libuv does not do it, and will say so
+    bool is_stuck;     // it has begun, and nobody waits for it any more
+    bool moves;        // it was taken back from libuv
+    // Copy what is needed to do it without libuv, which does not have it any more. Returns
+    // false if there is no memory. Does not call into Python.
+    bool (*keep)(struct tl_request *request);
+    // Do it. Thread: any, without the GIL.
+    void (*run)(struct tl_request *request);
+    // It has not been done; error is a negative errno.
+    void (*fail)(struct tl_request *request, int error);
     // Told when it is over or lost. Runs no code of others.
     void (*over)(struct tl_request *request);
     // Frees all but held. Runs no code of others.
@@ -93,6 +105,16 @@ void tl_loop_announce(struct tl_request *request);
 
 // Have it not done, if it has not begun. It is reported all the same.
 void tl_loop_cancel(struct tl_request *request);
+
+// Have libuv not do it, which reports it all the same. Returns false if it has begun.
+bool tl_loop_cancel_uv(struct tl_request *request);
+
+// The tasklets of the loop's thread (loop may be NULL) are about to be ended.
+void tl_loop_is_ending(struct tl_loop *loop);
+
+// Call visit for each request in flight of all loops whose threads go on. It must not end
+// one.
+void tl_loop_each_request(void (*visit)(struct tl_request *request));
 
 // The version of the libuv that is loaded, as text.
 const char *tl_loop_version(void);

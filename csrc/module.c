@@ -82,7 +82,8 @@ add_lock_types(PyObject *mod, struct tl_state *state)
                  &state->bounded_semaphore_type) < 0 ||
         add_type(mod, &tl_event_spec, NULL, &state->event_type) < 0 ||
         add_type(mod, &tl_nl_condition_spec, NULL, &state->nl_condition_type) < 0 ||
-        add_type(mod, &tl_barrier_spec, NULL, &state->barrier_type) < 0) {
+        add_type(mod, &tl_barrier_spec, NULL, &state->barrier_type) < 0 ||
+        add_type(mod, &tl_released_spec, NULL, &state->released_type) < 0) {
         return -1;
     }
     tl_lock_ready(state->lock_type, state->rlock_type);
@@ -394,6 +395,7 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->event_type);
     Py_VISIT(state->nl_condition_type);
     Py_VISIT(state->barrier_type);
+    Py_VISIT(state->released_type);
     Py_VISIT(state->broken_barrier_error);
     Py_VISIT(state->tasklet_exit);
     Py_VISIT(state->cancelled_error);

@@ -2,6 +2,7 @@
 #include "sched.h"
 #include "errors.h"
 #include "fiber.h"
+#include "foreign.h"
 #include "frames.h"
 #include "gil.h"
 #include "idle.h"
@@ -492,7 +493,8 @@ successor(struct tl_sched *s, const struct tl_leave *how)
         return tl_task_next(me);
     }
     TaskletObject *watcher = tl_sched_watcher(s);
-    if (run_goes_on(s, how->deadline > 0 || how->comes || how->hopes)) {
+    bool timed = how->deadline > 0 || how->comes || how->hopes || how->patient;
+    if (run_goes_on(s, timed)) {
         return NULL;
     }
     if (watcher->place == TL_FLOATING || (watcher == me && how->kind == NULL)) {
@@ -517,15 +519,16 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
             return -1;
         }
         *to = successor(s, how);
-        bool patient = how->kind != NULL && how->kind->patient &&
+        bool patient = (how->patient || (how->kind != NULL && how->kind->patient)) &&
                        tl_sched_watcher(s)->place != TL_FLOATING;
         if (*to == NULL && how->deadline == 0 && !how->comes && !patient &&
             !tl_idle_others_can_run(s)) {
-            if (tl_sched_watcher(s)->place != TL_FLOATING) {
+            if (tl_sched_watcher(s)->place == TL_FLOATING) {
+                *to = tl_sched_watcher(s); // of run(threadblock=True)
+            } else if (!tl_foreign_may_run()) {
                 PyErr_SetRaisedException(tl_errors_deadlock(s->state, how->classic));
                 return -1;
             }
-            *to = tl_sched_watcher(s); // of run(threadblock=True)
         }
         if (*to == NULL && s->trap != 0) {
             tl_errors_no_switch(s);
@@ -556,8 +559,10 @@ revive_or_wait(struct tl_sched *s, TaskletObject *me, TaskletObject *to, bool cl
         }
         return to;
     }
-    // A caller of run() gets an error that was about to be passed on.
-    if (me->tempval != NULL && tl_bomb_check(s->state, me->tempval)) {
+    // The watcher gets the bomb of a tasklet that has paused. The bomb of a waiting sender
+    // belongs to its receiver, but Stackless raises it in the watcher as well.
+    if ((me->place == TL_FLOATING || classic) && me->tempval != NULL &&
+        tl_bomb_check(s->state, me->tempval)) {
         tl_sched_drop_later(s, tl_task_swap(to, Py_NewRef(me->tempval)));
     }
     into_ring(s, to);

@@ -202,7 +202,8 @@ struct tl_leave {
     PyObject *value;  // borrowed: what it leaves in tempval; NULL: None
     int64_t deadline; // on tl_timer_now()'s clock; 0: none, negative: passed already
     bool comes;       // what it waits for comes by itself: that is no deadlock
-    bool hopes; // a plain thread may do it: run(wait=True) goes on as long as any is
+    bool hopes;   // a plain thread may do it: run(wait=True) goes on as long as any is
+    bool patient; // so may a signal handler: it is no deadlock either. Implies hopes
     // Asked last, when no other code can run any more before it has left: whether what it
     // would wait for has come. Then it does not leave, and *came (may be NULL) is set. It
     // may wake others, who have a stack. May be NULL.

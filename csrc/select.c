@@ -1,6 +1,67 @@
 #include "select.h"
 #include "errors.h"
 
+// ---- how a tasklet waits
+
+static struct tl_selection *
+selection_of(const struct tl_wait *wait)
+{
+    return TL_CONTAINER(wait->queue, struct tl_selection, queue);
+}
+
+static void
+selection_joined(struct tl_wait *wait)
+{
+    struct tl_selection *sel = selection_of(wait);
+    sel->who = tl_task_of_wait(wait);
+    for (Py_ssize_t i = 0; i < sel->count; i++) {
+        struct tl_case *one = &sel->cases[i];
+        ChannelObject *ch = one->channel;
+        tl_link_insert_before(&one->link, one->value ? &ch->senders : &ch->receivers);
+        ch->selected++;
+        if (i > 0) {
+            Py_INCREF(sel->who); // the queue's own reference counts for the first
+        }
+    }
+    sel->linked = sel->count;
+    tl_channel_count_outside(sel->who, sel->source, 1);
+}
+
+void
+tl_case_unlink(struct tl_case *one)
+{
+    tl_link_remove(&one->link);
+    one->channel->selected--;
+    one->of->linked--;
+}
+
+static void
+selection_left(struct tl_wait *wait)
+{
+    struct tl_selection *sel = selection_of(wait);
+    tl_channel_count_outside(sel->who, sel->source, -1);
+    for (Py_ssize_t i = 0; i < sel->count; i++) {
+        if (!tl_link_is_single(&sel->cases[i].link)) {
+            tl_case_unlink(&sel->cases[i]);
+            if (sel->linked > 0) {
+                Py_DECREF(sel->who); // the last one goes with the queue's
+            }
+        }
+    }
+}
+
+static bool
+selection_is_patient(const struct tl_wait *wait)
+{
+    return selection_of(wait)->source == TL_FROM_HANDLERS;
+}
+
+const struct tl_wait_kind tl_selection_wait = {
+    .verb = "waits for the first of several channels",
+    .joined = selection_joined,
+    .left = selection_left,
+    .is_patient = selection_is_patient};
+
 // None has a right to be first.
 static Py_ssize_t
 pick(struct tl_sched *s, Py_ssize_t count)
@@ -93,6 +154,7 @@ tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
                                .deadline = deadline,
                                .comes = sel->source == TL_FROM_WORKERS,
                                .hopes = sel->source == TL_FROM_THREADS,
+                               .patient = sel->source == TL_FROM_HANDLERS,
                                .has_come = has_come,
                                .came = &came};
         *value = tl_sched_leave(s, &how);

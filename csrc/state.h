@@ -69,6 +69,7 @@ struct tl_state {
     PyTypeObject *event_type;
     PyTypeObject *nl_condition_type;
     PyTypeObject *barrier_type;
+    PyTypeObject *released_type;
     PyTypeObject *local_type;
     struct tl_places *local_places; // counted
 

@@ -1,5 +1,6 @@
 #include "tasklet.h"
 #include "gil.h"
+#include "interrupt.h"
 #include "live.h"
 #include "sched.h"
 
@@ -155,8 +156,7 @@ give_call(TaskletObject *t, PyObject *func, struct call *call, struct old *old)
     keep_old(old, &t->kwargs, call->kwargs);
     keep_old(old, &t->func, Py_NewRef(func));
     keep_old(old, &t->tempval, NULL);
-    keep_old(old, &t->pending, NULL);
-    t->thrown = false;
+    old->held[old->count++] = tl_interrupt_clear(t);
     t->life = TL_NEW;
     forget_outcome(t, old);
     return 0;
@@ -203,8 +203,7 @@ tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
         keep_old(&old, &t->args, NULL);
         keep_old(&old, &t->kwargs, NULL);
         keep_old(&old, &t->func, NULL);
-        keep_old(&old, &t->pending, NULL);
-        t->thrown = false;
+        old.held[old.count++] = tl_interrupt_clear(t);
         if (func != NULL || unbind) {
             keep_old(&old, &t->tempval, Py_XNewRef(func));
         }

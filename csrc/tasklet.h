@@ -168,7 +168,9 @@ PyObject *tl_task_describe(TaskletObject *t);
 static inline bool
 tl_task_is_patient(const TaskletObject *t)
 {
-    return t->place == TL_WAITING && t->wait.kind->patient;
+    const struct tl_wait_kind *kind = t->wait.kind;
+    return t->place == TL_WAITING &&
+           (kind->patient || (kind->is_patient != NULL && kind->is_patient(&t->wait)));
 }
 
 // Whether its thread is executing its code, if only to wait for other threads.

@@ -7,6 +7,7 @@
 #include "idle.h"
 #include "interrupt.h"
 #include "live.h"
+#include "loop.h"
 #include "native.h"
 #include "outcome.h"
 #include "priority.h"
@@ -277,6 +278,7 @@ end_tasklets(struct tl_sched *s)
     PyObject *told = PySet_New(NULL), *kept = PyList_New(0);
     bool again = told != NULL && kept != NULL;
     s->trap = 0;
+    tl_loop_is_ending(s->loop);
     while (again) {
         again = false;
         drop_unstarted(s);

@@ -11,6 +11,7 @@ extern PyType_Spec tl_case_spec, tl_local_spec, tl_job_spec, tl_worker_pool_spec
 extern PyType_Spec tl_lock_spec, tl_rlock_spec, tl_condition_spec, tl_event_spec;
 extern PyType_Spec tl_semaphore_spec, tl_bounded_semaphore_spec, tl_nl_condition_spec;
 extern PyType_Spec tl_barrier_spec, tl_shield_spec, tl_group_spec;
+extern PyType_Spec tl_released_spec;
 extern PyType_Spec tl_arrivals_spec, tl_completions_spec;
 extern PyType_Spec tl_closer_spec, tl_setting_spec;
 

@@ -20,6 +20,8 @@ struct tl_wait_kind {
     // Nobody is to be told that it never ends, because nobody can run: a signal handler
     // may end it.
     bool patient;
+    // The same for one wait of this kind. May be NULL.
+    bool (*is_patient)(const struct tl_wait *wait);
 };
 
 // What a waiter of a lock or the like was given, when its wait ended or while it goes on.

@@ -5,11 +5,11 @@ no context manager gives a value, a `Lock` is a semaphore and may be released mo
 often than acquired, and `NLCondition`, `ValueEvent` and a few functions are here only.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from tasklets import _core, locks
+from tasklets._core import released
 from tasklets.locks import Barrier, BrokenBarrierError, NLCondition
 
 __all__ = [
@@ -30,16 +30,6 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-
-
-@contextmanager
-def released(lock: Any) -> Iterator[None]:
-    """Release a lock for a block, and acquire it again at the end."""
-    lock.release()
-    try:
-        yield
-    finally:
-        lock.acquire()
 
 
 def lock_channel_wait(chan: Any, timeout: float | None) -> bool:

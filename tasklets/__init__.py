@@ -44,10 +44,13 @@ from tasklets._core import switch_trap as switch_trap
 from tasklets._core import tasklet as tasklet
 from tasklets._core import timeout as timeout
 from tasklets._core import wait as wait
+from tasklets._imports import install as _install_import_locks
 from tasklets._select import readable as readable
 from tasklets._select import writable as writable
 from tasklets._traps import block_trap as block_trap
 from tasklets._traps import no_switch as no_switch
+
+_install_import_locks()
 
 __all__ = [
     "BlockTrapError",

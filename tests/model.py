@@ -655,9 +655,14 @@ class Model:
             here.ring.insert(0, me)
             raise
         if target is not None and target.place is None:
-            if target is not me and isinstance(me.held, Bomb):
+            if target is not me and self.passes_on_bomb(me):
                 target.held = me.held
             self.append(target)
+
+    def passes_on_bomb(self, me):
+        """Whether who resumes gets the bomb that me left with."""
+        paused = me.place is None
+        return isinstance(me.held, Bomb) and (paused or self.stackless)
 
     def woken(self, leaver):
         """Who runs when the ring is empty; None when the thread has to wait."""

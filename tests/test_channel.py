@@ -18,6 +18,7 @@ from tasklets import (
     getcurrent,
     run,
     schedule,
+    schedule_remove,
     tasklet,
 )
 
@@ -416,15 +417,85 @@ def test_send_exception_waits_as_send_does():
     run()
 
 
-def test_run_gets_the_error_that_its_last_tasklet_blocks_with():
+def send_class(ch):
+    ch.send_exception(KeyError, 5)
+
+
+def send_instance(ch):
+    ch.send_throw(KeyError(5))
+
+
+def send_bomb(ch):
+    ch.send(tasklets.bomb(KeyError, KeyError(5)))
+
+
+SENDS = [send_class, send_instance, send_bomb]
+
+
+@pytest.mark.parametrize("send", SENDS)
+def test_run_does_not_raise_what_a_waiting_sender_offers(send):
     ch = channel()
-    t = tasklet(ch.send_exception)(KeyError, 5)
-    with pytest.raises(KeyError, match="5"):
-        run()
+    t = tasklet(send)(ch)
+    run()
     assert t.blocked
     with pytest.raises(KeyError, match="5"):
         ch.receive()
     run()
+    assert not t.alive
+
+
+@pytest.mark.parametrize("send", SENDS)
+def test_a_nested_run_does_not_raise_what_a_waiting_sender_offers(send, log):
+    def nested():
+        tasklet(send)(ch)
+        run()
+        log.append("inner run() has returned")
+
+    ch = channel()
+    tasklet(nested)()
+    run()
+    assert log == ["inner run() has returned"]
+    with pytest.raises(KeyError, match="5"):
+        ch.receive()
+
+
+@pytest.mark.parametrize("send", SENDS)
+def test_a_paused_main_tasklet_does_not_get_what_a_waiting_sender_offers(send):
+    ch = channel()
+    tasklet(send)(ch)
+    assert schedule_remove(None) is None
+    with pytest.raises(KeyError, match="5"):
+        ch.receive()
+
+
+@pytest.mark.parametrize("send", SENDS)
+def test_what_a_killed_sender_offered_is_raised_nowhere(send):
+    ch = channel()
+    t = tasklet(send)(ch)
+    run()
+    t.kill()
+    run()
+    assert not t.alive
+    assert ch.balance == 0
+
+
+@pytest.mark.parametrize("send", SENDS)
+def test_a_sender_that_is_killed_while_main_runs_others_raises_nothing_there(send):
+    ch = channel()
+    t = tasklet(send)(ch)
+    tasklet(t.kill)(pending=True)
+    run()
+    assert not t.alive
+    assert ch.balance == 0
+
+
+def test_run_raises_the_bomb_that_its_last_tasklet_pauses_with():
+    t = tasklet(schedule_remove)(tasklets.bomb(KeyError, KeyError(5)))
+    with pytest.raises(KeyError, match="5"):
+        run()
+    assert t.paused
+    with pytest.raises(KeyError, match="5"):
+        t.run()
 
 
 def test_send_exception_returns_none_whatever_the_receiver_had():

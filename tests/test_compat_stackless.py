@@ -398,3 +398,26 @@ def test_atomic_sets_the_flag_of_the_tasklet_and_restores_it():
             pass
         assert stackless.current.atomic
     assert not stackless.current.atomic
+
+
+def test_run_raises_what_the_last_tasklet_waits_to_send_as_stackless_does():
+    ch = stackless.channel()
+    t = stackless.tasklet(ch.send_exception)(KeyError, 5)
+    with pytest.raises(KeyError, match="5"):
+        stackless.run()
+    assert t.blocked
+    with pytest.raises(KeyError, match="5"):
+        ch.receive()
+    stackless.run()
+    assert not t.alive
+
+
+def test_what_a_killed_sender_offered_is_not_raised_again():
+    ch = stackless.channel()
+    t = stackless.tasklet(ch.send_exception)(KeyError, 5)
+    with pytest.raises(KeyError, match="5"):
+        stackless.run()
+    t.kill()
+    stackless.run()
+    assert not t.alive
+    assert ch.balance == 0

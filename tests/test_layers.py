@@ -14,7 +14,7 @@ LAYERS = [
     # Plain C, no Python.h.
     [
         "list", "clock", "inbox", "park", "nudge", "chunk", "alarm", "turn", "heap",
-        "poller", "room", "lookup",
+        "poller", "room", "spare", "lookup",
     ],
     # CPython ground.
     [
@@ -23,11 +23,11 @@ LAYERS = [
         "wait", "bomb", "callbacks", "where",
     ],
     # One file per foreign library.
-    ["fiber", "loop"],
+    ["fiber", "loop", "detour"],
     # Core.
     [
         "runq", "tasklet", "timer", "sched", "thread", "stacks", "outcome", "errors",
-        "idle", "rest", "watch", "watch_run", "interrupt", "scope", "handle",
+        "idle", "foreign", "rest", "watch", "watch_run", "interrupt", "scope", "handle",
         "descriptor", "local", "request", "nap", "native", "block", "fork",
     ],
     # Services over the scheduler.
@@ -35,6 +35,7 @@ LAYERS = [
         "channel", "queue", "lock", "watchdog", "worker", "job", "select", "group",
         "io", "stream", "file", "resolve", "process", "signal", "atom", "shared", "stm",
         "join", "arrivals", "cycle", "condition", "queue_items", "simple_queue",
+        "reacquire",
     ],
     # The Python face; every *_type and *_ops file belongs here too.
     ["types", "functions", "settings", "statistics", "capi", "module"],

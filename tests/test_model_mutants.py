@@ -143,9 +143,9 @@ MISTAKES = {
         "        if watchdog.place is None:\n            return watchdog\n",
         "",
     ),
-    "a_leaving_bomb_stays_where_it_is": (
-        "            if target is not me and isinstance(me.held, Bomb):\n",
-        "            if False:\n",
+    "a_waiting_senders_bomb_is_raised_by_run": (
+        "        return isinstance(me.held, Bomb) and (paused or self.stackless)\n",
+        "        return isinstance(me.held, Bomb)\n",
     ),
     "a_deadlock_leaves_the_caller_in_the_channel_queue": (
         "        except RuntimeError:\n            self.take_out_of_queue(me)\n",

@@ -3,6 +3,7 @@
 import gc
 import math
 import random
+import signal
 import sys
 import threading
 import time
@@ -20,6 +21,7 @@ from tasklets import (
     channel,
     getcurrent,
     getmain,
+    recv,
     run,
     schedule,
     scheduler,
@@ -578,11 +580,71 @@ def test_an_event_forgets_who_no_longer_waits(clock):
     assert [way(event) for way in (wait_for, take_first, select_it)] == [[event]] * 3
 
 
-def test_main_does_not_wait_for_an_event_that_nobody_can_set():
+def wait_alone(event):
+    return [event] if event.wait() else []
+
+
+def with_a_blocked_tasklet(event):
+    """Wait for an event, and for a tasklet that nobody wakes."""
+    blocked = spawn(channel().receive)
+    blocked.run()
+    try:
+        return wait([blocked, event], count=1)
+    finally:
+        blocked.kill()
+
+
+def select_with_a_channel(event):
+    """Wait for an event, and for a channel into which nobody sends."""
+    case, _ = select(recv(channel()), event)
+    return [case]
+
+
+EVENT_WAITS = [
+    wait_alone, wait_for, take_first, select_it, with_a_blocked_tasklet,
+    select_with_a_channel,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", EVENT_WAITS)
+def test_a_signal_handler_sets_the_event_that_all_wait_for(way):
+    """Nobody can run, and nobody else is there: that is no deadlock."""
     event = Event()
-    for way in (wait_for, take_first, select_it):
-        with pytest.raises(DeadlockError):
-            way(event)
+    old = signal.signal(signal.SIGALRM, lambda *_: event.set())
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        assert way(event) == [event]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+
+
+@pytest.mark.parametrize("way", EVENT_WAITS)
+def test_main_waits_for_its_event_when_the_last_tasklet_has_ended(way):
+    event = Event()
+
+    def work():
+        schedule()
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+
+    old = signal.signal(signal.SIGALRM, lambda *_: event.set())
+    try:
+        spawn(work)
+        assert way(event) == [event]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+
+
+@pytest.mark.parametrize("way", EVENT_WAITS)
+def test_run_returns_though_a_tasklet_waits_for_an_event(way):
+    event = Event()
+    waiter = spawn(way, event)
+    run()
+    scheduler.run(wait=True)  # there is no thread that could set it
+    assert waiter.blocked
+    event.set()
+    assert waiter.result() == [event]
 
 
 @pytest.mark.parametrize("tasklets_there", [False, True])

@@ -1,0 +1,202 @@
+"""Tasklets that import the same module: the second waits for the first."""
+
+import importlib
+import sys
+import threading
+
+import pytest
+from children import run_program
+from threads import SECONDS, in_thread
+
+from tasklets import run, schedule, spawn, timeout
+from tasklets.testing import settle
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Return a function that makes a module, whose code may use `gate`."""
+    monkeypatch.syspath_prepend(tmp_path)
+    names = []
+
+    def make(name, source):
+        (tmp_path / f"{name}.py").write_text(source)
+        importlib.invalidate_caches()
+        names.append(name)
+
+    yield make
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+SLOW = """
+import tasklets
+for _ in range(3):
+    tasklets.schedule()
+value = 1
+"""
+
+
+def import_value(name):
+    return getattr(importlib.import_module(name), "value", "not there")
+
+
+def from_import(name):
+    scope = {}
+    exec(f"from {name} import value", scope)
+    return scope["value"]
+
+
+def plain_import(name):
+    scope = {}
+    exec(f"import {name}", scope)
+    return getattr(scope[name], "value", "not there")
+
+
+@pytest.mark.parametrize("way", [import_value, from_import, plain_import])
+def test_nobody_gets_a_module_before_its_code_has_run(module, way):
+    module("tl_slow", SLOW)
+    tasks = [spawn(way, "tl_slow") for _ in range(4)]
+    run()
+    assert [task.result() for task in tasks] == [1] * 4
+
+
+def test_a_tasklet_that_is_killed_while_it_waits_leaves_the_import_alone(module):
+    module("tl_slow", SLOW)
+    first, second, third = (spawn(import_value, "tl_slow") for _ in range(3))
+    schedule()
+    second.kill()
+    settle()
+    assert not second.alive
+    assert first.result() == third.result() == 1
+
+
+def test_an_import_that_is_killed_is_done_by_the_next(module):
+    module("tl_slow", SLOW)
+    first = spawn(import_value, "tl_slow")
+    schedule()
+    first.kill()
+    assert "tl_slow" not in sys.modules
+    assert spawn(import_value, "tl_slow").result() == 1
+
+
+def test_a_module_that_imports_itself_gets_what_there_is(module):
+    module("tl_self", "import tl_self, tasklets\ntasklets.schedule()\nvalue = 1\n")
+    tasks = [spawn(import_value, "tl_self") for _ in range(2)]
+    run()
+    assert [task.result() for task in tasks] == [1, 1]
+
+
+@pytest.mark.parametrize("seconds", [None, SECONDS])
+def test_circular_imports_by_two_tasklets_end(module, seconds):
+    """One of them gets what there is of the other's module."""
+
+    def work(name):
+        with timeout(seconds):
+            return import_value(name)
+
+    for one, other in (("tl_a", "tl_b"), ("tl_b", "tl_a")):
+        module(
+            one,
+            f"import tasklets\ntasklets.schedule()\nimport {other}\nvalue = 1\n",
+        )
+    tasks = [spawn(work, name) for name in ("tl_a", "tl_b")]
+    run()
+    assert [task.result() for task in tasks] == [1, 1]
+
+
+def test_threads_wait_for_tasklets_and_tasklets_for_threads(module):
+    module("tl_slow", SLOW)
+    results = []
+    first = spawn(import_value, "tl_slow")
+    schedule()
+    thread = threading.Thread(target=lambda: results.append(import_value("tl_slow")))
+    thread.start()
+    settle()
+    thread.join(SECONDS)
+    assert results == [1]
+    assert first.result() == 1
+    del sys.modules["tl_slow"]
+    assert in_thread(import_value, "tl_slow") == 1
+
+
+def test_what_must_not_wait_gets_what_there_is(module):
+    """A callback cannot let the importing tasklet go on."""
+    module("tl_slow", SLOW)
+    first = spawn(import_value, "tl_slow")
+    schedule()
+    task = spawn(plain_import, "tl_slow")
+    task.block_trap = True
+    assert task.result() == "not there"
+    assert first.result() == 1
+
+
+def test_an_error_of_the_module_is_raised_in_who_imports_it(module):
+    module("tl_broken", "import tasklets\ntasklets.schedule()\nraise KeyError(1)\n")
+    first = spawn(import_value, "tl_broken")
+    schedule()
+    second = spawn(import_value, "tl_broken")
+    with pytest.raises(KeyError):
+        first.result()
+    second.join()
+    assert "tl_broken" not in sys.modules
+    with pytest.raises(KeyError):
+        import_value("tl_broken")
+
+
+def test_a_submodule_waits_for_its_package(tmp_path, module):
+    folder = tmp_path / "tl_package"
+    folder.mkdir()
+    (folder / "__init__.py").write_text(SLOW)
+    (folder / "part.py").write_text("from tl_package import value\n")
+    importlib.invalidate_caches()
+    tasks = [spawn(import_value, f"tl_package{tail}") for tail in ("", ".part")]
+    try:
+        run()
+        assert [task.result() for task in tasks] == [1, 1]
+    finally:
+        sys.modules.pop("tl_package", None)
+        sys.modules.pop("tl_package.part", None)
+
+
+FIRST = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import tl_first
+"""
+TL_FIRST = """
+import tasklets
+def other():
+    import tl_first
+    print(tl_first.value)
+tasklets.spawn(other)
+for _ in range(3):
+    tasklets.schedule()
+value = 1
+print("imported")
+tasklets.run()
+"""
+
+
+def test_the_module_that_imports_tasklets_first_is_waited_for_too(tmp_path):
+    (tmp_path / "tl_first.py").write_text(TL_FIRST)
+    status, output, errors = run_program(FIRST, tmp_path)
+    assert (status, errors) == (0, [])
+    # run() is called inside the import: its end is not waited for any more.
+    assert output.splitlines()[0] == "imported"
+
+
+def test_imports_work_when_the_program_ends():
+    source = """
+    import atexit, sys, tasklets
+    atexit.register(lambda: print("atexit", __import__("colorsys").__name__))
+    """
+    assert run_program(source) == (0, "atexit colorsys\n", [])
+
+
+def test_the_locks_of_modules_do_not_stay_behind(module):
+    bootstrap = importlib._bootstrap
+    module("tl_slow", SLOW)
+    tasks = [spawn(import_value, "tl_slow") for _ in range(2)]
+    run()
+    assert [task.result() for task in tasks] == [1, 1]
+    assert "tl_slow" not in bootstrap._module_locks
