@@ -333,6 +333,7 @@ class Case:
     @property
     def channel(self) -> channel: ...
 
+@disjoint_base
 class scope:
     def __new__(
         cls, change: Callable[[Any], Any], value: Any, back: Any = ...
