@@ -359,6 +359,7 @@ class Case:
     @property
     def channel(self) -> channel: ...
 
+@disjoint_base
 class setting:
     def __new__(
         cls, change: Callable[[Any], Any], value: Any, back: Any = ...
