@@ -1,4 +1,4 @@
-#include "channel.h"
+#include "channel_items.h"
 #include "errors.h"
 
 enum { SEND = 1, RECEIVE = -1 };
@@ -128,57 +128,6 @@ partner_of(const struct action *act)
 }
 
 // ---- stored values
-
-int
-tl_channel_reserve(ChannelObject *ch, Py_ssize_t room)
-{
-    if (room <= ch->room) {
-        return 0;
-    }
-    PyObject **grown = PyMem_New(PyObject *, room);
-    if (grown == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    for (Py_ssize_t i = 0; i < ch->count; i++) {
-        grown[i] = ch->items[(ch->first + i) % ch->room];
-    }
-    PyMem_Free(ch->items);
-    ch->items = grown;
-    ch->room = room;
-    ch->first = 0;
-    return 0;
-}
-
-static int
-items_reserve(ChannelObject *ch)
-{
-    if (ch->count == ch->room &&
-        tl_channel_reserve(ch, ch->room ? 2 * ch->room : 8) < 0) {
-        return -1;
-    }
-    return 0;
-}
-
-static int
-items_push(ChannelObject *ch, PyObject *value)
-{
-    if (items_reserve(ch) < 0) {
-        return -1;
-    }
-    ch->items[(ch->first + ch->count++) % ch->room] = Py_NewRef(value);
-    return 0;
-}
-
-static PyObject *
-items_pop(ChannelObject *ch)
-{
-    PyObject *value = ch->items[ch->first];
-    ch->first = (ch->first + 1) % ch->room;
-    ch->count--;
-    ch->buffered = ch->is_queue || ch->count > 0;
-    return value;
-}
 
 static bool
 has_room(const ChannelObject *ch)
@@ -352,22 +301,22 @@ use_buffer(const struct action *act)
         if (ch->closing) {
             return raise_closed(act);
         }
-        return items_push(ch, act->value) < 0 ? NULL : Py_NewRef(Py_None);
+        return tl_items_push(ch, act->value) < 0 ? NULL : Py_NewRef(Py_None);
     }
-    PyObject *value = items_pop(ch);
+    PyObject *value = tl_items_pop(ch);
     if (!ch->is_queue || !has_room(ch)) {
         // A value that came back takes no sender's place.
     } else if (ch->waiting > 0) {
         // The first sender's value takes the free place.
         TaskletObject *sender = tl_task_of(ch->queue.next);
         PyObject *stored = tl_task_swap(sender, NULL);
-        (void)items_push(ch, stored != NULL ? stored : Py_None); // there is room
+        (void)tl_items_push(ch, stored != NULL ? stored : Py_None); // there is room
         tl_sched_drop_later(act->s, stored);
         tl_task_end_wait(sender);
         tl_sched_ready(sender);
     } else if (!tl_link_is_single(&ch->senders)) {
         struct tl_case *one = case_for(ch, RECEIVE);
-        (void)items_push(ch, one->value); // there is room
+        (void)tl_items_push(ch, one->value); // there is room
         tl_sched_drop_later(act->s, choose(one, NULL));
     }
     if (act->s->ndrop > 0) {
@@ -554,60 +503,60 @@ tl_channel_try_receive(ChannelObject *ch)
     return begin(ch, RECEIVE, NULL, NULL, 0);
 }
 
-// ---- values that come back
+// ---- values that come from elsewhere
+
+static void
+drop(PyObject *object)
+{
+    if (tl_sched_mine != NULL) {
+        tl_sched_drop_later(tl_sched_mine, object);
+    } else {
+        Py_XDECREF(object);
+    }
+}
+
+// Hand value (stolen) to the first waiting receiver, if there is one.
+static bool
+hand_over(ChannelObject *ch, PyObject *value)
+{
+    TaskletObject *t = ch->waiting < 0 ? tl_task_of(ch->queue.next) : NULL;
+    struct tl_case *one = case_for(ch, SEND);
+    if (t != NULL && !t->home->dead) {
+        drop(tl_task_swap(t, value));
+        t->handed = (PyObject *)ch;
+        tl_task_end_wait(t);
+        tl_sched_ready(t);
+    } else if (one != NULL) {
+        drop(choose(one, value));
+        drop(value);
+    } else {
+        return false;
+    }
+    return true;
+}
 
 void
 tl_channel_take_back(PyObject *object, PyObject *value)
 {
     ChannelObject *ch = (ChannelObject *)object;
-    PyObject *drop = NULL;
-    struct tl_case *one = case_for(ch, SEND);
     if (ch->classic) {
-        drop = value; // in Stackless it is lost, and the balance tells
-    } else if (ch->waiting < 0) {
-        TaskletObject *t = tl_task_of(ch->queue.next);
-        drop = tl_task_swap(t, value);
-        t->handed = object;
-        tl_task_end_wait(t);
-        tl_sched_ready(t);
-    } else if (one != NULL) {
-        drop = choose(one, value);
-        Py_DECREF(value);
-    } else if (items_reserve(ch) < 0) {
+        drop(value); // in Stackless it is lost, and the balance tells
+    } else if (hand_over(ch, value)) {
+        return;
+    } else if (tl_items_reserve(ch) < 0) {
         PyErr_WriteUnraisable(object); // lost for want of memory
-        drop = value;
+        drop(value);
     } else {
-        ch->first = (ch->first + ch->room - 1) % ch->room;
-        ch->items[ch->first] = value;
-        ch->count++;
-        ch->buffered = true;
-    }
-    if (drop != NULL) {
-        tl_sched_drop_later(tl_sched_mine, drop);
+        tl_items_put_back(ch, value);
     }
 }
-
-// ---- what stands for something else
 
 void
 tl_channel_put(ChannelObject *ch, PyObject *value)
 {
-    PyObject *old = NULL;
-    TaskletObject *t = ch->waiting < 0 ? tl_task_of(ch->queue.next) : NULL;
-    struct tl_case *one = case_for(ch, SEND);
-    if (t != NULL && !t->home->dead) {
-        old = tl_task_swap(t, Py_NewRef(value));
-        tl_task_end_wait(t);
-        tl_sched_ready(t);
-    } else if (one != NULL) {
-        old = choose(one, value);
-    } else {
-        (void)items_push(ch, value); // there is room
-    }
-    if (tl_sched_mine != NULL) {
-        tl_sched_drop_later(tl_sched_mine, old);
-    } else {
-        Py_XDECREF(old);
+    if (!hand_over(ch, Py_NewRef(value))) {
+        (void)tl_items_push(ch, value); // there is room
+        Py_DECREF(value);
     }
 }
 
@@ -698,7 +647,7 @@ tl_channel_clear(ChannelObject *ch)
     clear_cases(&ch->receivers);
     clear_cases(&ch->senders);
     while (ch->count > 0) {
-        Py_DECREF(items_pop(ch));
+        Py_DECREF(tl_items_pop(ch));
     }
     PyMem_Free(ch->items);
     ch->items = NULL;

@@ -151,8 +151,8 @@ is_pending(const TaskletObject *t)
 void
 tl_interrupt_update(TaskletObject *t)
 {
-    t->thrown = t->holds == 0 &&
-                (is_pending(t) || (t->scopes != NULL && due_scope(t) != NULL));
+    t->thrown =
+        t->holds == 0 && (is_pending(t) || (t->scopes != NULL && due_scope(t) != NULL));
 }
 
 // Take bomb out of the line that it leads. Returns the rest.

@@ -335,7 +335,8 @@ module_exec(PyObject *mod)
     tl_link_init(&state->natives);
     tl_link_init(&state->pools);
     if (refuse_sub_interpreter() < 0 || tl_gil_check() < 0 || tl_fiber_import() < 0 ||
-        add_errors(mod, state) < 0 || add_types(mod, state) < 0 || add_queues(mod, state) < 0 || add_functions(mod, tl_settings, "") < 0 ||
+        add_errors(mod, state) < 0 || add_types(mod, state) < 0 ||
+        add_queues(mod, state) < 0 || add_functions(mod, tl_settings, "") < 0 ||
         add_functions(mod, tl_timer_functions, "") < 0 ||
         add_functions(mod, tl_timeout_functions, "") < 0 ||
         add_functions(mod, tl_handle_functions, "") < 0 ||

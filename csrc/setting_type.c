@@ -21,8 +21,8 @@ setting_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"change", "value", "back", NULL};
     PyObject *change, *value, *back = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O:setting", names, &change, &value,
-                                     &back)) {
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|O:setting", names, &change,
+                                     &value, &back)) {
         return NULL;
     }
     SettingObject *self = (SettingObject *)cls->tp_alloc(cls, 0); // zeroed
@@ -57,7 +57,7 @@ setting_enter(SettingObject *self, PyObject *Py_UNUSED(ignored))
 
 static PyObject *
 setting_exit(SettingObject *self, PyObject *const *Py_UNUSED(args),
-           Py_ssize_t Py_UNUSED(nargs))
+             Py_ssize_t Py_UNUSED(nargs))
 {
     PyObject *before = self->before;
     if (before == NULL) {

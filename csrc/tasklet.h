@@ -86,7 +86,7 @@ typedef struct TaskletObject {
     struct tl_scope *scopes; // the blocks it is in, the innermost first
     PyObject *pending; // bombs that are still to be raised in it, the strongest first
     PyObject *handed;  // borrowed: the channel whose value its tempval is, or NULL
-    PyObject *held;           // borrowed: its stack has one reference to it, or NULL
+    PyObject *held;    // borrowed: its stack has one reference to it, or NULL
     struct tl_hooks *hooks;   // its trace and profile functions; NULL: the thread's
     struct tl_locals *locals; // see local.c; NULL: nothing
     PyObject *weakrefs;

@@ -32,8 +32,8 @@ LAYERS = [
     ],
     # Services over the scheduler.
     [
-        "channel", "queue", "lock", "watchdog", "worker", "job", "select", "group",
-        "io", "stream", "file", "resolve", "process", "signal", "atom", "shared", "stm",
+        "channel", "channel_items", "queue", "lock", "watchdog", "worker", "job",
+        "select", "group", "io", "stream", "file", "resolve", "process", "signal", "atom", "shared", "stm",
         "join", "arrivals", "cycle", "condition", "queue_items", "simple_queue",
         "reacquire",
     ],
