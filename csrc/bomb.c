@@ -35,7 +35,7 @@ tl_bomb_new(struct tl_state *state, PyObject *type, PyObject *value,
     bomb->traceback = traceback;
     bomb->next = NULL;
     bomb->rank = TL_RANK_VALUE;
-    bomb->in_line = false;
+    bomb->in_line = bomb->swallowed = false;
     PyObject_GC_Track((PyObject *)bomb);
     return (PyObject *)bomb;
 }

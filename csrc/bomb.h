@@ -20,6 +20,7 @@ typedef struct {
     PyObject *next;     // counted: the next of a tasklet's pending bombs, or NULL
     unsigned char rank; // enum tl_rank
     bool in_line;       // it is among a tasklet's pending ones
+    bool swallowed;     // it has been raised, in a finalizer
 } BombObject;
 
 // A bomb of the three parts, each stolen.

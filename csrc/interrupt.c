@@ -126,33 +126,40 @@ innermost_shield(const TaskletObject *t)
 }
 
 // The outermost block inside every shield whose interruption is requested, or NULL.
+// fresh: not one whose interruption a finalizer has swallowed.
 static struct tl_scope *
-due_scope(TaskletObject *t)
+due_scope(TaskletObject *t, bool fresh)
 {
     const struct tl_scope *shield = innermost_shield(t);
     struct tl_scope *due = NULL;
     for (struct tl_scope *i = t->scopes; i != shield; i = i->outer) {
-        if (i->state == TL_SCOPE_DUE) {
+        if (i->state == TL_SCOPE_DUE && !(fresh && i->swallowed)) {
             due = i;
         }
     }
     return due;
 }
 
-// Whether the strongest of the pending bombs may be raised. Shields do not hold off what
-// ends the program.
-static bool
-is_pending(const TaskletObject *t)
+// The place of the strongest pending bomb that may be raised, or NULL. Shields do not hold
+// off what ends the program. fresh: as for due_scope().
+static PyObject **
+pending_place(TaskletObject *t, bool fresh)
 {
-    return t->pending != NULL &&
-           (t->shields == 0 || bomb_of(t->pending)->rank == TL_RANK_EXIT);
+    PyObject **link = &t->pending;
+    while (fresh && *link != NULL && bomb_of(*link)->swallowed) {
+        link = &bomb_of(*link)->next;
+    }
+    bool shielded =
+        t->shields > 0 && *link != NULL && bomb_of(*link)->rank < TL_RANK_EXIT;
+    return *link == NULL || shielded ? NULL : link;
 }
 
 void
 tl_interrupt_update(TaskletObject *t)
 {
-    t->thrown =
-        t->holds == 0 && (is_pending(t) || (t->scopes != NULL && due_scope(t) != NULL));
+    t->thrown = t->holds == 0 &&
+                (pending_place(t, false) != NULL ||
+                 (t->scopes != NULL && due_scope(t, false) != NULL));
 }
 
 // Take bomb out of the line that it leads. Returns the rest.
@@ -165,23 +172,35 @@ take_out(PyObject *bomb)
     return rest;
 }
 
-// Take the strongest of what is due, or NULL.
+static bool
+in_finalizer(TaskletObject *t, void *top)
+{
+    return tl_where_in_finalizer(top, t->home->state->del_name);
+}
+
+// Take the strongest of what is due in t, whose innermost frame is top, or NULL. What a
+// finalizer has swallowed waits for its end.
 static PyObject *
-take_next(TaskletObject *t)
+take_next(TaskletObject *t, void *top)
 {
     PyObject *bomb = NULL;
     if (t->holds > 0) {
         return NULL;
     }
-    if (is_pending(t)) {
-        bomb = t->pending;
-        t->pending = take_out(bomb);
-    } else {
-        struct tl_scope *due = due_scope(t);
-        if (due != NULL) {
-            due->state = TL_SCOPE_COMING;
-            bomb = Py_NewRef(t->home->state->interrupted);
-        }
+    PyObject **place = pending_place(t, false);
+    struct tl_scope *due = place == NULL ? due_scope(t, false) : NULL;
+    bool swallowed =
+        place != NULL ? bomb_of(*place)->swallowed : due != NULL && due->swallowed;
+    if (TL_UNLIKELY(swallowed) && in_finalizer(t, top)) {
+        place = pending_place(t, true);
+        due = place == NULL ? due_scope(t, true) : NULL;
+    }
+    if (place != NULL) {
+        bomb = *place;
+        *place = take_out(bomb);
+    } else if (due != NULL) {
+        due->state = TL_SCOPE_COMING;
+        bomb = Py_NewRef(t->home->state->interrupted);
     }
     tl_interrupt_update(t);
     return bomb;
@@ -280,12 +299,6 @@ tl_interrupt_force(TaskletObject *t, PyObject *bomb)
     return drop;
 }
 
-static bool
-in_finalizer(TaskletObject *t, void *top)
-{
-    return tl_where_in_finalizer(top, t->home->state->del_name);
-}
-
 bool
 tl_interrupt_is_held_off(TaskletObject *t, PyObject *bomb)
 {
@@ -352,7 +365,10 @@ tl_interrupt_wake(TaskletObject *t)
     if (!waits && (t->place == TL_RUNNABLE || runs)) {
         return; // at its next operation that may block
     }
-    PyObject *bomb = take_next(t);
+    PyObject *bomb = take_next(t, t->top);
+    if (bomb == NULL) {
+        return;
+    }
     tl_sched_drop_later(s, displaced(t, tl_task_swap(t, bomb)));
     if (waits) {
         tl_task_end_wait(t);
@@ -460,7 +476,7 @@ raise_scope(struct tl_sched *s, struct tl_scope *scope)
 static struct tl_scope *
 scope_to_raise(TaskletObject *me)
 {
-    struct tl_scope *coming = coming_scope(me), *due = due_scope(me);
+    struct tl_scope *coming = coming_scope(me), *due = due_scope(me, false);
     struct tl_scope *i = coming != NULL && due != NULL ? coming->outer : NULL;
     while (i != NULL && i != due) {
         i = i->outer;
@@ -481,6 +497,7 @@ keep_for_later(TaskletObject *me, PyObject *object, struct tl_scope *scope)
     BombObject *bomb = bomb_of(object);
     if (scope != NULL) {
         scope->state = TL_SCOPE_DUE;
+        scope->swallowed = true;
         tl_interrupt_update(me);
         return;
     }
@@ -492,6 +509,7 @@ keep_for_later(TaskletObject *me, PyObject *object, struct tl_scope *scope)
         PyErr_Clear(); // lost for want of memory
         return;
     }
+    bomb_of(copy)->swallowed = true;
     tl_sched_drop_later(me->home, tl_interrupt_add(me, copy));
 }
 
@@ -522,9 +540,8 @@ tl_interrupt_raise(struct tl_sched *s, PyObject *bomb)
 int
 tl_interrupt_check(struct tl_sched *s)
 {
-    PyObject *bomb = take_next(s->current);
+    PyObject *bomb = take_next(s->current, tl_frames_top(s->ts));
     if (bomb == NULL) {
-        s->current->thrown = false;
         return 0;
     }
     (void)tl_interrupt_raise(s, bomb);
@@ -535,7 +552,8 @@ bool
 tl_interrupt_is_overdue(struct tl_sched *s)
 {
     TaskletObject *me = s->current;
-    return me->thrown && is_pending(me) && !in_finalizer(me, tl_frames_top(s->ts));
+    return me->thrown && pending_place(me, false) != NULL &&
+           !in_finalizer(me, tl_frames_top(s->ts));
 }
 
 PyObject *

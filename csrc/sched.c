@@ -510,10 +510,12 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
 {
     TaskletObject *me = s->current;
     int ready;
+    bool waits_on; // what is due can only be raised later
     do {
         if (tl_sched_check_thrown(s) < 0) {
             return -1;
         }
+        waits_on = me->thrown;
         if (tl_sched_is_held(s)) {
             tl_errors_no_switch(s);
             return -1;
@@ -540,7 +542,7 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
             continue;
         }
         ready = *to == NULL ? 0 : tl_sched_prepare(s, *to);
-    } while (ready > 0 || (ready == 0 && me->thrown));
+    } while (ready > 0 || (ready == 0 && me->thrown && !waits_on));
     return ready;
 }
 

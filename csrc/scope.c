@@ -110,7 +110,7 @@ tl_scope_enter(struct tl_sched *s, struct tl_scope *scope)
     scope->outer = me->scopes;
     me->scopes = scope;
     scope->state = TL_SCOPE_ACTIVE;
-    scope->expired = scope->outlived = false;
+    scope->expired = scope->swallowed = scope->outlived = false;
     scope->raised = NULL;
     scope->handled = PyErr_GetHandledException();
     tl_where_note(s->ts, &scope->where);

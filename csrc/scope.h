@@ -40,6 +40,7 @@ struct tl_scope {
     int64_t when;          // on tl_timer_now()'s clock; 0: never, negative: at once
     unsigned char kind, state;
     bool expired;  // its interruption was sent, or its limit is over
+    bool swallowed; // its interruption has been raised, in a finalizer
     bool outlived; // its tasklet ended inside the block, which was not left yet
 };
 

@@ -33,31 +33,36 @@ class Semaphore:
 
     def __init__(self, limit: int):
         self.limit = limit
-        self.inside: set[tasklet] = set()
+        self.free = list(range(limit))  # places
+        self.inside: dict[tasklet, int] = {}  # and their places
         self.waiting = tasklets.channel()
         self.waiting.preference = 0  # whoever is woken runs when its turn comes
 
     def __enter__(self):
-        """Come in, or wait until somebody lets this tasklet in."""
-        try:
-            with self.section():
-                if len(self.inside) < self.limit:
-                    self.inside.add(getcurrent())
-                else:
-                    self.waiting.receive()
-        except BaseException:
-            # The wait has been ended, maybe right after this one was let in.
-            if getcurrent() in self.inside:
-                self.__exit__()
-            raise
+        """Come in, or wait for a tasklet that goes out."""
+        with self.section():
+            if len(self.free) > 0:
+                self.inside[getcurrent()] = self.free.pop()
+            else:
+                # If this tasklet is killed after it was given a place, and before it
+                # runs, the place goes back to the channel, and so to the next.
+                self.inside[getcurrent()] = self.waiting.receive()
 
     def __exit__(self, *exc):
-        """Go out, and let in who has been waiting longest."""
+        """Go out, and give the place to the tasklet that has been waiting longest."""
         with self.section():
-            self.inside.remove(getcurrent())
+            place = self.inside.pop(getcurrent())
             if self.waiting.balance < 0:
-                self.inside.add(self.waiting.queue)
-                self.waiting.send(None)
+                self.waiting.send(place)
+            else:
+                self.free.append(place)
+
+
+    def is_empty(self):
+        """Tell whether all places are free; some may be in the channel."""
+        while self.waiting.balance > 0:
+            self.free.append(self.waiting.receive())
+        return sorted(self.free) == list(range(self.limit))
 
 
 class Lock(Semaphore):
@@ -174,8 +179,8 @@ class Trial:
             self.wrong.append("nobody comes in any more")
         elif self.total != sum(tally.updates for tally in self.tallies):
             self.wrong.append("updates were lost")
-        elif self.lock.inside or self.semaphore.inside:
-            self.wrong.append("somebody who has gone counts as inside")
+        elif not (self.lock.is_empty() and self.semaphore.is_empty()):
+            self.wrong.append("a place was lost, or there is one too many")
         self.seconds = time.monotonic() - began
         return not self.wrong
 
