@@ -4,6 +4,9 @@
 
 #include "compat.h"
 
+// Whether a greenlet shows the collector the frames of its suspended stack itself.
+enum { TL_GREENLETS_SHOW_FRAMES = PY_VERSION_HEX >= 0x030F0000 };
+
 // The innermost frame of the calling thread, opaque; NULL without one.
 void *tl_frames_top(PyThreadState *ts);
 

@@ -68,6 +68,14 @@ is_suspended(TaskletObject *t)
     return t->stack != NULL && t->top != NULL && !t->home->dead;
 }
 
+// Whether the frames are the tasklet's to show. If it was paused on a greenlet that the
+// program made, that greenlet may show them itself.
+static bool
+shows_frames(TaskletObject *t)
+{
+    return !TL_GREENLETS_SHOW_FRAMES || t->fiber == t->stack->fiber;
+}
+
 static int
 tasklet_traverse(TaskletObject *self, visitproc visit, void *arg)
 {
@@ -100,7 +108,7 @@ tasklet_traverse(TaskletObject *self, visitproc visit, void *arg)
             Py_VISIT(self);
         }
         Py_VISIT(self->held);
-        return tl_frames_traverse(self->top, visit, arg);
+        return shows_frames(self) ? tl_frames_traverse(self->top, visit, arg) : 0;
     }
     return 0;
 }

@@ -19,6 +19,8 @@ import textwrap
 import types
 import warnings
 
+import greenlet
+
 import tasklets
 
 WARM_ROUNDS = 60  # every version has specialized an instruction by then
@@ -585,6 +587,9 @@ BODIES = {
         sys.setprofile(lambda frame, event, arg: pause())
         y = [takes(Live()), repr(Live()), id(Dies())]
         sys.setprofile(None)""",
+    "a greenlet": """
+        def inner(): x = Live(); pause(); return x
+        y = greenlet.greenlet(inner).switch()""",
     "nested expressions": """
         y = [Live(), {'a': Live(), 'b': [Ops() + takes(Live(), Ops()[Live()])]}]
         z = takes(Ops().attribute, -Ops()) or takes(pause(), [Live(), pause()])""",
@@ -615,6 +620,7 @@ collections.abc.Mapping.register(Mapping)
 def compiled(body):
     body = textwrap.indent(textwrap.dedent(body).strip(), " ")
     names = {**globals(), "functools": functools, "types": types}
+    names["greenlet"] = greenlet
     exec(f"def work(box):\n{body}\n", names)
     return names["work"]
 

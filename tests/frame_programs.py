@@ -10,6 +10,7 @@ kept frame and traceback must still be readable, and the scheduler must be whole
 program that runs is always in the file MISUSE_CASE.
 """
 
+import _thread
 import contextlib
 import faulthandler
 import gc
@@ -18,6 +19,7 @@ import os
 import random
 import sys
 import threading
+import time
 import types
 import warnings
 import weakref
@@ -27,7 +29,7 @@ from greenlet import getcurrent, greenlet
 import tasklets
 from tasklets import atomic, block_trap, channel, locks, no_switch, schedule, scheduler
 
-HANG_SECONDS = 30
+HANG_SECONDS = 60
 STEPS_MAX = 120  # of a program, so that it ends
 DEPTH_MAX = 5  # nested actions of one tasklet
 POOL_MAX = 8  # objects of one kind that the tasklets of a program share
@@ -409,9 +411,11 @@ class Program:
         gc.collect(self.random.randrange(3))
 
     def greenlet(self, depth):
-        # A tasklet drives its own greenlets only. Those that are left when their thread
-        # ends have frames that greenlet frees, although frame objects may be kept.
-        if threading.current_thread() is not threading.main_thread():
+        # A tasklet drives its own greenlets only. When a thread ends, greenlet frees
+        # the frames of those that are left, but frame objects may be kept. On Python
+        # 3.15 it shows the collector references that are not there.
+        in_main = tasklets.getmain() is main
+        if not in_main or sys.version_info >= (3, 15):
             return
         task = tasklets.getcurrent()
         mine = [made for owner, made in self.greenlets if owner is task]
@@ -432,7 +436,10 @@ class Program:
 
     def trace(self, depth):
         def trace(frame, event, arg):
-            if self.random.random() < 0.1 and has_locals(frame):
+            # Before Python 3.13 the locals are copied back after the trace function. A
+            # switch in the middle of that, in a destructor, has crashed 3.11.
+            writes = sys.version_info >= (3, 13) and has_locals(frame)
+            if self.random.random() < 0.1 and writes:
                 frame.f_locals["thing"] = None
             if self.random.random() < 0.02:
                 schedule()
@@ -522,9 +529,10 @@ def play(program):
 def run_one(seed, number):
     program = Program(seed, number)
     if number % 4 == 3:
-        thread = threading.Thread(target=play, args=(program,))
-        thread.start()
-        insist(thread.join)
+        # What arrives in threading's own code could leave a lock of it held.
+        ident = _thread.start_new_thread(play, (program,))
+        while ident in tasklets.getthreads():
+            time.sleep(0.001)
     else:
         insist(insist, play, program)
     # An error may arrive in insist() itself.
@@ -585,6 +593,8 @@ def main_program(seed, count, only=None):
     note = os.open(os.environ["MISUSE_CASE"], os.O_WRONLY | os.O_CREAT)
     gc.collect()
     gc.freeze()
+    # A destructor that switches while threading holds a lock of its own is a deadlock.
+    gc.disable()
     for number in range(count) if only is None else [only]:
         os.pwrite(note, f"{seed} {number}".encode().ljust(40), 0)
         if number % 20 == 0 or verbose:
