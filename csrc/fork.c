@@ -81,6 +81,14 @@ release_loops(bool in_child)
 }
 
 static void
+release_leavers(bool in_child)
+{
+    if (in_child) {
+        tl_native_forget_leavers();
+    }
+}
+
+static void
 release_threads(bool in_child)
 {
     if (in_child && has_gil) {
@@ -134,6 +142,7 @@ renew_alarms(struct tl_state *Py_UNUSED(state), struct tl_sched *mine)
 // clang-format off
 static const struct part parts[] = {
     // hold             release              renew
+    {tl_native_wait_for_leavers, release_leavers, NULL},         // greenlet's mutex
     {tl_lookup_hold,    tl_lookup_release,   NULL},              // lookups of addresses
     {tl_spare_hold,     tl_spare_release,    NULL},              // spare threads
     {hold_gil,          release_gil,         NULL},              // ticker and priority

@@ -220,6 +220,58 @@ tl_native_wake(struct tl_native *native)
     tl_nudge_wake(tl_native_nudge(), &native->park);
 }
 
+// ---- threads about to end
+
+// How long a fork waits for threads that end, and how often it looks, in nanoseconds. They
+// need microseconds; a thread of C code that only has left Python does not end at all.
+static const int64_t LEAVERS_WAIT_NS = 5000000;
+static const struct timespec LEAVERS_LOOK = {.tv_nsec = 50000};
+
+static struct {
+    pthread_key_t key;
+    bool made;           // with the GIL held
+    _Atomic int threads; // those that leave
+} leavers;
+
+static TL_THREAD_LOCAL bool leaves;
+
+// The destructors of C++, greenlet's among them, have run before.
+static void
+has_left(void *Py_UNUSED(arg))
+{
+    leaves = false;
+    atomic_fetch_sub(&leavers.threads, 1);
+}
+
+void
+tl_native_leaves(bool flag)
+{
+    if (flag == leaves) {
+        return;
+    }
+    leavers.made = leavers.made || pthread_key_create(&leavers.key, has_left) == 0;
+    void *value = flag ? &leavers : NULL;
+    if (leavers.made && pthread_setspecific(leavers.key, value) == 0) {
+        leaves = flag;
+        atomic_fetch_add(&leavers.threads, flag ? 1 : -1);
+    }
+}
+
+void
+tl_native_wait_for_leavers(void)
+{
+    int64_t end = tl_clock_now() + LEAVERS_WAIT_NS;
+    while (atomic_load(&leavers.threads) > leaves && tl_clock_now() < end) {
+        nanosleep(&LEAVERS_LOOK, NULL);
+    }
+}
+
+void
+tl_native_forget_leavers(void)
+{
+    atomic_store(&leavers.threads, leaves);
+}
+
 // ---- fork
 
 // Its thread is not here: it waits for nothing.

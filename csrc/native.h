@@ -129,6 +129,13 @@ tl_native_disown(struct tl_property *property)
     tl_link_remove(&property->held);
 }
 
+// The calling thread has no tasklets any more, and will end. At its end greenlet takes a
+// mutex that it does not care for at a fork: forks wait until the thread is past that, but
+// not for long. With false: it goes on, and begins with tasklets again.
+void tl_native_leaves(bool flag);
+void tl_native_wait_for_leavers(void);
+void tl_native_forget_leavers(void); // in the child: they do not exist
+
 // In the child of a fork.
 void tl_native_after_fork(struct tl_state *state);
 

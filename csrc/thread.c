@@ -161,6 +161,7 @@ tl_sched_make(struct tl_state *state)
         s->native->sched = s;
     }
     tl_sched_unref(s); // the guard holds it
+    tl_native_leaves(false);
     call_for_new_main(s);
     return s;
 }
@@ -440,6 +441,7 @@ thread_ended(PyObject *guard)
         tl_events_mine = NULL;
         ended_id = PyThreadState_GetID(PyThreadState_Get());
         bury(s);
+        tl_native_leaves(true);
     }
     PyErr_SetRaisedException(exc);
 }

@@ -200,7 +200,7 @@ def worker(busy, rng):
 
 @work
 def file(busy, rng):
-    fs.stat("/")
+    fs.stat("/", timeout=WAIT_SECONDS)
 
 
 @work
