@@ -157,9 +157,8 @@ pending_place(TaskletObject *t, bool fresh)
 void
 tl_interrupt_update(TaskletObject *t)
 {
-    t->thrown = t->holds == 0 &&
-                (pending_place(t, false) != NULL ||
-                 (t->scopes != NULL && due_scope(t, false) != NULL));
+    t->thrown = t->holds == 0 && (pending_place(t, false) != NULL ||
+                                  (t->scopes != NULL && due_scope(t, false) != NULL));
 }
 
 // Take bomb out of the line that it leads. Returns the rest.

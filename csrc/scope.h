@@ -39,9 +39,9 @@ struct tl_scope {
     struct tl_where where; // it was entered
     int64_t when;          // on tl_timer_now()'s clock; 0: never, negative: at once
     unsigned char kind, state;
-    bool expired;  // its interruption was sent, or its limit is over
+    bool expired;   // its interruption was sent, or its limit is over
     bool swallowed; // its interruption has been raised, in a finalizer
-    bool outlived; // its tasklet ended inside the block, which was not left yet
+    bool outlived;  // its tasklet ended inside the block, which was not left yet
 };
 
 // Enter the block for the current tasklet, to end at scope->when. Returns 0, or -1 with

@@ -95,6 +95,7 @@ class Trial:
     def __init__(self, acquisitions: int):
         self.lock, self.semaphore = Lock(), Semaphore(5)
         self.tallies = [Tally(acquisitions // THREADS) for _ in range(THREADS)]
+        self.start = threading.Barrier(THREADS)
         self.total = 0  # updated with the lock only
         self.few: list[tasklet] = []  # who is in the semaphore
         self.wrong: list[str] = []
@@ -163,6 +164,7 @@ class Trial:
     def run_thread(self, tally: Tally):
         """Do everything that happens on one thread."""
         try:
+            self.start.wait()
             self.keep_time(tally)
         except Exception as error:
             self.wrong.append(f"{type(error).__name__}: {error}")
@@ -207,7 +209,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.without_atomic:
         Semaphore.section = nullcontext
-        Semaphore.between = staticmethod(partial(time.sleep, 0.0001))
+        Semaphore.between = staticmethod(partial(time.sleep, 0.01))
     trial = Trial(options.acquisitions)
     ok = trial.run()
     done = options.acquisitions - sum(max(t.to_do, 0) for t in trial.tallies)

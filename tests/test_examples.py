@@ -108,9 +108,8 @@ def test_the_locks_let_nobody_in_wrongly(example):
     assert cell(output, "kills") != "0"
 
 
-@pytest.mark.slow
 def test_the_locks_go_wrong_without_atomic(example):
-    args = ["--without-atomic", 1_000_000]
+    args = ["--without-atomic", 10_000]
     status, output = example(EXAMPLES / "atomic_locks.py", *args)
     assert status == 1, output
     assert cell(output, "what went wrong") != "nothing"

@@ -26,15 +26,16 @@ LAYERS = [
     ["fiber", "loop", "detour"],
     # Core.
     [
-        "runq", "tasklet", "timer", "sched", "thread", "stacks", "outcome", "errors",
+        "runq", "tasklet", "tasklet_end", "timer", "sched", "thread", "stacks", "outcome", "errors",
         "idle", "foreign", "rest", "watch", "watch_run", "interrupt", "scope", "handle",
         "descriptor", "local", "request", "nap", "native", "block", "fork",
     ],
     # Services over the scheduler.
     [
         "channel", "channel_items", "queue", "lock", "watchdog", "worker", "job",
-        "select", "group", "io", "stream", "file", "resolve", "process", "signal", "atom", "shared", "stm",
-        "join", "arrivals", "cycle", "condition", "queue_items", "simple_queue",
+        "select", "group", "io", "stream", "file", "resolve", "process", "signal",
+        "atom", "shared", "stm", "join", "arrivals", "cycle", "condition",
+        "queue_items", "simple_queue",
         "reacquire",
     ],
     # The Python face; every *_type and *_ops file belongs here too.
