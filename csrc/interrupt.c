@@ -135,10 +135,24 @@ due_scope(TaskletObject *t)
     return due;
 }
 
+// Whether a shield holds off what bomb carries. The end of the program passes.
+static bool
+is_shielded(const TaskletObject *t, PyObject *bomb)
+{
+    return t->shields > 0 && bomb_of(bomb)->rank < TL_RANK_EXIT;
+}
+
+// Whether the first of t->pending, which is the strongest, may be raised.
+static bool
+is_pending_due(const TaskletObject *t)
+{
+    return t->pending != NULL && !is_shielded(t, t->pending);
+}
+
 void
 tl_interrupt_update(TaskletObject *t)
 {
-    t->thrown = t->holds == 0 && ((t->pending != NULL && t->shields == 0) ||
+    t->thrown = t->holds == 0 && (is_pending_due(t) ||
                                   (t->scopes != NULL && due_scope(t) != NULL));
 }
 
@@ -150,7 +164,7 @@ take_next(TaskletObject *t)
     if (t->holds > 0) {
         return NULL;
     }
-    if (t->pending != NULL && t->shields == 0) {
+    if (is_pending_due(t)) {
         bomb = t->pending;
         t->pending = bomb_of(bomb)->next;
         bomb_of(bomb)->next = NULL;
@@ -263,16 +277,17 @@ in_finalizer(TaskletObject *t, void *top)
 }
 
 bool
-tl_interrupt_is_held_off(TaskletObject *t)
+tl_interrupt_is_held_off(TaskletObject *t, PyObject *bomb)
 {
-    return t->holds > 0 || t->shields > 0 || (t->stopped && in_finalizer(t, t->top));
+    return t->holds > 0 || is_shielded(t, bomb) ||
+           (t->stopped && in_finalizer(t, t->top));
 }
 
 PyObject *
 tl_interrupt_send(TaskletObject *t, PyObject *bomb)
 {
     bool runs = t->home->current == t && t->place == TL_RUNNABLE;
-    bool held_off = !runs && tl_interrupt_is_held_off(t);
+    bool held_off = !runs && tl_interrupt_is_held_off(t, bomb);
     if (runs || held_off) {
         PyObject *drop = tl_interrupt_add(t, bomb);
         if (held_off && t->stopped && t->place == TL_FLOATING) {
@@ -312,6 +327,25 @@ tl_interrupt_again(TaskletObject *t, PyObject *exc)
     PyErr_SetRaisedException(raised);
 }
 
+// Whether t, which is runnable, is to be interrupted by something weaker than what is due.
+static bool
+is_outranked(TaskletObject *t)
+{
+    unsigned char coming = rank_of(t, t->tempval);
+    if (coming == TL_RANK_VALUE) {
+        return false;
+    }
+    if (is_pending_due(t)) {
+        return bomb_of(t->pending)->rank > coming;
+    }
+    // Of two blocks the outer one is stronger.
+    const struct tl_scope *i = coming == TL_RANK_SCOPE ? due_scope(t) : NULL;
+    while (i != NULL && i->state != TL_SCOPE_COMING) {
+        i = i->outer;
+    }
+    return coming == TL_RANK_SCOPE && i == NULL;
+}
+
 void
 tl_interrupt_wake(TaskletObject *t)
 {
@@ -324,11 +358,16 @@ tl_interrupt_wake(TaskletObject *t)
     // A tasklet that has ended is current until the next one is: what runs then may enter
     // blocks, but cannot wait.
     bool runs = (t == s->current && !s->waiting) || t->stopped || t->life != TL_STARTED;
-    if (!waits && (t->place == TL_RUNNABLE || runs)) {
+    bool runnable = t->place == TL_RUNNABLE;
+    if (!waits && (runs || (runnable && !is_outranked(t)))) {
         return; // at its next operation that may block
     }
     PyObject *bomb = take_next(t);
     tl_sched_drop_later(s, displaced(t, tl_task_swap(t, bomb)));
+    tl_interrupt_update(t);
+    if (runnable) {
+        return;
+    }
     if (waits) {
         tl_task_end_wait(t);
     } else {
@@ -460,7 +499,15 @@ tl_interrupt_raise(struct tl_sched *s, PyObject *bomb)
     if (TL_UNLIKELY(again)) {
         keep_for_later(me, bomb, NULL);
     }
-    return tl_bomb_raise(bomb);
+    (void)tl_bomb_raise(bomb);
+    if (rank == TL_RANK_KILL) {
+        // With a traceback it has been raised without a context, and the end of a block
+        // or of the tasklet would not find what it replaces.
+        PyObject *exc = PyErr_GetRaisedException();
+        PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
+        Py_DECREF(exc);
+    }
+    return NULL;
 }
 
 int
@@ -479,7 +526,7 @@ bool
 tl_interrupt_is_overdue(struct tl_sched *s)
 {
     TaskletObject *me = s->current;
-    return me->thrown && me->pending != NULL && me->shields == 0 &&
+    return me->thrown && is_pending_due(me) &&
            !in_finalizer(me, tl_frames_top(s->ts));
 }
 

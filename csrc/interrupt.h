@@ -26,10 +26,10 @@ PyObject *tl_interrupt_add(TaskletObject *t, PyObject *bomb);
 // runnable, or later if it runs now or that is held off. As for the rest.
 PyObject *tl_interrupt_send(TaskletObject *t, PyObject *bomb);
 
-// Whether t, which is not the current tasklet, cannot be resumed with an exception now: a
-// shield or a lock that it must have again holds it off, or it was stopped inside a
-// finalizer, which would swallow it.
-bool tl_interrupt_is_held_off(TaskletObject *t);
+// Whether t, which is not the current tasklet, cannot be resumed with bomb now: a shield
+// or a lock that it must acquire again holds it off, or it was stopped inside a finalizer,
+// which would swallow the exception.
+bool tl_interrupt_is_held_off(TaskletObject *t, PyObject *bomb);
 
 // exc (stolen) was raised in t, which could not leave with it: it comes again.
 void tl_interrupt_again(TaskletObject *t, PyObject *exc);

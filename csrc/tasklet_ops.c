@@ -262,7 +262,7 @@ throw_bomb(TaskletObject *t, PyObject *bomb, bool pending)
             Py_DECREF(bomb);
             return throw_at_dead(t, exits);
         }
-        if (t->home != s || pending || tl_interrupt_is_held_off(t)) {
+        if (t->home != s || pending || tl_interrupt_is_held_off(t, bomb)) {
             Py_XDECREF(tl_interrupt_send(t, bomb));
             Py_RETURN_NONE;
         }

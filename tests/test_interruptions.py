@@ -17,6 +17,7 @@ from tasklets import (
     TaskGroup,
     TaskletExit,
     TimeoutExit,
+    _core,
     channel,
     deadline,
     getcurrent,
@@ -233,6 +234,128 @@ def test_keyboard_interrupt_leaves_a_group_and_its_kill_stays(clock, log):
     t.join()
     assert log == ["interrupted"]
     assert t.cancelled()
+
+
+# Programs of interruption_programs.py that came out otherwise once.
+
+
+def test_a_kill_is_not_taken_for_a_timeout_whose_exception_is_gone(clock):
+    """The TaskletExit may have the address of the TimeoutExit."""
+
+    def work():
+        with timeout(0.01):
+            with contextlib.suppress(TimeoutExit):
+                sleep(LATE)
+            sleep(LATE)
+
+    t = spawn(work)
+    sleep(0.1)
+    t.kill()
+    assert t.cancelled()
+
+
+def fails_when_killed():
+    try:
+        sleep(LATE)
+    finally:
+        raise OSError
+
+
+def test_a_kill_that_a_group_put_off_does_not_replace_keyboard_interrupt(clock, log):
+    """The kill is raised while KeyboardInterrupt is on its way."""
+
+    def work():
+        try:
+            with TaskGroup() as group:
+                group.spawn(stubborn)
+        finally:
+            sleep(0.1)
+
+    def stubborn():
+        with contextlib.suppress(TaskletExit):
+            sleep(LATE)
+        sleep(0.1)
+
+    t = spawn(work)
+    settle()
+    t.kill()
+    t.throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        t.join()
+    assert not t.cancelled()
+
+
+def test_keyboard_interrupt_goes_on_behind_a_groups_errors_and_a_kill(clock):
+    """Each is raised in the clean-up after the one before."""
+
+    def work():
+        try:
+            sleep(LATE)
+        finally:
+            try:
+                with TaskGroup() as group:
+                    group.spawn(fails_when_killed)
+                    sleep(LATE)
+            finally:
+                sleep(0.1)
+
+    t = spawn(work)
+    settle()
+    t.throw(KeyboardInterrupt, pending=True)
+    settle()
+    t.kill(pending=True)
+    with pytest.raises(KeyboardInterrupt):
+        t.join()
+
+
+def test_a_kill_that_came_after_a_groups_errors_and_was_caught_is_over(clock):
+    def work():
+        with pytest.raises(TimeoutError), timeout(0.05):
+            try:
+                with TaskGroup() as group:
+                    group.spawn(fails_when_killed)
+                    sleep(LATE)
+            finally:
+                with contextlib.suppress(TaskletExit):
+                    sleep(LATE)
+                sleep(LATE)
+
+    t = spawn(work)
+    settle()
+    t.kill(pending=True)
+    t.join()
+    assert not t.cancelled()
+
+
+def test_of_two_blocks_whose_time_is_up_the_outer_one_is_interrupted_first(clock, log):
+    with timeout(0.05):
+        try:
+            with timeout(0.04):
+                with contextlib.suppress(TimeoutExit):
+                    _core.fake_clock(1.0)
+                    sleep(LATE)
+                sleep(0)
+                log.append("not here")
+        except TimeoutError:
+            log.append("the inner one's")
+    assert log == ["the inner one's"]
+
+
+def test_a_kill_goes_first_if_its_shield_ends_with_a_block_inside(clock, log):
+    def work():
+        with contextlib.suppress(TimeoutError), shield(0.05), timeout(0.04):
+            for _ in range(2):
+                try:
+                    sleep(LATE)
+                except TaskletExit as error:
+                    log.append(type(error))
+
+    t = spawn(work)
+    settle()
+    t.kill()
+    _core.fake_clock(1.0)
+    t.join()
+    assert log == [TaskletExit, TimeoutExit]
 
 
 # ---- several requests
@@ -456,6 +579,28 @@ def test_a_throw_is_held_off_too(clock, log):
     t.join()
     assert log == ["clean"]
     assert not t.cancelled()
+
+
+@pytest.mark.parametrize("pending", [False, True])
+@pytest.mark.parametrize("exc", [KeyboardInterrupt, SystemExit])
+def test_an_end_of_the_program_is_not_held_off(clock, log, exc, pending):
+    def work():
+        with shield(None):
+            with contextlib.suppress(exc):
+                sleep(LATE)
+            log.append("interrupted")
+            sleep(0)
+            log.append("clean")
+        sleep(0)
+        log.append("not here")
+
+    t = spawn(work)
+    settle()
+    t.kill()
+    t.throw(exc, pending=pending)
+    t.join()
+    assert log == ["interrupted", "clean"]
+    assert t.cancelled()
 
 
 def test_a_shield_of_no_time_protects_nothing(clock):
