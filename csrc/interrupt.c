@@ -256,6 +256,14 @@ displaced(TaskletObject *t, PyObject *old)
 }
 
 PyObject *
+tl_interrupt_displace(TaskletObject *t)
+{
+    PyObject *drop = displaced(t, tl_task_swap(t, NULL));
+    tl_interrupt_update(t);
+    return drop;
+}
+
+PyObject *
 tl_interrupt_force(TaskletObject *t, PyObject *bomb)
 {
     PyObject *drop;

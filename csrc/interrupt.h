@@ -19,6 +19,10 @@ PyObject *tl_interrupt_kill(struct tl_state *state);
 // caller is to drop when all is whole again, or NULL. Runs no Python code.
 PyObject *tl_interrupt_force(TaskletObject *t, PyObject *bomb);
 
+// t goes on with an exception in place of its tempval: keep that if it is a request, and
+// give it back to the channel if it is a value. As for the rest.
+PyObject *tl_interrupt_displace(TaskletObject *t);
+
 // Have bomb (stolen) raised at the next operation of t that may block. As for the rest.
 PyObject *tl_interrupt_add(TaskletObject *t, PyObject *bomb);
 

@@ -753,6 +753,53 @@ def test_the_value_of_a_killed_receiver_goes_to_the_next(make, how):
     assert ch.balance == 0
 
 
+@pytest.mark.parametrize("schedule_all", [False, True])
+@pytest.mark.parametrize("how", ["kill", "kill_pending", "throw"])
+def test_the_value_of_a_receiver_that_lets_its_sender_run_comes_back(how, schedule_all):
+    ch = channel()
+    ch.preference = 1
+    ch.schedule_all = schedule_all
+    sender = spawn(ch.send, "value")
+    schedule()
+    receiver = spawn(ch.receive)
+    schedule()
+    stop(receiver, how)
+    assert sender.join()
+    assert ch.balance == 1
+    assert ch.receive() == "value"
+
+
+def test_a_value_that_comes_with_a_signal_is_not_lost():
+    """Main waits for the other thread, which does not let it run in between."""
+    status, output, errors = run_program(
+        """
+        import signal, sys, threading, time
+        from tasklets import channel
+        def other():
+            while ch.balance == 0: time.sleep(.001)
+            time.sleep(.01)
+            ch.send("value")
+            signal.raise_signal(signal.SIGINT)
+        sys.setswitchinterval(10)
+        for _ in range(5):
+            ch = channel()
+            thread = threading.Thread(target=other)
+            thread.start()
+            got = []
+            try:
+                got.append(ch.receive())
+                time.sleep(30)
+            except KeyboardInterrupt: pass
+            thread.join()
+            print(got or ch.try_receive("lost"))
+        """
+    )
+    assert errors == []
+    assert status == 0
+    assert "lost" not in output
+    assert output.count("value") == 5
+
+
 def stop(t, how):
     with contextlib.suppress(Boom):
         if how == "kill":
