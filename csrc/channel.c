@@ -320,13 +320,10 @@ pass_on(struct tl_sched *s, TaskletObject *partner, PyObject *value)
 static inline void
 exchange(struct tl_sched *s, TaskletObject *partner, PyObject *value)
 {
-    TaskletObject *me = s->current;
     PyObject *taken = tl_task_swap(partner, Py_XNewRef(value));
-    tl_sched_drop_later(s, tl_task_swap(me, taken));
-    if (value != NULL) {
-        partner->handed = partner->wait.on;
-    } else if (taken != NULL) {
-        me->handed = partner->wait.on;
+    tl_sched_drop_later(s, tl_task_swap(s->current, taken));
+    if (value != NULL || taken != NULL) {
+        (value != NULL ? partner : s->current)->handed = partner->wait.on;
     }
     tl_task_end_wait(partner);
 }

@@ -152,8 +152,8 @@ is_pending_due(const TaskletObject *t)
 void
 tl_interrupt_update(TaskletObject *t)
 {
-    t->thrown = t->holds == 0 && (is_pending_due(t) ||
-                                  (t->scopes != NULL && due_scope(t) != NULL));
+    t->thrown = t->holds == 0 &&
+                (is_pending_due(t) || (t->scopes != NULL && due_scope(t) != NULL));
 }
 
 // Take the strongest of what is due, or NULL.
@@ -534,8 +534,7 @@ bool
 tl_interrupt_is_overdue(struct tl_sched *s)
 {
     TaskletObject *me = s->current;
-    return me->thrown && is_pending_due(me) &&
-           !in_finalizer(me, tl_frames_top(s->ts));
+    return me->thrown && is_pending_due(me) && !in_finalizer(me, tl_frames_top(s->ts));
 }
 
 PyObject *

@@ -149,8 +149,8 @@ is_own(const struct tl_scope *scope, PyObject *exc)
     struct tl_state *state = scope->who->home->state;
     bool group = scope->kind == TL_SCOPE_GROUP;
     if (scope->raised == NULL || exc == NULL ||
-        !PyErr_GivenExceptionMatches(exc, group ? state->group_exit
-                                                : state->timeout_exit)) {
+        !PyErr_GivenExceptionMatches(exc,
+                                     group ? state->group_exit : state->timeout_exit)) {
         return false;
     }
     return scope->raised == exc || (scope->state == TL_SCOPE_SPENT &&

@@ -9,6 +9,7 @@ answers are. The clock is a number of nanoseconds that jumps from one timer to t
 import heapq
 import itertools
 import math
+import sys
 
 from tasklets import GroupExit, TaskletExit, TimeoutExit
 
@@ -48,8 +49,10 @@ class Raised:
 
     def without(self, kinds):
         """Return what `except* kinds` lets pass, or None."""
+        if self.is_a(kinds):
+            return None
         if self.members is None:
-            return None if self.is_a(kinds) else self
+            return self
         left = [m for m in (m.without(kinds) for m in self.members) if m is not None]
         if left == self.members:
             return self
@@ -63,6 +66,9 @@ class Request:
         self.kind = kind
         self.again = again
         self.rank = 2 if ends_program(kind) else 1 if kind is TaskletExit else 0
+
+    def is_plain_kill(self):
+        return self.rank == 1 and not self.again
 
 
 class Scope:
@@ -146,9 +152,8 @@ class Task:
 
     def add(self, request):
         """Add a request. Two kills are one, and the later of two throws counts."""
-        if request.rank == 1 and not request.again:
-            if any(r.rank == 1 and not r.again for r in self.requests):
-                return
+        if request.is_plain_kill() and any(r.is_plain_kill() for r in self.requests):
+            return
         if request.rank == 0:
             self.requests = [r for r in self.requests if r.rank != 0]
         self.requests.append(request)
@@ -313,8 +318,10 @@ class Model:
             scope.timer = self.set_timer(when, self.time_is_up, scope)
 
     def exit(self, scope, out):
-        """Leave a block with out. Returns whether out is its own interruption, and
-        what is stronger and was replaced by it.
+        """Leave a block with out.
+
+        Returns whether out is its own interruption, and what is stronger and was
+        replaced by it.
         """
         task = scope.task
         own = out is not None and scope.raised is out
@@ -544,6 +551,8 @@ class Model:
 
     def do_suppress(self, task, path, groups, kinds, body):
         out = yield from self.execute(task, body, path, groups)
+        if out is not None and sys.version_info >= (3, 12):
+            return out.without(kinds)  # suppress() takes parts of groups
         return None if out is None or out.is_a(kinds) else out
 
     def do_except_star(self, task, path, groups, kind, body):

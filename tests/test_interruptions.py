@@ -341,6 +341,20 @@ def test_of_two_blocks_whose_time_is_up_the_outer_one_is_interrupted_first(clock
     assert log == ["the inner one's"]
 
 
+def test_of_two_blocks_that_are_due_the_outer_one_is_interrupted_first(clock, log):
+    """Both are before the tasklet waits."""
+    with timeout(0):
+        try:
+            with timeout(0):
+                with contextlib.suppress(TimeoutExit):
+                    sleep(LATE)
+                sleep(0)
+                log.append("not here")
+        except TimeoutError:
+            log.append("the inner one's")
+    assert log == ["the inner one's"]
+
+
 def test_a_kill_goes_first_if_its_shield_ends_with_a_block_inside(clock, log):
     def work():
         with contextlib.suppress(TimeoutError), shield(0.05), timeout(0.04):
@@ -391,6 +405,8 @@ def pending(*requests):
         ([Boom, TaskletExit], [TaskletExit, Boom]),
         ([TaskletExit, TaskletExit], [TaskletExit]),
         ([OSError, Boom], [Boom]),
+        ([TaskletExit, OSError, Boom], [TaskletExit, Boom]),
+        ([TaskletExit, SystemExit, TaskletExit], [SystemExit, TaskletExit]),
         ([Boom, SystemExit, TaskletExit], [SystemExit, TaskletExit, Boom]),
         ([TimeoutExit, TaskletExit], [TimeoutExit, TaskletExit]),
     ],
