@@ -99,6 +99,11 @@ class Drawing:
         self.kinds = sorted({*kinds, "sleep", "finally", "timeout"})
         # In some, several blocks are due at a time, and what is raised first is caught.
         self.hurry = self.rnd.random() < 0.2
+        # In some, the tasklets of groups are slow to end, and their parents are
+        # interrupted while they wait for them.
+        self.slow_groups = self.rnd.random() < 0.3
+        if self.slow_groups:
+            self.kinds = sorted({*self.kinds, "group", "cancel"})
         if self.hurry:
             self.kinds = sorted({*self.kinds, "compute", "suppress"})
 
@@ -108,7 +113,7 @@ class Drawing:
 
     def requests(self):
         main = []
-        for _ in range(self.rnd.randint(0, 5)):
+        for _ in range(self.rnd.randint(0, 9 if self.slow_groups else 5)):
             if self.rnd.random() < 0.7:
                 main.append(self.all_caught(("sleep", self.time(60))))
             main.append(self.all_caught(self.draw("request", 0)))
@@ -146,7 +151,8 @@ class Drawing:
         return (self.rnd.randrange(4),)
 
     def request(self, depth):
-        number = self.rnd.randrange(60)
+        # The first is outside all others.
+        number = self.rnd.choice([0, self.rnd.randrange(60)])
         return number, self.rnd.choice(THROWN), self.rnd.random() < 0.5
 
     def spawn(self, depth):
@@ -174,8 +180,19 @@ class Drawing:
         return ns, self.body(depth)
 
     def group(self, depth):
-        children = [self.body(depth) for _ in range(self.rnd.randint(0, 3))]
+        children = [self.child(depth) for _ in range(self.rnd.randint(0, 3))]
         return children, self.body(depth)
+
+    def child(self, depth):
+        rnd = self.rnd
+        if not self.slow_groups or rnd.random() < 0.3:
+            return self.body(depth)
+        kills = [
+            ("suppress", (TaskletExit,), [("sleep", self.time(5000))])
+            for _ in range(rnd.randint(0, 2))
+        ]
+        end = rnd.choice(["sleep", "sleep", "raise", "cancel"])
+        return [*kills, ("sleep", self.time(60)), self.draw(end, depth)]
 
     def except_(self, depth):
         handler = self.body(depth) if self.rnd.random() < 0.5 else []
@@ -193,7 +210,11 @@ class Drawing:
 
 
 def _finally(self, depth):
-    return self.body(depth), self.body(depth)
+    clean_up = self.body(depth)
+    if self.rnd.random() < 0.3:
+        limit = self.rnd.choice([None, self.time(40)])
+        clean_up = [("shield", limit, [("sleep", self.time(50))])]
+    return self.body(depth), clean_up
 
 
 def _raise(self, depth):

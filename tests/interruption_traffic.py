@@ -147,6 +147,9 @@ class Traffic:
         self.stubborn = set()
         self.thrown_at = set()
         self.failures = []
+        # Few kinds, so that they meet.
+        ops = sorted(n for n in dir(self) if n.startswith("op_"))
+        self.ops = self.rnd.sample(ops, self.rnd.randint(2, len(ops)))
 
     def time(self, rnd, most_ms):
         return rnd.uniform(0.01, most_ms) * self.scale / 1000
@@ -259,7 +262,7 @@ class Traffic:
 
     def worker(self, name, seed):
         rnd = random.Random(seed)
-        ops = [getattr(self, n) for n in dir(self) if n.startswith("op_")]
+        ops = [getattr(self, name) for name in self.ops]
         ways = [getattr(self, n) for n in dir(self) if n.startswith("in_")]
         try:
             for _ in range(rnd.randint(2, 7)):

@@ -268,6 +268,7 @@ def test_a_kill_that_a_group_put_off_does_not_replace_keyboard_interrupt(clock, 
         try:
             with TaskGroup() as group:
                 group.spawn(stubborn)
+                sleep(LATE)
         finally:
             sleep(0.1)
 
@@ -283,6 +284,111 @@ def test_a_kill_that_a_group_put_off_does_not_replace_keyboard_interrupt(clock, 
     with pytest.raises(KeyboardInterrupt):
         t.join()
     assert not t.cancelled()
+
+
+def test_a_kill_that_is_requested_is_raised_where_a_block_ends(clock, log):
+    def work():
+        with contextlib.suppress(TimeoutError), timeout(0.01):
+            try:
+                sleep(LATE)
+            finally:
+                with shield(None):
+                    sleep(0.1)
+        log.append("not here")
+
+    t = spawn(work)
+    sleep(0.05)
+    t.kill()
+    t.join()
+    assert log == []
+    assert t.cancelled()
+
+
+def test_a_kill_that_is_requested_is_raised_where_a_cancelled_group_ends(clock, log):
+    def work():
+        with TaskGroup() as group:
+            try:
+                group.cancel()
+                sleep(LATE)
+            finally:
+                with shield(None):
+                    sleep(0.1)
+        log.append("not here")
+
+    t = spawn(work)
+    sleep(0.05)
+    t.kill()
+    t.join()
+    assert log == []
+    assert t.cancelled()
+
+
+def test_a_kill_is_not_replaced_by_the_cancellation_of_a_group(clock):
+    """The group has no errors, and swallows its own interruption."""
+
+    def work():
+        with TaskGroup() as group:
+            group.spawn(cancels, group)
+            try:
+                sleep(LATE)
+            finally:
+                sleep(0.1)
+
+    def cancels(group):
+        sleep(0.05)
+        group.cancel()
+
+    t = spawn(work)
+    sleep(0.01)
+    t.kill()
+    t.join()
+    assert t.cancelled()
+
+
+@pytest.mark.parametrize("first", ["kill", "timeout"])
+def test_the_stronger_interruption_leaves_a_group(clock, log, first):
+    def stubborn():
+        with contextlib.suppress(TaskletExit):
+            sleep(LATE)
+        sleep(0.1)
+
+    def work():
+        with timeout(0.05):
+            try:
+                with TaskGroup() as group:
+                    group.spawn(stubborn)
+                    sleep(LATE)
+            except TaskletExit as error:
+                log.append(type(error))
+                raise
+
+    t = spawn(work)
+    sleep(0.04 if first == "kill" else 0.06)
+    t.kill()
+    t.join()
+    assert log == [TaskletExit]
+    assert t.cancelled()
+
+
+def test_a_second_keyboard_interrupt_kills_again(clock, log):
+    def stubborn():
+        with contextlib.suppress(TaskletExit):
+            sleep(LATE)
+        sleep(LATE)
+
+    def work():
+        with TaskGroup() as group:
+            group.spawn(stubborn)
+
+    t = spawn(work)
+    settle()
+    t.throw(KeyboardInterrupt)
+    settle()
+    assert t.alive
+    t.throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        settle()
+    assert not t.alive
 
 
 def test_keyboard_interrupt_goes_on_behind_a_groups_errors_and_a_kill(clock):
@@ -751,6 +857,24 @@ def test_a_condition_holds_its_lock_and_then_raises_what_came(clock, log, make):
     t.join()
     assert log == [True]
     assert t.cancelled()
+
+
+def test_a_notification_goes_to_the_next_waiter_if_the_first_is_killed(log):
+    cond = Condition()
+
+    def work(name):
+        with cond:
+            cond.wait()
+            log.append(name)
+
+    first, second = spawn(work, "first"), spawn(work, "second")
+    settle()
+    with cond:
+        cond.notify()
+        first.kill()
+    second.join()
+    assert log == ["second"]
+    assert first.cancelled()
 
 
 # ---- values
