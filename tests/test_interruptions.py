@@ -859,6 +859,19 @@ def test_a_condition_holds_its_lock_and_then_raises_what_came(clock, log, make):
     assert t.cancelled()
 
 
+@pytest.mark.parametrize("make", [Lock, RLock])
+@pytest.mark.parametrize("how", ["kill", "kill_pending", "throw"])
+def test_a_lock_that_was_given_to_a_killed_waiter_is_free(make, how):
+    lock = make()
+    lock.acquire()
+    t = spawn(lock.acquire)
+    settle()
+    lock.release()
+    stop(t, how)
+    assert lock.acquire(blocking=False)
+    lock.release()
+
+
 def test_a_notification_goes_to_the_next_waiter_if_the_first_is_killed(log):
     cond = Condition()
 
