@@ -229,13 +229,16 @@ pass_on(struct tl_sched *s, TaskletObject *partner, PyObject *value)
     return TL_UNLIKELY(tl_bomb_check(s->state, taken)) ? tl_bomb_raise(taken) : taken;
 }
 
-// Swap the two values, and take the partner out of the queue.
-static void
-exchange(const struct action *act, TaskletObject *partner)
+// Swap the two values, and take the partner out of the queue. Until the receiver runs, a
+// kill gives its value back.
+static inline void
+exchange(struct tl_sched *s, TaskletObject *partner, PyObject *value)
 {
-    PyObject *taken = tl_task_swap(partner, Py_XNewRef(act->value));
-    tl_sched_drop_later(act->s, tl_task_swap(act->s->current, taken));
-    partner->handed = act->value != NULL ? partner->wait.on : NULL;
+    PyObject *taken = tl_task_swap(partner, Py_XNewRef(value));
+    tl_sched_drop_later(s, tl_task_swap(s->current, taken));
+    if (value != NULL || taken != NULL) {
+        (value != NULL ? partner : s->current)->handed = partner->wait.on;
+    }
     tl_task_end_wait(partner);
 }
 
@@ -283,7 +286,7 @@ meet(const struct action *act, TaskletObject *partner)
     if (TL_UNLIKELY(tl_sched_prepare(s, next) != 0)) {
         return NULL; // an error, or one stack more: look again
     }
-    exchange(act, partner);
+    exchange(s, partner, act->value);
     if (all) {
         tl_ring_append(s, partner);
     } else {
@@ -433,10 +436,7 @@ act_slowly(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kin
 static inline PyObject *
 give_way(struct tl_sched *s, TaskletObject *partner, PyObject *value)
 {
-    PyObject *taken = tl_task_swap(partner, Py_XNewRef(value));
-    tl_sched_drop_later(s, tl_task_swap(s->current, taken));
-    partner->handed = value != NULL ? partner->wait.on : NULL;
-    tl_task_end_wait(partner);
+    exchange(s, partner, value);
     tl_ring_behind_head(s, partner);
     s->hands_over = s->limit == 0;
     return tl_sched_rotate(s);

@@ -315,6 +315,18 @@ find_result(GroupObject *group)
     return Py_XNewRef(strongest_exit(group));
 }
 
+// The group's errors leave the block, whose body raised exc. An interruption that comes
+// again is not what they replace: its context is, or that would be lost when the same
+// instance is raised once more.
+static void
+set_context(GroupObject *group, PyObject *leaving, PyObject *exc)
+{
+    PyObject *context = has(group->exits, exc) ? PyException_GetContext(exc)
+                                               : PyErr_GetHandledException();
+    PyException_SetContext(leaving, context);
+    PyException_SetCause(leaving, NULL); // as "raise ... from None"
+}
+
 PyObject *
 tl_group_end(struct tl_sched *s, GroupObject *group, PyObject *exc)
 {
@@ -331,12 +343,15 @@ tl_group_end(struct tl_sched *s, GroupObject *group, PyObject *exc)
         note_parents(group, exc);
         tl_group_abort(group);
     }
-    Py_XDECREF(replaced);
     wait_for_children(s, group);
     group->over = true;
     dismiss(group);
     PyObject *leaving = find_result(group);
     keep_other_exits(group, leaving);
+    if (leaving != NULL && group->errors != NULL && group->base_error == NULL) {
+        set_context(group, leaving, exc);
+    }
+    Py_XDECREF(replaced);
     // As they go, destructors may run Python code: the group is whole by now.
     Py_CLEAR(group->exits);
     Py_CLEAR(group->errors);

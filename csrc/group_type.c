@@ -144,13 +144,11 @@ group_exit(GroupObject *self, PyObject *const *args, Py_ssize_t nargs)
         Py_DECREF(leaving);
         Py_RETURN_FALSE;
     }
-    bool group = PyErr_GivenExceptionMatches(leaving, PyExc_BaseExceptionGroup);
-    PyErr_SetObject((PyObject *)Py_TYPE(leaving), leaving);
-    Py_DECREF(leaving);
-    if (group) {
-        PyObject *raised = PyErr_GetRaisedException();
-        PyException_SetCause(raised, NULL); // as "raise ... from None"
-        PyErr_SetRaisedException(raised);
+    if (PyErr_GivenExceptionMatches(leaving, PyExc_BaseExceptionGroup)) {
+        PyErr_SetRaisedException(leaving); // its context is set
+    } else {
+        PyErr_SetObject((PyObject *)Py_TYPE(leaving), leaving);
+        Py_DECREF(leaving);
     }
     return NULL;
 }

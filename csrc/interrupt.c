@@ -140,8 +140,15 @@ due_scope(TaskletObject *t, bool fresh)
     return due;
 }
 
-// The place of the strongest pending bomb that may be raised, or NULL. Shields do not hold
-// off what ends the program. fresh: as for due_scope().
+// Whether a shield holds off what bomb carries. The end of the program passes.
+static bool
+is_shielded(const TaskletObject *t, PyObject *bomb)
+{
+    return t->shields > 0 && bomb_of(bomb)->rank < TL_RANK_EXIT;
+}
+
+// The place of the strongest pending bomb, if that may be raised, or NULL. fresh: as for
+// due_scope().
 static PyObject **
 pending_place(TaskletObject *t, bool fresh)
 {
@@ -149,9 +156,7 @@ pending_place(TaskletObject *t, bool fresh)
     while (fresh && *link != NULL && bomb_of(*link)->swallowed) {
         link = &bomb_of(*link)->next;
     }
-    bool shielded =
-        t->shields > 0 && *link != NULL && bomb_of(*link)->rank < TL_RANK_EXIT;
-    return *link == NULL || shielded ? NULL : link;
+    return *link == NULL || is_shielded(t, *link) ? NULL : link;
 }
 
 void
@@ -284,6 +289,14 @@ displaced(TaskletObject *t, PyObject *old)
 }
 
 PyObject *
+tl_interrupt_displace(TaskletObject *t)
+{
+    PyObject *drop = displaced(t, tl_task_swap(t, NULL));
+    tl_interrupt_update(t);
+    return drop;
+}
+
+PyObject *
 tl_interrupt_force(TaskletObject *t, PyObject *bomb)
 {
     PyObject *drop;
@@ -301,8 +314,8 @@ tl_interrupt_force(TaskletObject *t, PyObject *bomb)
 bool
 tl_interrupt_is_held_off(TaskletObject *t, PyObject *bomb)
 {
-    bool shielded = t->shields > 0 && bomb_of(bomb)->rank < TL_RANK_EXIT;
-    return shielded || t->holds > 0 || (t->stopped && in_finalizer(t, t->top));
+    return t->holds > 0 || is_shielded(t, bomb) ||
+           (t->stopped && in_finalizer(t, t->top));
 }
 
 PyObject *
@@ -349,6 +362,26 @@ tl_interrupt_again(TaskletObject *t, PyObject *exc)
     PyErr_SetRaisedException(raised);
 }
 
+// Whether t, which is runnable, is to be interrupted by something weaker than what is due.
+static bool
+is_outranked(TaskletObject *t)
+{
+    unsigned char coming = rank_of(t, t->tempval);
+    if (coming == TL_RANK_VALUE) {
+        return false;
+    }
+    PyObject **place = pending_place(t, false);
+    if (place != NULL) {
+        return bomb_of(*place)->rank > coming;
+    }
+    // Of two blocks the outer one is stronger.
+    const struct tl_scope *i = coming == TL_RANK_SCOPE ? due_scope(t, false) : NULL;
+    while (i != NULL && i->state != TL_SCOPE_COMING) {
+        i = i->outer;
+    }
+    return coming == TL_RANK_SCOPE && i == NULL;
+}
+
 void
 tl_interrupt_wake(TaskletObject *t)
 {
@@ -361,7 +394,8 @@ tl_interrupt_wake(TaskletObject *t)
     // A tasklet that has ended is current until the next one is: what runs then may enter
     // blocks, but cannot wait.
     bool runs = (t == s->current && !s->waiting) || t->stopped || t->life != TL_STARTED;
-    if (!waits && (t->place == TL_RUNNABLE || runs)) {
+    bool runnable = t->place == TL_RUNNABLE;
+    if (!waits && (runs || (runnable && !is_outranked(t)))) {
         return; // at its next operation that may block
     }
     PyObject *bomb = take_next(t, t->top);
@@ -369,6 +403,10 @@ tl_interrupt_wake(TaskletObject *t)
         return;
     }
     tl_sched_drop_later(s, displaced(t, tl_task_swap(t, bomb)));
+    tl_interrupt_update(t);
+    if (runnable) {
+        return;
+    }
     if (waits) {
         tl_task_end_wait(t);
     } else {
@@ -470,25 +508,6 @@ raise_scope(struct tl_sched *s, struct tl_scope *scope)
     PyErr_SetRaisedException(exc);
 }
 
-// The block whose interruption is to be raised now: that of tempval, or an outer one whose
-// interruption was requested since.
-static struct tl_scope *
-scope_to_raise(TaskletObject *me)
-{
-    struct tl_scope *coming = coming_scope(me), *due = due_scope(me, false);
-    struct tl_scope *i = coming != NULL && due != NULL ? coming->outer : NULL;
-    while (i != NULL && i != due) {
-        i = i->outer;
-    }
-    if (i == NULL) {
-        return coming;
-    }
-    coming->state = TL_SCOPE_DUE;
-    due->state = TL_SCOPE_COMING;
-    tl_interrupt_update(me);
-    return due;
-}
-
 // What is raised inside a finalizer stays there: raise it again later.
 static void
 keep_for_later(TaskletObject *me, PyObject *object, struct tl_scope *scope)
@@ -520,7 +539,7 @@ tl_interrupt_raise(struct tl_sched *s, PyObject *bomb)
     if (rank == TL_RANK_VALUE) {
         return tl_bomb_raise(bomb);
     }
-    struct tl_scope *scope = rank == TL_RANK_SCOPE ? scope_to_raise(me) : NULL;
+    struct tl_scope *scope = rank == TL_RANK_SCOPE ? coming_scope(me) : NULL;
     bool again = in_finalizer(me, tl_frames_top(s->ts));
     if (rank == TL_RANK_SCOPE) {
         Py_DECREF(bomb);
@@ -533,7 +552,15 @@ tl_interrupt_raise(struct tl_sched *s, PyObject *bomb)
     if (TL_UNLIKELY(again)) {
         keep_for_later(me, bomb, NULL);
     }
-    return tl_bomb_raise(bomb);
+    (void)tl_bomb_raise(bomb);
+    if (rank == TL_RANK_KILL) {
+        // With a traceback it has been raised without a context, and the end of a block
+        // or of the tasklet would not find what it replaces.
+        PyObject *exc = PyErr_GetRaisedException();
+        PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
+        Py_DECREF(exc);
+    }
+    return NULL;
 }
 
 int

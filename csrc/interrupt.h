@@ -19,6 +19,10 @@ PyObject *tl_interrupt_kill(struct tl_state *state);
 // caller is to drop when all is whole again, or NULL. Runs no Python code.
 PyObject *tl_interrupt_force(TaskletObject *t, PyObject *bomb);
 
+// t goes on with an exception in place of its tempval: keep that if it is a request, and
+// give it back to the channel if it is a value. As for the rest.
+PyObject *tl_interrupt_displace(TaskletObject *t);
+
 // Have bomb (stolen) raised at the next operation of t that may block. As for the rest.
 PyObject *tl_interrupt_add(TaskletObject *t, PyObject *bomb);
 
@@ -26,9 +30,9 @@ PyObject *tl_interrupt_add(TaskletObject *t, PyObject *bomb);
 // runnable, or later if it runs now or that is held off. As for the rest.
 PyObject *tl_interrupt_send(TaskletObject *t, PyObject *bomb);
 
-// Whether t, which is not the current tasklet, cannot be resumed with bomb now: a
-// shield or a lock that it must have again holds it off, or it was stopped inside a
-// finalizer, which would swallow it.
+// Whether t, which is not the current tasklet, cannot be resumed with bomb now: a shield
+// or a lock that it must acquire again holds it off, or it was stopped inside a finalizer,
+// which would swallow the exception.
 bool tl_interrupt_is_held_off(TaskletObject *t, PyObject *bomb);
 
 // exc (stolen) was raised in t, which could not leave with it: it comes again.

@@ -555,7 +555,7 @@ revive_or_wait(struct tl_sched *s, TaskletObject *me, TaskletObject *to, bool cl
         to = tl_sched_wait_for_others(s, me, false, classic);
         if (to == NULL) {
             PyObject *exc = PyErr_GetRaisedException();
-            tl_sched_drop_later(s, tl_task_swap(me, NULL));
+            tl_sched_drop_later(s, tl_interrupt_displace(me));
             tl_sched_drop_now(s);
             PyErr_SetRaisedException(exc);
         }

@@ -141,19 +141,20 @@ tl_scope_check_leave(struct tl_sched *s, const struct tl_scope *scope, const cha
 }
 
 // Whether exc is the interruption of scope. An equal one that the program raised counts,
-// if it is not another block's.
+// if it is not another block's. The type is compared first: what was raised for scope may
+// be gone, and a kill may have its address.
 static bool
 is_own(const struct tl_scope *scope, PyObject *exc)
 {
-    if (scope->raised == NULL || exc == NULL || scope->raised == exc) {
-        return scope->raised != NULL && exc != NULL;
-    }
     struct tl_state *state = scope->who->home->state;
     bool group = scope->kind == TL_SCOPE_GROUP;
-    return scope->state == TL_SCOPE_SPENT &&
-           PyErr_GivenExceptionMatches(exc, group ? state->group_exit
-                                                  : state->timeout_exit) &&
-           tl_interrupt_strength(scope->who, exc) == 0;
+    if (scope->raised == NULL || exc == NULL ||
+        !PyErr_GivenExceptionMatches(exc,
+                                     group ? state->group_exit : state->timeout_exit)) {
+        return false;
+    }
+    return scope->raised == exc || (scope->state == TL_SCOPE_SPENT &&
+                                    tl_interrupt_strength(scope->who, exc) == 0);
 }
 
 PyObject *

@@ -738,8 +738,9 @@ class Model:
             self.check_trap(order[0])
         self.take_out_of_queue(partner)
         me.held, partner.held = partner.held, me.held
-        if direction == SEND and not self.stackless:
-            partner.handed = channel
+        receiver = partner if direction == SEND else me
+        if receiver.held is not None and not self.stackless:
+            receiver.handed = channel
         self.append(partner)
         if partner.thread is here:
             here.ring[:] = order

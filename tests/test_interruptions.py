@@ -18,6 +18,7 @@ from tasklets import (
     TaskGroup,
     TaskletExit,
     TimeoutExit,
+    _core,
     block_trap,
     channel,
     deadline,
@@ -239,6 +240,248 @@ def test_keyboard_interrupt_leaves_a_group_and_its_kill_stays(clock, log):
     assert t.cancelled()
 
 
+# Programs of interruption_programs.py that came out otherwise once.
+
+
+def test_a_kill_is_not_taken_for_a_timeout_whose_exception_is_gone(clock):
+    """The TaskletExit may have the address of the TimeoutExit."""
+
+    def work():
+        with timeout(0.01):
+            with contextlib.suppress(TimeoutExit):
+                sleep(LATE)
+            sleep(LATE)
+
+    t = spawn(work)
+    sleep(0.1)
+    t.kill()
+    assert t.cancelled()
+
+
+def fails_when_killed():
+    try:
+        sleep(LATE)
+    finally:
+        raise OSError
+
+
+def test_a_kill_that_a_group_put_off_does_not_replace_keyboard_interrupt(clock, log):
+    """The kill is raised while KeyboardInterrupt is on its way."""
+
+    def work():
+        try:
+            with TaskGroup() as group:
+                group.spawn(stubborn)
+                sleep(LATE)
+        finally:
+            sleep(0.1)
+
+    def stubborn():
+        with contextlib.suppress(TaskletExit):
+            sleep(LATE)
+        sleep(0.1)
+
+    t = spawn(work)
+    settle()
+    t.kill()
+    t.throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        t.join()
+    assert not t.cancelled()
+
+
+def test_a_kill_that_is_requested_is_raised_where_a_block_ends(clock, log):
+    def work():
+        with contextlib.suppress(TimeoutError), timeout(0.01):
+            try:
+                sleep(LATE)
+            finally:
+                with shield(None):
+                    sleep(0.1)
+        log.append("not here")
+
+    t = spawn(work)
+    sleep(0.05)
+    t.kill()
+    t.join()
+    assert log == []
+    assert t.cancelled()
+
+
+def test_a_kill_that_is_requested_is_raised_where_a_cancelled_group_ends(clock, log):
+    def work():
+        with TaskGroup() as group:
+            try:
+                group.cancel()
+                sleep(LATE)
+            finally:
+                with shield(None):
+                    sleep(0.1)
+        log.append("not here")
+
+    t = spawn(work)
+    sleep(0.05)
+    t.kill()
+    t.join()
+    assert log == []
+    assert t.cancelled()
+
+
+def test_a_kill_is_not_replaced_by_the_cancellation_of_a_group(clock):
+    """The group has no errors, and swallows its own interruption."""
+
+    def work():
+        with TaskGroup() as group:
+            group.spawn(cancels, group)
+            try:
+                sleep(LATE)
+            finally:
+                sleep(0.1)
+
+    def cancels(group):
+        sleep(0.05)
+        group.cancel()
+
+    t = spawn(work)
+    sleep(0.01)
+    t.kill()
+    t.join()
+    assert t.cancelled()
+
+
+@pytest.mark.parametrize("first", ["kill", "timeout"])
+def test_the_stronger_interruption_leaves_a_group(clock, log, first):
+    def stubborn():
+        with contextlib.suppress(TaskletExit):
+            sleep(LATE)
+        sleep(0.1)
+
+    def work():
+        with timeout(0.05):
+            try:
+                with TaskGroup() as group:
+                    group.spawn(stubborn)
+                    sleep(LATE)
+            except TaskletExit as error:
+                log.append(type(error))
+                raise
+
+    t = spawn(work)
+    sleep(0.04 if first == "kill" else 0.06)
+    t.kill()
+    t.join()
+    assert log == [TaskletExit]
+    assert t.cancelled()
+
+
+def test_a_second_keyboard_interrupt_kills_again(clock, log):
+    def stubborn():
+        with contextlib.suppress(TaskletExit):
+            sleep(LATE)
+        sleep(LATE)
+
+    def work():
+        with TaskGroup() as group:
+            group.spawn(stubborn)
+
+    t = spawn(work)
+    settle()
+    t.throw(KeyboardInterrupt)
+    settle()
+    assert t.alive
+    t.throw(KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        settle()
+    assert not t.alive
+
+
+def test_keyboard_interrupt_goes_on_behind_a_groups_errors_and_a_kill(clock):
+    """Each is raised in the clean-up after the one before."""
+
+    def work():
+        try:
+            sleep(LATE)
+        finally:
+            try:
+                with TaskGroup() as group:
+                    group.spawn(fails_when_killed)
+                    sleep(LATE)
+            finally:
+                sleep(0.1)
+
+    t = spawn(work)
+    settle()
+    t.throw(KeyboardInterrupt, pending=True)
+    settle()
+    t.kill(pending=True)
+    with pytest.raises(KeyboardInterrupt):
+        t.join()
+
+
+def test_a_kill_that_came_after_a_groups_errors_and_was_caught_is_over(clock):
+    def work():
+        with pytest.raises(TimeoutError), timeout(0.05):
+            try:
+                with TaskGroup() as group:
+                    group.spawn(fails_when_killed)
+                    sleep(LATE)
+            finally:
+                with contextlib.suppress(TaskletExit):
+                    sleep(LATE)
+                sleep(LATE)
+
+    t = spawn(work)
+    settle()
+    t.kill(pending=True)
+    t.join()
+    assert not t.cancelled()
+
+
+def test_of_two_blocks_whose_time_is_up_the_outer_one_is_interrupted_first(clock, log):
+    with timeout(0.05):
+        try:
+            with timeout(0.04):
+                with contextlib.suppress(TimeoutExit):
+                    _core.fake_clock(1.0)
+                    sleep(LATE)
+                sleep(0)
+                log.append("not here")
+        except TimeoutError:
+            log.append("the inner one's")
+    assert log == ["the inner one's"]
+
+
+def test_of_two_blocks_that_are_due_the_outer_one_is_interrupted_first(clock, log):
+    """Both are before the tasklet waits."""
+    with timeout(0):
+        try:
+            with timeout(0):
+                with contextlib.suppress(TimeoutExit):
+                    sleep(LATE)
+                sleep(0)
+                log.append("not here")
+        except TimeoutError:
+            log.append("the inner one's")
+    assert log == ["the inner one's"]
+
+
+def test_a_kill_goes_first_if_its_shield_ends_with_a_block_inside(clock, log):
+    def work():
+        with contextlib.suppress(TimeoutError), shield(0.05), timeout(0.04):
+            for _ in range(2):
+                try:
+                    sleep(LATE)
+                except TaskletExit as error:
+                    log.append(type(error))
+
+    t = spawn(work)
+    settle()
+    t.kill()
+    _core.fake_clock(1.0)
+    t.join()
+    assert log == [TaskletExit, TimeoutExit]
+
+
 # ---- several requests
 
 
@@ -272,6 +515,8 @@ def pending(*requests):
         ([Boom, TaskletExit], [TaskletExit, Boom]),
         ([TaskletExit, TaskletExit], [TaskletExit]),
         ([OSError, Boom], [Boom]),
+        ([TaskletExit, OSError, Boom], [TaskletExit, Boom]),
+        ([TaskletExit, SystemExit, TaskletExit], [SystemExit, TaskletExit]),
         ([Boom, SystemExit, TaskletExit], [SystemExit, TaskletExit, Boom]),
         ([TimeoutExit, TaskletExit], [TimeoutExit, TaskletExit]),
     ],
@@ -462,6 +707,28 @@ def test_a_throw_is_held_off_too(clock, log):
     assert not t.cancelled()
 
 
+@pytest.mark.parametrize("pending", [False, True])
+@pytest.mark.parametrize("exc", [KeyboardInterrupt, SystemExit])
+def test_an_end_of_the_program_is_not_held_off(clock, log, exc, pending):
+    def work():
+        with shield(None):
+            with contextlib.suppress(exc):
+                sleep(LATE)
+            log.append("interrupted")
+            sleep(0)
+            log.append("clean")
+        sleep(0)
+        log.append("not here")
+
+    t = spawn(work)
+    settle()
+    t.kill()
+    t.throw(exc, pending=pending)
+    t.join()
+    assert log == ["interrupted", "clean"]
+    assert t.cancelled()
+
+
 def test_a_shield_of_no_time_protects_nothing(clock):
     for seconds in (0, -1):
         with pytest.raises(TimeoutError), timeout(0.05), shield(seconds):
@@ -596,6 +863,37 @@ def test_a_condition_holds_its_lock_and_then_raises_what_came(clock, log, make):
     assert t.cancelled()
 
 
+@pytest.mark.parametrize("make", [Lock, RLock])
+@pytest.mark.parametrize("how", ["kill", "kill_pending", "throw"])
+def test_a_lock_that_was_given_to_a_killed_waiter_is_free(make, how):
+    lock = make()
+    lock.acquire()
+    t = spawn(lock.acquire)
+    settle()
+    lock.release()
+    stop(t, how)
+    assert lock.acquire(blocking=False)
+    lock.release()
+
+
+def test_a_notification_goes_to_the_next_waiter_if_the_first_is_killed(log):
+    cond = Condition()
+
+    def work(name):
+        with cond:
+            cond.wait()
+            log.append(name)
+
+    first, second = spawn(work, "first"), spawn(work, "second")
+    settle()
+    with cond:
+        cond.notify()
+        first.kill()
+    second.join()
+    assert log == ["second"]
+    assert first.cancelled()
+
+
 # ---- values
 
 
@@ -610,6 +908,53 @@ def test_the_value_of_a_killed_receiver_goes_to_the_next(make, how):
     stop(first, how)
     assert second.result() == "value"
     assert ch.balance == 0
+
+
+@pytest.mark.parametrize("schedule_all", [False, True])
+@pytest.mark.parametrize("how", ["kill", "kill_pending", "throw"])
+def test_the_value_of_a_receiver_that_lets_its_sender_run_comes_back(how, schedule_all):
+    ch = channel()
+    ch.preference = 1
+    ch.schedule_all = schedule_all
+    sender = spawn(ch.send, "value")
+    schedule()
+    receiver = spawn(ch.receive)
+    schedule()
+    stop(receiver, how)
+    assert sender.join()
+    assert ch.balance == 1
+    assert ch.receive() == "value"
+
+
+def test_a_value_that_comes_with_a_signal_is_not_lost():
+    """Main waits for the other thread, which does not let it run in between."""
+    status, output, errors = run_program(
+        """
+        import signal, sys, threading, time
+        from tasklets import channel
+        def other():
+            while ch.balance == 0: time.sleep(.001)
+            time.sleep(.01)
+            ch.send("value")
+            signal.raise_signal(signal.SIGINT)
+        sys.setswitchinterval(10)
+        for _ in range(5):
+            ch = channel()
+            thread = threading.Thread(target=other)
+            thread.start()
+            got = []
+            try:
+                got.append(ch.receive())
+                time.sleep(30)
+            except KeyboardInterrupt: pass
+            thread.join()
+            print(got or ch.try_receive("lost"))
+        """
+    )
+    assert errors == []
+    assert status == 0
+    assert "lost" not in output
+    assert output.count("value") == 5
 
 
 def stop(t, how):

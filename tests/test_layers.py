@@ -26,8 +26,9 @@ LAYERS = [
     ["fiber", "loop", "detour"],
     # Core.
     [
-        "runq", "tasklet", "tasklet_end", "timer", "sched", "thread", "stacks", "outcome", "errors",
-        "idle", "foreign", "rest", "watch", "watch_run", "interrupt", "scope", "handle",
+        "runq", "tasklet", "tasklet_end", "timer", "sched", "thread", "stacks",
+        "outcome", "errors", "idle", "foreign", "rest", "watch", "watch_run",
+        "interrupt", "scope", "handle",
         "descriptor", "local", "request", "nap", "native", "block", "fork",
     ],
     # Services over the scheduler.

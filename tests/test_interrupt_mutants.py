@@ -1,0 +1,414 @@
+"""The tests of interruptions notice when one line of the core is another one.
+
+Each mutant is one file of the C source with one change. It is compiled, and linked with
+the objects of the build that is being tested.
+"""
+
+import ast
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+import tasklets
+
+ROOT = Path(__file__).parents[1]
+TESTS = Path(__file__).parent
+PROGRAMS = 700
+TRAFFIC = 250
+SECONDS = 90
+
+# name: file, text, what stands there by mistake
+MUTANTS = {
+    "a_pending_request_is_dropped": (
+        "interrupt.c",
+        "    PyObject *drop = put_in_line(t, bomb);\n"
+        "    tl_interrupt_update(t);\n"
+        "    return drop;\n",
+        "    return bomb;\n",
+    ),
+    "a_displaced_kill_is_dropped": (
+        "interrupt.c",
+        "        return put_in_line(t, old);\n",
+        "        return old;\n",
+    ),
+    "a_displaced_block_is_forgotten": (
+        "interrupt.c",
+        "            scope->state = TL_SCOPE_DUE;\n        }\n    } else if (channel",
+        "            scope->state = TL_SCOPE_SPENT;\n        }\n    } else if (channel",
+    ),
+    "the_value_of_a_killed_receiver_is_lost": (
+        "interrupt.c",
+        "        t->home->state->take_back(channel, old);\n        return NULL;\n",
+        "        return old;\n",
+    ),
+    "a_throw_takes_the_place_of_a_kill": (
+        "interrupt.c",
+        "    if (rank > wanted || (rank == wanted && rank >= TL_RANK_KILL ",
+        "    if (false && (rank == wanted ",
+    ),
+    "two_kills_are_two": (
+        "interrupt.c",
+        "    bool kill = is_plain_kill(t, bomb);\n",
+        "    bool kill = false;\n",
+    ),
+    "of_two_throws_both_count": (
+        "interrupt.c",
+        "        if (rank == TL_RANK_THROW && bomb_of(*link)->rank == rank) {",
+        "        if (false) {",
+    ),
+    "requests_come_in_their_order": (
+        "interrupt.c",
+        "    while (*link != NULL && bomb_of(*link)->rank >= rank) {",
+        "    while (*link != NULL) {",
+    ),
+    "a_shield_holds_off_nothing": (
+        "interrupt.c",
+        "    return t->shields > 0 && bomb_of(bomb)->rank < TL_RANK_EXIT;",
+        "    return false;",
+    ),
+    "a_shield_holds_off_the_end_of_the_program": (
+        "interrupt.c",
+        "    return t->shields > 0 && bomb_of(bomb)->rank < TL_RANK_EXIT;",
+        "    return t->shields > 0;",
+    ),
+    "a_shield_does_not_hold_off_outer_blocks": (
+        "interrupt.c",
+        "i = t->scopes; i != shield; i = i->outer) {\n",
+        "i = t->scopes; (void)shield, i != NULL; i = i->outer) {\n",
+    ),
+    "a_shield_holds_off_only_if_it_is_the_innermost_block": (
+        "interrupt.c",
+        "    while (i != NULL && (i->kind != TL_SCOPE_SHIELD || ",
+        "    while (false && (i->kind != TL_SCOPE_SHIELD || ",
+    ),
+    "the_innermost_block_goes_first": (
+        "interrupt.c",
+        "            due = i;\n",
+        "            return i;\n",
+    ),
+    "an_inner_block_that_was_first_goes_before_the_outer_one": (
+        "interrupt.c",
+        "    return coming == TL_RANK_SCOPE && i == NULL;",
+        "    return false;",
+    ),
+    "a_block_that_was_first_goes_before_a_kill": (
+        "interrupt.c",
+        "        return bomb_of(t->pending)->rank > coming;",
+        "        return false;",
+    ),
+    "a_kill_that_a_group_put_off_does_not_come_again": (
+        "interrupt.c",
+        "        tl_sched_drop_later(t->home, tl_interrupt_add(t, bomb));",
+        "        tl_sched_drop_later(t->home, bomb);",
+    ),
+    "a_block_that_a_group_put_off_does_not_come_again": (
+        "interrupt.c",
+        "            i->state = TL_SCOPE_DUE;\n"
+        "            tl_interrupt_update(t);\n"
+        "            Py_DECREF(exc);",
+        "            Py_DECREF(exc);",
+    ),
+    "a_lock_that_is_acquired_again_holds_off_nothing": (
+        "interrupt.c",
+        "    return t->holds > 0 || is_shielded(t, bomb) ||",
+        "    return is_shielded(t, bomb) ||",
+    ),
+    "who_runs_beside_a_suspended_generator_is_interrupted": (
+        "interrupt.c",
+        "    if (tl_where_is_suspended(&scope->where, s->ts)) {",
+        "    if (false) {",
+    ),
+    "a_kill_that_comes_again_has_no_context": (
+        "interrupt.c",
+        "    if (rank == TL_RANK_KILL) {",
+        "    if (false) {",
+    ),
+    "what_was_handled_before_the_block_counts": (
+        "interrupt.c",
+        "i != NULL && i != until && left > 0",
+        "i != NULL && left > 0",
+    ),
+    "a_kill_is_stronger_than_the_end_of_the_program": (
+        "interrupt.c",
+        "STRENGTH_EXIT = 1 << 25",
+        "STRENGTH_EXIT = 1 << 23",
+    ),
+    "an_inner_block_is_stronger": (
+        "interrupt.c",
+        "i != NULL; i = i->outer, place++)",
+        "i != NULL; i = i->outer, place--)",
+    ),
+    "what_a_finalizer_swallowed_is_over": (
+        "interrupt.c",
+        "    if (TL_UNLIKELY(again)) {\n        keep_for_later(me, bomb, NULL);",
+        "    if (false) {\n        keep_for_later(me, bomb, NULL);",
+    ),
+    "a_timeout_that_a_finalizer_swallowed_is_over": (
+        "interrupt.c",
+        "        if (TL_UNLIKELY(again) && scope != NULL) {",
+        "        if (false) {",
+    ),
+    "an_interruption_without_a_block_ends_its_tasklet_silently": (
+        "interrupt.c",
+        "    if (!PyErr_GivenExceptionMatches(exc, state->timeout_exit) &&\n"
+        "        !PyErr_GivenExceptionMatches(exc, state->group_exit)) {\n"
+        "        return NULL;",
+        "    if (true) {\n        return NULL;",
+    ),
+    "a_shield_has_no_limit": (
+        "scope.c",
+        "    shield->state = TL_SCOPE_SPENT;\n",
+        "    return;\n    shield->state = TL_SCOPE_SPENT;\n",
+    ),
+    "the_end_of_a_shield_by_its_limit_wakes_nobody": (
+        "scope.c",
+        "    tl_interrupt_wake(shield->who);\n",
+        "    tl_interrupt_update(shield->who);\n",
+    ),
+    "what_a_shield_held_off_is_forgotten": (
+        "scope.c",
+        "    if (TL_UNLIKELY(who->thrown || shield)) {",
+        "    if (TL_UNLIKELY(who->thrown)) {",
+    ),
+    "the_time_of_a_block_does_not_end_a_wait": (
+        "scope.c",
+        "        tl_interrupt_wake(scope->who);\n",
+        "        tl_interrupt_update(scope->who);\n",
+    ),
+    "a_block_forgets_what_was_handled_before": (
+        "scope.c",
+        "    scope->handled = PyErr_GetHandledException();",
+        "    scope->handled = NULL;",
+    ),
+    "a_kill_is_a_timeout_if_it_has_the_address_of_one": (
+        "scope.c",
+        "    if (scope->raised == NULL || exc == NULL ||\n"
+        "        !PyErr_GivenExceptionMatches(",
+        "    if (scope->raised == NULL || exc == NULL ||\n"
+        "        scope->raised != exc && !PyErr_GivenExceptionMatches(",
+    ),
+    "the_interruption_of_any_block_is_the_blocks_own": (
+        "scope.c",
+        "    return scope->raised == exc || (",
+        "    return true || (",
+    ),
+    "a_weaker_interruption_replaces_a_stronger_one": (
+        "scope.c",
+        "        stronger = tl_interrupt_replaced(s->current, ",
+        "        if (false) tl_interrupt_replaced(s->current, ",
+    ),
+    "a_block_that_has_ended_by_itself_waits_for_what_is_requested": (
+        "timeout_type.c",
+        "    } else if (tl_sched_check_thrown(s) == 0) {",
+        "    } else {",
+    ),
+    "whatever_leaves_a_block_that_was_interrupted_is_a_timeout": (
+        "timeout_type.c",
+        "    if (!own) {",
+        "    if (!own && (exc == Py_None || !self->scope.expired)) {",
+    ),
+    "errors_of_a_group_replace_the_interruption": (
+        "group.c",
+        "        if (exit != leaving && tl_interrupt_strength(",
+        "        if (false && tl_interrupt_strength(",
+    ),
+    "the_weakest_interruption_leaves_a_group": (
+        "group.c",
+        "        if (found == NULL || strength >= most) {",
+        "        if (found == NULL || strength < most) {",
+    ),
+    "the_first_interruption_leaves_a_group": (
+        "group.c",
+        "        if (found == NULL || strength >= most) {",
+        "        if (found == NULL) {",
+    ),
+    "errors_of_a_group_have_the_kill_as_their_context": (
+        "group.c",
+        "has(group->exits, exc) ? PyException_GetContext(exc)",
+        "false                  ? PyException_GetContext(exc)",
+    ),
+    "a_groups_block_is_not_interrupted": (
+        "group.c",
+        "    if (group->in_body && group->home == tl_sched_mine &&",
+        "    if (false && group->home == tl_sched_mine &&",
+    ),
+    "a_group_that_is_interrupted_leaves_its_tasklets_alone": (
+        "group.c",
+        "        interrupted(group, error, refusals);\n        Py_DECREF(error);\n",
+        "        interrupted(group, error, refusals);\n"
+        "        Py_DECREF(error);\n"
+        "        break;\n",
+    ),
+    "a_groups_own_interruption_hides_the_stronger_one": (
+        "group.c",
+        "        exc = replaced;\n",
+        "        exc = NULL;\n",
+    ),
+    "a_second_keyboard_interrupt_kills_nobody": (
+        "group.c",
+        "        kill_children(group);\n    }\n    tl_group_abort(group);\n",
+        "    }\n    tl_group_abort(group);\n",
+    ),
+    "a_group_that_was_cancelled_waits_for_what_is_requested": (
+        "group_type.c",
+        "        return exc != NULL && tl_sched_check_thrown(s) < 0 ? NULL",
+        "        return false ? NULL",
+    ),
+    "a_condition_that_is_interrupted_does_not_have_its_lock": (
+        "condition.c",
+        "    if (TL_UNLIKELY(!(given & TL_GIVEN_PROPERTY))) {",
+        "    if (TL_UNLIKELY(!(given & TL_GIVEN_PROPERTY)) && result == 0) {",
+    ),
+    "a_notification_is_lost_with_its_waiter": (
+        "condition.c",
+        "    if (result < 0 && (given & TL_GIVEN_NOTICE) && cond->own == lock) {",
+        "    if (false) {",
+    ),
+    "what_came_while_a_lock_was_acquired_again_waits": (
+        "lock.c",
+        "    return s == NULL || tl_sched_is_held(s) ? 0 : tl_sched_check_thrown(s);",
+        "    (void)s;\n    return 0;",
+    ),
+    "a_lock_that_was_given_to_a_killed_waiter_stays_locked": (
+        "lock.c",
+        "            if (result < 0) {\n                tl_lock_free(lock);\n",
+        "            if (false) {\n                tl_lock_free(lock);\n",
+    ),
+    "the_value_of_a_receiver_that_gave_way_is_lost": (
+        "channel.c",
+        "        (value != NULL ? partner : s->current)->handed = partner->wait.on;\n",
+        "        partner->handed = value != NULL ? partner->wait.on : NULL;\n",
+    ),
+    "the_value_of_a_receiver_that_waited_is_lost": (
+        "channel.c",
+        "    partner->handed = value != NULL ? partner->wait.on : NULL;\n",
+        "    partner->handed = NULL;\n",
+    ),
+    "a_value_that_comes_back_is_the_last": (
+        "channel.c",
+        "        ch->first = (ch->first + ch->room - 1) % ch->room;\n"
+        "        ch->items[ch->first] = value;\n",
+        "        ch->items[(ch->first + ch->count) % ch->room] = value;\n",
+    ),
+    "a_value_that_comes_with_a_signal_is_lost": (
+        "sched.c",
+        "            tl_sched_drop_later(s, tl_interrupt_displace(me));",
+        "            tl_sched_drop_later(s, tl_task_swap(me, NULL));",
+    ),
+    "a_kill_replaces_the_end_of_the_program_at_the_tasklets_end": (
+        "stacks.c",
+        "    PyObject *other = tl_interrupt_replaced(t, exc, NULL, strength);",
+        "    PyObject *other = NULL;\n    (void)strength;",
+    ),
+    "kill_does_not_ask_for_shields": (
+        "tasklet_ops.c",
+        "        if (t->home != s || pending || tl_interrupt_is_held_off(t, bomb)) {",
+        "        if (t->home != s || pending) {",
+    ),
+}
+
+
+def folder_of_objects():
+    """Return where the objects of this tasklets are, and how they were made."""
+    lib = Path(tasklets.__file__).parents[1]
+    # A flavour of its own, or build/debug, which was copied into the checkout.
+    bases = [lib.parent] if lib.name == "lib" else sorted(ROOT.glob("build/debug*"))
+    for base in bases:
+        for made_by in base.glob("temp*/made_by"):
+            text = made_by.read_text()
+            if text.startswith(f"{sys.version} "):
+                return made_by.parent / "csrc", text.removeprefix(f"{sys.version} ")
+    pytest.skip("needs the object files of `make build` for this Python")
+    return None
+
+
+class Builder:
+    """Compiles one file, and links it with the other objects."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.objects, made_by = folder_of_objects()
+        end = made_by.index("] {") + 1
+        self.command = ast.literal_eval(made_by[:end])
+        if shutil.which(self.command[0]) is None:
+            pytest.skip(f"needs the compiler of the build, {self.command[0]}")
+        extension = ast.literal_eval(made_by[end:].strip())
+        self.link_args = extension["extra_link_args"]
+        self.command += extension["extra_compile_args"]
+        self.command += [f"-D{k}={v}" for k, v in extension["define_macros"]]
+        places = [*extension["include_dirs"], sysconfig.get_path("include")]
+        self.command += [f"-I{place}" for place in places]
+        # Its own folder is searched first, and has no headers.
+        self.command += ["-iquote", ROOT / "csrc", "-O1", "-g0", "-w"]
+
+    def build(self, name, right, wrong):
+        """Return a folder with a copy of the packages that has the change in it."""
+        text = (ROOT / "csrc" / name).read_text()
+        assert text.count(right) == 1, "the source no longer says this exactly once"
+        source = self.folder / name
+        source.write_text(text.replace(right, wrong))
+        made = source.with_suffix(".o")
+        run([*self.command, "-c", source, "-o", made])
+        others = [o for o in self.objects.glob("*.o") if o.name != made.name]
+        lib = self.folder / "lib"
+        home = Path(tasklets.__file__).parent
+        for package in (home, home.parent / "stacklesslib_compat"):
+            leave = shutil.ignore_patterns("*.so", "__pycache__")
+            shutil.copytree(package, lib / package.name, ignore=leave)
+        linker = sysconfig.get_config_var("LDSHARED").split()
+        core = lib / "tasklets" / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}"
+        run([*linker, made, *others, *self.link_args, "-o", core])
+        return lib
+
+
+def run(command):
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def outcome(lib, *args):
+    """Return the status of a child with these packages, and what it printed last."""
+    path = os.pathsep.join(map(str, [lib, TESTS]))
+    env = os.environ | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    child = subprocess.Popen(
+        [sys.executable, *map(str, args)],
+        env=env, text=True, start_new_session=True, cwd=lib,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        output = child.communicate(timeout=SECONDS)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        return "hang", child.communicate()[0]
+    return child.returncode, output
+
+
+CHECKS = {
+    "programs": (TESTS / "interruption_programs.py", 0, PROGRAMS, "quick"),
+    "traffic": (TESTS / "interruption_traffic.py", "clock", 0, TRAFFIC),
+    "tests": (
+        "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
+        TESTS / "test_interruptions.py",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_mistake_in_one_line_is_noticed(tmp_path, mutant):
+    lib = Builder(tmp_path).build(*MUTANTS[mutant])
+    assert any(outcome(lib, *check)[0] != 0 for check in CHECKS.values())
+
+
+@pytest.mark.slow
+def test_without_a_mistake_nothing_is_noticed(tmp_path):
+    lib = Builder(tmp_path).build("scope.c", "// ---- times\n", "// ---- times\n\n")
+    for check in CHECKS.values():
+        status, output = outcome(lib, *check)
+        assert status == 0, output
