@@ -63,7 +63,7 @@ keep(struct tl_kept *kept, PyObject *second)
     int before = strength(first), now = strength(second);
     PyObject *loser = before > now ? second : first;
     kept->exc = before > now ? first : second;
-    if (before > 0 && now > 0 && tl_sched_mine != NULL) {
+    if (before > 0 && now > 0 && before != now && tl_sched_mine != NULL) {
         tl_interrupt_again(tl_sched_mine->current, loser);
     } else {
         add_context(kept->exc, loser);

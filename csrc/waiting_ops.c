@@ -27,7 +27,10 @@ check(struct tl_sched *s, PyObject *object)
 static ArrivalsObject *
 arrivals_of(struct tl_sched *s, PyObject *objects)
 {
-    PyObject *list = PySequence_List(objects); // ours alone
+    // Ours alone. Without memory PySequence_List() leaks a list up to 3.11.
+    PyObject *list = PyList_CheckExact(objects)
+                         ? PyList_GetSlice(objects, 0, PyList_GET_SIZE(objects))
+                         : PySequence_List(objects);
     Py_ssize_t count = list == NULL ? 0 : PyList_GET_SIZE(list), i = 0;
     while (i < count && check(s, PyList_GET_ITEM(list, i)) == 0) {
         i++;

@@ -169,7 +169,8 @@ def interrupted(case, *interruptions, before=()):
     groups = []
 
     def work():
-        with suppress(TimeoutError, BaseExceptionGroup):
+        # A throw that is still requested is raised where the block ends.
+        with suppress(TimeoutError, BaseExceptionGroup, Boom):
             with timeout(10), TaskGroup() as group:
                 groups.append(group)
                 case.work()
@@ -360,9 +361,8 @@ def test_an_exit_is_stronger_than_a_kill_that_comes_later(kind, way):
         task.kill()
         settle()
         assert case.seen == []
-    with pytest.raises(KeyboardInterrupt) as info:
+    with pytest.raises(KeyboardInterrupt):
         settle()
-    assert isinstance(info.value.__context__, TaskletExit)
     case.check(KeyboardInterrupt)
 
 
