@@ -86,6 +86,7 @@ block_tasklet(struct tl_sched *s, struct tl_block *how)
                                               .on = how->on,
                                               .queue = how->queue,
                                               .deadline = how->deadline,
+                                              .comes = how->comes,
                                               .has_come = ask,
                                               .came = &came},
                                     .how = how};

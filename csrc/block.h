@@ -18,6 +18,7 @@ struct tl_block {
     // waits: whether what it would wait for has come. May wake others. May be NULL.
     bool (*has_come)(struct tl_block *how);
     bool insists; // waits whatever block_trap says
+    bool comes; // another thread ends the wait: no deadlock, and run(wait=True) goes on
     // Afterwards: what it was given, and whether it got so far that it was asked.
     unsigned char given;
     bool asked;

@@ -3,6 +3,7 @@
 #include "errors.h"
 #include "live.h"
 #include "reacquire.h"
+#include "timer.h"
 
 // One that was called comes too late so often before it is given the lock; and so long
 // others rely on its coming, in nanoseconds.
@@ -29,10 +30,39 @@ static const struct tl_wait_kind again_wait = {.verb = "acquire",
                                                .lapsed = tl_block_lapsed,
                                                .joined = to_the_front};
 
+// For a lock of an import that another thread is at: run(wait=True) waits, too.
+static void
+count_import(struct tl_wait *wait, int n)
+{
+    if (!wait->native) {
+        struct tl_sched *s = tl_task_of_wait(wait)->home;
+        s->awaited += n;
+        tl_timer_expect(s);
+    }
+}
+
+static void
+import_joined(struct tl_wait *wait)
+{
+    count_import(wait, 1);
+}
+
+static void
+import_left(struct tl_wait *wait)
+{
+    count_import(wait, -1);
+}
+
+static const struct tl_wait_kind import_wait = {.verb = "acquire",
+                                                .patient = true,
+                                                .lapsed = tl_block_lapsed,
+                                                .joined = import_joined,
+                                                .left = import_left};
+
 bool
 tl_lock_is_wait(const struct tl_wait_kind *kind)
 {
-    return kind == &tl_lock_wait || kind == &again_wait;
+    return kind == &tl_lock_wait || kind == &again_wait || kind == &import_wait;
 }
 
 // ---- giving
@@ -109,6 +139,15 @@ is_free(struct tl_block *how)
     return ((LockObject *)how->on)->count == 0;
 }
 
+// Whether the owner of the lock is of the calling thread, whose scheduler is s.
+static bool
+is_owned_here(struct tl_sched *s, LockObject *lock)
+{
+    struct tl_holder *owner = lock->property.owner;
+    return owner->native ? s->native != NULL && owner == &s->native->holder
+                         : TL_CONTAINER(owner, TaskletObject, holder)->home == s;
+}
+
 // Whether the thread may sleep until the lock is free, where the current tasklet must not
 // be left. Returns 0, or -1 with RuntimeError set if the owner could never release it.
 static int
@@ -119,9 +158,7 @@ check_owner(LockObject *lock)
     if (s == NULL || !tl_sched_is_held(s) || owner == NULL || lock->is_signal) {
         return 0;
     }
-    bool here = owner->native ? s->native != NULL && owner == &s->native->holder
-                              : TL_CONTAINER(owner, TaskletObject, holder)->home == s;
-    if (here) {
+    if (is_owned_here(s, lock)) {
         tl_errors_no_switch(s);
         return -1;
     }
@@ -138,11 +175,17 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
             (check_owner(lock) < 0 || tl_cycle_check(state, lock, me) < 0)) {
             return -1;
         }
-        struct tl_block how = {.kind = late > 0 ? &again_wait : &tl_lock_wait,
+        struct tl_sched *s = lock->is_strict ? tl_sched_mine : NULL;
+        bool elsewhere =
+            s != NULL && lock->property.owner != NULL && !is_owned_here(s, lock);
+        struct tl_block how = {.kind = elsewhere  ? &import_wait
+                                       : late > 0 ? &again_wait
+                                                  : &tl_lock_wait,
                                .on = (PyObject *)lock,
                                .queue = &lock->waiters,
                                .deadline = deadline,
-                               .has_come = is_free};
+                               .has_come = is_free,
+                               .comes = elsewhere};
         int result = tl_block(state, &how);
         if (how.given & TL_GIVEN_PROPERTY) {
             if (result < 0) {

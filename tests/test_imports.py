@@ -3,12 +3,13 @@
 import importlib
 import sys
 import threading
+import types
 
 import pytest
 from children import run_program
 from threads import SECONDS, in_thread
 
-from tasklets import run, schedule, spawn, timeout
+from tasklets import run, schedule, scheduler, spawn, timeout
 from tasklets.testing import settle
 
 
@@ -200,3 +201,30 @@ def test_the_locks_of_modules_do_not_stay_behind(module):
     run()
     assert [task.result() for task in tasks] == [1, 1]
     assert "tl_slow" not in bootstrap._module_locks
+
+
+def test_a_run_that_waits_goes_on_while_another_thread_imports(tmp_path, monkeypatch):
+    """It waits for files, and so for a module that the work on them needs."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "slow_there.py").write_text(
+        "import slow_events\nslow_events.begun.set()\nslow_events.go_on.wait(30)\n"
+    )
+    events = types.ModuleType("slow_events")
+    events.begun, events.go_on = threading.Event(), threading.Event()
+    monkeypatch.setitem(sys.modules, "slow_events", events)
+    thread = threading.Thread(target=importlib.import_module, args=("slow_there",))
+    thread.start()
+    events.begun.wait(30)
+    done = []
+
+    def work():
+        importlib.import_module("slow_there")
+        done.append(True)
+
+    spawn(work)
+    opener = threading.Timer(0.1, events.go_on.set)
+    opener.start()
+    scheduler.run(wait=True)
+    assert done == [True]
+    thread.join()
+    opener.join()
