@@ -136,7 +136,10 @@ static bool
 may_be_woken(struct tl_sched *s, bool patient, int64_t *limit_ns, bool *told)
 {
     long schedulers;
-    bool sure = tl_timer_is_pending(s) || tl_watch_is_forever(s) || patient;
+    // When the program has ended, the main thread's tasklets finish no import any more.
+    Py_ssize_t lost = s->state->main_has_ended ? s->import_waits : 0;
+    bool sure =
+        s->timers.count > 0 || s->awaited > lost || tl_watch_is_forever(s) || patient;
     *limit_ns = -1;
     if (sure && s->worker_waits == 0 && !patient) {
         return true;
@@ -217,7 +220,8 @@ tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
         }
         int64_t limit_ns;
         if (!may_be_woken(s, is_nobodys_error(s, leaver), &limit_ns, &told)) {
-            if (tl_sched_watcher(s)->place == TL_FLOATING || !tl_foreign_may_run()) {
+            if (tl_sched_watcher(s)->place == TL_FLOATING || s->state->main_has_ended ||
+                !tl_foreign_may_run()) {
                 result = TL_IDLE_DEADLOCK;
                 break;
             }

@@ -37,6 +37,7 @@ count_import(struct tl_wait *wait, int n)
     if (!wait->native) {
         struct tl_sched *s = tl_task_of_wait(wait)->home;
         s->awaited += n;
+        s->import_waits += n;
         tl_timer_expect(s);
     }
 }

@@ -101,6 +101,7 @@ struct tl_sched {
     bool waiting;
     bool resting;            // its thread is a worker of ours, without work
     Py_ssize_t worker_waits; // those of awaited that wait for a worker
+    Py_ssize_t import_waits; // those of awaited that wait for another thread's import
     Py_ssize_t hopes;        // how many more wait for what a plain thread may do
     _Atomic int wakers;      // who is to wake park, and may do so without the GIL
 };

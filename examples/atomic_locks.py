@@ -63,7 +63,6 @@ class Semaphore:
             else:
                 self.free.append(place)
 
-
     def is_empty(self):
         """Tell whether all places are free; some may be in the channel."""
         while self.waiting.balance > 0:

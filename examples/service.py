@@ -1,4 +1,4 @@
-"""A service that retries for good, and is stopped by a deadline, at once and cleanly."""
+"""A service that retries for good, and is stopped by a deadline, at once and clean."""
 
 from tasklets import TaskGroup, shield, sleep, timeout
 

@@ -399,8 +399,18 @@ CHECKS = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
+# All of them take some minutes: TASKLETS_MUTANTS=all.
+SHARE = 1 if os.environ.get("TASKLETS_MUTANTS") == "all" else 9
+
+
 @pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_mutant_is_made_of_what_the_source_says_once(mutant):
+    name, right, _ = MUTANTS[mutant]
+    assert (ROOT / "csrc" / name).read_text().count(right) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", list(MUTANTS)[::SHARE])
 def test_a_mistake_in_one_line_is_noticed(tmp_path, mutant):
     lib = Builder(tmp_path).build(*MUTANTS[mutant])
     assert any(outcome(lib, *check)[0] != 0 for check in CHECKS.values())
