@@ -99,7 +99,7 @@ MUTANTS = {
     ),
     "a_block_that_was_first_goes_before_a_kill": (
         "interrupt.c",
-        "        return bomb_of(t->pending)->rank > coming;",
+        "        return bomb_of(*place)->rank > coming;",
         "        return false;",
     ),
     "a_kill_that_a_group_put_off_does_not_come_again": (
@@ -271,7 +271,7 @@ MUTANTS = {
         "    if (false) {",
     ),
     "what_came_while_a_lock_was_acquired_again_waits": (
-        "lock.c",
+        "reacquire.c",
         "    return s == NULL || tl_sched_is_held(s) ? 0 : tl_sched_check_thrown(s);",
         "    (void)s;\n    return 0;",
     ),
@@ -292,9 +292,8 @@ MUTANTS = {
     ),
     "a_value_that_comes_back_is_the_last": (
         "channel.c",
-        "        ch->first = (ch->first + ch->room - 1) % ch->room;\n"
-        "        ch->items[ch->first] = value;\n",
-        "        ch->items[(ch->first + ch->count) % ch->room] = value;\n",
+        "        tl_items_put_back(ch, value);\n",
+        "        (void)tl_items_push(ch, value);\n        drop(value);\n",
     ),
     "a_value_that_comes_with_a_signal_is_lost": (
         "sched.c",
