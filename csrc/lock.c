@@ -166,12 +166,30 @@ check_owner(LockObject *lock)
     return 0;
 }
 
+// Whether the lock of an import is held by a thread that is gone: by a fork, as a rule,
+// whose child is to begin that import anew.
+static bool
+is_abandoned(const LockObject *lock)
+{
+    const struct tl_holder *owner = lock->property.owner;
+    return lock->is_strict && lock->count > 0 &&
+           (owner == NULL ||
+            (!owner->native && TL_CONTAINER(owner, TaskletObject, holder)->home->dead));
+}
+
 int
 tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                  int64_t deadline)
 {
     int late = 0;
     for (;;) {
+        if (is_abandoned(lock)) {
+            tl_lock_reset(lock); // a waiter may get it
+            if (lock->count == 0) {
+                tl_lock_take(lock, me);
+                return 1;
+            }
+        }
         if (deadline == 0 &&
             (check_owner(lock) < 0 || tl_cycle_check(state, lock, me) < 0)) {
             return -1;

@@ -6,7 +6,7 @@ import threading
 import types
 
 import pytest
-from children import run_program
+from children import forks_beside_threads, run_program
 from threads import SECONDS, in_thread
 
 from tasklets import run, schedule, scheduler, spawn, timeout
@@ -228,3 +228,34 @@ def test_a_run_that_waits_goes_on_while_another_thread_imports(tmp_path, monkeyp
     assert done == [True]
     thread.join()
     opener.join()
+
+
+@forks_beside_threads
+def test_an_import_of_a_thread_that_did_not_come_along_is_begun_anew(tmp_path):
+    """The child of a fork has the lock of the import, and not its owner."""
+    (tmp_path / "half.py").write_text(
+        "import sys\n"
+        "here = sys.modules['__main__']\n"
+        "here.begun.set()\n"
+        "here.go_on.wait()\n"
+    )
+    source = """
+        import os, sys, threading
+        import tasklets
+        sys.path.insert(0, sys.argv[1])
+        begun, go_on = threading.Event(), threading.Event()
+        thread = threading.Thread(target=__import__, args=("half",))
+        thread.start()
+        begun.wait()
+        pid = os.fork()
+        if pid == 0:
+            go_on.set()
+            sys.modules.pop("half", None)
+            import half
+            os._exit(7)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        go_on.set()
+        thread.join()
+    """
+    status, output, _ = run_program(source, tmp_path)
+    assert (status, output) == (0, "7\n")
