@@ -151,7 +151,8 @@ def is_mine(t):
 
 
 def clean_thread():
-    """End the calling thread's tasklets."""
+    """End the calling thread's tasklets, and its fake clock."""
+    _core.fake_clock(None)  # its block cannot undo it without memory
     for _ in range(3):
         me = tasklets.getcurrent()
         for one in gc.get_objects():
