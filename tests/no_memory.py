@@ -151,8 +151,7 @@ def is_mine(t):
 
 
 def clean_thread():
-    """End the calling thread's tasklets, and its fake clock."""
-    _core.fake_clock(None)  # its block cannot undo it without memory
+    """End the calling thread's tasklets."""
     for _ in range(3):
         me = tasklets.getcurrent()
         for one in gc.get_objects():
@@ -1410,6 +1409,7 @@ def clean():
         helper.wait()
     gc.collect()
     clean_thread()
+    persist(_core.fake_clock, None)  # its block cannot undo it without memory
 
 
 def settled_counts(base):
