@@ -43,7 +43,7 @@ bool tl_arrivals_takes(struct tl_state *state, PyObject *object);
 // Add the callback to all objects. Returns 0, or -1 with an exception set.
 int tl_arrivals_listen(ArrivalsObject *self);
 
-// Have a wait on queue reckon with who is to complete the objects that are left.
+// Tell a wait on queue what kind of source completes the objects that are left.
 void tl_arrivals_expect(ArrivalsObject *self);
 
 // The next that has finished. Waits with a deadline as in struct tl_leave, but one that has

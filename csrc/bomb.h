@@ -4,7 +4,7 @@
 
 #include "state.h"
 
-// How strong what a bomb carries is, if it is to be raised in a tasklet from outside. Of
+// The strength of a bomb's exception, if it is raised in a tasklet from outside. Of
 // two that meet, the higher rank is raised first; of one rank, the earlier.
 enum tl_rank {
     TL_RANK_VALUE, // sent through a channel, or the outcome of an operation

@@ -19,7 +19,7 @@ struct tl_file {
         uv_fs_t fs;
         uv_work_t work;
     } uv;
-    struct tl_file_args args; // the paths are valid while somebody waits, or ours
+    struct tl_file_args args; // the paths are the waiter's, or copies of ours
     char *path2;              // ours, or NULL
     // Of operations on whole files, which have no uv_fs_t; path also of others that a
     // spare thread does.

@@ -60,7 +60,7 @@ enum operands {
     OWNED,
 };
 
-// A frame, as far as it is to be shown.
+// What the collector is shown of a frame.
 struct view {
     _PyInterpreterFrame *frame;
     PyObject *running; // a generator that the frame executes, or NULL

@@ -362,7 +362,7 @@ tl_interrupt_again(TaskletObject *t, PyObject *exc)
     PyErr_SetRaisedException(raised);
 }
 
-// Whether t, which is runnable, is to be interrupted by something weaker than what is due.
+// Whether t is runnable with an interruption that is weaker than what is due.
 static bool
 is_outranked(TaskletObject *t)
 {
@@ -437,7 +437,7 @@ tl_interrupt_clear(TaskletObject *t)
     while (*link != NULL) {
         PyObject *bomb = *link;
         if (bomb == state->spare_error || bomb == state->spare_exit) {
-            *link = take_out(bomb); // it is to be used again
+            *link = take_out(bomb); // it is used again
             Py_DECREF(bomb);
         } else {
             link = &bomb_of(bomb)->next;
@@ -501,7 +501,7 @@ raise_scope(struct tl_sched *s, struct tl_scope *scope)
     PyObject *exc = PyErr_GetRaisedException();
     for (struct tl_scope *i = s->current->scopes; i != NULL; i = i->outer) {
         if (i->raised == exc) {
-            i->raised = NULL; // of one that has gone
+            i->raised = NULL; // the address of an exception that was freed
         }
     }
     scope->raised = exc;

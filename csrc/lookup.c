@@ -24,7 +24,7 @@ static struct {
     struct tl_link queue;
     int queued; // length of queue
     int threads, idle, running;
-    int limit;     // of threads that serve lookups somebody waits for
+    int limit;     // of threads for lookups that have a waiter
     int abandoned; // how many run and nobody waits for: each may have one thread more
 } lookups = {
     .mutex = PTHREAD_MUTEX_INITIALIZER,

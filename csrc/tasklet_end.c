@@ -12,7 +12,7 @@ needs_end(TaskletObject *t)
 }
 
 // Another thread may run the revived before the collector has looked who was, and have
-// it block in the same garbage: somebody outside is to hold it to the end.
+// it block in the same garbage: keep a reference until the collection ends.
 static int
 keep_while_collecting(struct tl_state *state, TaskletObject *t)
 {
@@ -98,7 +98,7 @@ void
 tl_tasklet_finalize(TaskletObject *self)
 {
     if (!needs_end(self)) {
-        // Another finalizer may have revived it; it is to be asked again the next time.
+        // Another finalizer may have revived it; ask it again the next time.
         self->revived |= self->life == TL_STARTED;
         if (self->life == TL_STARTED && !self->is_main &&
             keep_while_collecting(self->home->state, self) < 0) {
