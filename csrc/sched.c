@@ -8,6 +8,7 @@
 #include "idle.h"
 #include "interrupt.h"
 #include "stacks.h"
+#include "stray.h"
 #include "timer.h"
 #include "watch.h"
 
@@ -67,6 +68,37 @@ decide(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
     return to;
 }
 
+// ---- making a tasklet the next
+
+// Put t into the ring, wherever it is now.
+static void
+into_ring(struct tl_sched *s, TaskletObject *t)
+{
+    if (t->place == TL_WAITING) {
+        tl_task_end_wait(t);
+        tl_ring_append(s, t);
+    } else if (t->place == TL_FLOATING) {
+        tl_ring_append(s, (TaskletObject *)Py_NewRef(t));
+    }
+}
+
+// A bomb of exc (stolen), or of the exception that is set if exc could not be made.
+static PyObject *
+bomb_of(struct tl_sched *s, PyObject *exc)
+{
+    return tl_bomb_of_error(s->state, exc != NULL ? exc : PyErr_GetRaisedException());
+}
+
+// Have bomb (stolen) go off in t, and make it the next.
+static TaskletObject *
+deliver(struct tl_sched *s, TaskletObject *t, PyObject *bomb)
+{
+    tl_sched_drop_later(s, tl_interrupt_force(t, tl_interrupt_rated(s->state, bomb)));
+    into_ring(s, t);
+    s->head = t;
+    return t;
+}
+
 // ---- switching
 
 int
@@ -90,40 +122,11 @@ tl_sched_bounce(struct tl_sched *s)
         // Its last stop was on this very fiber, which is not its own, or in a greenlet
         // that has ended.
         PyObject *own = current->stack ? current->stack->fiber : s->main_fiber;
-        if (own == here) {
-            Py_FatalError("tasklets: two tasklets on one stack");
-        }
+        assert(own != here); // no other tasklet may wait there
         Py_SETREF(current->fiber, Py_NewRef(own));
     }
     Py_XDECREF(here);
     return tl_fiber_throw(current->fiber);
-}
-
-// Whether from is surely on its own stack's fiber: a greenlet inside it would have
-// frame memory of its own.
-static inline bool
-is_on_own_fiber(struct tl_sched *s, TaskletObject *from)
-{
-    if (from->stack == NULL) {
-        return from->fiber == s->main_fiber && tl_gil_has_chunk(s->ts, s->main_chunk);
-    }
-    return from->fiber == from->stack->fiber &&
-           tl_gil_has_chunk(s->ts, from->stack->chunk);
-}
-
-TL_COLD static void
-note_fiber(struct tl_sched *s, TaskletObject *from)
-{
-    PyObject *fiber = tl_fiber_current();
-    if (fiber == from->fiber) {
-        Py_DECREF(fiber);
-    } else if (fiber == NULL) {
-        PyErr_Clear();
-    } else {
-        // It stops inside a greenlet of its own, or no longer does.
-        tl_sched_drop_later(s, from->fiber);
-        from->fiber = fiber;
-    }
 }
 
 // Whether some tasklet of this thread is to continue on fiber.
@@ -233,13 +236,14 @@ switch_traced(struct tl_sched *s, TaskletObject *from, TaskletObject *to,
 static int
 go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
 {
+    bool plain = tl_stray_is_at_home(s, from);
+    if (TL_UNLIKELY(!plain) && tl_stray_note(s, from) < 0) {
+        deliver(s, from, bomb_of(s, NULL));
+        return 0; // from goes on, with the error
+    }
     to = decide(s, from, to);
     if (TL_UNLIKELY(to == from)) {
         return 0;
-    }
-    bool plain = is_on_own_fiber(s, from);
-    if (TL_UNLIKELY(!plain)) {
-        note_fiber(s, from);
     }
     from->depth = tl_gil_recursion_depth(s->ts);
     from->top = tl_frames_top(s->ts);
@@ -306,35 +310,6 @@ run_goes_on(struct tl_sched *s, bool timed)
     }
     const struct tl_budget *budget = &s->watch[s->nwatch - 1]->budget;
     return tl_watch_waits(s, budget) || (budget->wait && timed);
-}
-
-// Put t into the ring, wherever it is now.
-static void
-into_ring(struct tl_sched *s, TaskletObject *t)
-{
-    if (t->place == TL_WAITING) {
-        tl_task_end_wait(t);
-        tl_ring_append(s, t);
-    } else if (t->place == TL_FLOATING) {
-        tl_ring_append(s, (TaskletObject *)Py_NewRef(t));
-    }
-}
-
-// A bomb of exc (stolen), or of the exception that is set if exc could not be made.
-static PyObject *
-bomb_of(struct tl_sched *s, PyObject *exc)
-{
-    return tl_bomb_of_error(s->state, exc != NULL ? exc : PyErr_GetRaisedException());
-}
-
-// Have bomb (stolen) go off in t, and make it the next.
-static TaskletObject *
-deliver(struct tl_sched *s, TaskletObject *t, PyObject *bomb)
-{
-    tl_sched_drop_later(s, tl_interrupt_force(t, tl_interrupt_rated(s->state, bomb)));
-    into_ring(s, t);
-    s->head = t;
-    return t;
 }
 
 // Nobody can run, now or ever: who is resumed, or NULL if it is the leaver's fault.

@@ -90,6 +90,7 @@ struct tl_sched {
     PyObject *main_fiber; // where the thread started with us
     void *main_chunk;     // the first frame memory of the thread, or NULL
     PyObject *stack_args; // (run_stack, main fiber)
+    PyObject *left;       // a set, or NULL: see stray.c
     struct tl_link started;
     Py_ssize_t nstarted, peak;
     bool trim_due;

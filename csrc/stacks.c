@@ -7,6 +7,7 @@
 #include "local.h"
 #include "outcome.h"
 #include "scope.h"
+#include "stray.h"
 
 #include <malloc.h>
 #include <unistd.h>
@@ -447,6 +448,7 @@ static PyObject *
 let_end(struct tl_sched *s, struct tl_stack *stack)
 {
     PyObject *fiber = stack->fiber;
+    tl_stray_forget(s, fiber);
     stack->fiber = NULL;
     stack->next = s->ending;
     s->ending = stack;
@@ -476,6 +478,9 @@ stack_end(struct tl_state *state, struct tl_stack *stack)
     }
     if (s != NULL) {
         s->deep -= stack->lane;
+        if (stack->fiber != NULL) {
+            tl_stray_forget(s, stack->fiber);
+        }
     }
     void *chunk = tl_gil_take_chunk(PyThreadState_Get(), stack->chunk);
     if (chunk != NULL) {
@@ -677,6 +682,7 @@ tl_stacks_free(struct tl_sched *s)
     }
     drop_nurseries(s);
     Py_CLEAR(s->stack_args);
+    Py_CLEAR(s->left);
 }
 
 // clang-format off

@@ -496,6 +496,37 @@ def test_a_tasklets_greenlet_cannot_be_its_own_ancestor():
         run()
 
 
+ELSEWHERE = "^a greenlet's switch.* reached the stack of another tasklet"
+
+
+@pytest.mark.parametrize("wait", [schedule, tasklets.schedule_remove, channel().receive])
+def test_a_tasklet_cannot_wait_on_the_stack_of_another(log, wait):
+    def inner():
+        schedule()
+        log.append("inner goes on")
+
+    def victim():
+        box.append(here())
+        greenlet.greenlet(inner).switch()
+        log.append(getcurrent())
+        with pytest.raises(RuntimeError, match=ELSEWHERE):
+            wait()
+        log.append("after")
+        with pytest.raises(RuntimeError, match=ELSEWHERE):
+            schedule()
+
+    box = []
+    tasklet(victim)()
+    thief = tasklet(lambda: box[0].switch())()
+    with pytest.raises(RuntimeError, match="ended, while another tasklet was running"):
+        run()
+    assert log == [thief, "after"]
+    tasklet(log.append)("next")
+    run()
+    assert log[2:] == ["next"] and not thief.alive
+    assert tasklets.getruncount() == 1
+
+
 # Programs that could crash or hang.
 
 PROGRAMS = {
@@ -533,6 +564,44 @@ PROGRAMS = {
         run()
         tasklet(attempt)(box[0].switch)
         run()
+        """,
+    "two tasklets continue one another's greenlets": """
+        def inner():
+            schedule()
+        def victim(index):
+            own[index] = here()
+            greenlet(inner).switch()
+            attempt(schedule)
+            attempt(own[1 - index].switch)
+            here().parent = greenlet(inner)
+            attempt(schedule)
+            attempt(own[1 - index].switch)
+        own = {}
+        for index in (0, 1):
+            tasklet(victim)(index)
+        for index in (0, 1):
+            tasklet(lambda index: own[index].switch())(index)
+        for _ in range(9):
+            attempt(run)
+        assert tasklets.getcurrent().is_main
+        """,
+    "main waits on the stack of a tasklet, and a tasklet on that of main": """
+        def inner():
+            schedule()
+        def work():
+            box.append(here())
+            greenlet(inner).switch()
+            attempt(schedule)
+            attempt(box[0].switch)
+            attempt(schedule)
+        box = [here()]
+        tasklet(work)()
+        greenlet(inner).switch()
+        for _ in range(3):
+            for g in box[::-1]:
+                attempt(g.switch)
+                attempt(schedule)
+            attempt(run)
         """,
     "a greenlet fails in another tasklet than it began in": """
         def inner():

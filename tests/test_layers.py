@@ -26,7 +26,7 @@ LAYERS = [
     ["fiber", "loop", "detour"],
     # Core.
     [
-        "runq", "tasklet", "tasklet_end", "timer", "sched", "thread", "stacks",
+        "runq", "tasklet", "tasklet_end", "timer", "sched", "thread", "stacks", "stray",
         "outcome", "errors", "idle", "foreign", "rest", "watch", "watch_run",
         "interrupt", "scope", "handle",
         "descriptor", "local", "request", "nap", "native", "block", "fork",
