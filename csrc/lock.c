@@ -286,3 +286,13 @@ tl_lock_reset(LockObject *lock)
     lock->hurry = lock->is_signal = false;
     tl_lock_free(lock);
 }
+
+bool
+tl_lock_free_if_lost(LockObject *lock)
+{
+    bool is_lost = is_abandoned(lock);
+    if (is_lost) {
+        tl_lock_reset(lock);
+    }
+    return is_lost;
+}

@@ -85,6 +85,10 @@ LockObject *tl_lock_new(PyTypeObject *type, bool reentrant);
 // After a fork, or for one that nobody waits for: it is free.
 void tl_lock_reset(LockObject *lock);
 
+// If the lock is an import's, and its owner is gone with a fork: the next waiter gets it.
+// Returns whether it is.
+bool tl_lock_free_if_lost(LockObject *lock);
+
 // ---- cycle.c
 
 // Whether me would wait for ever for the lock, because its owner waits for another one, and

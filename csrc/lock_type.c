@@ -184,6 +184,20 @@ rlock_be_strict(LockObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(free_if_lost_doc,
+"_free_if_lost($self, /)\n"
+"--\n"
+"\n"
+"Free a strict lock whose owner is of a thread that did not survive a fork.\n"
+"\n"
+"Returns whether it is such a lock.");
+
+static PyObject *
+rlock_free_if_lost(LockObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(tl_lock_free_if_lost(self));
+}
+
 PyDoc_STRVAR(release_save_doc,
 "_release_save($self, /)\n"
 "--\n"
@@ -327,6 +341,7 @@ static PyMethodDef rlock_methods[] = {
     {"__exit__", TL_FAST(lock_exit), METH_FASTCALL, NULL},
     {"_is_owned", (PyCFunction)lock_is_owned, METH_NOARGS, NULL},
     {"_be_strict", (PyCFunction)rlock_be_strict, METH_NOARGS, be_strict_doc},
+    {"_free_if_lost", (PyCFunction)rlock_free_if_lost, METH_NOARGS, free_if_lost_doc},
     {"_recursion_count", (PyCFunction)lock_recursion_count, METH_NOARGS, NULL},
     {"_release_save", (PyCFunction)rlock_release_save, METH_NOARGS, release_save_doc},
     {"_acquire_restore", (PyCFunction)rlock_acquire_restore, METH_O, NULL},

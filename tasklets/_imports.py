@@ -6,12 +6,17 @@ has not run to its end. These locks have tasklets as owners: the second one wait
 """
 
 import importlib
+import os
+import sys
 from _thread import get_ident
 from typing import Any
 
 from tasklets._core import RLock
 
 _bootstrap: Any = importlib._bootstrap  # type: ignore[attr-defined]
+
+# In the child of a fork: the locks of modules that are yet to be executed again.
+_lost: set["ModuleLock"] = set()
 
 
 class ModuleLock:
@@ -32,9 +37,17 @@ class ModuleLock:
         the caller must not wait.
         """
         try:
-            return self._tasklets_lock.acquire()
+            self._tasklets_lock.acquire()
         except RuntimeError as exc:
             raise _bootstrap._DeadlockError(f"{self!r}: {exc}") from exc
+        if self in _lost:
+            _lost.discard(self)
+            try:
+                _execute_again(self.name)
+            except BaseException:
+                self.release()
+                raise
+        return True
 
     def release(self) -> None:
         """Release it."""
@@ -57,6 +70,31 @@ def _convert(lock: Any) -> None:
     lock.__class__ = ModuleLock
 
 
+def _execute_again(name: str) -> None:
+    """Execute a module anew that another thread was executing at a fork.
+
+    It stays the same object: waiters have it already.
+    """
+    module = sys.modules.get(name)
+    spec = getattr(module, "__spec__", None)
+    if module is None or spec is None or not getattr(spec, "_initializing", False):
+        return
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    spec._initializing = False
+
+
+def _free_lost_locks() -> None:
+    """In the child of a fork: free the locks of imports by threads that are gone."""
+    for reference in list(_bootstrap._module_locks.values()):
+        lock = reference()
+        if type(lock) is ModuleLock and lock._tasklets_lock._free_if_lost():
+            _lost.add(lock)
+
+
 def install() -> None:
     """Let the import system make such locks, and take over those of this thread.
 
@@ -73,3 +111,5 @@ def install() -> None:
         lock = reference()
         if type(lock) is original and lock.owner == get_ident():
             _convert(lock)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_free_lost_locks)

@@ -238,6 +238,7 @@ def test_an_import_of_a_thread_that_did_not_come_along_is_begun_anew(tmp_path):
         "here = sys.modules['__main__']\n"
         "here.begun.set()\n"
         "here.go_on.wait()\n"
+        "value = 7\n"
     )
     source = """
         import os, sys, threading
@@ -250,12 +251,50 @@ def test_an_import_of_a_thread_that_did_not_come_along_is_begun_anew(tmp_path):
         pid = os.fork()
         if pid == 0:
             go_on.set()
-            sys.modules.pop("half", None)
             import half
-            os._exit(7)
+            os._exit(half.value)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
         go_on.set()
         thread.join()
     """
     status, output, _ = run_program(source, tmp_path)
     assert (status, output) == (0, "7\n")
+
+
+@forks_beside_threads
+def test_a_tasklet_that_waits_for_an_import_of_a_lost_thread_begins_it_anew(tmp_path):
+    (tmp_path / "half.py").write_text(
+        "import sys\n"
+        "here = sys.modules['__main__']\n"
+        "here.begun.set()\n"
+        "here.go_on.wait()\n"
+        "value = 7\n"
+    )
+    source = """
+        import os, sys, threading
+        import tasklets
+        sys.path.insert(0, sys.argv[1])
+        begun, go_on = threading.Event(), threading.Event()
+        thread = threading.Thread(target=__import__, args=("half",))
+        thread.start()
+        begun.wait()
+        got = []
+
+        def work():
+            import half
+            got.append(half.value)
+
+        waiters = [tasklets.spawn(work) for _ in range(3)]
+        tasklets.schedule()
+        assert all(waiter.blocked for waiter in waiters)
+        pid = os.fork()
+        if pid == 0:
+            go_on.set()
+            tasklets.scheduler.run(wait=True)
+            os._exit(sum(got))
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        go_on.set()
+        thread.join()
+    """
+    status, output, _ = run_program(source, tmp_path)
+    assert (status, output) == (0, "21\n")
