@@ -499,7 +499,10 @@ def test_a_tasklets_greenlet_cannot_be_its_own_ancestor():
 ELSEWHERE = "^a greenlet's switch.* reached the stack of another tasklet"
 
 
-@pytest.mark.parametrize("wait", [schedule, tasklets.schedule_remove, channel().receive])
+WAITS = [schedule, tasklets.schedule_remove, channel().receive]
+
+
+@pytest.mark.parametrize("wait", WAITS)
 def test_a_tasklet_cannot_wait_on_the_stack_of_another(log, wait):
     def inner():
         schedule()
@@ -523,7 +526,8 @@ def test_a_tasklet_cannot_wait_on_the_stack_of_another(log, wait):
     assert log == [thief, "after"]
     tasklet(log.append)("next")
     run()
-    assert log[2:] == ["next"] and not thief.alive
+    assert log[2:] == ["next"]
+    assert not thief.alive
     assert tasklets.getruncount() == 1
 
 

@@ -11,6 +11,7 @@
 #include <Python.h>
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
@@ -30,6 +31,7 @@ enum { FRAMES = 40 };
 enum asker { PYTHON, CORE, GREENLET };
 
 struct walk {
+    uintptr_t loop; // where the innermost interpreter loop is on the stack, or 0
     int count;
     enum asker asker;
     uintptr_t found[FRAMES];
@@ -38,9 +40,35 @@ struct walk {
 // The stack of the last allocation that failed.
 static struct walk last;
 
-// The nearest frame of a library that tells whose work this is; a frame of the
-// interpreter's loop means that Python code asked. Frames below the base of a greenlet
-// are garbage, so the walk must not go further than it has to.
+// What the innermost interpreter loop has on the C stack: its name does not tell, since
+// compilers split that function. From Python 3.12 the loop's first frame is there.
+static uintptr_t
+find_loop(void)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    PyThreadState *ts = PyThreadState_GetUnchecked();
+    pthread_attr_t attributes;
+    void *low;
+    size_t size;
+    if (ts == NULL || pthread_getattr_np(pthread_self(), &attributes) != 0) {
+        return 0;
+    }
+    pthread_attr_getstack(&attributes, &low, &size);
+    pthread_attr_destroy(&attributes);
+    uintptr_t frame = (uintptr_t)ts->current_frame;
+    while (frame != 0 && frame - (uintptr_t)low >= size) {
+        frame = ((uintptr_t *)frame)[1]; // the one before
+    }
+    return frame;
+#else
+    PyThreadState *ts = _PyThreadState_UncheckedGet();
+    return ts == NULL ? 0 : (uintptr_t)ts->cframe;
+#endif
+}
+
+// The nearest frame of a library that tells whose work this is; beyond the interpreter's
+// loop it was Python code that asked. Frames below the base of a greenlet are garbage, so
+// the walk must not go further than it has to.
 static _Unwind_Reason_Code
 look_at_frame(struct _Unwind_Context *context, void *arg)
 {
@@ -51,6 +79,9 @@ look_at_frame(struct _Unwind_Context *context, void *arg)
         return _URC_END_OF_STACK;
     }
     walk->found[walk->count++] = place;
+    if (walk->loop != 0 && _Unwind_GetCFA(context) > walk->loop) {
+        return _URC_END_OF_STACK;
+    }
     if (strstr(info.dli_fname, "/_greenlet.") != NULL) {
         walk->asker = GREENLET;
         return _URC_END_OF_STACK;
@@ -58,10 +89,6 @@ look_at_frame(struct _Unwind_Context *context, void *arg)
     if (strstr(info.dli_fname, "/_core.") != NULL ||
         strstr(info.dli_fname, "/libuv.") != NULL) {
         walk->asker = CORE;
-        return _URC_END_OF_STACK;
-    }
-    if (info.dli_sname != NULL &&
-        strcmp(info.dli_sname, "_PyEval_EvalFrameDefault") == 0) {
         return _URC_END_OF_STACK;
     }
     return _URC_NO_REASON;
@@ -73,8 +100,8 @@ must_fail(void)
     if (!watched || busy || !atomic_load_explicit(&armed, memory_order_relaxed)) {
         return false;
     }
-    struct walk walk = {0};
     busy = true;
+    struct walk walk = {.loop = find_loop()};
     _Unwind_Backtrace(look_at_frame, &walk);
     busy = false;
     if (walk.asker == GREENLET || (only_core && walk.asker != CORE)) {
