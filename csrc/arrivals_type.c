@@ -468,20 +468,13 @@ arrivals_traverse(ArrivalsObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-static int
-arrivals_clear(ArrivalsObject *self)
-{
-    drop_all(self);
-    Py_CLEAR(self->taken);
-    return 0;
-}
-
 static void
 arrivals_dealloc(ArrivalsObject *self)
 {
     PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    (void)arrivals_clear(self);
+    drop_all(self);
+    Py_XDECREF(self->taken);
     cls->tp_free(self);
     Py_DECREF(cls);
 }
@@ -522,11 +515,12 @@ static PyMemberDef arrivals_members[] = {
 PyDoc_STRVAR(arrivals_doc,
 "The done callback of wait(), as_completed() and select().");
 
+// Not cleared by the collector, since it may be in use: what it refers to breaks the
+// cycle.
 static PyType_Slot arrivals_slots[] = {
     {Py_tp_doc, (void *)arrivals_doc},
     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_traverse, arrivals_traverse},
-    {Py_tp_clear, arrivals_clear},
     {Py_tp_dealloc, arrivals_dealloc},
     {Py_tp_members, arrivals_members},
     {0, NULL},

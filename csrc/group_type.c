@@ -254,18 +254,6 @@ group_traverse(GroupObject *self, visitproc visit, void *arg)
     return result != 0 ? result : tl_scope_traverse(&self->scope, visit, arg);
 }
 
-static int
-group_clear(GroupObject *self)
-{
-    tl_scope_forget(&self->scope);
-    tl_group_disband(self);
-    Py_CLEAR(self->parent);
-    Py_CLEAR(self->errors);
-    Py_CLEAR(self->base_error);
-    Py_CLEAR(self->exits);
-    return 0;
-}
-
 static void
 group_dealloc(GroupObject *self)
 {
@@ -281,7 +269,12 @@ group_dealloc(GroupObject *self)
         Py_DECREF(t);
     }
     tl_block_wake_many(&self->places, PY_SSIZE_T_MAX, 0);
-    (void)group_clear(self);
+    tl_scope_forget(&self->scope);
+    tl_group_disband(self);
+    Py_XDECREF(self->parent);
+    Py_XDECREF(self->errors);
+    Py_XDECREF(self->base_error);
+    Py_XDECREF(self->exits);
     if (self->home != NULL) {
         tl_sched_unref(self->home);
     }
@@ -324,13 +317,14 @@ PyDoc_STRVAR(group_doc,
 "timeout comes at the next operation that may block. A group is used by one thread, and\n"
 "once.");
 
+// Not cleared by the collector, since it may be in use: what it refers to breaks the
+// cycle.
 static PyType_Slot group_slots[] = {
     {Py_tp_doc, (void *)group_doc},
     {Py_tp_new, group_new},
     {Py_tp_init, group_init},
     {Py_tp_repr, group_repr},
     {Py_tp_traverse, group_traverse},
-    {Py_tp_clear, group_clear},
     {Py_tp_dealloc, group_dealloc},
     {Py_tp_methods, group_methods},
     {Py_tp_members, group_members},

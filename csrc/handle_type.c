@@ -192,13 +192,6 @@ handle_traverse(HandleObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-static int
-handle_clear(HandleObject *self)
-{
-    Py_CLEAR(self->who);
-    return 0;
-}
-
 static void
 handle_dealloc(HandleObject *self)
 {
@@ -230,11 +223,12 @@ static PyMethodDef handle_methods[] = {
 PyDoc_STRVAR(handle_doc,
 "What call_soon() and call_later() return: a call that can be cancelled.");
 
+// Not cleared by the collector, since it may be in use: what it refers to breaks the
+// cycle.
 static PyType_Slot handle_slots[] = {
     {Py_tp_doc, (void *)handle_doc},
     {Py_tp_repr, handle_repr},
     {Py_tp_traverse, handle_traverse},
-    {Py_tp_clear, handle_clear},
     {Py_tp_dealloc, handle_dealloc},
     {Py_tp_methods, handle_methods},
     {0, NULL},

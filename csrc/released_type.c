@@ -68,19 +68,12 @@ released_traverse(ReleasedObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-static int
-released_clear(ReleasedObject *self)
-{
-    Py_CLEAR(self->lock);
-    return 0;
-}
-
 static void
 released_dealloc(ReleasedObject *self)
 {
     PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    (void)released_clear(self);
+    Py_XDECREF(self->lock);
     cls->tp_free(self);
     Py_DECREF(cls);
 }
@@ -103,11 +96,12 @@ PyDoc_STRVAR(released_doc,
 "whatever interrupts that; the exceptions that came meanwhile are raised then. Only if\n"
 "the lock itself keeps refusing, RuntimeError says that it could not be re-acquired.");
 
+// Not cleared by the collector, since it may be in use: what it refers to breaks the
+// cycle.
 static PyType_Slot released_slots[] = {
     {Py_tp_doc, (void *)released_doc},
     {Py_tp_new, released_new},
     {Py_tp_traverse, released_traverse},
-    {Py_tp_clear, released_clear},
     {Py_tp_dealloc, released_dealloc},
     {Py_tp_methods, released_methods},
     {0, NULL},

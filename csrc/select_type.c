@@ -217,7 +217,7 @@ static PyGetSetDef case_getset[] = {
 PyDoc_STRVAR(case_doc,
 "What recv() and send() return: one of the things that select() may do.");
 
-// A case is not cleared by the collector: what it refers to breaks the cycle.
+// Not cleared by the collector: what it refers to breaks the cycle.
 static PyType_Slot case_slots[] = {
     {Py_tp_doc, (void *)case_doc},
     {Py_tp_repr, case_repr},

@@ -95,23 +95,16 @@ setting_traverse(SettingObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-static int
-setting_clear(SettingObject *self)
-{
-    Py_CLEAR(self->change);
-    Py_CLEAR(self->value);
-    Py_CLEAR(self->back);
-    Py_CLEAR(self->entered);
-    Py_CLEAR(self->before);
-    return 0;
-}
-
 static void
 setting_dealloc(SettingObject *self)
 {
     PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    (void)setting_clear(self);
+    Py_XDECREF(self->change);
+    Py_XDECREF(self->value);
+    Py_XDECREF(self->back);
+    Py_XDECREF(self->entered);
+    Py_XDECREF(self->before);
     cls->tp_free(self);
     Py_DECREF(cls);
 }
@@ -182,11 +175,12 @@ PyDoc_STRVAR(setting_doc,
 "A context manager that calls change(value) at the beginning, and change(back) at the\n"
 "end. No signal is handled in between if change is no Python code.");
 
+// Not cleared by the collector, since it may be in use: what it refers to breaks the
+// cycle.
 static PyType_Slot setting_slots[] = {
     {Py_tp_doc, (void *)setting_doc},
     {Py_tp_new, setting_new},
     {Py_tp_traverse, setting_traverse},
-    {Py_tp_clear, setting_clear},
     {Py_tp_dealloc, setting_dealloc},
     {Py_tp_methods, setting_methods},
     {Py_tp_members, setting_members},

@@ -299,6 +299,9 @@ completions_traverse(CompletionsObject *self, visitproc visit, void *arg)
 static int
 completions_clear(CompletionsObject *self)
 {
+    if (self->waits) {
+        return 0; // the waiter uses what it refers to
+    }
     PyObject *exc = PyErr_GetRaisedException();
     if (end(self) < 0) {
         tl_errors_unraisable(tl_state_of_object((PyObject *)self), (PyObject *)self);

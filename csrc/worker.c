@@ -432,7 +432,10 @@ tl_pool_after_fork(PoolObject *pool)
 {
     PyObject *jobs = PyList_New(0);
     int result = jobs == NULL ? -1 : 0;
-    pool->generation++;
+    if (pool->generation == pool->state->forks) {
+        return jobs; // there has been no fork
+    }
+    pool->generation = pool->state->forks;
     pool->nworkers = pool->nidle = pool->nbusy = pool->starting = pool->called = 0;
     pool->limit = pool->max_workers;
     pool->has_lookout = false;

@@ -81,7 +81,7 @@ struct PoolObject {
     long limit, most;    // how many may be busy now, and how many ever
     bool has_lookout;    // a worker watches the others, that all are busy
     double linger;       // for how many seconds one more than max_workers stays idle
-    unsigned generation; // of the process, counted by forks
+    unsigned generation; // the state's forks when it was made or renewed
     bool closed;
     struct tl_link waiters; // tasklets that wait for the last worker's end
     uint64_t finished;

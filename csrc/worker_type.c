@@ -22,26 +22,19 @@ job_traverse(JobObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-static int
-job_clear(JobObject *self)
-{
-    Py_CLEAR(self->func);
-    Py_CLEAR(self->args);
-    Py_CLEAR(self->kwargs);
-    Py_CLEAR(self->context);
-    Py_CLEAR(self->owner);
-    Py_CLEAR(self->value);
-    Py_CLEAR(self->exc);
-    return 0;
-}
-
 static void
 job_dealloc(JobObject *self)
 {
     PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     assert(tl_link_is_single(&self->link) && tl_link_is_single(&self->waiters));
-    job_clear(self);
+    Py_XDECREF(self->func);
+    Py_XDECREF(self->args);
+    Py_XDECREF(self->kwargs);
+    Py_XDECREF(self->context);
+    Py_XDECREF(self->owner);
+    Py_XDECREF(self->value);
+    Py_XDECREF(self->exc);
     Py_CLEAR(self->pool);
     cls->tp_free(self);
     tl_live_add(TL_LIVE_JOB, -1);
@@ -154,6 +147,7 @@ pool_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
     tl_link_init(&self->workers);
     tl_link_init(&self->idle);
     tl_link_init(&self->waiters);
+    self->generation = self->state->forks;
     self->next_outside = &self->queue;
     self->start = Py_NewRef(start);
     self->on_abandoned = on_abandoned == Py_None ? NULL : Py_NewRef(on_abandoned);
@@ -187,8 +181,7 @@ pool_clear(PoolObject *self)
         (void)tl_job_cancel(job);
         Py_DECREF(job);
     }
-    Py_CLEAR(self->start);
-    Py_CLEAR(self->on_abandoned);
+    // The rest breaks the cycle of what it refers to: callers may be inside submit().
     return 0;
 }
 
@@ -202,6 +195,8 @@ pool_dealloc(PoolObject *self)
     }
     assert(tl_link_is_single(&self->workers) && tl_link_is_single(&self->waiters));
     pool_clear(self);
+    Py_DECREF(self->start);
+    Py_XDECREF(self->on_abandoned);
     tl_link_remove(&self->all);
     cls->tp_free(self);
     Py_DECREF(cls);
@@ -350,7 +345,7 @@ PyDoc_STRVAR(pool_after_fork_doc,
 "\n"
 "In the child of a fork: forget the workers, and what they had to do.\n"
 "\n"
-"Returns the jobs that are lost.");
+"Returns the jobs that are lost. Elsewhere it does nothing.");
 
 static PyObject *
 pool_after_fork(PoolObject *self, PyObject *Py_UNUSED(ignored))
@@ -512,10 +507,11 @@ static PyGetSetDef job_getset[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+// Not cleared by the collector, since it may be in use: what it refers to breaks the
+// cycle.
 static PyType_Slot job_slots[] = {
     {Py_tp_doc, "A call for a worker."},
     {Py_tp_traverse, job_traverse},
-    {Py_tp_clear, job_clear},
     {Py_tp_dealloc, job_dealloc},
     {Py_tp_repr, job_repr},
     {Py_tp_methods, job_methods},
