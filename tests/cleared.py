@@ -2,9 +2,9 @@
 
     python cleared.py
 
-The collector clears what it takes for garbage. A finalizer that waits, or a tasklet
-that nobody can reach, may still be inside a method of such an object, and goes on later.
-It may get any error then, and must not crash or hang.
+The collector clears what it takes for garbage. A finalizer that waits may still be
+inside a method of such an object, and so may a tasklet that nobody can reach. It goes
+on later, may get any error then, and must not crash or hang.
 """
 
 import contextlib
