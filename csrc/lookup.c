@@ -2,14 +2,23 @@
 #include "clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
+#include <unistd.h>
 
-// How long a fork waits for the lookups that run. The C library holds its locks for
-// microseconds; a lookup that takes longer waits for the network, without them.
+// How long a fork waits for the lookups that run, before it asks whether they wait for the
+// network. The C library holds its locks for microseconds.
 static const int64_t FORK_WAIT_NS = 20000000;
+
+// How often it asks. On a machine without a free CPU a lookup may need that long.
+enum { FORK_WAITS_MOST = 100 };
 
 // Threads that there are at most, whatever blocks: as many as libuv allows itself.
 enum { MAX_THREADS = 1024 };
@@ -21,7 +30,7 @@ static struct {
     pthread_cond_t calm;    // no lookup runs, while a fork waits for that
     bool has_conds;
     int forks; // how many threads are about to fork
-    struct tl_link queue;
+    struct tl_link queue, under_way;
     int queued; // length of queue
     int threads, idle, running;
     int limit;     // of threads for lookups that have a waiter
@@ -29,6 +38,7 @@ static struct {
 } lookups = {
     .mutex = PTHREAD_MUTEX_INITIALIZER,
     .queue = {&lookups.queue, &lookups.queue},
+    .under_way = {&lookups.under_way, &lookups.under_way},
 };
 
 // ---- lookups
@@ -79,18 +89,78 @@ unqueue(struct tl_lookup *lookup, enum tl_lookup_state state)
     lookup->state = state;
 }
 
+// ---- whether a thread has something to do
+
+#ifdef __linux__
+static int
+own_id(void)
+{
+    return (int)syscall(SYS_gettid);
+}
+
+// Whether a thread runs, or waits for a CPU or a disk, and not for the network or a lock.
+// Unknown: it does not.
+static bool
+is_busy(int thread)
+{
+    char path[64], text[256];
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    ssize_t length = read(fd, text, sizeof text - 1);
+    close(fd);
+    text[length > 0 ? length : 0] = 0;
+    // The state follows the name, which may have parentheses of its own.
+    const char *name_end = strrchr(text, ')');
+    return name_end != NULL && (strncmp(name_end, ") R", 3) == 0 ||
+                                strncmp(name_end, ") D", 3) == 0);
+}
+#else
+static int
+own_id(void)
+{
+    return 0;
+}
+
+static bool
+is_busy(int thread)
+{
+    (void)thread;
+    return false;
+}
+#endif
+
+static bool
+is_any_busy(void)
+{
+    struct tl_link *i = lookups.under_way.next;
+    for (; i != &lookups.under_way; i = i->next) {
+        if (is_busy(TL_CONTAINER(i, struct tl_lookup, link)->thread)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// ---- doing them
+
 // The mutex is held, and given up meanwhile.
 static void
 do_first(void)
 {
     struct tl_lookup *lookup = TL_CONTAINER(lookups.queue.next, struct tl_lookup, link);
     unqueue(lookup, TL_LOOKUP_RUNNING);
+    tl_link_insert_before(&lookup->link, &lookups.under_way);
+    lookup->thread = own_id();
     lookups.running++;
     pthread_mutex_unlock(&lookups.mutex);
     int status =
         getaddrinfo(lookup->host, lookup->port, &lookup->hints, &lookup->answers);
     lookup->error = status == EAI_SYSTEM ? errno : 0;
     pthread_mutex_lock(&lookups.mutex);
+    tl_link_remove(&lookup->link);
     lookups.running--;
     lookups.abandoned -= lookup->is_abandoned;
     if (lookups.forks > 0 && lookups.running == 0) {
@@ -209,13 +279,18 @@ tl_lookup_settle(void)
 void
 tl_lookup_hold(void)
 {
-    int64_t end = tl_clock_now() + FORK_WAIT_NS;
-    struct timespec until = {end / 1000000000, end % 1000000000};
     pthread_mutex_lock(&lookups.mutex);
     lookups.forks++;
-    int error = 0;
-    while (lookups.running > 0 && error == 0) {
-        error = pthread_cond_timedwait(&lookups.calm, &lookups.mutex, &until);
+    for (int i = 0; i < FORK_WAITS_MOST && lookups.running > 0; i++) {
+        int64_t end = tl_clock_now() + FORK_WAIT_NS;
+        struct timespec until = {end / 1000000000, end % 1000000000};
+        int error = 0;
+        while (lookups.running > 0 && error == 0) {
+            error = pthread_cond_timedwait(&lookups.calm, &lookups.mutex, &until);
+        }
+        if (!is_any_busy()) {
+            break;
+        }
     }
 }
 
@@ -226,6 +301,7 @@ tl_lookup_release(bool in_child)
     if (in_child) {
         lookups.has_conds = false; // they have waiters that do not exist here
         lookups.threads = lookups.idle = lookups.running = lookups.abandoned = 0;
+        tl_link_init(&lookups.under_way);
         while (!tl_link_is_single(&lookups.queue)) {
             struct tl_lookup *lookup =
                 TL_CONTAINER(lookups.queue.next, struct tl_lookup, link);

@@ -18,13 +18,14 @@ enum tl_lookup_state {
 };
 
 // Invariants
-// I1: link is in the queue iff state is QUEUED. Guarded by the mutex in lookup.c, as is
-//     state.
+// I1: link is in the queue iff state is QUEUED, and among those under way iff it is
+//     RUNNING. Guarded by the mutex in lookup.c, as is state.
 // I2: answers is set, and owned by the caller, iff state is OVER and status is 0.
 struct tl_lookup {
     struct tl_link link;
     enum tl_lookup_state state;
     bool is_abandoned; // it runs, and nobody waits for it any more
+    int thread;        // the system's number of the thread that does it
     char *host, *port; // copies, or NULL
     struct addrinfo hints;
     int status; // 0, or one of EAI_...
@@ -53,8 +54,8 @@ void tl_lookup_cancel(struct tl_lookup *lookup);
 // Returns when no thread is inside over(): the caller is about to free what that uses.
 void tl_lookup_settle(void);
 
-// Around a fork: hold the mutex and start no lookup. Those that run are waited for, but
-// not for long. In the child there is no thread, and all lookups are lost.
+// Around a fork: hold the mutex and start no lookup. Those that run are waited for, unless
+// they wait for the network themselves. In the child there is no thread, and all lookups are lost.
 void tl_lookup_hold(void);
 void tl_lookup_release(bool in_child);
 

@@ -1,7 +1,9 @@
 // Each lookup is over exactly once, also beside cancels and forks.
 #include "lookup.h"
+#include "clock.h"
 
 #include <assert.h>
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -35,9 +37,78 @@ hold_and_release(void *arg)
     return arg;
 }
 
+// ---- what a fork waits for
+
+enum work { LOOKS_UP, COMPUTES, WAITS };
+
+static const int64_t COMPUTE_NS = 300000000;
+
+static atomic_bool begun, answered, may_end;
+static atomic_int work;
+
+// Computes, or waits for something like the network.
+int
+getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
+            struct addrinfo **answers)
+{
+    atomic_store(&begun, true);
+    int64_t end = tl_clock_now() + COMPUTE_NS;
+    while (atomic_load(&work) == COMPUTES && tl_clock_now() < end) {
+    }
+    while (atomic_load(&work) == WAITS && !atomic_load(&may_end)) {
+        usleep(1000);
+    }
+    if (atomic_load(&work) != LOOKS_UP) {
+        return EAI_FAIL;
+    }
+    int (*real)(const char *, const char *, const struct addrinfo *,
+                struct addrinfo **) = dlsym(RTLD_NEXT, "getaddrinfo");
+    return real(host, port, hints, answers);
+}
+
+static void
+answer(struct tl_lookup *lookup)
+{
+    (void)lookup;
+    atomic_store(&answered, true);
+}
+
+// Returns whether a lookup that computes or waits is over when a fork goes on.
+static bool
+is_over_at_fork(enum work what)
+{
+    struct addrinfo hints = {0};
+    struct tl_lookup lookup = {0};
+    atomic_store(&work, what);
+    atomic_store(&begun, false);
+    atomic_store(&answered, false);
+    atomic_store(&may_end, false);
+    assert(tl_lookup_init(&lookup, "x", "80", &hints) == 0);
+    lookup.over = answer;
+    assert(tl_lookup_submit(&lookup, THREADS) == 0);
+    while (!atomic_load(&begun)) {
+        usleep(100);
+    }
+    tl_lookup_hold();
+    bool over = atomic_load(&answered);
+    tl_lookup_release(false);
+    atomic_store(&may_end, true);
+    while (!atomic_load(&answered)) {
+        usleep(100);
+    }
+    tl_lookup_settle();
+    tl_lookup_fini(&lookup);
+    return over;
+}
+
 int
 main(void)
 {
+#ifdef __linux__
+    assert(is_over_at_fork(COMPUTES));
+    assert(!is_over_at_fork(WAITS));
+#endif
+    atomic_store(&work, LOOKS_UP);
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST};
     pthread_t forker;
     assert(pthread_create(&forker, NULL, hold_and_release, NULL) == 0);
