@@ -292,10 +292,10 @@ tl_loop_cancel_uv(struct tl_request *request)
 }
 
 void
-tl_loop_is_ending(struct tl_loop *loop)
+tl_loop_is_ending(struct tl_loop *loop, bool is_ending)
 {
     if (loop != NULL) {
-        loop->is_ending = true;
+        loop->is_ending = is_ending;
     }
 }
 

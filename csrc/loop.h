@@ -109,8 +109,8 @@ void tl_loop_cancel(struct tl_request *request);
 // Have libuv not do it, which reports it all the same. Returns false if it has begun.
 bool tl_loop_cancel_uv(struct tl_request *request);
 
-// The tasklets of the loop's thread (loop may be NULL) are about to be ended.
-void tl_loop_is_ending(struct tl_loop *loop);
+// Whether the tasklets of the loop's thread (loop may be NULL) are being ended.
+void tl_loop_is_ending(struct tl_loop *loop, bool is_ending);
 
 // Call visit for each request in flight of all loops whose threads go on. It must not end
 // one.

@@ -279,7 +279,7 @@ end_tasklets(struct tl_sched *s)
     PyObject *told = PySet_New(NULL), *kept = PyList_New(0);
     bool again = told != NULL && kept != NULL;
     s->trap = 0;
-    tl_loop_is_ending(s->loop);
+    tl_loop_is_ending(s->loop, true);
     while (again) {
         again = false;
         drop_unstarted(s);
@@ -446,9 +446,39 @@ thread_ended(PyObject *guard)
     PyErr_SetRaisedException(exc);
 }
 
+// Whether the interpreter, at its end, has to wait for other threads.
+static bool
+has_threads_to_wait_for(void)
+{
+    PyObject *threading = PyImport_ImportModule("threading");
+    PyObject *list =
+        threading ? PyObject_CallMethod(threading, "enumerate", NULL) : NULL;
+    Py_ssize_t count = list != NULL && PyList_Check(list) ? PyList_GET_SIZE(list) : 0;
+    bool found = false;
+    for (Py_ssize_t i = 0; i < count && !found; i++) {
+        PyObject *thread = PyList_GET_ITEM(list, i);
+        PyObject *daemon = PyObject_GetAttrString(thread, "daemon");
+        PyObject *ident = PyObject_GetAttrString(thread, "ident");
+        found = daemon == Py_False && ident != NULL && PyLong_Check(ident) &&
+                PyLong_AsUnsignedLong(ident) != PyThread_get_thread_ident();
+        Py_XDECREF(daemon);
+        Py_XDECREF(ident);
+    }
+    Py_XDECREF(list);
+    Py_XDECREF(threading);
+    PyErr_Clear();
+    return found;
+}
+
 void
 tl_thread_main_has_ended(struct tl_state *state)
 {
+    struct tl_sched *s = tl_sched_mine;
+    // Those threads may wait for locks that tasklets of this one hold.
+    if (s != NULL && s->nstarted + s->runcount > 1 && has_threads_to_wait_for()) {
+        end_tasklets(s);
+        tl_loop_is_ending(s->loop, false);
+    }
     state->main_has_ended = true;
     tl_idle_recheck(state);
 }

@@ -148,22 +148,36 @@ def sigterm():
     time.sleep(HANG_SECONDS)
 
 
+def signal_soon(number):
+    """Send this process a signal.
+
+    Not by threading.Timer: its start() waits, and the handler of a signal that comes
+    meanwhile would raise inside that module.
+    """
+
+    def send():
+        time.sleep(0.002)
+        os.kill(os.getpid(), number)
+
+    _thread.start_new_thread(send, ())
+
+
 @way(STATUS, interrupts=True)
 def sigterm_with_a_handler():
     signal.signal(signal.SIGTERM, lambda *args: sys.exit(STATUS))
-    threading.Timer(0.002, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    signal_soon(signal.SIGTERM)
     sleep(HANG_SECONDS)
 
 
 @way(-signal.SIGINT, interrupts=True)
 def sigint():
-    threading.Timer(0.002, os.kill, (os.getpid(), signal.SIGINT)).start()
+    signal_soon(signal.SIGINT)
     sleep(HANG_SECONDS)
 
 
 @way(-signal.SIGINT, interrupts=True)
 def sigint_while_main_waits_for_a_tasklet():
-    threading.Timer(0.002, os.kill, (os.getpid(), signal.SIGINT)).start()
+    signal_soon(signal.SIGINT)
     spawn(channel().receive, timeout=HANG_SECONDS).join()
 
 

@@ -596,6 +596,52 @@ def test_a_daemon_thread_that_waits_for_main_does_not_hold_the_exit():
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("daemon", [False, True])
+def test_a_lock_of_a_tasklet_of_main_does_not_hold_a_thread_at_exit(daemon):
+    told = "owner finally\nback\nend\n" if not daemon else "end\nowner finally\n"
+    check(
+        f"""
+        condition = tasklets.locks.Condition()
+        begun = threading.Event()
+        def work():
+            with condition:
+                begun.set()
+                condition.wait()
+            say("back")
+        def own():
+            with condition:
+                condition.notify()
+                waiting("owner", pause)
+        if not {daemon}:
+            atexit.register(say, "end")
+        threading.Thread(target=work, daemon={daemon}).start()
+        begun.wait()
+        owner = spawn(own)
+        while not owner.paused:
+            schedule()
+        if {daemon}:
+            atexit.register(say, "end")
+        """,
+        0, told,
+    )  # fmt: skip
+
+
+def test_tasklets_of_main_live_until_the_end_where_no_thread_is_waited_for():
+    check(
+        """
+        def last():
+            t.insert()
+            run()
+            say("last")
+        t = spawn(lambda: (pause(), say("went on")))
+        schedule()
+        atexit.register(last)
+        threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+        """,
+        0, "went on\nlast\n",
+    )  # fmt: skip
+
+
 def test_a_foreign_tasklet_held_at_exit_does_no_harm():
     check(
         """
