@@ -114,8 +114,8 @@ is_busy(int thread)
     text[length > 0 ? length : 0] = 0;
     // The state follows the name, which may have parentheses of its own.
     const char *name_end = strrchr(text, ')');
-    return name_end != NULL && (strncmp(name_end, ") R", 3) == 0 ||
-                                strncmp(name_end, ") D", 3) == 0);
+    return name_end != NULL &&
+           (strncmp(name_end, ") R", 3) == 0 || strncmp(name_end, ") D", 3) == 0);
 }
 #else
 static int
