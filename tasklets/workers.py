@@ -102,15 +102,24 @@ def _run(
     kwargs: dict[str, Any],
 ) -> None:
     """Do what a future stands for, on a worker."""
-    if not future.set_running_or_notify_cancel():
-        return
     try:
-        result = func(*args, **kwargs)
+        if not future.set_running_or_notify_cancel():
+            return
+        future.set_result(func(*args, **kwargs))
     except BaseException as error:
-        future.set_exception(error)
+        if future._state != "FINISHED":
+            _fail(future, error)
         del future  # as above
-    else:
-        future.set_result(result)
+
+
+def _fail(future: WorkerFuture[Any], error: BaseException) -> None:
+    """Have a future fail, even if the base class has no memory for it."""
+    try:
+        future.set_exception(error)
+    finally:
+        if future._state != "FINISHED":
+            future._exception = error
+            future._state = "FINISHED"
 
 
 def _work(pool: _core.worker_pool) -> None:

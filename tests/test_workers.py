@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 import weakref
+from concurrent.futures import Future
 
 import pytest
 from pools import fail, settled, started, until
@@ -534,3 +535,19 @@ def test_a_call_on_a_worker_may_call_on_another_pool(one):
 
     first, second = one.call(work)
     assert first != second
+
+
+@pytest.mark.parametrize("broken", [("set_result",), ("set_result", "set_exception")])
+def test_a_future_fails_if_what_came_of_it_cannot_be_set(monkeypatch, broken):
+    """The base class needs memory for that."""
+
+    def refuse(self, outcome):
+        raise MemoryError(outcome)
+
+    for name in broken:
+        monkeypatch.setattr(Future, name, refuse)
+    with WorkerPool(1) as pool:
+        future = pool.submit(pow, 2, 5)
+        with pytest.raises(MemoryError, match="^32$"):
+            future.result(SECONDS)
+        assert future.done()
