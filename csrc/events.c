@@ -25,6 +25,40 @@ tl_events_set_kind(PyThreadState *ts, int kind)
 #endif
 }
 
+void
+tl_events_put_aside(struct tl_events *events, PyObject *object)
+{
+    if (events->naside == events->aside_room) {
+        int room = events->aside_room == 0 ? 4 : 2 * events->aside_room;
+        PyObject **grown =
+            PyMem_RawRealloc(events->aside, (size_t)room * sizeof *grown);
+        if (grown == NULL) {
+            return;
+        }
+        events->aside = grown;
+        events->aside_room = room;
+    }
+    events->aside[events->naside++] = object;
+}
+
+void
+tl_events_drop_aside(struct tl_events *events)
+{
+    if (events->aside_room == 0) {
+        return;
+    }
+    PyObject **aside = events->aside;
+    int count = events->naside;
+    events->aside = NULL;
+    events->naside = events->aside_room = 0;
+    PyObject *exc = PyErr_GetRaisedException();
+    while (count > 0) {
+        Py_DECREF(aside[--count]);
+    }
+    PyErr_SetRaisedException(exc);
+    PyMem_RawFree(aside);
+}
+
 int
 tl_events_decide(struct tl_events *events)
 {

@@ -19,6 +19,10 @@ struct tl_events {
     int counting;         // how many count on this thread
     PyObject *armed;      // counted
     struct tl_late *late; // exceptions that are still to be raised
+    // What another thread had no more use for: the thread itself drops the references,
+    // because that can run any code.
+    PyObject **aside;
+    int naside, aside_room;
     // 3.11:
     bool hit, probing; // to be stopped at the next event; if it is in an empty loop
     PyObject *frame;   // counted: has its every instruction traced for us
@@ -86,13 +90,20 @@ Py_tracefunc tl_events_trace_func(PyThreadState *ts);
 int tl_events_kind(PyThreadState *ts);
 void tl_events_set_kind(PyThreadState *ts, int kind);
 
+// Keep a reference (stolen) for the thread to drop, or for good if there is no memory.
+void tl_events_put_aside(struct tl_events *events, PyObject *object);
+
+// Drop them. Other code runs.
+void tl_events_drop_aside(struct tl_events *events);
+
 // Have tl_events_due() called as soon as the thread goes on. Any thread may do so for
-// another, with the GIL. Returns whether it has Python code to be stopped in.
+// another, with the GIL, which it keeps. Returns whether it has Python code to be stopped
+// in.
 bool tl_events_arm(struct tl_events *events);
 void tl_events_disarm(struct tl_events *events);
 
 // There was no tick for a while, although somebody counts: see to it that there are some.
-// Any thread may do so for another, with the GIL.
+// Any thread may do so for another, with the GIL, which it keeps.
 void tl_events_probe(struct tl_events *events);
 
 // Get ready to arm. Returns 0, or -1 with an exception set.

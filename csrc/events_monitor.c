@@ -385,6 +385,18 @@ tl_events_trace_func(PyThreadState *ts)
 
 // ---- arming
 
+// Returns the code that was armed, owned, or NULL.
+static PyObject *
+disarm(struct tl_events *events)
+{
+    PyObject *code = events->armed;
+    if (code != NULL) {
+        events->armed = NULL;
+        clear_code(code);
+    }
+    return code;
+}
+
 bool
 tl_events_arm(struct tl_events *events)
 {
@@ -393,7 +405,10 @@ tl_events_arm(struct tl_events *events)
         return false;
     }
     if (events->armed != code) {
-        tl_events_disarm(events);
+        PyObject *before = disarm(events);
+        if (before != NULL) {
+            tl_events_put_aside(events, before);
+        }
         events->armed = Py_NewRef(code);
     }
     if (set_local_events(code, shared.instruction) < 0) {
@@ -413,12 +428,8 @@ tl_events_probe(struct tl_events *events)
 void
 tl_events_disarm(struct tl_events *events)
 {
-    PyObject *code = events->armed;
-    if (code != NULL) {
-        events->armed = NULL;
-        clear_code(code);
-        Py_DECREF(code);
-    }
+    Py_XDECREF(disarm(events));
+    tl_events_drop_aside(events);
 }
 
 static void

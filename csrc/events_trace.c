@@ -28,9 +28,10 @@ is_in_empty_loop(PyFrameObject *frame)
     return result;
 }
 
-// No longer have every instruction of the frame traced that we have chosen.
+// No longer have every instruction of the frame traced that we have chosen. Runs no other
+// code.
 static void
-leave_frame(struct tl_events *events)
+put_frame_aside(struct tl_events *events)
 {
     PyObject *frame = events->frame;
     events->frame = NULL;
@@ -41,11 +42,20 @@ leave_frame(struct tl_events *events)
             PyErr_Clear();
         }
         PyErr_SetRaisedException(exc);
-        Py_DECREF(frame);
+        tl_events_put_aside(events, frame);
     }
 }
 
-// Have every instruction of the innermost frame traced: there may be no line events.
+// The same on the thread itself.
+static void
+leave_frame(struct tl_events *events)
+{
+    put_frame_aside(events);
+    tl_events_drop_aside(events);
+}
+
+// Have every instruction of the innermost frame traced: there may be no line events. Runs
+// no other code.
 static void
 choose_frame(struct tl_events *events)
 {
@@ -57,10 +67,10 @@ choose_frame(struct tl_events *events)
     }
     if (frame == NULL || frame == events->frame) {
         PyErr_Clear();
-        Py_XDECREF(frame);
+        Py_XDECREF(frame); // the thread has it
         return;
     }
-    leave_frame(events);
+    put_frame_aside(events);
     PyObject *wanted = PyObject_GetAttrString(frame, "f_trace_opcodes");
     if (wanted == Py_False &&
         PyObject_SetAttrString(frame, "f_trace_opcodes", Py_True) == 0) {

@@ -93,12 +93,14 @@ def test_calls_in_a_timeout_block_do_not_stop_the_others(fifo, file):
 
 
 def test_what_already_waits_for_a_thread_is_done_too(fifo, file):
+    other = file.with_name("other")
+    other.touch()
     stuck = [spawn(fs.open, fifo, os.O_RDONLY) for _ in range(MANY)]
     schedule()
     late = [
         spawn(fs.stat, file),
         spawn(fs.read_bytes, file),
-        spawn(fs.rename, file, file.with_name("renamed")),
+        spawn(fs.rename, other, file.with_name("renamed")),
         spawn(fs.listdir, file.parent),
     ]
     schedule()

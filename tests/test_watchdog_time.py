@@ -1192,3 +1192,28 @@ def test_many_stops_of_a_paused_generator_are_safe():
         victim = scheduler.run(slice_seconds=1e-5)
         (victim or worker).insert() if worker.alive else None
     assert worker.result() == sum(range(300))
+
+
+def test_no_code_runs_on_the_thread_that_watches_the_time():
+    """A frame that it has looked at may be all that keeps an object."""
+    finalized_on = []
+
+    class Noting:
+        def __del__(self):
+            finalized_on.append(threading.get_ident())
+
+    def use():
+        noting = Noting()  # noqa: F841 - kept by the frame
+        end = time.perf_counter() + 0.006
+        while time.perf_counter() < end:
+            pass
+
+    def work():
+        with tasklets.no_switch():
+            for _ in range(20):
+                use()
+
+    spawn(work)
+    scheduler.run(slice_seconds=0.001)
+    run()
+    assert finalized_on == [threading.get_ident()] * 20
