@@ -90,6 +90,11 @@ tl_lock_give(LockObject *lock)
     if (waiter == NULL) {
         return;
     }
+    if (TL_UNLIKELY(lock->is_strict)) {
+        // Each waits anew: how depends on whose the lock is next.
+        tl_block_wake_many(&lock->waiters, PY_SSIZE_T_MAX, TL_GIVEN_CALL);
+        return;
+    }
     if (tl_block_is_mine(waiter) || lock->hurry) {
         lock->hurry = false;
         tl_lock_take(lock, tl_native_holder_of(waiter));

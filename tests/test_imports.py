@@ -9,7 +9,8 @@ import pytest
 from children import forks_beside_threads, run_program
 from threads import SECONDS, in_thread
 
-from tasklets import run, schedule, scheduler, spawn, timeout
+from tasklets import run, schedule, schedule_remove, scheduler, spawn, timeout
+from tasklets.locks import RLock
 from tasklets.testing import settle
 
 
@@ -228,6 +229,45 @@ def test_a_run_that_waits_goes_on_while_another_thread_imports(tmp_path, monkeyp
     assert done == [True]
     thread.join()
     opener.join()
+
+
+def test_a_run_waits_for_the_import_of_a_thread_that_came_in_between():
+    """Both it and a tasklet wait for a tasklet of this thread."""
+    lock = RLock()
+    lock._be_strict()
+    begun, go_on = threading.Event(), threading.Event()
+    done = []
+
+    def own():
+        with lock:
+            schedule_remove()
+
+    def elsewhere():
+        spawn(begun.set)
+        with lock:  # not free: the thread has its tasklets run
+            go_on.wait(30)
+            done.append("elsewhere")
+
+    def work():
+        with lock:
+            done.append("here")
+
+    owner = spawn(own)
+    schedule()
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    begun.wait(30)
+    waiter = spawn(work)
+    schedule()
+    assert waiter.blocked
+    opener = threading.Timer(0.1, go_on.set)
+    opener.start()
+    owner.insert()
+    scheduler.run(wait=True)
+    assert not waiter.alive
+    thread.join()
+    opener.join()
+    assert sorted(done) == ["elsewhere", "here"]
 
 
 @forks_beside_threads
