@@ -552,10 +552,11 @@ tl_interrupt_raise(struct tl_sched *s, PyObject *bomb)
     if (TL_UNLIKELY(again)) {
         keep_for_later(me, bomb, NULL);
     }
+    bool has_traceback = bomb_of(bomb)->traceback != NULL;
     (void)tl_bomb_raise(bomb);
-    if (rank == TL_RANK_KILL) {
-        // With a traceback it has been raised without a context, and the end of a block
-        // or of the tasklet would not find what it replaces.
+    if (rank == TL_RANK_KILL && has_traceback) {
+        // It has been raised without a context, and the end of a block or of the tasklet
+        // would not find what it replaces.
         PyObject *exc = PyErr_GetRaisedException();
         PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
         Py_DECREF(exc);

@@ -328,6 +328,11 @@ look_behind(struct tl_sched *s, TaskletObject *t, PyObject *exc)
     if (!killed && !PyErr_GivenExceptionMatches(exc, s->state->tasklet_exit)) {
         return exc;
     }
+    PyObject *context = PyException_GetContext(exc);
+    Py_XDECREF(context); // exc holds it
+    if (killed && context == NULL) {
+        return exc;
+    }
     int strength = tl_interrupt_strength(t, exc);
     PyObject *other = tl_interrupt_replaced(t, exc, NULL, strength);
     if (other == NULL && !killed) {

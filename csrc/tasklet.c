@@ -143,6 +143,15 @@ drop_call(struct call *call)
     Py_XDECREF(call->kwargs);
 }
 
+static void
+forget_pending(TaskletObject *t, struct old *old)
+{
+    t->thrown = false;
+    if (t->pending != NULL) {
+        old->held[old->count++] = tl_interrupt_clear(t);
+    }
+}
+
 // Give t, whose function is func, its arguments (stolen): it can run from now on. No
 // other code runs here.
 static int
@@ -156,7 +165,7 @@ give_call(TaskletObject *t, PyObject *func, struct call *call, struct old *old)
     keep_old(old, &t->kwargs, call->kwargs);
     keep_old(old, &t->func, Py_NewRef(func));
     keep_old(old, &t->tempval, NULL);
-    old->held[old->count++] = tl_interrupt_clear(t);
+    forget_pending(t, old);
     t->life = TL_NEW;
     forget_outcome(t, old);
     return 0;
@@ -203,7 +212,7 @@ tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
         keep_old(&old, &t->args, NULL);
         keep_old(&old, &t->kwargs, NULL);
         keep_old(&old, &t->func, NULL);
-        old.held[old.count++] = tl_interrupt_clear(t);
+        forget_pending(t, &old);
         if (func != NULL || unbind) {
             keep_old(&old, &t->tempval, Py_XNewRef(func));
         }

@@ -126,7 +126,7 @@ MUTANTS = {
     ),
     "a_kill_that_comes_again_has_no_context": (
         "interrupt.c",
-        "    if (rank == TL_RANK_KILL) {",
+        "    if (rank == TL_RANK_KILL && has_traceback) {",
         "    if (false) {",
     ),
     "what_was_handled_before_the_block_counts": (
