@@ -28,6 +28,21 @@ bool tl_gil_is_collecting(void);
 // The flag behind it.
 const int *tl_gil_collecting(void);
 
+// The exception that is being handled, a new reference, or NULL: what
+// PyErr_GetHandledException() returns, which takes its time.
+static inline PyObject *
+tl_gil_handled(PyThreadState *ts)
+{
+    const _PyErr_StackItem *item = ts->exc_info;
+    while (item->exc_value == NULL || item->exc_value == Py_None) {
+        if (item->previous_item == NULL) {
+            return NULL;
+        }
+        item = item->previous_item;
+    }
+    return Py_NewRef(item->exc_value);
+}
+
 // Let a collected object have its finalizer called once more.
 void tl_gil_unfinalize(PyObject *object);
 

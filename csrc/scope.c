@@ -1,4 +1,5 @@
 #include "scope.h"
+#include "gil.h"
 #include "interrupt.h"
 #include "timer.h"
 
@@ -59,7 +60,7 @@ stop_timer(struct tl_scope *scope)
 // ---- entering and leaving
 
 // Take it out of its tasklet's list.
-static void
+static inline void
 unlist(struct tl_scope *scope)
 {
     struct tl_scope **place = &scope->who->scopes;
@@ -79,15 +80,19 @@ static inline void
 drop_later(struct tl_sched *s, PyObject **slot)
 {
     PyObject *object = *slot;
-    if (object != NULL) {
-        *slot = NULL;
+    if (object == NULL) {
+        return;
+    }
+    *slot = NULL;
+    if (TL_LIKELY(Py_REFCNT(object) > 1)) {
+        Py_DECREF(object); // runs nothing
+    } else {
         tl_sched_drop_later(s, object);
     }
 }
 
-// The block is over. Runs no Python code.
-static void
-leave(struct tl_scope *scope)
+void
+tl_scope_leave_quietly(struct tl_scope *scope)
 {
     TaskletObject *who = scope->who;
     struct tl_sched *s = who->home;
@@ -112,14 +117,14 @@ tl_scope_enter(struct tl_sched *s, struct tl_scope *scope)
     scope->state = TL_SCOPE_ACTIVE;
     scope->expired = scope->swallowed = scope->outlived = false;
     scope->raised = NULL;
-    scope->handled = PyErr_GetHandledException();
+    scope->handled = tl_gil_handled(s->ts);
     tl_where_note(s->ts, &scope->where);
     if (scope->kind == TL_SCOPE_SHIELD) {
         me->shields++;
         tl_interrupt_update(me);
     }
     if (scope->when != 0 && set_timer(s, scope) < 0) {
-        leave(scope);
+        tl_scope_leave_quietly(scope);
         return -1;
     }
     return 0;
@@ -166,7 +171,7 @@ tl_scope_leave(struct tl_sched *s, struct tl_scope *scope, PyObject *exc, bool *
         int strength = tl_interrupt_strength(s->current, scope->raised);
         stronger = tl_interrupt_replaced(s->current, exc, scope->handled, strength);
     }
-    leave(scope);
+    tl_scope_leave_quietly(scope);
     return stronger;
 }
 
@@ -184,7 +189,7 @@ tl_scope_move(struct tl_sched *s, struct tl_scope *scope, int64_t when)
 }
 
 void
-tl_scope_forget(struct tl_scope *scope)
+tl_scope_forget_all(struct tl_scope *scope)
 {
     if (scope->who != NULL) {
         unlist(scope);
@@ -200,7 +205,7 @@ tl_scope_end(TaskletObject *t, const struct tl_scope *outer)
     while (t->scopes != NULL && t->scopes != outer) {
         struct tl_scope *scope = t->scopes;
         scope->outlived = true;
-        leave(scope);
+        tl_scope_leave_quietly(scope);
     }
 }
 
@@ -210,7 +215,7 @@ tl_scope_abandon(TaskletObject *t)
     while (t->scopes != NULL) {
         struct tl_scope *scope = t->scopes;
         scope->outlived = true;
-        tl_scope_forget(scope);
+        tl_scope_forget_all(scope);
     }
 }
 

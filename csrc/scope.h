@@ -54,14 +54,26 @@ int tl_scope_enter(struct tl_sched *s, struct tl_scope *scope);
 PyObject *tl_scope_leave(struct tl_sched *s, struct tl_scope *scope, PyObject *exc,
                          bool *own);
 
+// Leave the block, which nothing has interrupted. Runs no Python code.
+void tl_scope_leave_quietly(struct tl_scope *scope);
+
 // Let the block end at another time. Returns 0, or -1 with an exception set.
 int tl_scope_move(struct tl_sched *s, struct tl_scope *scope, int64_t when);
 
 // Request the block's interruption now. The caller is on the thread of its tasklet.
 void tl_scope_request(struct tl_scope *scope);
 
+void tl_scope_forget_all(struct tl_scope *scope);
+
 // The object that contains the scope goes away, maybe inside the block.
-void tl_scope_forget(struct tl_scope *scope);
+static inline void
+tl_scope_forget(struct tl_scope *scope)
+{
+    if (TL_UNLIKELY(scope->who != NULL || scope->handled != NULL ||
+                    scope->where.code != NULL)) {
+        tl_scope_forget_all(scope);
+    }
+}
 
 // t is being deallocated: part with the blocks that it has not left.
 void tl_scope_abandon(TaskletObject *t);

@@ -159,6 +159,10 @@ timeout_exit(TimeoutObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (s == NULL) {
         return NULL;
     }
+    if (TL_LIKELY(self->scope.who == s->current && self->scope.raised == NULL)) {
+        tl_scope_leave_quietly(&self->scope);
+        Py_RETURN_FALSE;
+    }
     if (self->scope.outlived) {
         self->scope.outlived = false;
         Py_RETURN_FALSE;

@@ -183,7 +183,7 @@ MUTANTS = {
     ),
     "a_block_forgets_what_was_handled_before": (
         "scope.c",
-        "    scope->handled = PyErr_GetHandledException();",
+        "    scope->handled = tl_gil_handled(s->ts);",
         "    scope->handled = NULL;",
     ),
     "a_kill_is_a_timeout_if_it_has_the_address_of_one": (
