@@ -5,6 +5,7 @@ import gc
 import math
 import pickle
 import random
+import sys
 import threading
 import time
 
