@@ -544,7 +544,12 @@ tl_channel_take_back(PyObject *object, PyObject *value)
     } else if (hand_over(ch, value)) {
         return;
     } else if (tl_items_reserve(ch) < 0) {
-        PyErr_WriteUnraisable(object); // lost for want of memory
+        if (tl_sched_mine != NULL) {
+            PyErr_Clear();
+            tl_sched_report_lost(tl_sched_mine);
+        } else {
+            PyErr_WriteUnraisable(object);
+        }
         drop(value);
     } else {
         tl_items_put_back(ch, value);

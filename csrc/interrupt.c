@@ -246,7 +246,7 @@ put_in_line(TaskletObject *t, PyObject *bomb)
         link = &bomb_of(*link)->next;
     }
     if (bomb_of(bomb)->in_line) {
-        PyErr_WriteUnraisable((PyObject *)t); // a spare one, in use: no memory
+        tl_sched_report_lost(t->home); // a spare one, in use
         return bomb;
     }
     bomb_of(bomb)->in_line = true;
@@ -355,7 +355,8 @@ tl_interrupt_again(TaskletObject *t, PyObject *exc)
     PyObject *raised = PyErr_GetRaisedException();
     PyObject *bomb = tl_interrupt_rated(state, tl_bomb_of(state, exc));
     if (bomb == NULL) {
-        PyErr_WriteUnraisable((PyObject *)t); // lost for want of memory
+        PyErr_Clear();
+        tl_sched_report_lost(t->home);
     } else {
         tl_sched_drop_later(t->home, tl_interrupt_add(t, bomb));
     }

@@ -96,6 +96,22 @@ tl_sched_drop_now(struct tl_sched *s)
     if (TL_UNLIKELY(s->trim_due)) {
         tl_stacks_trim(s);
     }
+    if (TL_UNLIKELY(s->has_lost) && s->no_switch == 0) {
+        s->has_lost = false;
+        PyObject *exc = PyErr_GetRaisedException();
+        PyErr_SetString(PyExc_MemoryError,
+                        "an interruption, or a value of a channel, was lost for want "
+                        "of memory");
+        PyErr_WriteUnraisable(NULL);
+        PyErr_SetRaisedException(exc);
+    }
+}
+
+void
+tl_sched_report_lost(struct tl_sched *s)
+{
+    s->has_lost = true;
+    tl_sched_drop_later(s, Py_NewRef(Py_None)); // so that it is looked at
 }
 
 // ---- waking other threads

@@ -94,6 +94,7 @@ struct tl_sched {
     struct tl_link started;
     Py_ssize_t nstarted, peak;
     bool trim_due;
+    bool has_lost; // something, for want of memory: to be reported
     uint64_t spawned, finished;
 
     const int *collecting; // the interpreter's: not 0 while a collection runs
@@ -151,6 +152,10 @@ tl_sched_drop_later(struct tl_sched *s, PyObject *object)
         tl_sched_drop_object(s, object);
     }
 }
+
+// Something was lost for want of memory: report it when all is whole again, because other
+// code runs then.
+void tl_sched_report_lost(struct tl_sched *s);
 
 // Make t, which floats, runnable on its own thread and wake that. Takes over one
 // reference.
