@@ -1411,3 +1411,37 @@ def test_of_two_blocks_that_are_over_before_the_tasklet_runs_the_outer_one_ends(
             log.append("the inner one's")
     assert (outer.expired, inner.expired) == (True, False)
     assert log == []
+
+
+def wait_in_a_handler(*unhandled):
+    """Wait in an except* clause, beside errors that no clause handles."""
+    try:
+        raise ExceptionGroup("several", [OSError(), *unhandled])
+    except* OSError:
+        sleep(LATE)
+
+
+def test_a_wait_in_a_handler_of_a_group_of_errors_is_interrupted_as_any():
+    with pytest.raises(TimeoutError), timeout(0.01):
+        wait_in_a_handler()
+    task = spawn(wait_in_a_handler)
+    schedule()
+    task.kill()
+    assert task.cancelled()
+    with TaskGroup() as group:
+        spawn(group.cancel)
+        wait_in_a_handler()
+
+
+def test_errors_that_no_handler_takes_leave_a_block_together_with_its_interruption():
+    """The interpreter makes one group of them, which is no longer the block's own."""
+    with pytest.raises(BaseExceptionGroup) as caught, timeout(0.01):
+        wait_in_a_handler(KeyError())
+    interruption, rest = caught.value.exceptions
+    assert isinstance(interruption, TimeoutExit)
+    assert isinstance(rest.exceptions[0], KeyError)
+    task = spawn(wait_in_a_handler, KeyError())
+    schedule()
+    with pytest.raises(BaseExceptionGroup):
+        task.kill()
+    assert not task.alive
