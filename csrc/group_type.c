@@ -138,7 +138,11 @@ group_exit(GroupObject *self, PyObject *const *args, Py_ssize_t nargs)
     if (leaving == NULL) {
         // There is no error, or it was the group's own interruption, which may have been
         // raised before an outer one.
-        return exc != NULL && tl_sched_check_thrown(s) < 0 ? NULL : Py_NewRef(Py_True);
+        if (exc != NULL && tl_sched_check_thrown(s) < 0) {
+            return NULL;
+        }
+        tl_scope_drop(s);
+        Py_RETURN_TRUE;
     }
     if (leaving == exc) {
         Py_DECREF(leaving);

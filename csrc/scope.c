@@ -80,13 +80,8 @@ static inline void
 drop_later(struct tl_sched *s, PyObject **slot)
 {
     PyObject *object = *slot;
-    if (object == NULL) {
-        return;
-    }
-    *slot = NULL;
-    if (TL_LIKELY(Py_REFCNT(object) > 1)) {
-        Py_DECREF(object); // runs nothing
-    } else {
+    if (object != NULL) {
+        *slot = NULL;
         tl_sched_drop_later(s, object);
     }
 }

@@ -57,6 +57,16 @@ PyObject *tl_scope_leave(struct tl_sched *s, struct tl_scope *scope, PyObject *e
 // Leave the block, which nothing has interrupted. Runs no Python code.
 void tl_scope_leave_quietly(struct tl_scope *scope);
 
+// At the end of an __exit__(): drop what the block noted. A loop of blocks in which
+// nothing waits would keep it all.
+static inline void
+tl_scope_drop(struct tl_sched *s)
+{
+    if (s->ndrop > 0) {
+        tl_sched_drop_now(s);
+    }
+}
+
 // Let the block end at another time. Returns 0, or -1 with an exception set.
 int tl_scope_move(struct tl_sched *s, struct tl_scope *scope, int64_t when);
 

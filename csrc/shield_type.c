@@ -68,6 +68,7 @@ shield_exit(ShieldObject *self, PyObject *Py_UNUSED(args))
         return NULL;
     }
     (void)tl_scope_leave(s, &self->scope, NULL, &own);
+    tl_scope_drop(s);
     Py_RETURN_FALSE;
 }
 

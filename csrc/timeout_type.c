@@ -161,6 +161,7 @@ timeout_exit(TimeoutObject *self, PyObject *const *args, Py_ssize_t nargs)
     }
     if (TL_LIKELY(self->scope.who == s->current && self->scope.raised == NULL)) {
         tl_scope_leave_quietly(&self->scope);
+        tl_scope_drop(s);
         Py_RETURN_FALSE;
     }
     if (self->scope.outlived) {

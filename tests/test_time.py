@@ -16,6 +16,7 @@ from tasklets import (
     BlockTrapError,
     DeadlockError,
     QueueChannel,
+    TaskGroup,
     TaskletExit,
     TimeoutExit,
     channel,
@@ -25,6 +26,7 @@ from tasklets import (
     schedule,
     schedule_remove,
     scheduler,
+    shield,
     sleep,
     spawn,
     tasklet,
@@ -992,11 +994,15 @@ def test_an_idle_process_uses_no_cpu():
     assert (status, output) == (0, "True\n")
 
 
-def test_blocks_that_are_not_waited_in_need_no_memory():
+BLOCKS = [lambda: timeout(1000), lambda: shield(1000), TaskGroup]
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_blocks_that_are_not_waited_in_need_no_memory(block):
     """What a block notes is dropped when it is left, not when the tasklet waits."""
     here = sys._getframe().f_code
     before = sys.getrefcount(here)
     for _ in range(100):
-        with timeout(1000):
+        with block():
             pass
     assert sys.getrefcount(here) == before
