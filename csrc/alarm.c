@@ -1,5 +1,6 @@
 #include "alarm.h"
 #include "clock.h"
+#include "ours.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -129,6 +130,7 @@ look_at_all(void)
 static void *
 watch(void *arg)
 {
+    tl_ours_note();
     pthread_mutex_lock(&watcher.mutex);
     while (!watcher.stopping) {
         watcher.wakes_at = INT64_MIN;

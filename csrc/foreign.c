@@ -1,5 +1,6 @@
 #include "foreign.h"
 #include "gil.h"
+#include "ours.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -87,7 +88,8 @@ tl_foreign_may_run(void)
     const struct dirent *entry;
     while (dir != NULL && !found && (entry = readdir(dir)) != NULL) {
         unsigned long tid = strtoul(entry->d_name, NULL, 10);
-        found = tid != 0 && !is_pythons(tid) && !waits_for_others(tid);
+        found =
+            tid != 0 && !is_pythons(tid) && !tl_ours_is(tid) && !waits_for_others(tid);
     }
     if (dir != NULL) {
         closedir(dir);

@@ -1,6 +1,7 @@
 #include "governor.h"
 #include "clock.h"
 #include "gil.h"
+#include "ours.h"
 #include "turn.h"
 
 #include <pthread.h>
@@ -171,6 +172,7 @@ between(unsigned long least, unsigned long value, unsigned long most)
 static void *
 tick(void *arg)
 {
+    tl_ours_note();
     unsigned long sections = 0, number = 0;
     int64_t busy = 0, since = 0; // when there was a section last, and a switch
     pthread_mutex_lock(tl_gil_mutex());

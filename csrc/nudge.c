@@ -1,5 +1,6 @@
 #include "nudge.h"
 #include "clock.h"
+#include "ours.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -62,6 +63,7 @@ pay_old_debts(void)
 static void *
 pay_for_all(void *arg)
 {
+    tl_ours_note();
     unsigned long seen = 0;
     int quiet = 0;
     for (;;) {

@@ -245,6 +245,7 @@ def try_all():
     sys.unraisablehook = lambda args: None
     note = os.open(os.environ["MISUSE_CASE"], os.O_WRONLY | os.O_CREAT)
     gc.disable()
+    gc.freeze()  # what is imported is not looked through each time
     count = 0
     for name, program in PROGRAMS.items():
         for end in ENDS:

@@ -13,8 +13,8 @@ LONGEST = 700
 LAYERS = [
     # Plain C, no Python.h.
     [
-        "list", "clock", "inbox", "park", "nudge", "chunk", "alarm", "turn", "heap",
-        "poller", "room", "spare", "lookup",
+        "list", "clock", "inbox", "ours", "park", "nudge", "chunk", "alarm", "turn",
+        "heap", "poller", "room", "spare", "lookup",
     ],
     # CPython ground.
     [
