@@ -9,9 +9,21 @@
 #include "timer.h"
 #include "watch.h"
 
-// A thread that waits for foreign ones warns when it looks for the Nth time. Each look is a
-// second after the one before, at most: what a library does in its own time is no news.
-enum { WARN_AT = 4 };
+// A thread that waits for foreign ones looks at them again after 1, 10 and 100 milliseconds,
+// since most that seem to run are about to end or to rest, and then each second. It warns
+// when it looks for the Nth time, after three seconds: what a library does in its own time
+// is no news.
+enum { SOON_MOST = 3, WARN_AT = 7 };
+
+static int64_t
+pause_before_look(int looks)
+{
+    int64_t pause = 1000000;
+    for (int i = 0; i < looks && i < SOON_MOST; i++) {
+        pause *= 10;
+    }
+    return pause < TL_NAP_LOOK_AGAIN ? pause : TL_NAP_LOOK_AGAIN;
+}
 
 // The main thread is done with the program and only waits for the other threads.
 static bool
@@ -225,7 +237,7 @@ tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
                 result = TL_IDLE_DEADLOCK;
                 break;
             }
-            limit_ns = TL_NAP_LOOK_AGAIN;
+            limit_ns = pause_before_look(looks);
             if (++looks == WARN_AT && tl_foreign_warn() < 0) {
                 result = TL_IDLE_ERROR;
                 break;
