@@ -270,8 +270,8 @@ class Sleeping(Kind):
         """Let the time of a block be up.
 
         Nothing may follow here. Where code does, 3.12 jumps back to it from the end of
-        the statement. If a signal arrives at that jump, it takes the handler of the loop
-        and calls what is not __exit__().
+        the statement. If a signal arrives at that jump, it takes the handler of the
+        loop, and calls what is not __exit__().
         """
         with suppress(TimeoutError), timeout(1e-5):
             while True:
