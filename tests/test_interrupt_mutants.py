@@ -257,8 +257,8 @@ MUTANTS = {
     ),
     "a_group_that_was_cancelled_waits_for_what_is_requested": (
         "group_type.c",
-        "        return exc != NULL && tl_sched_check_thrown(s) < 0 ? NULL",
-        "        return false ? NULL",
+        "        if (exc != NULL && tl_sched_check_thrown(s) < 0) {",
+        "        if (false) {",
     ),
     "a_condition_that_is_interrupted_does_not_have_its_lock": (
         "condition.c",
