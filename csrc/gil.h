@@ -28,8 +28,8 @@ bool tl_gil_is_collecting(void);
 // The flag behind it.
 const int *tl_gil_collecting(void);
 
-// The exception that is being handled, a new reference, or NULL: what
-// PyErr_GetHandledException() returns, which takes its time.
+// The exception that is being handled, a new reference, or NULL: as
+// PyErr_GetHandledException(), without its three calls.
 static inline PyObject *
 tl_gil_handled(PyThreadState *ts)
 {

@@ -188,12 +188,10 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
 {
     int late = 0;
     for (;;) {
-        if (is_abandoned(lock)) {
-            tl_lock_reset(lock); // a waiter may get it
-            if (lock->count == 0) {
-                tl_lock_take(lock, me);
-                return 1;
-            }
+        // Even so, a waiter may get it.
+        if (tl_lock_free_if_lost(lock) && lock->count == 0) {
+            tl_lock_take(lock, me);
+            return 1;
         }
         if (deadline == 0 &&
             (check_owner(lock) < 0 || tl_cycle_check(state, lock, me) < 0)) {

@@ -17,7 +17,7 @@
 // network. The C library holds its locks for microseconds.
 static const int64_t FORK_WAIT_NS = 20000000;
 
-// How often it asks. On a machine without a free CPU a lookup may need that long.
+// How often it asks: for two seconds at most. Without a free CPU a lookup may need as long.
 enum { FORK_WAITS_MOST = 100 };
 
 // Threads that there are at most, whatever blocks: as many as libuv allows itself.

@@ -55,7 +55,8 @@ void tl_lookup_cancel(struct tl_lookup *lookup);
 void tl_lookup_settle(void);
 
 // Around a fork: hold the mutex and start no lookup. Those that run are waited for, unless
-// they wait for the network themselves. In the child there is no thread, and all lookups are lost.
+// they wait for the network themselves. In the child there is no thread, and all lookups
+// are lost.
 void tl_lookup_hold(void);
 void tl_lookup_release(bool in_child);
 

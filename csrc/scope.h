@@ -73,6 +73,7 @@ int tl_scope_move(struct tl_sched *s, struct tl_scope *scope, int64_t when);
 // Request the block's interruption now. The caller is on the thread of its tasklet.
 void tl_scope_request(struct tl_scope *scope);
 
+// For tl_scope_forget().
 void tl_scope_forget_all(struct tl_scope *scope);
 
 // The object that contains the scope goes away, maybe inside the block.

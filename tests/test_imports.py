@@ -270,71 +270,65 @@ def test_a_run_waits_for_the_import_of_a_thread_that_came_in_between():
     assert sorted(done) == ["elsewhere", "here"]
 
 
-@forks_beside_threads
-def test_an_import_of_a_thread_that_did_not_come_along_is_begun_anew(tmp_path):
-    """The child of a fork has the lock of the import, and not its owner."""
-    (tmp_path / "half.py").write_text(
-        "import sys\n"
-        "here = sys.modules['__main__']\n"
-        "here.begun.set()\n"
-        "here.go_on.wait()\n"
-        "value = 7\n"
-    )
-    source = """
-        import os, sys, threading
-        import tasklets
-        sys.path.insert(0, sys.argv[1])
-        begun, go_on = threading.Event(), threading.Event()
-        thread = threading.Thread(target=__import__, args=("half",))
-        thread.start()
-        begun.wait()
-        pid = os.fork()
-        if pid == 0:
-            go_on.set()
-            import half
-            os._exit(half.value)
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-        go_on.set()
-        thread.join()
-    """
-    status, output, _ = run_program(source, tmp_path)
-    assert (status, output) == (0, "7\n")
+# In the child of a fork: the lock of an import is there, and not its owner.
+
+HALF = """
+import sys
+here = sys.modules['__main__']
+here.begun.set()
+here.go_on.wait()
+value = 7
+"""
+
+BEGIN = """
+import os, sys, threading
+import tasklets
+sys.path.insert(0, sys.argv[1])
+begun, go_on = threading.Event(), threading.Event()
+thread = threading.Thread(target=__import__, args=("half",))
+thread.start()
+begun.wait()
+"""
+
+END = """
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+go_on.set()
+thread.join()
+"""
+
+IMPORT = """
+pid = os.fork()
+if pid == 0:
+    go_on.set()
+    import half
+    os._exit(half.value)
+"""
+
+WAIT = """
+got = []
+
+def work():
+    import half
+    got.append(half.value)
+
+waiters = [tasklets.spawn(work) for _ in range(3)]
+tasklets.schedule()
+assert all(waiter.blocked for waiter in waiters)
+pid = os.fork()
+if pid == 0:
+    go_on.set()
+    tasklets.scheduler.run(wait=True)
+    os._exit(sum(got))
+"""
 
 
 @forks_beside_threads
-def test_a_tasklet_that_waits_for_an_import_of_a_lost_thread_begins_it_anew(tmp_path):
-    (tmp_path / "half.py").write_text(
-        "import sys\n"
-        "here = sys.modules['__main__']\n"
-        "here.begun.set()\n"
-        "here.go_on.wait()\n"
-        "value = 7\n"
-    )
-    source = """
-        import os, sys, threading
-        import tasklets
-        sys.path.insert(0, sys.argv[1])
-        begun, go_on = threading.Event(), threading.Event()
-        thread = threading.Thread(target=__import__, args=("half",))
-        thread.start()
-        begun.wait()
-        got = []
-
-        def work():
-            import half
-            got.append(half.value)
-
-        waiters = [tasklets.spawn(work) for _ in range(3)]
-        tasklets.schedule()
-        assert all(waiter.blocked for waiter in waiters)
-        pid = os.fork()
-        if pid == 0:
-            go_on.set()
-            tasklets.scheduler.run(wait=True)
-            os._exit(sum(got))
-        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
-        go_on.set()
-        thread.join()
-    """
-    status, output, _ = run_program(source, tmp_path)
-    assert (status, output) == (0, "21\n")
+@pytest.mark.parametrize(
+    ("use", "value"), [(IMPORT, 7), (WAIT, 21)], ids=["new", "old"]
+)
+def test_an_import_of_a_thread_that_did_not_come_along_is_begun_anew(
+    tmp_path, use, value
+):
+    (tmp_path / "half.py").write_text(HALF)
+    status, output, _ = run_program(BEGIN + use + END, tmp_path)
+    assert (status, output) == (0, f"{value}\n")
