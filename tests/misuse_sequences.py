@@ -162,7 +162,7 @@ class Case:
     def draw(self):
         """Return what to do next: its name, and a function."""
         kind = self.random.random()
-        if kind < 0.35 or len(self.objects) == 1:
+        if kind < 0.35 or not self.objects:
             name = self.random.choice(KINDS)
             return name, lambda: self.objects.append(getattr(LivingKinds(), name)())
         if kind < 0.45:
@@ -172,9 +172,10 @@ class Case:
             name, call = self.random.choice(PASS)
             return name, call
         if kind < 0.65:
-            self.objects.pop()
+            with contextlib.suppress(IndexError):  # the other thread may be first
+                self.objects.pop()
             return "del", nothing
-        target = self.random.choice(self.objects)
+        target = self.random.choice([main, *self.objects])
         calls = list(sensible_calls(target))
         if not calls:
             return "nothing", nothing
@@ -237,7 +238,7 @@ def main_program(mode, seed, count, only=None):
         os.pwrite(note, f"{seed} {number}".encode().ljust(40), 0)
         if number % 50 == 0 or verbose:
             faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
-        objects = [main]
+        objects = []
         case = Case(mode, seed, number, objects)
         beside = Beside(seed, number, objects) if mode == "threads" else None
         if beside:
