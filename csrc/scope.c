@@ -102,6 +102,16 @@ tl_scope_leave_quietly(struct tl_scope *scope)
     drop_later(s, &scope->where.code);
 }
 
+void
+tl_scope_leave_at_exit(struct tl_scope *scope)
+{
+    PyObject *handled = scope->handled, *code = scope->where.code;
+    scope->handled = scope->where.code = NULL;
+    tl_scope_leave_quietly(scope);
+    Py_XDECREF(handled); // from here on Python code may run
+    Py_XDECREF(code);
+}
+
 int
 tl_scope_enter(struct tl_sched *s, struct tl_scope *scope)
 {

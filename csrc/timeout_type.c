@@ -160,8 +160,7 @@ timeout_exit(TimeoutObject *self, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
     if (TL_LIKELY(self->scope.who == s->current && self->scope.raised == NULL)) {
-        tl_scope_leave_quietly(&self->scope);
-        tl_scope_drop(s);
+        tl_scope_leave_at_exit(&self->scope);
         Py_RETURN_FALSE;
     }
     if (self->scope.outlived) {
