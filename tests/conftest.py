@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 
 import pytest
@@ -15,6 +16,12 @@ from tasklets.workers import WorkerPool
 
 FAILED = pytest.StashKey[bool]()
 COLLECTED = pytest.StashKey[bool]()  # right now: once is enough between two tests
+
+
+def pytest_configure(config):
+    """Handle SIGINT, which a shell ignores in what it starts in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session):

@@ -944,9 +944,8 @@ def test_ctrl_c_reaches_main_while_it_waits(wait):
         f"""
         import os, signal, threading, time
         from tasklets import channel, scheduler, sleep, spawn
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-        start = time.monotonic()
         try:
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
             {wait}
         except KeyboardInterrupt:
             print("interrupted")
@@ -961,12 +960,12 @@ def test_sleepers_live_on_in_the_child_of_a_fork():
         """
         import os, sys, warnings
         warnings.simplefilter("ignore")
-        from tasklets import scheduler, sleep, spawn, timeout
+        from tasklets import run, scheduler, sleep, spawn
         def work():
-            sleep(0.05)
+            sleep(0.5)
             os.write(1, b"woken\\n")
         spawn(work)
-        sleep(0.01)
+        run()
         child = os.fork()
         scheduler.run(wait=True)
         if child:

@@ -941,9 +941,9 @@ def test_ctrl_c_reaches_main_through_a_budget():
     check_program(
         """
         import signal
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         victim = tasklet(forever)()
         try:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
             scheduler.run(seconds=15, ticks=10**12)
         except KeyboardInterrupt:
             say("interrupted", scheduler.last_run().reason)
