@@ -25,7 +25,7 @@ def start(*functions):
 
 def finish(threads):
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive()
 """
 

@@ -10,7 +10,7 @@ from textwrap import dedent
 import pytest
 from children import finish, run_program, start
 
-SECONDS = 20
+SECONDS = 120
 
 PRELUDE = """
 import atexit, os, signal, sys, threading, time
@@ -902,7 +902,7 @@ def test_a_signal_that_another_thread_receives_is_seen_beside_a_wakeup_descripto
             getcurrent()  # now this thread would tell of its end
             time.sleep(0.1)  # main has begun to wait
             signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
-            say("in time" if done.wait(10) else "too late")
+            say("in time" if done.wait(60) else "too late")
         a, b = socket.socketpair()
         a.setblocking(False)
         signal.set_wakeup_fd(a.fileno())

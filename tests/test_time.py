@@ -965,7 +965,6 @@ def test_ctrl_c_reaches_main_while_it_waits(wait):
         except KeyboardInterrupt:
             print("interrupted")
         """,
-        seconds=20,
     )
     assert (status, output) == (0, "interrupted\n")
 
@@ -986,7 +985,6 @@ def test_sleepers_live_on_in_the_child_of_a_fork():
         if child:
             os.waitpid(child, 0)
         """,
-        seconds=20,
     )
     assert (status, output) == (0, "woken\nwoken\n")
 
@@ -1003,7 +1001,6 @@ def test_an_idle_process_uses_no_cpu():
         sleep(1)
         print(time.process_time() - before < 0.1)
         """,
-        seconds=30,
     )
     assert (status, output) == (0, "True\n")
 

@@ -31,7 +31,6 @@ from tasklets import (
 
 SOON = 0.005  # seconds until a tasklet is to be stopped
 LATE = 20  # until something is badly wrong
-CHILD = 60
 LONGER = (0.1, 0.5, 2, 8)  # tried in turn: a busy machine may pause us for the first
 SOAK = float(os.environ.get("TASKLETS_SOAK_SECONDS", "5"))
 
@@ -118,7 +117,7 @@ def forever():
 
 
 def check_program(source, output="", status=0, errors=()):
-    found = run_program(PRELUDE + dedent(source), seconds=CHILD)
+    found = run_program(PRELUDE + dedent(source))
     assert found == (status, dedent(output).lstrip("\n"), list(errors))
 
 

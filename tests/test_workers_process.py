@@ -19,9 +19,9 @@ def busy_for_ever():
 """
 
 
-def run(program, seconds=30):
+def run(program):
     """Return what a program prints; it must end well, and without an error."""
-    status, output, errors = run_program(IMPORTS + program, seconds=seconds)
+    status, output, errors = run_program(IMPORTS + program)
     assert (status, errors) == (0, []), (status, output, errors)
     return output
 
