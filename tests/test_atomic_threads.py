@@ -20,7 +20,7 @@ import tasklets
 from tasklets import atomic, channel, getcurrent, schedule, scheduler, spawn, tasklet
 
 INTERVAL = 1e-5  # so short that without protection much goes wrong soon
-SOAK = float(os.environ.get("TASKLETS_SOAK_SECONDS", "5"))
+SOAK = float(os.environ.get("TASKLETS_SOAK_SECONDS", "2"))  # .ci/run: more
 
 
 @pytest.fixture(autouse=True)

@@ -32,7 +32,7 @@ from tasklets import (
 SOON = 0.005  # seconds until a tasklet is to be stopped
 LATE = 20  # until something is badly wrong
 LONGER = (0.1, 0.5, 2, 8)  # tried in turn: a busy machine may pause us for the first
-SOAK = float(os.environ.get("TASKLETS_SOAK_SECONDS", "5"))
+SOAK = float(os.environ.get("TASKLETS_SOAK_SECONDS", "2"))  # .ci/run: more
 
 
 def reason():
