@@ -153,10 +153,10 @@ class Processes:
                     self.next_module(process)
                 elif process.has_ended():
                     self.replace(process)
-            if self.session.shouldfail:
-                raise self.session.Failed(self.session.shouldfail)
-            if self.session.shouldstop:
-                raise self.session.Interrupted(self.session.shouldstop)
+                if self.session.shouldfail:
+                    raise self.session.Failed(self.session.shouldfail)
+                if self.session.shouldstop:
+                    raise self.session.Interrupted(self.session.shouldstop)
 
     def start(self):
         """Start a process that runs the next module."""
