@@ -1,6 +1,7 @@
 # What each command does: README.md, "Development".
 #   make test PYTHON=python3.13   another Python, with a virtual environment of its own
 #   make test T=tests/test_x.py   a part of the suite
+#   make test PROCESSES=1         one test at a time (tests/parallel.py)
 
 PYTHON  ?=
 VERSION := $(if $(PYTHON),$(shell $(PYTHON) -c \
@@ -8,6 +9,7 @@ VERSION := $(if $(PYTHON),$(shell $(PYTHON) -c \
 VENV    ?= .venv$(VERSION:%=-%)
 PY       = $(VENV)/bin/python
 T       ?= tests
+PROCESSES ?= 2
 CC      ?= cc
 
 WARN     = -Wall -Wextra -Wno-unused-parameter -Werror
@@ -42,7 +44,7 @@ ready-lint: ready
 	@tools/setup $(VENV) lint $(PYTHON)
 
 test: build    # make test T=tests/test_channel.py
-	$(PY) -m pytest $(T)
+	$(PY) -m pytest --processes=$(PROCESSES) $(T)
 
 release: ready
 	CFLAGS="-O2 -DNDEBUG" $(call compile,release)

@@ -13,9 +13,8 @@ import random
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import partial
 
 from display import table
 
@@ -34,7 +33,7 @@ class Semaphore:
 
     @staticmethod
     def between():
-        """Come between a look and an act; --without-atomic lets other threads in."""
+        """Come between a look and an act; --without-atomic makes two threads meet."""
 
     def __init__(self, limit: int):
         self.limit = limit
@@ -68,6 +67,20 @@ class Semaphore:
         while self.waiting.balance > 0:
             self.free.append(self.waiting.receive())
         return sorted(self.free) == list(range(self.limit))
+
+
+class Meeting:
+    """Holds the first thread that comes by until a second one does."""
+
+    def __init__(self):
+        self.barrier = threading.Barrier(2)
+
+    def __call__(self):
+        """Wait for another thread, unless two have met already."""
+        if not self.barrier.broken:
+            with suppress(threading.BrokenBarrierError):
+                self.barrier.wait()
+            self.barrier.abort()
 
 
 class Lock(Semaphore):
@@ -208,7 +221,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.without_atomic:
         Semaphore.section = nullcontext
-        Semaphore.between = staticmethod(partial(time.sleep, 0.01))
+        # Both have seen the only free place by then, and both take it.
+        Lock.between = staticmethod(Meeting())
     trial = Trial(options.acquisitions)
     ok = trial.run()
     done = options.acquisitions - sum(max(t.to_do, 0) for t in trial.tallies)

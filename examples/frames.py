@@ -9,7 +9,7 @@ import time
 
 from tasklets import scheduler, sleep, spawn, timeout
 
-FRAME = 0.01  # seconds
+FRAME = 0.04  # seconds
 
 window, events = [], {"quit": False}
 here, there = socket.socketpair()

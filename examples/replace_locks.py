@@ -44,8 +44,8 @@ def patched(jobs):
     def beat():
         nonlocal beats
         while True:
-            tasklets.sleep(0.001)
             beats += 1
+            tasklets.sleep(0.001)
 
     with patch_locks() as report:
         heart = tasklets.spawn(beat)

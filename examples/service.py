@@ -35,7 +35,7 @@ def poll(log):
 
 log = []
 try:
-    with timeout(0.2), TaskGroup() as group:
+    with timeout(0.5), TaskGroup() as group:
         group.spawn(poll, log)
 except TimeoutError:
     # The retries have caught only their own timeouts.

@@ -12,6 +12,8 @@ import pytest
 import tasklets
 
 TESTS = Path(__file__).parent
+# For a child that hangs: those that work take a small part of it on an idle machine.
+SECONDS = 120
 
 # The child may find a lock taken by a thread that did not come along. The C library's
 # allocator cares for that, a sanitizer's does not.
@@ -43,13 +45,13 @@ def finish(child, seconds):
     return child.returncode, *output
 
 
-def run_script(name, *args, seconds):
+def run_script(name, *args, seconds=SECONDS):
     """Return exit status and output; None as status if it took too long."""
     child = start(TESTS / name, *args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return finish(child, seconds)[:2]
 
 
-def run_cases(folder, monkeypatch, name, *args, seconds=90):
+def run_cases(folder, monkeypatch, name, *args, seconds=2 * SECONDS):
     """Return what a script prints that notes which case it tries; it must end well."""
     note = folder / "case"
     monkeypatch.setenv("MISUSE_CASE", os.fspath(note))
@@ -59,7 +61,7 @@ def run_cases(folder, monkeypatch, name, *args, seconds=90):
     return output
 
 
-def run_program(source, *args, seconds=30):
+def run_program(source, *args, seconds=SECONDS):
     """Return exit status, output and the lines of the errors that are not indented.
 
     The source lines that a traceback shows differ between versions of Python.

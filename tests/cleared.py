@@ -30,7 +30,7 @@ from tasklets import (
     workers,
 )
 
-HANG_SECONDS = 20
+HANG_SECONDS = 100
 PY_TP_CLEAR = 51  # of typeslots.h
 
 get_slot = ctypes.pythonapi.PyType_GetSlot

@@ -2,10 +2,12 @@
 
 import gc
 import os
+import signal
 import sys
 
 import pytest
 from fifos import let_go
+from parallel import Processes
 from threads import Gate
 
 import tasklets
@@ -15,6 +17,19 @@ from tasklets.workers import WorkerPool
 
 FAILED = pytest.StashKey[bool]()
 COLLECTED = pytest.StashKey[bool]()  # right now: once is enough between two tests
+
+
+def pytest_addoption(parser):
+    """Add the option of parallel.py."""
+    parser.addoption("--processes", type=int, default=1, help="that run the tests")
+
+
+def pytest_configure(config):
+    """Handle SIGINT, which a shell ignores in what it starts in the background."""
+    if config.option.processes > 1:
+        config.pluginmanager.register(Processes(config.option.processes))
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session):

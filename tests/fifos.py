@@ -7,7 +7,7 @@ from contextlib import suppress
 from tasklets import fs, scheduler
 from tasklets._core import live_counts
 
-LATE = 30
+LATE = 60
 
 
 def settle_requests():

@@ -24,7 +24,7 @@ import greenlet
 import tasklets
 from tasklets import QueueChannel, TaskletExit, channel, scheduler, tasklet
 
-HANG_SECONDS = 20
+HANG_SECONDS = 100
 
 pipe = os.pipe()
 handles = []
@@ -778,7 +778,7 @@ class Signals:
             self.wait_for_worker()
 
     def wait_for_worker(self):
-        finished, end = False, time.monotonic() + 10
+        finished, end = False, time.monotonic() + HANG_SECONDS
         while not finished:  # the signal may come only now
             with contextlib.suppress(BaseException):
                 finished = self.finished.acquire(timeout=0.01)

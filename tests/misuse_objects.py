@@ -26,7 +26,7 @@ from misuse import Places, Watched, failing, main, nothing
 import tasklets
 from tasklets import fs, locks, net, queues, workers
 
-HANG_SECONDS = 20
+HANG_SECONDS = 100
 RESCUE_SECONDS = 0.25
 MEDDLINGS_MOST = 6
 

@@ -25,7 +25,7 @@ from misuse import Kinds, Places, Signals, Watched, main, nothing, sensible_call
 import tasklets
 from tasklets import TaskGroup, channel, locks, scheduler, workers
 
-HANG_SECONDS = 20
+HANG_SECONDS = 100
 STEPS_MOST = 9
 DEPTH_MOST = 3
 

@@ -140,7 +140,7 @@ class Helper:
         self.calls.put(func)
 
     def wait(self):
-        assert self.idle.wait(20), "the helper hangs"
+        assert self.idle.wait(60), "the helper hangs"
 
 
 helper = None
@@ -1414,7 +1414,7 @@ def clean():
 
 def settled_counts(base):
     """Return the living objects that are more than at first."""
-    deadline = time.monotonic() + 10  # workers may still drop what they had
+    deadline = time.monotonic() + 60  # workers may still drop what they had
     while True:
         counts = _core.live_counts()
         grown = {

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from children import forks_beside_threads, run_program
 
-SECONDS = 20  # each ends in a fraction of one
+SECONDS = 90  # each ends in a fraction of one, on an idle machine
 
 # Then a program has `waits`: what main waits in, and how a tasklet ends that.
 PRELUDE = """

@@ -48,7 +48,7 @@ from tasklets.locks import Barrier, Condition, Event, Lock, NLCondition, Semapho
 from tasklets.queues import Queue
 from tasklets.workers import WorkerPool, call_on_worker
 
-LATE = 20  # seconds after which a signal counts as lost
+LATE = 60  # seconds after which a signal counts as lost
 
 # On 3.14 a signal can be handled between __enter__() and the block, which is not left
 # then.

@@ -285,11 +285,27 @@ BUDGETS = {
 each_budget = pytest.mark.parametrize("budget", BUDGETS.values(), ids=BUDGETS)
 
 
-def compute(seconds=0.15):
+def compute():
     """Use up any of the budgets above."""
-    end, loops = time.monotonic() + seconds, 0
+    end, loops = time.monotonic() + compute.seconds, 0
     while time.monotonic() < end or loops < 1000:
         loops += 1
+
+
+compute.seconds = 0.15
+
+
+def is_stopped(budget, work, log):
+    """Return whether work is stopped.
+
+    On a busy machine the thread that watches the time may come late, so that work must
+    compute for longer.
+    """
+    for compute.seconds in (0.15, 0.6, 2.4, 9.6):
+        log.clear()
+        if stopped(budget, work):
+            return True
+    return False
 
 
 def stopped(budget, work):
@@ -308,7 +324,7 @@ def stopped(budget, work):
 
 @each_budget
 def test_a_budget_stops_who_is_not_inside(budget, log):
-    assert stopped(budget, lambda: (compute(), log.append("went on")))
+    assert is_stopped(budget, lambda: (compute(), log.append("went on")), log)
     assert log == []
 
 
@@ -320,7 +336,7 @@ def test_a_budget_that_ends_inside_stops_where_the_block_ends(budget, log):
             log.append("the block went on")
         log.append("and what follows")
 
-    assert stopped(budget, work)
+    assert is_stopped(budget, work, log)
     assert log == ["the block went on"]
 
 
@@ -333,7 +349,7 @@ def test_a_budget_that_ends_in_an_inner_block_stops_where_the_outer_ends(budget,
             log.append("the outer block went on")
         log.append("and what follows")
 
-    assert stopped(budget, work)
+    assert is_stopped(budget, work, log)
     assert log == ["the outer block went on"]
 
 
@@ -346,7 +362,7 @@ def test_a_budget_that_ends_inside_stops_where_the_flag_is_reset(budget, log):
         getcurrent().set_atomic(False)
         log.append("and what follows")
 
-    assert stopped(budget, work)
+    assert is_stopped(budget, work, log)
     assert log == ["inside"]
 
 
@@ -361,7 +377,7 @@ def test_a_budget_that_ends_inside_stops_also_who_leaves_by_an_exception(budget,
         except KeyError:
             log.append("and what follows")
 
-    assert stopped(budget, work)
+    assert is_stopped(budget, work, log)
     assert log == ["inside"]
 
 
@@ -410,7 +426,7 @@ def both():
 
 def rest():
     # Returns when the blocks are forgotten: the interval in force is the program's own.
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while get() > 1000:
         assert time.monotonic() < end, "never at rest"
         time.sleep(0.01)
@@ -557,7 +573,7 @@ def check_here():
             count += 1
     thread = threading.Thread(target=work)
     thread.start()
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while count == 0:
         assert time.monotonic() < end
     for _ in range(20):
@@ -652,7 +668,7 @@ status = os.waitpid(pid, 0)[1]
 check()
 print("child", status)
 """
-    status, output, _ = run_program(source, seconds=60)
+    status, output, _ = run_program(source)
     assert (status, output) == (0, "child 0\n")
 
 
@@ -698,7 +714,7 @@ def test_the_thread_of_ours_sleeps_when_blocks_are_over():
 with atomic():
     pass
 (mine,) = set(threads()) - {str(os.getpid())}
-end = time.monotonic() + 20
+end = time.monotonic() + 60
 while not at_rest(mine):
     assert time.monotonic() < end
 print("at rest")
@@ -710,10 +726,11 @@ def test_the_thread_of_ours_is_awake_while_a_block_lasts():
     source = """
 with atomic():
     (mine,) = set(threads()) - {str(os.getpid())}
-    time.sleep(0.3)
-    print(at_rest(mine))
+    while at_rest(mine):
+        pass
+    print("awake")
 """
-    assert native_threads(source) == "False\n"
+    assert native_threads(source) == "awake\n"
 
 
 ENDINGS = {
@@ -835,7 +852,7 @@ def receive_inside(begun):
 def test_a_process_ends_as_it_should_after(ending):
     lines = [line.removeprefix(" " * 8) for line in ending.splitlines()]
     source = ENDING + "\n".join(lines)
-    status, output, errors = run_program(source, seconds=60)
+    status, output, errors = run_program(source)
     assert (status, output, errors) == (3, "inside\n", [])
 
 

@@ -70,7 +70,7 @@ def test_our_module_repeats_the_traces_of_stackless(expected, first):
     last = first + BATCH
     _, output = run_script(
         "conformance/programs.py", "stacklesslib_compat.stackless", first, last,
-        seconds=60,
+        seconds=120,
     )  # fmt: skip
     batch = {
         seed: t
@@ -84,7 +84,7 @@ def test_a_pending_kill_is_not_lost_as_it_is_in_stackless(expected):
     for seed in LOST_KILLS:
         _, output = run_script(
             "conformance/programs.py", "stacklesslib_compat.stackless", seed, seed + 1,
-            seconds=60,
+            seconds=120,
         )  # fmt: skip
         (difference,) = differences({seed: expected[seed]}, parse(output))
         assert "killed in" in difference.splitlines()[-1]

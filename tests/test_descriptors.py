@@ -287,8 +287,8 @@ def test_ctrl_c_reaches_main_while_it_waits():
         import os, signal, socket, threading
         from tasklets import scheduler
         here, there = socket.socketpair()
-        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
         try:
+            threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
             scheduler.wait_readable(here)
         except KeyboardInterrupt:
             print("interrupted", scheduler.pending())

@@ -22,7 +22,7 @@ import tasklets.testing
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-SECONDS = 60
+SECONDS = 120
 MARK = "=== block at line"
 
 CLASSES = [

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from threads import SECONDS
+from threads import SECONDS, until
 
 import tasklets
 from tasklets import (
@@ -183,13 +183,18 @@ def at_signal():
 
         handled = QueueChannel()
         before = signal.signal(signal.SIGUSR1, handler)
-        args = os.getpid(), signal.SIGUSR1
-        timer = threading.Timer(0.01, os.kill, args)
+
+        def interrupt(ended):
+            # From its end on, the main tasklet waits without running any code.
+            until(lambda: not ended.alive)
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+        thread = threading.Thread(target=interrupt, args=(tasklet(int)(),))
         try:
-            spawn(timer.start)  # it has ended when the signal comes, we wait still
+            thread.start()
             current = handled.receive(timeout=SECONDS)
         finally:
-            timer.join()
+            thread.join()
             signal.signal(signal.SIGUSR1, before)
         run()  # it, too, if it was bound again
         assert not current.alive

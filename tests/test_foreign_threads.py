@@ -95,7 +95,7 @@ except tasklets.DeadlockError:
 
 
 def test_a_deadlock_beside_helper_threads_is_told():
-    assert run_program(HELPERS, seconds=60) == (0, "deadlock\n", [])
+    assert run_program(HELPERS) == (0, "deadlock\n", [])
 
 
 SLEEPER = """
@@ -114,7 +114,7 @@ except RuntimeWarning as warning:
 
 
 def test_who_waits_long_for_such_a_thread_warns():
-    assert run_program(SLEEPER, seconds=60) == (
+    assert run_program(SLEEPER) == (
         0,
         "all tasklets of all threads wait\n",
         [],

@@ -22,7 +22,7 @@ warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
 import tasklets
 from tasklets import net, scheduler, sleep, spawn
 
-LATE = 20
+LATE = 60
 
 def start(func, count=1):
     for _ in range(count):

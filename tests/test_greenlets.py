@@ -796,7 +796,7 @@ from greenlet import getcurrent as here, greenlet
 import tasklets
 from tasklets import channel, run, schedule, tasklet
 
-faulthandler.dump_traceback_later(10, exit=True)
+faulthandler.dump_traceback_later(60, exit=True)
 
 def attempt(function, *args):
     with contextlib.suppress(Exception):

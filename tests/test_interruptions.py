@@ -1402,13 +1402,17 @@ def test_no_switch_is_left_on_its_own_thread():
 
 
 def test_of_two_blocks_that_are_over_before_the_tasklet_runs_the_outer_one_ends(log):
-    with pytest.raises(TimeoutError), timeout(0.02) as outer:
-        try:
-            with timeout(0.01) as inner:
-                spawn(time.sleep, 0.1)  # both times are up when it runs again
-                sleep(LATE)
-        except TimeoutError:
-            log.append("the inner one's")
+    _core.fake_clock(1)
+    try:
+        with pytest.raises(TimeoutError), timeout(2) as outer:
+            try:
+                with timeout(1) as inner:
+                    spawn(_core.fake_clock, 4)  # both are over when it runs again
+                    sleep(LATE)
+            except TimeoutError:
+                log.append("the inner one's")
+    finally:
+        _core.fake_clock(None)
     assert (outer.expired, inner.expired) == (True, False)
     assert log == []
 

@@ -451,7 +451,7 @@ import weakref
 
 import tasklets
 
-faulthandler.dump_traceback_later(10, exit=True)
+faulthandler.dump_traceback_later(60, exit=True)
 sys.unraisablehook = lambda args: None
 """
 

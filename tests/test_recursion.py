@@ -288,7 +288,7 @@ PROGRAMS = {
 def test_recursion_through_c_ends_in_a_recursion_error(name):
     program = (
         "import faulthandler, tasklets\n"
-        "faulthandler.dump_traceback_later(20, exit=True)\n"
+        "faulthandler.dump_traceback_later(60, exit=True)\n"
         + dedent(PROGRAMS[name])
         + dedent("""
             def work():

@@ -26,7 +26,7 @@ from tasklets import (
     tasklet,
 )
 
-SECONDS = 20
+SECONDS = 60
 
 
 class Worker(threading.Thread):
@@ -1192,7 +1192,7 @@ def test_a_thread_that_begins_with_tasklets_as_it_ends_is_not_waited_for(begin, 
         print(threads, len(tasklets.getthreads()), flush=True)
         os._exit(0)  # on Python 3.11 the interpreter leaks a dict for such a thread
         """
-    status, output, errors = run_program(program, seconds=10)
+    status, output, errors = run_program(program)
     assert (status, errors) == (0, [])
     assert output in ("deadlock\n1 1\n", "deadlock\nFalse None -1\n1 1\n")
 
@@ -1451,11 +1451,11 @@ print("ok")
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_two_threads_that_act_on_each_other_stay_whole(seed):
-    assert run_program(STRESS, seed, seconds=60) == (0, "ok\n", [])
+    assert run_program(STRESS, seed) == (0, "ok\n", [])
 
 
 def test_two_threads_that_act_on_each_other_stay_whole_for_a_moment():
-    assert run_program(STRESS, 100, seconds=60) == (0, "ok\n", [])
+    assert run_program(STRESS, 100) == (0, "ok\n", [])
 
 
 @pytest.mark.usefixtures("busy_interpreter")

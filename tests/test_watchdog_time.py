@@ -31,8 +31,8 @@ from tasklets import (
 
 SOON = 0.005  # seconds until a tasklet is to be stopped
 LATE = 20  # until something is badly wrong
-CHILD = 20
-SOAK = float(os.environ.get("TASKLETS_SOAK_SECONDS", "5"))
+LONGER = (0.1, 0.5, 2, 8)  # tried in turn: a busy machine may pause us for the first
+SOAK = float(os.environ.get("TASKLETS_SOAK_SECONDS", "2"))  # .ci/run: more
 
 
 def reason():
@@ -50,6 +50,12 @@ def spin(seconds):
     """Keep the thread busy with Python code."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
+        pass
+
+
+def forever():
+    """Keep the thread busy until stopped."""
+    while True:
         pass
 
 
@@ -111,7 +117,7 @@ def forever():
 
 
 def check_program(source, output="", status=0, errors=()):
-    found = run_program(PRELUDE + dedent(source), seconds=CHILD)
+    found = run_program(PRELUDE + dedent(source))
     assert found == (status, dedent(output).lstrip("\n"), list(errors))
 
 
@@ -123,14 +129,14 @@ def let_run(runaway, leash, budgets, times):
     result = []
     victim = tasklet(lambda: result.append(runaway(leash)))()
     rounds = []
-    for _ in range(times):
+    # On a busy machine a stop may come before the runaway has gone on at all.
+    while len(rounds) < times or rounds[-1] == rounds[0]:
         assert scheduler.run(**budgets) is victim
         assert reason() == "seconds"
         assert (victim.alive, victim.paused, victim.blocked) == (True, True, False)
         rounds.append(leash.rounds)
         victim.insert()
     assert rounds == sorted(rounds)
-    assert rounds[-1] > rounds[0], "it has not gone on"
     leash.going = False
     assert scheduler.run() is None
     assert result == [leash.rounds]
@@ -277,20 +283,18 @@ def test_a_victim_goes_on_after_many_stops(shape, log):
 
 def test_times_are_not_too_short():
     for budget in ("seconds", "slice_seconds"):
-        victim = tasklet(spin)(LATE)
+        victim = tasklet(forever)()
         began = time.monotonic()
         assert scheduler.run(**{budget: 0.05}) is victim
-        assert 0.05 <= time.monotonic() - began < LATE / 2
-        assert 0.05 <= scheduler.last_run().elapsed < LATE / 2
+        ended = time.monotonic()
+        assert 0.05 <= scheduler.last_run().elapsed <= ended - began
         victim.kill()
 
 
 @pytest.mark.parametrize("seconds", [1e-12, 1e-9, 1e-6])
 def test_hardly_any_time_is_enough_to_stop_somebody_some_time(seconds):
-    victim = tasklet(spin)(LATE)
-    began = time.monotonic()
+    victim = tasklet(forever)()
     assert scheduler.run(seconds=seconds) is victim
-    assert time.monotonic() - began < LATE / 2
     victim.kill()
 
 
@@ -304,13 +308,14 @@ def test_seconds_that_end_between_two_tasklets_stop_nobody(log):
             schedule()
 
     workers = [tasklet(work)(name) for name in "abc"]
-    for _ in range(20):
+    runs = 0
+    while runs < 20 or set(log) != set("abc"):
+        runs += 1
         victim = scheduler.run(seconds=0.001)
         assert reason() == "seconds"
         if victim is not None:
             victim.insert()
         assert getruncount() == 4
-    assert set(log) == set("abc")
     for worker in workers:
         worker.remove().kill()
 
@@ -321,11 +326,16 @@ def test_seconds_are_for_the_whole_call():
             spin(0.001)
             schedule()
 
+    # Each gives way long before 0.05 seconds, so no turn of any would end the call.
     workers = [tasklet(work)() for _ in range(3)]
-    began = time.monotonic()
-    scheduler.run(seconds=0.05)
-    assert 0.05 <= time.monotonic() - began < LATE / 2
-    assert scheduler.last_run().switches > 3
+    switches = 0
+    while switches <= 3:
+        began = time.monotonic()
+        victim = scheduler.run(seconds=0.05)
+        assert time.monotonic() - began >= 0.05
+        switches = scheduler.last_run().switches
+        if victim is not None:
+            victim.insert()
     for worker in workers:
         worker.remove().kill()
 
@@ -344,13 +354,19 @@ def test_slice_seconds_do_not_stop_who_gives_way():
 
 def test_slice_seconds_find_the_one_that_does_not_give_way(log):
     def work():
+        nonlocal began
         while True:
+            began = time.monotonic()
             busy(10)
             schedule()
 
+    began = None
     fair = [tasklet(work)() for _ in range(3)]
-    victim = tasklet(spin)(LATE)
-    assert scheduler.run(slice_seconds=0.1) is victim
+    victim = tasklet(forever)()
+    while (found := scheduler.run(slice_seconds=0.1)) is not victim:
+        assert found in fair
+        assert time.monotonic() - began >= 0.1  # the machine was busy with others
+        found.insert()
     for each in [*fair, victim]:
         each.remove().kill()
 
@@ -377,7 +393,7 @@ def test_a_slice_after_many_others_is_bounded_too(log):
     other = tasklet(work)()
     other.remove()
     victim = tasklet(work)()
-    assert scheduler.run(slice_seconds=0.02) is victim
+    run_until(log, victim, slice_seconds=0.02)
     assert log == ["spin"]
     victim.kill()
     other.kill()
@@ -453,9 +469,11 @@ def test_a_long_call_of_c_code_is_stopped_behind_it(call, log):
 
 def test_a_call_that_was_too_long_is_not_repeated(log):
     def work():
-        for step in range(5):
+        step = 0
+        while step < 5 or stops < 4:
             time.sleep(0.01)
             log.append(step)
+            step += 1
         return "end"
 
     worker, stops = spawn(work), 0
@@ -463,8 +481,7 @@ def test_a_call_that_was_too_long_is_not_repeated(log):
         stops += 1
         assert victim is worker
         victim.insert()
-    assert log == list(range(5))
-    assert stops >= 4
+    assert log == list(range(len(log)))
     assert worker.result() == "end"
 
 
@@ -473,11 +490,15 @@ def test_an_atomic_block_holds_a_stop_off_until_it_ends(log):
         with atomic():
             spin(0.03)
             log.append("atomic")
+        while not over:
+            pass
         log.append("end")
 
+    over = False
     victim = tasklet(work)()
     run_until(log, victim, seconds=SOON)
     assert log == ["atomic"]
+    over = True
     victim.insert()
     run()
     assert log == ["atomic", "end"]
@@ -489,7 +510,7 @@ def test_set_atomic_holds_a_stop_off_until_it_is_reset(log):
         spin(0.03)
         log.append("atomic")
         getcurrent().set_atomic(False)
-        log.append("end")
+        spin(LATE)
 
     victim = tasklet(work)()
     run_until(log, victim, slice_seconds=SOON)
@@ -609,15 +630,20 @@ def test_a_key_function_holds_a_stop_off_without_ignore_nesting(log):
 @pytest.mark.parametrize("others", [True, False], ids=["among others", "alone"])
 @pytest.mark.parametrize("budget", ["seconds", "slice_seconds"])
 def test_soft_waits_until_the_tasklet_gives_way(budget, others, log):
-    def work():
-        spin(0.2)
+    def work(seconds):
+        spin(seconds)
         log.append("done")
         schedule()
         log.append("not yet")
 
-    worker = tasklet(work)()
-    other = tasklet(log.append)("other") if others else None
-    assert scheduler.run(**{budget: 0.05}, soft=True) is None
+    for seconds in LONGER:
+        log.clear()
+        worker = tasklet(work)(seconds)
+        other = tasklet(log.append)("other") if others else None
+        assert scheduler.run(**{budget: 0.05}, soft=True) is None
+        if log == ["done"]:
+            break
+        run()
     assert reason() == "seconds"
     assert log == ["done"]
     assert worker.scheduled
@@ -634,7 +660,9 @@ def test_the_outermost_goes_on_if_its_time_is_up(log):
 
     inner = tasklet(inner)()
     victim = tasklet(spin)(LATE)
-    assert scheduler.run(seconds=0.05) is victim
+    while (found := scheduler.run(seconds=0.05)) is not victim:
+        assert found is inner  # before its own call
+        found.insert()
     assert log == []
     run()
     assert log == [None]
@@ -660,9 +688,14 @@ def test_the_time_of_the_outer_call_goes_on_after_an_inner_one(log):
         log.append("inner")
         spin(LATE)
 
-    worker = tasklet(inner)()
-    tasklet(spin)(LATE)
-    assert scheduler.run(seconds=0.1) is worker
+    for seconds in LONGER:
+        worker, runaway = tasklet(inner)(), tasklet(forever)()
+        found = scheduler.run(seconds=seconds)
+        if log:
+            break
+        runaway.kill()
+        worker.kill()
+    assert found is worker
     assert log == ["inner"]
     worker.kill()
 
@@ -673,7 +706,8 @@ def test_an_error_ends_the_time(log):
 
     tasklet(fail)()
     with pytest.raises(KeyError):
-        scheduler.run(seconds=0.01, slice_seconds=0.01)
+        while True:
+            scheduler.run(seconds=0.01, slice_seconds=0.01).insert()
     worker = spawn(spin, 0.05)
     assert scheduler.run() is None
     assert worker.done()
@@ -682,7 +716,9 @@ def test_an_error_ends_the_time(log):
 def test_a_call_that_ended_leaves_no_alarm_behind():
     for _ in range(100):
         tasklet(busy)(5)
-        assert scheduler.run(seconds=0.1) is None
+        stopped = scheduler.run(seconds=0.1)
+        if stopped is not None:
+            stopped.insert()
     worker = spawn(spin, 0.2)
     assert scheduler.run() is None
     assert worker.done()
@@ -701,7 +737,7 @@ def test_time_ends_a_wait_for_other_threads():
     began = time.monotonic()
     assert scheduler.run(seconds=0.05, threadblock=True) is None
     assert reason() == "seconds"
-    assert 0.05 <= time.monotonic() - began < LATE / 2
+    assert time.monotonic() - began >= 0.05
     assert receiver.blocked
     stop.set()
     thread.join()
@@ -710,14 +746,14 @@ def test_time_ends_a_wait_for_other_threads():
 
 def test_a_slice_does_not_pass_while_nobody_runs(log):
     def give():
-        time.sleep(0.1)
+        time.sleep(0.4)
         ch.send("value")
 
     ch = channel()
     tasklet(lambda: log.append(ch.receive()))()
     thread = threading.Thread(target=give)
     thread.start()
-    assert scheduler.run(slice_seconds=0.02, threadblock=True) is None
+    assert scheduler.run(slice_seconds=0.2, threadblock=True) is None
     if not log:
         assert reason() == "idle"
     thread.join()
@@ -904,9 +940,9 @@ def test_ctrl_c_reaches_main_through_a_budget():
     check_program(
         """
         import signal
-        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
         victim = tasklet(forever)()
         try:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
             scheduler.run(seconds=15, ticks=10**12)
         except KeyboardInterrupt:
             say("interrupted", scheduler.last_run().reason)
@@ -925,13 +961,14 @@ def test_a_signal_handler_may_be_stopped_with_its_tasklet():
             while time.monotonic() < end:
                 pass
             say("handled")
+            handled.append(1)
 
+        handled = []
         signal.signal(signal.SIGALRM, handler)
         signal.setitimer(signal.ITIMER_REAL, 0.02)
 
         def work():
-            end = time.monotonic() + 1
-            while time.monotonic() < end:
+            while not handled:
                 pass
             say("end")
 
@@ -964,9 +1001,9 @@ def test_a_fork_between_two_stops_leaves_both_processes_right():
             assert os.waitpid(pid, 0)[1] == 0
         for budgets in ({"seconds": 0.01}, {"slice_seconds": 0.01}, {"ticks": 1000}):
             before = counts[0]
-            victim.insert()
-            assert scheduler.run(**budgets) is victim
-            assert counts[0] > before
+            while counts[0] == before:
+                victim.insert()
+                assert scheduler.run(**budgets) is victim
         victim.kill()
         say(who, "end")
         """,
@@ -989,6 +1026,9 @@ def test_the_child_of_a_fork_in_a_tasklet_is_stopped_as_well(budgets):
         forked = []
         victim = tasklet(work)()
         assert scheduler.run({budgets}) is victim
+        while not forked:
+            victim.insert()
+            assert scheduler.run({budgets}) is victim
         (pid,) = forked
         if pid:
             assert os.waitpid(pid, 0)[1] == 0
@@ -1129,7 +1169,7 @@ def test_many_stops_at_random_leave_everything_right():
 
     end = time.monotonic() + SOAK
     seed = stops = 0
-    while time.monotonic() < end:
+    while time.monotonic() < end or stops <= 50:
         seed += 1
         program = Program(seed)
         expected = program.results(unstopped)
@@ -1143,7 +1183,6 @@ def test_many_stops_at_random_leave_everything_right():
                     victim.insert()
 
         assert program.results(drive) == expected
-    assert stops > 50
 
 
 @pytest.mark.slow
@@ -1156,7 +1195,7 @@ def test_many_stops_in_several_threads_leave_everything_right():
         end = time.monotonic() + SOAK
         seed = stops = 0
         kinds = [{"slice_seconds": 2e-5}, {"seconds": 2e-5}, {"slice_ticks": 23}]
-        while time.monotonic() < end:
+        while time.monotonic() < end or stops <= 10:
             seed += 1
 
             def drive(tasklets_, budgets=kinds[(seed + number) % 3]):
@@ -1168,9 +1207,8 @@ def test_many_stops_in_several_threads_leave_everything_right():
                         victim.insert()
 
             assert Program(seed % 20).results(drive) == expected[seed % 20]
-        return stops
 
-    assert min(in_threads(work, 4, 1e-6)) > 10
+    in_threads(work, 4, 1e-6)
 
 
 def test_many_stops_of_a_paused_generator_are_safe():
@@ -1214,6 +1252,6 @@ def test_no_code_runs_on_the_thread_that_watches_the_time():
                 use()
 
     spawn(work)
-    scheduler.run(slice_seconds=0.001)
-    run()
+    while (victim := scheduler.run(slice_seconds=0.001)) is not None:
+        victim.insert()  # before it held the stop off, or behind it
     assert finalized_on == [threading.get_ident()] * 20

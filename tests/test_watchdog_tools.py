@@ -18,7 +18,7 @@ from tasklets import getcurrent, run, schedule, scheduler, spawn, tasklet
 
 pytestmark = pytest.mark.usefixtures("no_foreign_collector_callbacks")
 
-SECONDS = 30
+SECONDS = 120
 
 needs_monitoring = pytest.mark.skipif(
     sys.version_info < (3, 12), reason="needs sys.monitoring"

@@ -19,17 +19,17 @@ def busy_for_ever():
 """
 
 
-def run(program, seconds=30):
+def run(program):
     """Return what a program prints; it must end well, and without an error."""
-    status, output, errors = run_program(IMPORTS + program, seconds=seconds)
+    status, output, errors = run_program(IMPORTS + program)
     assert (status, errors) == (0, []), (status, output, errors)
     return output
 
 
 def test_an_interrupt_ends_the_wait_for_a_long_call():
     output = run("""
-interrupt_soon()
 try:
+    interrupt_soon()
     call_on_worker(time.sleep, 1000)
 except KeyboardInterrupt:
     print("interrupted")
@@ -52,8 +52,9 @@ call_on_worker(time.sleep, 1000)
 def test_an_interrupt_while_tasklets_wait_for_workers_reaches_main():
     output = run("""
 calls = [spawn(call_on_worker, time.sleep, 1000) for _ in range(3)]
-interrupt_soon()
+schedule()
 try:
+    interrupt_soon()
     calls[0].join()
 except KeyboardInterrupt:
     print("interrupted", [t.blocked for t in calls])
@@ -212,6 +213,8 @@ def wait():
 
 calls = [spawn(call_on_worker, wait) for _ in range(200)]
 schedule()
+while len(idents) < 2:
+    time.sleep(0.001)
 try:
     call_on_worker(int, timeout=0.5)
 except TimeoutError:
