@@ -44,9 +44,9 @@ class LastRun(NamedTuple):
     reason: "idle", none was runnable any more, and the call would have ended without a
     budget, too; "ticks", "seconds", "switches" or "rounds", that budget of the call was
     used up; "slice_ticks" or "slice_seconds", one tasklet took too long; "stopped", by
-    `stop`, or somebody inserted the caller; "error", it raised. The tasklet that `run`
-    returns has overrun its slice with "slice_ticks" and "slice_seconds"; with "ticks" and
-    "seconds" it merely was the last to run.
+    `stop`, or somebody inserted the caller; "error", it raised. A tasklet that `run`
+    returns has overrun its slice if the reason is "slice_ticks" or "slice_seconds"; with
+    "ticks" or "seconds" it merely was the last to run.
     """
 
     reason: Literal[
