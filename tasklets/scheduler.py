@@ -45,8 +45,8 @@ class LastRun(NamedTuple):
     budget, too; "ticks", "seconds", "switches" or "rounds", that budget of the call was
     used up; "slice_ticks" or "slice_seconds", one tasklet took too long; "stopped", by
     `stop`, or somebody inserted the caller; "error", it raised. A tasklet that `run`
-    returns has overrun its slice if the reason is "slice_ticks" or "slice_seconds"; with
-    "ticks" or "seconds" it merely was the last to run.
+    returns has overrun its slice if the reason is "slice_ticks" or "slice_seconds";
+    with "ticks" or "seconds" it merely was the last to run.
     """
 
     reason: Literal[
