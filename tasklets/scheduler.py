@@ -41,12 +41,25 @@ __all__ = [
 class LastRun(NamedTuple):
     """How a call of `run` ended.
 
-    reason: "idle", none was runnable; "ticks", "seconds" or "switches", that budget was
-    used up, be it of the call or of a slice; "stopped", somebody inserted the caller;
-    "error", it raised.
+    reason: "idle", none was runnable any more, and the call would have ended without a
+    budget, too; "ticks", "seconds", "switches" or "rounds", that budget of the call was
+    used up; "slice_ticks" or "slice_seconds", one tasklet took too long; "stopped", by
+    `stop`, or somebody inserted the caller; "error", it raised. A tasklet that `run`
+    returns has overrun its slice if the reason is "slice_ticks" or "slice_seconds";
+    with "ticks" or "seconds" it merely was the last to run.
     """
 
-    reason: Literal["idle", "ticks", "seconds", "switches", "stopped", "error"]
+    reason: Literal[
+        "idle",
+        "ticks",
+        "seconds",
+        "switches",
+        "rounds",
+        "slice_ticks",
+        "slice_seconds",
+        "stopped",
+        "error",
+    ]
     elapsed: float  # seconds
     switches: int  # tasklets entered
 

@@ -132,7 +132,7 @@ def let_run(runaway, leash, budgets, times):
     # On a busy machine a stop may come before the runaway has gone on at all.
     while len(rounds) < times or rounds[-1] == rounds[0]:
         assert scheduler.run(**budgets) is victim
-        assert reason() == "seconds"
+        assert reason() == next(iter(budgets))
         assert (victim.alive, victim.paused, victim.blocked) == (True, True, False)
         rounds.append(leash.rounds)
         victim.insert()
@@ -403,11 +403,11 @@ def test_a_slice_after_many_others_is_bounded_too(log):
     ("budgets", "expected"),
     [
         ({"seconds": 0.01, "ticks": 10**12}, "seconds"),
-        ({"slice_seconds": 0.01, "ticks": 10**12}, "seconds"),
+        ({"slice_seconds": 0.01, "ticks": 10**12}, "slice_seconds"),
         ({"seconds": 0.01, "slice_seconds": LATE}, "seconds"),
-        ({"seconds": LATE, "slice_seconds": 0.01}, "seconds"),
+        ({"seconds": LATE, "slice_seconds": 0.01}, "slice_seconds"),
         ({"seconds": LATE, "slice_seconds": LATE, "ticks": 5000}, "ticks"),
-        ({"seconds": LATE, "slice_seconds": LATE, "slice_ticks": 5000}, "ticks"),
+        ({"seconds": LATE, "slice_seconds": LATE, "slice_ticks": 5000}, "slice_ticks"),
         ({"seconds": 0.01, "switches": 5}, "seconds"),
     ],
 )
@@ -426,10 +426,12 @@ def test_a_budget_of_more_than_a_life_is_none():
 
 
 @pytest.mark.parametrize("name", ["seconds", "slice_seconds"])
-@pytest.mark.parametrize("value", [0, -1, -0.0, float("nan"), float("-inf")])
-def test_no_time_at_all_is_refused(name, value):
-    with pytest.raises(ValueError, match=f"{name} must be positive, not"):
-        scheduler.run(**{name: value})
+def test_a_time_that_is_nan_is_refused(name, log):
+    worker = tasklet(log.append)(1)
+    with pytest.raises(ValueError, match=f"{name} must be a number of seconds, not N"):
+        scheduler.run(**{name: float("nan")})
+    assert log == []
+    worker.remove()
 
 
 @pytest.mark.parametrize("name", ["seconds", "slice_seconds"])
@@ -644,7 +646,7 @@ def test_soft_waits_until_the_tasklet_gives_way(budget, others, log):
         if log == ["done"]:
             break
         run()
-    assert reason() == "seconds"
+    assert reason() == budget
     assert log == ["done"]
     assert worker.scheduled
     assert other is None or other.scheduled
@@ -736,7 +738,7 @@ def test_time_ends_a_wait_for_other_threads():
     thread.start()
     began = time.monotonic()
     assert scheduler.run(seconds=0.05, threadblock=True) is None
-    assert reason() == "seconds"
+    assert reason() == budget
     assert time.monotonic() - began >= 0.05
     assert receiver.blocked
     stop.set()
