@@ -16,9 +16,12 @@ from types import ModuleType, TracebackType
 from typing import Any, NamedTuple, Self
 
 from tasklets import _core, locks, queues
+from tasklets._names import public_names
 from tasklets._unpatched import threads_are_patched
 
 __all__ = ["Holder", "PatchReport", "get_original", "patch_locks", "unpatched"]
+
+__dir__ = public_names(globals())
 
 
 class Holder(NamedTuple):

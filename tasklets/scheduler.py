@@ -18,6 +18,7 @@ from tasklets._core import statistics as statistics
 from tasklets._core import stop as stop
 from tasklets._core import wait_readable as wait_readable
 from tasklets._core import wait_writable as wait_writable
+from tasklets._names import public_names
 
 __all__ = [
     "Handle",
@@ -38,6 +39,8 @@ __all__ = [
     "wait_readable",
     "wait_writable",
 ]
+
+__dir__ = public_names(globals())
 
 
 class LastRun(NamedTuple):

@@ -12,9 +12,12 @@ from functools import partial
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 
 from tasklets import _core
+from tasklets._names import public_names
 from tasklets._unpatched import original, threads_are_patched
 
 __all__ = ["WorkerFuture", "WorkerPool", "call_in_scheduler", "call_on_worker"]
+
+__dir__ = public_names(globals())
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
