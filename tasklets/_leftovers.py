@@ -93,17 +93,23 @@ class Leftovers:
             pause = max(0.001, min(left, 0.05))
             before = _core.statistics()["switches"]
             try:
-                _core.scheduler_run(seconds=pause)
+                stopped = _core.scheduler_run(seconds=pause)
                 if _core.statistics()["switches"] == before and left > 0:
-                    _core.scheduler_run(seconds=pause, wait=True)
-                if left <= 0 or not self._waits():
+                    stopped = _core.scheduler_run(seconds=pause, wait=True)
+                if stopped is not None:
+                    stopped.insert()  # it goes on, and is not killed where it stands
+                if left <= 0 or not self._may_end():
                     return
             except (Exception, SystemExit) as error:
                 lines.append(f"{error!r}, raised while it was ended")
 
-    def _waits(self) -> bool:
-        """Return whether some of them wait for what comes by itself."""
-        return _core.pending() > 0 and any(one.blocked for one in self._new_tasklets())
+    def _may_end(self) -> bool:
+        """Return whether some are runnable, or wait for what comes by itself."""
+        comes = _core.pending() > 0
+        return any(
+            not one.paused and (comes or not one.blocked)
+            for one in self._new_tasklets()
+        )
 
     def _end_jobs(self, lines: list[str], end: float) -> None:
         new = [job for job in _jobs() if id(job) not in self._jobs]

@@ -141,6 +141,9 @@ LEFT = {
         "spawn(spawns_at_the_end); run()",
         ["*'spawns_at_the_end' blocked*", "*'next' blocked*test_left.py:*"],
     ),
+    "one that tidies up for long without waiting": (
+        "spawn(computes_at_the_end); run()", ["*'computes_at_the_end' blocked*"]
+    ),
     "a trap": ("switch_trap(1)", ["*switch_trap() is 1, and was 0 before"]),
     "a trap of the tasklet": (
         "getcurrent().block_trap = True", ["*block_trap of *main* is True"]
@@ -176,6 +179,16 @@ def tidies_up():
     finally:
         sleep(0.05)
         print("tidied up")
+
+def computes_at_the_end():
+    import time
+    try:
+        sleep(1000)
+    finally:
+        end = time.monotonic() + 0.2  # longer than one run of the scheduler
+        while time.monotonic() < end:
+            pass
+        print("computed")
 
 def fails_at_the_end():
     try:
@@ -400,6 +413,8 @@ def test_what_is_left_fails_its_own_test(strict, what):
 
 def test_clean_up_may_wait(strict):
     assert "tidied up" in strict[name_of("one that tidies up")].output
+    computes = strict[name_of("one that tidies up for long without waiting")]
+    assert "computed" in computes.output
 
 
 def test_one_that_never_ends_is_named_once_more(strict):
