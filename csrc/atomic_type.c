@@ -177,7 +177,9 @@ PyDoc_STRVAR(atomic_doc,
 "Inside, no budget of run() stops the tasklet, and no other OS thread gets the GIL unless\n"
 "the tasklet itself gives it up, by waiting or in a call that does; from its return on,\n"
 "nobody else gets in again. Signal handlers, finalizers and callbacks still run.\n"
-"supported: whether threads are held off on this interpreter; why_not: why not, or None.");
+"supported: True if other threads are held off on this interpreter.\n"
+"why_not: None then; otherwise a str that says what this interpreter lacks. Sections still\n"
+"exclude one another there.");
 
 static PyType_Slot atomic_slots[] = {
     {Py_tp_doc, (void *)atomic_doc},

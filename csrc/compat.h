@@ -63,6 +63,7 @@ PyWeakref_GetRef(PyObject *ref, PyObject **object)
     }
     return *object != NULL;
 }
+#define Py_HashPointer _Py_HashPointer
 #define Py_IsFinalizing _Py_IsFinalizing
 #endif
 

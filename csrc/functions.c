@@ -108,7 +108,7 @@ fn_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
 }
 
 PyDoc_STRVAR(scheduler_run_doc,
-"scheduler_run($module, /, ticks=None, *, seconds=None, switches=None, rounds=None,\n"
+"run($module, /, ticks=None, *, seconds=None, switches=None, rounds=None,\n"
 "    slice_ticks=None, slice_seconds=None, soft=False, threadblock=False,\n"
 "    ignore_nesting=True, wait=False)\n"
 "--\n"
@@ -651,8 +651,6 @@ fn_getuncollectables(PyObject *mod, PyObject *Py_UNUSED(ignored))
 
 PyMethodDef tl_functions[] = {
     {"run", TL_FAST(fn_run), METH_FASTCALL | METH_KEYWORDS, run_doc},
-    {"scheduler_run", TL_FAST(fn_scheduler_run), METH_FASTCALL | METH_KEYWORDS,
-     scheduler_run_doc},
     {"run_forever", fn_run_forever, METH_NOARGS, run_forever_doc},
     {"last_run", fn_last_run, METH_NOARGS, last_run_doc},
     {"schedule", TL_FAST(fn_schedule), METH_FASTCALL | METH_KEYWORDS, schedule_doc},
@@ -666,6 +664,12 @@ PyMethodDef tl_functions[] = {
     {"getthreads", fn_getthreads, METH_NOARGS, getthreads_doc},
     {"get_thread_info", TL_FAST(fn_get_thread_info), METH_FASTCALL, get_thread_info_doc},
     {"getuncollectables", fn_getuncollectables, METH_NOARGS, getuncollectables_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyMethodDef tl_scheduler_functions[] = {
+    {"run", TL_FAST(fn_scheduler_run), METH_FASTCALL | METH_KEYWORDS,
+     scheduler_run_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -122,6 +122,27 @@ fn_call_soon_threadsafe(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
     return s == NULL ? NULL : start(state, s, args, nargs, 0);
 }
 
+PyDoc_STRVAR(scheduled_calls_doc,
+"scheduled_calls($module, /)\n"
+"--\n"
+"\n"
+"Return the handles of this thread's calls that wait for their time, in the order in\n"
+"which they were made.");
+
+static PyObject *
+fn_scheduled_calls(PyObject *mod, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
+    PyObject *list = s == NULL ? NULL : PyList_New(0);
+    struct tl_link *i = list == NULL ? NULL : s->later.next;
+    for (; list != NULL && i != &s->later; i = i->next) {
+        if (PyList_Append(list, (PyObject *)TL_CONTAINER(i, HandleObject, link)) < 0) {
+            Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
 // ---- the type
 
 PyDoc_STRVAR(cancel_doc,
@@ -207,6 +228,7 @@ handle_dealloc(HandleObject *self)
 PyMethodDef tl_handle_functions[] = {
     {"call_soon", TL_FAST(fn_call_soon), METH_FASTCALL, call_soon_doc},
     {"call_later", TL_FAST(fn_call_later), METH_FASTCALL, call_later_doc},
+    {"scheduled_calls", fn_scheduled_calls, METH_NOARGS, scheduled_calls_doc},
     {"call_soon_threadsafe", TL_FAST(fn_call_soon_threadsafe),
      METH_FASTCALL | METH_KEYWORDS, call_soon_threadsafe_doc},
     {NULL, NULL, 0, NULL},

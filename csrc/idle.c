@@ -187,13 +187,18 @@ has_time_left(struct tl_sched *s, int64_t *limit_ns)
     return left > 0;
 }
 
-// Shorten the sleep to what is due next. Returns false if something is now.
+// Shorten the sleep to what is due next, and to when the descriptors are checked. Returns
+// false if something is due now.
 static bool
 nothing_is_due(struct tl_sched *s, int64_t *limit_ns)
 {
-    int64_t left = tl_timer_left(s);
+    int64_t left = tl_timer_left(s), check_at = tl_descriptor_next_check(s);
     if (left >= 0 && (*limit_ns < 0 || left < *limit_ns)) {
         *limit_ns = left;
+    }
+    int64_t until_check = check_at > s->looked ? check_at - s->looked : 0;
+    if (check_at != INT64_MAX && (*limit_ns < 0 || until_check < *limit_ns)) {
+        *limit_ns = until_check;
     }
     return left != 0;
 }

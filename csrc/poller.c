@@ -23,12 +23,26 @@ tl_poller_fini(struct tl_poller *poller)
     }
 }
 
-int
-tl_poller_watch(struct tl_poller *poller, int fd, int what)
+static struct epoll_event
+event_for(int fd, int what)
 {
     struct epoll_event event = {.data.fd = fd};
     event.events = EPOLLONESHOT | (what & TL_POLLER_READ ? EPOLLIN | EPOLLRDHUP : 0U) |
                    (what & TL_POLLER_WRITE ? EPOLLOUT : 0U);
+    return event;
+}
+
+int
+tl_poller_watch_again(struct tl_poller *poller, int fd, int what)
+{
+    struct epoll_event event = event_for(fd, what);
+    return epoll_ctl(poller->fd, EPOLL_CTL_MOD, fd, &event) == 0 ? 0 : errno;
+}
+
+int
+tl_poller_watch(struct tl_poller *poller, int fd, int what)
+{
+    struct epoll_event event = event_for(fd, what);
     if (what == 0) {
         // It may be gone, or be another file by now.
         (void)epoll_ctl(poller->fd, EPOLL_CTL_DEL, fd, &event);
@@ -79,6 +93,12 @@ tl_poller_watch(struct tl_poller *poller, int fd, int what)
     (void)poller;
     (void)fd;
     return what == 0 ? 0 : ENOSYS;
+}
+
+int
+tl_poller_watch_again(struct tl_poller *poller, int fd, int what)
+{
+    return tl_poller_watch(poller, fd, what);
 }
 
 int

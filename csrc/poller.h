@@ -2,7 +2,7 @@
 //
 // A descriptor is watched once: it is reported when it is ready, and then not again until
 // it is watched anew. One that was closed and opened again meanwhile is no trouble, one
-// that is closed while it is watched is never reported.
+// that is closed while it is watched is never reported; tl_poller_watch_again() finds it.
 #ifndef TL_POLLER_H
 #define TL_POLLER_H
 
@@ -25,6 +25,10 @@ void tl_poller_fini(struct tl_poller *poller);
 // Watch fd for what, which may be 0, and nothing else. Returns 0 or an errno: EBADF; EPERM
 // if it is always ready, as files are.
 int tl_poller_watch(struct tl_poller *poller, int fd, int what);
+
+// The same for fd that is watched. Returns EBADF if it has been closed, ENOENT if its number
+// is another file's since then.
+int tl_poller_watch_again(struct tl_poller *poller, int fd, int what);
 
 // Fill in which are ready now, TL_POLLER_MOST at most. Returns how many.
 int tl_poller_collect(struct tl_poller *poller, struct tl_poller_event *events);

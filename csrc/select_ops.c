@@ -223,7 +223,10 @@ tl_select_mixed(struct tl_sched *s, PyObject *const *args, Py_ssize_t count,
                           ? -1
                           : select_held(mixed, s, deadline, no_wait, value);
     bool stands = done >= 0 && !Py_IS_TYPE(args[done], s->state->case_type);
-    if (end(mixed) < 0 && done >= 0) {
+    bool closed = stands && tl_descriptor_has_closed(&mixed->ways[done].listener);
+    int fd = closed ? mixed->ways[done].fd : -1;
+    if ((end(mixed) < 0 || (closed && tl_descriptor_raise_closed(fd) < 0)) &&
+        done >= 0) {
         Py_DECREF(*value);
         return -1;
     }

@@ -159,6 +159,33 @@ case_repr(CaseObject *self)
     return repr;
 }
 
+// Equal cases do the same: of the same channel, with equal values.
+static PyObject *
+case_richcompare(PyObject *self, PyObject *other, int op)
+{
+    if ((op != Py_EQ && op != Py_NE) || !Py_IS_TYPE(other, Py_TYPE(self))) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    const CaseObject *a = (CaseObject *)self, *b = (CaseObject *)other;
+    int equal = a->channel == b->channel && (a->value == NULL) == (b->value == NULL);
+    if (equal && a->value != NULL) {
+        if (Py_EnterRecursiveCall(" in comparison")) {
+            return NULL;
+        }
+        equal = PyObject_RichCompareBool(a->value, b->value, Py_EQ);
+        Py_LeaveRecursiveCall();
+    }
+    return equal < 0 ? NULL : PyBool_FromLong(equal == (op == Py_EQ));
+}
+
+// Without the value, which need not be hashable.
+static Py_hash_t
+case_hash(CaseObject *self)
+{
+    Py_hash_t hash = Py_HashPointer(self->channel) ^ (self->value != NULL);
+    return hash == -1 ? -2 : hash;
+}
+
 static PyObject *
 case_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 {
@@ -215,12 +242,17 @@ static PyGetSetDef case_getset[] = {
 };
 
 PyDoc_STRVAR(case_doc,
-"What recv() and send() return: one of the things that select() may do.");
+"What recv() and send() return: one of the things that select() may do.\n"
+"\n"
+"Two are equal if they do the same: receive from the same channel, or send equal values\n"
+"to it.");
 
 // Not cleared by the collector: what it refers to breaks the cycle.
 static PyType_Slot case_slots[] = {
     {Py_tp_doc, (void *)case_doc},
     {Py_tp_repr, case_repr},
+    {Py_tp_richcompare, case_richcompare},
+    {Py_tp_hash, case_hash},
     {Py_tp_traverse, case_traverse},
     {Py_tp_dealloc, case_dealloc},
     {Py_tp_methods, case_methods},

@@ -96,6 +96,7 @@ tl_timer_look(struct tl_sched *s)
     }
     if (s->look_at != UINT64_MAX) {
         plan_next_look(s);
+        tl_descriptor_check(s, s->looked);
     }
 }
 

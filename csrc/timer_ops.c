@@ -144,9 +144,9 @@ PyDoc_STRVAR(wait_readable_doc,
 "Wait until a descriptor can be read from, has been closed by its peer, or is in error.\n"
 "\n"
 "fd: an int, or an object with fileno(); its flags are left alone. Files are always\n"
-"ready. Close it only when nobody waits for it any more: they would not notice. Raises\n"
+"ready. Call notify_closing() before it is closed while tasklets wait for it. Raises\n"
 "TimeoutError after timeout seconds (<= 0: if it is not ready now), OSError if it cannot\n"
-"be waited for, BlockTrapError if the tasklet must not block.");
+"be waited for or is closed meanwhile, BlockTrapError if the tasklet must not block.");
 
 static PyObject *
 wait_for(PyObject *mod, const char *fname, int what, PyObject *const *args,
@@ -187,6 +187,32 @@ fn_wait_writable(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
     return wait_for(mod, "wait_writable", TL_POLLER_WRITE, args, nargs, kwnames);
+}
+
+PyDoc_STRVAR(notify_closing_doc,
+"notify_closing($module, fd, /)\n"
+"--\n"
+"\n"
+"Tell all waiters of a descriptor, in every thread, that it is about to be closed.\n"
+"\n"
+"fd: an int, or an object with fileno(). Their wait_readable(), wait_writable() or\n"
+"select() raises an OSError, with errno EBADF and the number as its filename. Has no\n"
+"effect if there are none. Close it next, before another tasklet runs: who begins to wait\n"
+"before that is only told about a second later. May be called by any thread, and by a\n"
+"signal handler. Raises TypeError, ValueError or OverflowError for what is no descriptor.");
+
+static PyObject *
+fn_notify_closing(PyObject *mod, PyObject *arg)
+{
+    struct tl_state *state = tl_state_of_module(mod);
+    struct tl_sched *s = tl_sched_get(state); // keeps what must not go in between
+    int fd = s == NULL ? -1 : PyObject_AsFileDescriptor(arg);
+    if (fd < 0) {
+        return NULL;
+    }
+    tl_descriptor_notify_closing(state, fd);
+    tl_sched_drop_now(s);
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(stop_doc,
@@ -315,6 +341,7 @@ PyMethodDef tl_timer_functions[] = {
      wait_readable_doc},
     {"wait_writable", TL_FAST(fn_wait_writable), METH_FASTCALL | METH_KEYWORDS,
      wait_writable_doc},
+    {"notify_closing", fn_notify_closing, METH_O, notify_closing_doc},
     {"stop", TL_FAST(fn_stop), METH_FASTCALL | METH_KEYWORDS, stop_doc},
     {"fake_clock", TL_FAST(fn_fake_clock), METH_FASTCALL | METH_KEYWORDS, fake_clock_doc},
     {"advance_fake_clock", fn_advance_fake_clock, METH_O, advance_fake_clock_doc},

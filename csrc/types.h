@@ -15,7 +15,8 @@ extern PyType_Spec tl_released_spec;
 extern PyType_Spec tl_arrivals_spec, tl_completions_spec;
 extern PyType_Spec tl_closer_spec, tl_setting_spec;
 
-// Methods and functions. The classic ones behave as Stackless does, and have "stackless_" before their names.
+// Methods and functions. The classic ones behave as Stackless does, and have "stackless_"
+// before their names in the module, as those of the scheduler have "scheduler_".
 extern PyMethodDef tl_functions[], tl_settings[], tl_timer_functions[];
 extern PyMethodDef tl_timeout_functions[], tl_handle_functions[];
 extern PyMethodDef tl_select_functions[], tl_file_functions[], tl_resolve_functions[];
@@ -23,6 +24,7 @@ extern PyMethodDef tl_statistics_functions[], tl_waiting_functions[];
 extern PyMethodDef tl_worker_functions[], tl_setting_functions[], tl_kill_functions[];
 extern PyMethodDef tl_outcome_methods[]; // of tasklet
 extern PyMethodDef tl_classic_functions[], tl_classic_settings[];
+extern PyMethodDef tl_scheduler_functions[];
 
 PyObject *tl_tasklet_vectorcall(PyObject *cls, PyObject *const *args, size_t nargsf,
                                 PyObject *kwnames);

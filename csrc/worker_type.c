@@ -326,17 +326,36 @@ PyDoc_STRVAR(pool_pending_doc,
 "\n"
 "Return the jobs that no worker has begun with, the oldest first.");
 
+// The jobs in one of the lists of a pool.
 static PyObject *
-pool_pending(PoolObject *self, PyObject *Py_UNUSED(ignored))
+list_jobs(struct tl_link *jobs)
 {
     PyObject *list = PyList_New(0);
-    struct tl_link *i = self->queue.next;
-    for (; list != NULL && i != &self->queue; i = i->next) {
+    struct tl_link *i = jobs->next;
+    for (; list != NULL && i != jobs; i = i->next) {
         if (PyList_Append(list, (PyObject *)TL_CONTAINER(i, JobObject, link)) < 0) {
             Py_CLEAR(list);
         }
     }
     return list;
+}
+
+static PyObject *
+pool_pending(PoolObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return list_jobs(&self->queue);
+}
+
+PyDoc_STRVAR(pool_running_doc,
+"running($self, /)\n"
+"--\n"
+"\n"
+"Return the jobs that workers have begun with and not ended.");
+
+static PyObject *
+pool_running(PoolObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return list_jobs(&self->running);
 }
 
 PyDoc_STRVAR(pool_after_fork_doc,
@@ -534,6 +553,7 @@ static PyMethodDef pool_methods[] = {
     {"close", (PyCFunction)pool_close, METH_NOARGS, pool_close_doc},
     {"join", (PyCFunction)pool_join, METH_NOARGS, pool_join_doc},
     {"pending", (PyCFunction)pool_pending, METH_NOARGS, pool_pending_doc},
+    {"running", (PyCFunction)pool_running, METH_NOARGS, pool_running_doc},
     {"after_fork", (PyCFunction)pool_after_fork, METH_NOARGS, pool_after_fork_doc},
     {"closer", (PyCFunction)pool_closer, METH_NOARGS, pool_closer_doc},
     {"__reduce__", refuse_reduce, METH_NOARGS, NULL},

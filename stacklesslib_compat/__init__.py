@@ -3,7 +3,11 @@
 import sys
 from types import ModuleType
 
+from tasklets._names import public_names
+
 __all__ = ["install"]
+
+__dir__ = public_names(globals())
 
 
 def install() -> ModuleType:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from tasklets import _core, locks
 from tasklets._core import released
+from tasklets._names import public_names
 from tasklets.locks import Barrier, BrokenBarrierError, NLCondition
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "released",
     "wait_for_condition",
 ]
+
+__dir__ = public_names(globals())
 
 T = TypeVar("T")
 

@@ -16,8 +16,12 @@ from types import ModuleType, TracebackType
 from typing import Any, NamedTuple, Self
 
 from tasklets import _core, locks, queues
+from tasklets._names import public_names
+from tasklets._unpatched import threads_are_patched
 
 __all__ = ["Holder", "PatchReport", "get_original", "patch_locks", "unpatched"]
+
+__dir__ = public_names(globals())
 
 
 class Holder(NamedTuple):
@@ -192,7 +196,15 @@ def patch_locks() -> PatchReport:
     as they were. While it is patched, a cycle of owners is reported by a RuntimeWarning
     and not raised as an error. Returns a report, which can undo it; what is patched
     already is left as it is.
+
+    Raises RuntimeError if gevent has put greenlets in the place of threads: a greenlet
+    that waits for a lock of tasklets holds up all the others.
     """
+    if threads_are_patched():
+        raise RuntimeError(
+            "patch_locks() cannot be used with the threads of gevent: patch with "
+            "gevent.monkey.patch_all(thread=False), or leave the locks to gevent"
+        )
     init = threading.Thread.__init__
     places = _put({**_LOCKS, (threading.Thread, "__init__"): _with_own_event(init)})
     if not places:

@@ -40,6 +40,7 @@ from tasklets._core import (
 from tasklets._core import stackless_channel as channel
 from tasklets._core import stackless_schedule_remove as schedule_remove
 from tasklets._core import stackless_switch_trap as switch_trap
+from tasklets._names import public_names
 
 __all__ = [
     "PICKLEFLAGS_PICKLE_CONTEXT",
@@ -74,6 +75,17 @@ __all__ = [
     "switch_trap",
     "tasklet",
 ]
+
+__dir__ = public_names(
+    globals(),
+    "current",
+    "main",
+    "runcount",
+    "threads",
+    "debug",
+    "uncollectables",
+    "pickle_with_tracing_state",
+)
 
 T = TypeVar("T")
 

@@ -1,5 +1,40 @@
-"""Tasklets, channels and their scheduler: many threads of Python code in one thread."""
+"""Tasklets, channels and their scheduler: many threads of Python code in one thread.
 
+A tasklet runs a function until that waits; then another one runs. They talk through
+channels. A group waits for its tasklets, and ends them if one fails.
+
+>>> from tasklets import TaskGroup, channel, sleep
+>>> orders = channel()
+>>> def waiter(name):
+...     sleep(0.01)
+...     orders.send(f"tea for {name}")
+>>> with TaskGroup() as group:
+...     for name in ("anna", "bert"):
+...         tasklet = group.spawn(waiter, name)
+...     print(orders.receive(), orders.receive(), sep=", ")
+tea for anna, tea for bert
+
+Modules: tasklets.scheduler drives the tasklets of a thread, .locks and .queues are
+shared with other threads, .workers has calls run on them, .fs and .net ask the system
+without holding up anybody, .testing has a clock that tests move.
+
+Tutorial: https://github.com/tasklets/tasklets/blob/main/docs/tutorial.md
+Reference: https://github.com/tasklets/tasklets/blob/main/docs/api.md
+"""
+
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
+try:
+    import tasklets._core as _core  # noqa: F401
+except ModuleNotFoundError as _error:
+    if _error.name != "tasklets._core":
+        raise
+    from tasklets._missing import explain as _explain
+
+    raise ImportError(_explain(), name=_error.name) from None
+
+from tasklets import _groups as _groups
 from tasklets import locks as locks
 from tasklets import queues as queues
 from tasklets import scheduler as scheduler
@@ -46,12 +81,37 @@ from tasklets._core import tasklet as tasklet
 from tasklets._core import timeout as timeout
 from tasklets._core import wait as wait
 from tasklets._imports import install as _install_import_locks
+from tasklets._names import public_names as _public_names
 from tasklets._select import readable as readable
 from tasklets._select import writable as writable
 from tasklets._traps import block_trap as block_trap
 from tasklets._traps import no_switch as no_switch
 
+if _TYPE_CHECKING:
+    from tasklets import fs as fs
+    from tasklets import net as net
+    from tasklets import testing as testing
+
+    __version__: str
+
 _install_import_locks()
+
+_LAZY = ("fs", "net", "testing")
+
+
+def __getattr__(name: str) -> _Any:
+    """Import a module, or look up the version, when it is first asked for."""
+    if name in _LAZY:
+        from importlib import import_module
+
+        return import_module(f"tasklets.{name}")
+    if name == "__version__":
+        from tasklets._version import find_version
+
+        globals()[name] = version = find_version()
+        return version
+    raise AttributeError(f"module 'tasklets' has no attribute {name!r}")
+
 
 __all__ = [
     "BlockTrapError",
@@ -104,3 +164,5 @@ __all__ = [
     "workers",
     "writable",
 ]
+
+__dir__ = _public_names(globals(), *_LAZY, "__version__")

@@ -5,13 +5,14 @@ thread, so a second tasklet of the thread would be let in, and get a module whos
 has not run to its end. These locks have tasklets as owners: the second one waits.
 """
 
+import _thread
 import importlib
 import os
 import sys
-from _thread import get_ident
 from typing import Any
 
 from tasklets._core import RLock
+from tasklets._unpatched import original as _original
 
 _bootstrap: Any = importlib._bootstrap  # type: ignore[attr-defined]
 
@@ -104,12 +105,14 @@ def install() -> None:
     if not all(hasattr(_bootstrap, name) for name in names):
         return
     original = _bootstrap._ModuleLock
+    # Those that this thread acquired before gevent patched get_ident(), and after.
+    mine = {_thread.get_ident(), _original("_thread", "get_ident")()}
     if original.__name__ != "_ModuleLock":
         return  # done before, or by somebody else
     _bootstrap._ModuleLock = ModuleLock
     for reference in list(_bootstrap._module_locks.values()):
         lock = reference()
-        if type(lock) is original and lock.owner == get_ident():
+        if type(lock) is original and lock.owner in mine:
             _convert(lock)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_free_lost_locks)

@@ -16,10 +16,20 @@ class Setting(_core.setting, ContextDecorator):
         return self
 
     _args: tuple[Any, ...]
+    _call = "setting()"  # for its repr
+
+    def _made_by(self, call: str) -> Self:
+        """Note which call made it, and return it."""
+        self._call = call
+        return self
+
+    def __repr__(self) -> str:
+        word = "active" if self.active else "not active"
+        return f"<tasklets.{self._call} {word} at {id(self):#x}>"
 
     def _recreate_cm(self) -> Self:
         """Return what a decorated function enters, which may call itself."""
-        return type(self)(*self._args)
+        return type(self)(*self._args)._made_by(self._call)
 
 
 def block_trap(trap: bool = True) -> Setting:
@@ -28,7 +38,7 @@ def block_trap(trap: bool = True) -> Setting:
     An operation that would block raises BlockTrapError meanwhile. The old value goes to
     the tasklet that was current at the beginning.
     """
-    return Setting(_core.swap_block_trap, trap)
+    return Setting(_core.swap_block_trap, trap)._made_by(f"block_trap({trap!r})")
 
 
 def no_switch() -> Setting:
@@ -37,4 +47,4 @@ def no_switch() -> Setting:
     Whatever would switch raises SwitchTrapError; what only makes others runnable is
     allowed. May be nested.
     """
-    return Setting(_core.switch_trap, 1, -1)
+    return Setting(_core.switch_trap, 1, -1)._made_by("no_switch()")

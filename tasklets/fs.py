@@ -25,6 +25,7 @@ from tasklets._core import fs_stat as stat
 from tasklets._core import fs_unlink as unlink
 from tasklets._core import fs_write as write
 from tasklets._core import fs_write_bytes as write_bytes
+from tasklets._names import public_names
 
 __all__ = [
     "DirEntry",
@@ -45,6 +46,8 @@ __all__ = [
     "write",
     "write_bytes",
 ]
+
+__dir__ = public_names(globals())
 
 
 class DirEntry(Generic[AnyStr]):

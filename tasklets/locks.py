@@ -10,6 +10,7 @@ from tasklets._core import Lock as Lock
 from tasklets._core import NLCondition as NLCondition
 from tasklets._core import RLock as RLock
 from tasklets._core import Semaphore as Semaphore
+from tasklets._names import public_names as _public_names
 
 __all__ = [
     "Barrier",
@@ -22,3 +23,5 @@ __all__ = [
     "RLock",
     "Semaphore",
 ]
+
+__dir__ = _public_names(globals())

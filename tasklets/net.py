@@ -5,8 +5,11 @@ from socket import AddressFamily, SocketKind
 from typing import Any, TypeVar
 
 from tasklets import _core
+from tasklets._names import public_names
 
 __all__ = ["getaddrinfo"]
+
+__dir__ = public_names(globals())
 
 _Number = TypeVar("_Number", bound=IntEnum)
 

@@ -8,6 +8,7 @@ from tasklets._core import PriorityQueue as PriorityQueue
 from tasklets._core import Queue as Queue
 from tasklets._core import ShutDown as ShutDown
 from tasklets._core import SimpleQueue as SimpleQueue
+from tasklets._names import public_names as _public_names
 
 __all__ = [
     "Empty",
@@ -18,3 +19,5 @@ __all__ = [
     "ShutDown",
     "SimpleQueue",
 ]
+
+__dir__ = _public_names(globals())

@@ -9,6 +9,7 @@ from tasklets._core import call_soon as call_soon
 from tasklets._core import call_soon_threadsafe as call_soon_threadsafe
 from tasklets._core import getuncollectables as getuncollectables
 from tasklets._core import next_deadline as next_deadline
+from tasklets._core import notify_closing as notify_closing
 from tasklets._core import pending as pending
 from tasklets._core import run_forever as run_forever
 from tasklets._core import scheduler_run as run
@@ -17,6 +18,7 @@ from tasklets._core import statistics as statistics
 from tasklets._core import stop as stop
 from tasklets._core import wait_readable as wait_readable
 from tasklets._core import wait_writable as wait_writable
+from tasklets._names import public_names
 
 __all__ = [
     "Handle",
@@ -27,6 +29,7 @@ __all__ = [
     "getuncollectables",
     "last_run",
     "next_deadline",
+    "notify_closing",
     "pending",
     "run",
     "run_forever",
@@ -36,6 +39,8 @@ __all__ = [
     "wait_readable",
     "wait_writable",
 ]
+
+__dir__ = public_names(globals())
 
 
 class LastRun(NamedTuple):

@@ -7,9 +7,12 @@ import math
 from functools import partial
 
 from tasklets import _core
+from tasklets._names import public_names
 from tasklets._traps import Setting
 
 __all__ = ["FakeClock", "fake_clock", "seeded", "settle"]
+
+__dir__ = public_names(globals())
 
 _MASK = 2**64 - 1
 
@@ -99,7 +102,9 @@ def fake_clock(start: float = 0.0) -> Setting:
     for its time at the beginning or at the end of the block has as long to wait
     afterwards as before. Budgets of scheduler.run() are not changed.
     """
-    return _FakeClockSetting(partial(_core.fake_clock, carry=True), float(start))
+    change = partial(_core.fake_clock, carry=True)
+    call = f"testing.fake_clock({float(start)})"
+    return _FakeClockSetting(change, float(start))._made_by(call)
 
 
 def seeded(seed: int) -> Setting:
@@ -113,7 +118,7 @@ def seeded(seed: int) -> Setting:
     """
     if not isinstance(seed, int):
         raise TypeError(f"seed must be an int, not {seed!r}")
-    return Setting(_core.order_seed, _mix(seed))
+    return Setting(_core.order_seed, _mix(seed))._made_by(f"testing.seeded({seed})")
 
 
 def _mix(seed: int) -> int:

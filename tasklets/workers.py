@@ -12,8 +12,12 @@ from functools import partial
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
 
 from tasklets import _core
+from tasklets._names import public_names
+from tasklets._unpatched import original, threads_are_patched
 
 __all__ = ["WorkerFuture", "WorkerPool", "call_in_scheduler", "call_on_worker"]
+
+__dir__ = public_names(globals())
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -37,6 +41,12 @@ class WorkerFuture(Future[_T]):
     # wait for it forever. The GIL is enough: a call changes the state last.
 
     _job: _core.job
+
+    def __init__(self) -> None:
+        super().__init__()
+        if threads_are_patched():  # a greenlet's lock cannot be shared with a worker
+            lock = original("_thread", "RLock")()
+            self._condition = threading.Condition(lock)
 
     def cancel(self) -> bool:
         """Prevent the call; return False if a worker has begun with it."""
@@ -135,24 +145,49 @@ def _work(pool: _core.worker_pool) -> None:
         os._exit(0)
 
 
-def _start(threads: "list[threading.Thread]", pool: _core.worker_pool) -> None:
+class _BareThread:
+    """A thread that `threading` knows nothing of."""
+
+    def __init__(self, pool: _core.worker_pool) -> None:
+        self._runs = True
+        original("_thread", "start_new_thread")(self._run, (pool,))
+
+    def _run(self, pool: _core.worker_pool) -> None:
+        try:
+            _work(pool)
+        finally:
+            self._runs = False
+
+    def is_alive(self) -> bool:
+        """Return whether it has not ended yet."""
+        return self._runs
+
+
+_Threads = list[threading.Thread | _BareThread]
+
+
+def _start(threads: _Threads, pool: _core.worker_pool) -> None:
     """Start a worker."""
     threads[:] = [thread for thread in threads if thread.is_alive()]
+    if threads_are_patched():
+        threads.append(_BareThread(pool))
+        return
     name = f"tasklets-worker-{next(_numbers)}"
     thread = threading.Thread(target=_work, args=(pool,), name=name, daemon=True)
     thread.start()
     threads.append(thread)
 
 
-def _join(threads: "list[threading.Thread]") -> None:
+def _join(threads: _Threads) -> None:
     """See threads end that have left our code already, for a second at most.
 
     Not by join(): it would make a _DummyThread of the calling one, which stays.
     """
     end = time.monotonic() + 1
+    sleep = original("time", "sleep")
     while threads:
         if time.monotonic() < end and threads[-1].is_alive():
-            time.sleep(1e-4)
+            sleep(1e-4)
         else:
             threads.pop()
 
@@ -217,7 +252,7 @@ class WorkerPool(Executor):
         if on_abandoned is not None and not callable(on_abandoned):
             raise TypeError("on_abandoned must be callable or None")
         self._on_abandoned = on_abandoned
-        self._threads: list[threading.Thread] = []
+        self._threads: _Threads = []
         start = partial(_start, self._threads)
         most = size + self._helpers
         self._pool = _core.worker_pool(start, size, room, on_abandoned, most)
@@ -361,7 +396,9 @@ class _Answer(Generic[_T]):
 
 
 def _ident_of(thread: "int | threading.Thread") -> int:
-    if isinstance(thread, threading.Thread):
+    if thread is threading.main_thread() and threads_are_patched():
+        return _core.getthreads()[0]  # its own ident is that of a greenlet
+    if isinstance(thread, (threading.Thread, original("threading", "Thread"))):
         if thread.ident is None:
             raise ValueError(f"{thread!r} has not been started")
         return thread.ident

@@ -18,6 +18,7 @@ import stacklesslib_compat.monkeypatch
 import tasklets
 import tasklets.fs
 import tasklets.net
+import tasklets.pytest_plugin
 import tasklets.testing
 
 DOCS = Path(__file__).parent.parent / "docs"

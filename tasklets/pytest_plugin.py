@@ -1,0 +1,84 @@
+"""A plugin for pytest: fixtures for tests of programs that use tasklets.
+
+pytest finds it by an entry point; see docs/testing.md. It imports the rest of its tools
+when a test asks for them.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tasklets.testing import FakeClock
+
+_OPTION = "tasklets_strict"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of the ini file."""
+    parser.addini(
+        _OPTION,
+        "fail every test that leaves tasklets or their calls behind",
+        type="bool",
+        default=False,
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marker known, and check all tests if the ini file says so."""
+    config.addinivalue_line(
+        "markers",
+        f"{_OPTION}(check=True): whether the test fails if it leaves tasklets or their "
+        f"calls behind, if the option {_OPTION} is set",
+    )
+    if config.getini(_OPTION):
+        config.pluginmanager.register(_Strict(), _OPTION)
+
+
+class _Strict:
+    """The part of the plugin that is there if all tests are checked."""
+
+    @pytest.fixture(autouse=True)
+    def _tasklets_strict(self, request: pytest.FixtureRequest) -> None:
+        marker = request.node.get_closest_marker(_OPTION)
+        check = True
+        if marker is not None:
+            (check,) = [*marker.args, *marker.kwargs.values(), True][:1]
+        if check:
+            request.getfixturevalue("tasklets_clean")
+
+
+@pytest.fixture
+def tasklets_clean(request: pytest.FixtureRequest) -> Iterator[None]:
+    """End what the test leaves behind on its thread, and fail the test.
+
+    That is tasklets, calls that wait for their time, calls on workers, callbacks and
+    traps. What was there before the test is left alone.
+    """
+    from tasklets._leftovers import Leftovers
+
+    leftovers = Leftovers()
+    yield
+    lines = leftovers.end()
+    if lines:
+        pytest.fail(
+            "\n  ".join([f"{request.node.name} left behind:", *lines]), pytrace=False
+        )
+
+
+@pytest.fixture
+def fake_clock() -> "Iterator[FakeClock]":
+    """Give a clock that sleeps and timeouts of the test's thread follow."""
+    from tasklets import testing
+
+    with testing.fake_clock() as clock:
+        yield clock
+
+
+@pytest.fixture
+def settle() -> Callable[..., None]:
+    """Give tasklets.testing.settle(): let the others run until all wait."""
+    from tasklets import testing
+
+    return testing.settle
