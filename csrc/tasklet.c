@@ -293,8 +293,8 @@ tl_task_name(TaskletObject *t)
     return PyUnicode_FromString("tasklet");
 }
 
-static const char *
-state_word(TaskletObject *t)
+const char *
+tl_task_state_word(TaskletObject *t)
 {
     if (t->home->dead) {
         return "without a thread";
@@ -302,8 +302,8 @@ state_word(TaskletObject *t)
     if (tl_task_is_current(t)) {
         return "running";
     }
-    if (t->place == TL_RUNNABLE) {
-        return "runnable";
+    if (t->place != TL_FLOATING) {
+        return t->place == TL_RUNNABLE ? "runnable" : "blocked";
     }
     if (t->life == TL_UNBOUND) {
         return t->ended ? "ended" : t->tempval != NULL ? "bound" : "unbound";
@@ -328,24 +328,55 @@ tl_task_set_call(TaskletObject *t, PyObject *const *args, Py_ssize_t nargs)
     return 0;
 }
 
+// What a tasklet waits on. A tasklet is named, and a channel as it shows itself.
+static PyObject *
+describe_object(struct tl_state *state, PyObject *on)
+{
+    if (PyObject_TypeCheck(on, state->tasklet_type)) {
+        PyObject *name = tl_task_name((TaskletObject *)on);
+        PyObject *text = name ? PyUnicode_FromFormat("<%s '%U' at %p>",
+                                                     Py_TYPE(on)->tp_name, name, on)
+                              : NULL;
+        Py_XDECREF(name);
+        return text;
+    }
+    if (PyObject_TypeCheck(on, state->channel_type)) {
+        return state->channel_type->tp_repr(
+            on); // not a subclass's, which is Python code
+    }
+    return PyUnicode_FromFormat("<%s at %p>", Py_TYPE(on)->tp_name, on);
+}
+
+PyObject *
+tl_task_describe_wait(struct tl_state *state, const struct tl_wait_kind *kind,
+                      PyObject *on)
+{
+    if (on == NULL) {
+        return PyUnicode_FromString(kind->verb);
+    }
+    PyObject *object = describe_object(state, on);
+    PyObject *text =
+        object ? PyUnicode_FromFormat("waits to %s %U", kind->verb, object) : NULL;
+    Py_XDECREF(object);
+    return text;
+}
+
 PyObject *
 tl_task_describe(TaskletObject *t)
 {
-    PyObject *name = tl_task_name(t), *text;
-    if (name == NULL) {
-        return NULL;
-    }
-    if (t->place == TL_WAITING && t->wait.on == NULL) {
-        text = PyUnicode_FromFormat("<%s '%U' blocked, %s, at %p>", Py_TYPE(t)->tp_name,
-                                    name, t->wait.kind->verb, t);
-    } else if (t->place == TL_WAITING) {
-        text = PyUnicode_FromFormat("<%s '%U' blocked, waits to %s <%s at %p>, at %p>",
-                                    Py_TYPE(t)->tp_name, name, t->wait.kind->verb,
-                                    Py_TYPE(t->wait.on)->tp_name, t->wait.on, t);
-    } else {
+    PyObject *name = tl_task_name(t), *wait = NULL, *text = NULL;
+    const char *word = tl_task_state_word(t);
+    if (name != NULL && t->place == TL_WAITING) {
+        wait = tl_task_describe_wait(t->home->state, t->wait.kind, t->wait.on);
+        if (wait != NULL) {
+            text = PyUnicode_FromFormat("<%s '%U' %s, %U, at %p>", Py_TYPE(t)->tp_name,
+                                        name, word, wait, t);
+        }
+    } else if (name != NULL) {
         text = PyUnicode_FromFormat("<%s '%U' %s at %p>", Py_TYPE(t)->tp_name, name,
-                                    state_word(t), t);
+                                    word, t);
     }
-    Py_DECREF(name);
+    Py_XDECREF(wait);
+    Py_XDECREF(name);
     return text;
 }

@@ -90,6 +90,7 @@ typedef struct TaskletObject {
     struct tl_hooks *hooks;   // its trace and profile functions; NULL: the thread's
     struct tl_locals *locals; // see local.c; NULL: nothing
     PyObject *weakrefs;
+    int64_t since;  // it has been waiting, about: true time in nanoseconds
     int depth;      // Python recursion depth where it left
     unsigned epoch; // of the events that its frames have, as tl_events_epoch()
     unsigned char life, place;
@@ -162,6 +163,14 @@ bool tl_task_is_alive(TaskletObject *t);
 // Its name, and a line about it: new references. No code of others runs.
 PyObject *tl_task_name(TaskletObject *t);
 PyObject *tl_task_describe(TaskletObject *t);
+
+// "running", "runnable", "blocked", "paused" and so on.
+const char *tl_task_state_word(TaskletObject *t);
+
+// "waits to receive from <tasklets.channel ...>", for a wait of this kind: a new
+// reference. on may be NULL. No code of others runs.
+PyObject *tl_task_describe_wait(struct tl_state *state, const struct tl_wait_kind *kind,
+                                PyObject *on);
 
 // Whether it waits for what a signal handler may do, say, and is not told that nobody can
 // run.
