@@ -354,7 +354,7 @@ wait_and_decide(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool 
         if (to != NULL) {
             return to;
         }
-        exc = tl_errors_deadlock(s->state, classic);
+        exc = tl_errors_deadlock(leaver, leaver->wait.kind, leaver->wait.on, classic);
     } else if (found == TL_IDLE_ERROR) {
         exc = PyErr_GetRaisedException();
     }
@@ -504,7 +504,8 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
             if (tl_sched_watcher(s)->place == TL_FLOATING) {
                 *to = tl_sched_watcher(s); // of run(threadblock=True)
             } else if (!tl_foreign_may_run()) {
-                PyErr_SetRaisedException(tl_errors_deadlock(s->state, how->classic));
+                PyErr_SetRaisedException(
+                    tl_errors_deadlock(me, how->kind, how->on, how->classic));
                 return -1;
             }
         }
@@ -549,7 +550,7 @@ revive_or_wait(struct tl_sched *s, TaskletObject *me, TaskletObject *to, bool cl
 
 // The clock is read about once in STAMP_LEAST to STAMP_MOST nanoseconds, and for one wait
 // in STAMP_SHARED at least: to read it for each wait would cost a tenth of a switch.
-enum { STAMP_LEAST = 250000, STAMP_MOST = 1000000, STAMP_SHARED = 256 };
+enum { STAMP_LEAST = 250000, STAMP_MOST = 1000000, STAMP_SHARED = 16 };
 
 TL_COLD void
 tl_sched_stamp(struct tl_sched *s)

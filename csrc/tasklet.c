@@ -1,4 +1,5 @@
 #include "tasklet.h"
+#include "args.h"
 #include "gil.h"
 #include "interrupt.h"
 #include "live.h"
@@ -68,6 +69,10 @@ check_bind_args(PyObject *func, PyObject *args, PyObject *kwargs)
         why = "tasklet args must be a tuple or None";
     } else if (kwargs != NULL && !PyDict_Check(kwargs)) {
         why = "tasklet kwargs must be a dictionary or None";
+    }
+    bool async = func != NULL && (why == NULL || PyCoro_CheckExact(func));
+    if (async && tl_args_function("tasklet", func) < 0) {
+        return -1;
     }
     if (why != NULL) {
         PyErr_SetString(PyExc_TypeError, why);
@@ -332,19 +337,20 @@ tl_task_set_call(TaskletObject *t, PyObject *const *args, Py_ssize_t nargs)
 static PyObject *
 describe_object(struct tl_state *state, PyObject *on)
 {
-    if (PyObject_TypeCheck(on, state->tasklet_type)) {
-        PyObject *name = tl_task_name((TaskletObject *)on);
-        PyObject *text = name ? PyUnicode_FromFormat("<%s '%U' at %p>",
-                                                     Py_TYPE(on)->tp_name, name, on)
-                              : NULL;
-        Py_XDECREF(name);
-        return text;
-    }
     if (PyObject_TypeCheck(on, state->channel_type)) {
         return state->channel_type->tp_repr(
             on); // not a subclass's, which is Python code
     }
-    return PyUnicode_FromFormat("<%s at %p>", Py_TYPE(on)->tp_name, on);
+    PyObject *type = tl_args_type_name(Py_TYPE(on)), *name = NULL, *text = NULL;
+    if (type != NULL && PyObject_TypeCheck(on, state->tasklet_type)) {
+        name = tl_task_name((TaskletObject *)on);
+        text = name ? PyUnicode_FromFormat("<%U '%U' at %p>", type, name, on) : NULL;
+    } else if (type != NULL) {
+        text = PyUnicode_FromFormat("<%U at %p>", type, on);
+    }
+    Py_XDECREF(name);
+    Py_XDECREF(type);
+    return text;
 }
 
 PyObject *
@@ -364,19 +370,19 @@ tl_task_describe_wait(struct tl_state *state, const struct tl_wait_kind *kind,
 PyObject *
 tl_task_describe(TaskletObject *t)
 {
-    PyObject *name = tl_task_name(t), *wait = NULL, *text = NULL;
+    PyObject *type = tl_args_type_name(Py_TYPE(t)), *wait = NULL, *text = NULL;
+    PyObject *name = type ? tl_task_name(t) : NULL;
     const char *word = tl_task_state_word(t);
     if (name != NULL && t->place == TL_WAITING) {
         wait = tl_task_describe_wait(t->home->state, t->wait.kind, t->wait.on);
-        if (wait != NULL) {
-            text = PyUnicode_FromFormat("<%s '%U' %s, %U, at %p>", Py_TYPE(t)->tp_name,
-                                        name, word, wait, t);
-        }
+        text = wait ? PyUnicode_FromFormat("<%U '%U' %s, %U, at %p>", type, name, word,
+                                           wait, t)
+                    : NULL;
     } else if (name != NULL) {
-        text = PyUnicode_FromFormat("<%s '%U' %s at %p>", Py_TYPE(t)->tp_name, name,
-                                    word, t);
+        text = PyUnicode_FromFormat("<%U '%U' %s at %p>", type, name, word, t);
     }
     Py_XDECREF(wait);
     Py_XDECREF(name);
+    Py_XDECREF(type);
     return text;
 }

@@ -389,7 +389,8 @@ static int
 set_name(TaskletObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
     if (value == NULL || !PyUnicode_Check(value)) {
-        PyErr_SetString(PyExc_TypeError, "a tasklet's name must be a str");
+        PyErr_Format(PyExc_TypeError, "a tasklet's name must be a str, not %s",
+                     value == NULL ? "deleted" : Py_TYPE(value)->tp_name);
         return -1;
     }
     struct tl_outcome *outcome = tl_outcome_of(self);

@@ -52,6 +52,11 @@ from tasklets._traps import no_switch as no_switch
 
 _install_import_locks()
 
+# Whether to print to sys.stderr, too, what is a ResourceWarning: tasklets that have not
+# ended when the program or their thread does, and ones that a budget stopped and nobody
+# has kept. Python shows such warnings only with -X dev or -W default.
+debug: bool = False
+
 __all__ = [
     "BlockTrapError",
     "CancelledError",
@@ -69,6 +74,7 @@ __all__ = [
     "bomb",
     "channel",
     "deadline",
+    "debug",
     "get_channel_callback",
     "get_schedule_callback",
     "get_thread_info",

@@ -20,9 +20,9 @@ def dump(file: _Writable | None = None, *, all_threads: bool = True) -> None:
     was spawned, and its stack, the innermost call last. file: where to print, None:
     sys.stderr. May be called at any time, by a signal handler too, and beside threads
     that run: it switches to no tasklet, keeps none alive and changes nothing. For how
-    long a tasklet waits is about right: up to a millisecond too long, or as much longer
-    as it ran before the wait without giving way. Raises TypeError if file has no
-    write().
+    long a tasklet has been waiting is shown up to a millisecond too long, or as much
+    longer as its thread had run before without waiting or calling run(). Raises
+    TypeError if file has no write().
     """
     target = sys.stderr if file is None else file
     if target is None:
