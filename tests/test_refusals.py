@@ -417,7 +417,8 @@ def test_a_coroutine_is_refused_and_closed(pool):
                 call(coroutine_function())
             assert str(caught.value) == (
                 f"{name}() needs a plain function, not a coroutine: tasklets wait "
-                "without await; make 'coroutine_function' a def and pass the function itself"
+                "without await; make 'coroutine_function' a def and pass the function "
+                "itself"
             )
             gc.collect()
     assert tasklets.getruncount() == 1
