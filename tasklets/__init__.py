@@ -74,7 +74,6 @@ __all__ = [
     "bomb",
     "channel",
     "deadline",
-    "debug",
     "get_channel_callback",
     "get_schedule_callback",
     "get_thread_info",
