@@ -1,6 +1,7 @@
 #include "args.h"
 
 #include <limits.h>
+#include <string.h>
 
 static int
 find_name(const struct tl_argspec *spec, PyObject *key)
@@ -65,6 +66,115 @@ tl_args_flag(PyObject *value, const char *message)
     }
     return PyObject_IsTrue(value);
 }
+
+// ---- functions
+
+// Whether a call of func makes a coroutine. Looks through methods, functools.partial and
+// __call__().
+static bool
+is_async(PyObject *func)
+{
+    enum { ASYNC = CO_COROUTINE | CO_ASYNC_GENERATOR, DEPTH_MOST = 10 };
+    for (int depth = 0; depth < DEPTH_MOST; depth++) {
+        const char *attribute = "__call__";
+        PyObject *owner = (PyObject *)Py_TYPE(func);
+        if (PyFunction_Check(func)) {
+            return ((PyCodeObject *)PyFunction_GET_CODE(func))->co_flags & ASYNC;
+        }
+        if (PyMethod_Check(func)) {
+            func = PyMethod_GET_FUNCTION(func);
+            continue;
+        }
+        if (strcmp(Py_TYPE(func)->tp_name, "functools.partial") == 0) {
+            attribute = "func";
+            owner = func;
+        } else if (PyType_Check(func) || PyCFunction_Check(func) ||
+                   !PyType_HasFeature(Py_TYPE(func), Py_TPFLAGS_HEAPTYPE)) {
+            return false;
+        }
+        PyObject *inner = PyObject_GetAttrString(owner, attribute);
+        if (inner == NULL) {
+            PyErr_Clear();
+            return false;
+        }
+        bool goes_on = attribute[0] == 'f' || PyFunction_Check(inner);
+        Py_DECREF(inner); // func holds it
+        if (!goes_on) {
+            return false;
+        }
+        func = inner;
+    }
+    return false;
+}
+
+static bool
+is_true(PyObject *object, const char *attribute)
+{
+    PyObject *value = PyObject_GetAttrString(object, attribute);
+    bool result = value == Py_True;
+    Py_XDECREF(value);
+    PyErr_Clear();
+    return result;
+}
+
+static void
+refuse_coroutine(const char *fname, PyObject *coroutine)
+{
+    PyObject *name = PyObject_GetAttrString(coroutine, "__qualname__");
+    PyErr_Clear();
+    if (!is_true(coroutine, "cr_running") && !is_true(coroutine, "cr_suspended")) {
+        PyObject *closed = PyObject_CallMethod(coroutine, "close", NULL);
+        Py_XDECREF(closed);
+        PyErr_Clear();
+    }
+    PyErr_Format(PyExc_TypeError,
+                 "%s() needs a plain function, not a coroutine: tasklets wait without "
+                 "await; make '%S' a def and pass the function itself",
+                 fname, name != NULL ? name : Py_None);
+    Py_XDECREF(name);
+}
+
+int
+tl_args_no_function(const char *fname, PyObject *func)
+{
+    if (PyCoro_CheckExact(func)) {
+        refuse_coroutine(fname, func);
+        return -1;
+    }
+    if (!PyCallable_Check(func)) {
+        PyErr_Format(PyExc_TypeError,
+                     "%s(): the function must be callable, not %s; pass it and its "
+                     "arguments, (f, x), not what a call of it returned, (f(x))",
+                     fname, func == Py_None ? "None" : Py_TYPE(func)->tp_name);
+        return -1;
+    }
+    if (is_async(func)) {
+        PyErr_Format(PyExc_TypeError,
+                     "%s() needs a plain function, not an async one: tasklets wait "
+                     "without await; write def, or run it with asyncio.run()",
+                     fname);
+        return -1;
+    }
+    return 0;
+}
+
+// ---- names
+
+PyObject *
+tl_args_type_name(PyTypeObject *type)
+{
+    if (strchr(type->tp_name, '.') == NULL &&
+        PyType_HasFeature(type, Py_TPFLAGS_HEAPTYPE) && type->tp_dict != NULL) {
+        PyObject *module = PyDict_GetItemString(type->tp_dict, "__module__");
+        if (module != NULL && PyUnicode_Check(module)) {
+            return PyUnicode_FromFormat("%U.%U", module,
+                                        ((PyHeapTypeObject *)type)->ht_qualname);
+        }
+    }
+    return PyUnicode_FromString(type->tp_name);
+}
+
+// ---- numbers
 
 int
 tl_args_int(PyObject *value, int *result)

@@ -2,7 +2,9 @@
 #ifndef TL_ARGS_H
 #define TL_ARGS_H
 
-#include "compat.h"
+#include "compat.h" // before all of the system's
+
+#include <stdbool.h>
 
 // One table per method. names[] lists the parameters in order.
 struct tl_argspec {
@@ -27,6 +29,26 @@ int tl_args_parse(const struct tl_argspec *spec, PyObject *const *args,
 // Read a truth value the strict way Stackless does: only bool and int will do.
 // Returns 0 or 1, or -1 with a TypeError that carries message.
 int tl_args_flag(PyObject *value, const char *message);
+
+// For tl_args_function(): func is async, or cannot be called.
+int tl_args_no_function(const char *fname, PyObject *func);
+
+// Whether func is something that fname() can run as it is: no coroutine, no async function.
+// Returns 0, or -1 with a TypeError set that tells what to write. A coroutine that has not
+// begun is closed then: the interpreter need not complain about it, too.
+static inline int
+tl_args_function(const char *fname, PyObject *func)
+{
+    enum { ASYNC = CO_COROUTINE | CO_ASYNC_GENERATOR };
+    if (PyFunction_Check(func) &&
+        !(((PyCodeObject *)PyFunction_GET_CODE(func))->co_flags & ASYNC)) {
+        return 0;
+    }
+    return tl_args_no_function(fname, func);
+}
+
+// The full name of a type: a new reference. No code of others runs.
+PyObject *tl_args_type_name(PyTypeObject *type);
 
 // Read a C int. value may be NULL: *result stays as it is. Returns 0, or -1 with
 // TypeError or OverflowError set.

@@ -51,6 +51,15 @@ barrier_init(BarrierObject *self, PyObject *args, PyObject *kwargs)
         PyErr_SetString(PyExc_ValueError, "parties must be >= 1");
         return -1;
     }
+    if (action != Py_None && !PyCallable_Check(action)) {
+        PyErr_Format(PyExc_TypeError, "action must be callable or None, not %s",
+                     Py_TYPE(action)->tp_name);
+        return -1;
+    }
+    int64_t deadline; // only to see whether it is a time
+    if (tl_block_deadline_of(timeout, &deadline) < 0) {
+        return -1;
+    }
     if (self->count > 0 || self->acting) {
         PyErr_SetString(PyExc_RuntimeError,
                         "somebody waits for this barrier: it cannot be made anew");
@@ -333,7 +342,7 @@ get_broken(BarrierObject *self, void *Py_UNUSED(closure))
 static PyObject *
 barrier_repr(BarrierObject *self)
 {
-    PyObject *name = tl_lock_type_name((PyObject *)self, false), *text = NULL;
+    PyObject *name = tl_lock_type_name((PyObject *)self), *text = NULL;
     if (name != NULL && self->broken) {
         text = PyUnicode_FromFormat("<%U at %p: broken>", name, self);
     } else if (name != NULL) {

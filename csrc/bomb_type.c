@@ -63,7 +63,8 @@ bomb_dealloc(BombObject *self)
 static PyObject *
 bomb_repr(BombObject *self)
 {
-    return PyUnicode_FromFormat("<bomb of %R>", self->type ? self->type : Py_None);
+    return PyUnicode_FromFormat("<tasklets.bomb of %R>",
+                                self->type ? self->type : Py_None);
 }
 
 static PyObject *

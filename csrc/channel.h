@@ -55,6 +55,7 @@ typedef struct ChannelObject {
     bool is_queue; // a QueueChannel, where sends store values
     bool classic;
     unsigned char source; // enum tl_source
+    PyObject *name;       // a str, for people; NULL: none
     PyObject **items;
     Py_ssize_t first, count, room, maxsize; // maxsize <= 0: no limit
 } ChannelObject;

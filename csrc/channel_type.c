@@ -42,24 +42,77 @@ queue_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
 }
 
 static int
-channel_init(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(args),
-             PyObject *Py_UNUSED(kwargs))
+set_name(ChannelObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
-    return 0; // takes and ignores anything, for subclasses
+    if (value == NULL || (value != Py_None && !PyUnicode_Check(value))) {
+        PyErr_Format(PyExc_TypeError, "a channel's name must be a str or None, not %s",
+                     value == NULL ? "deleted" : Py_TYPE(value)->tp_name);
+        return -1;
+    }
+    // Exactly a str: it is shown where no Python code may run.
+    PyObject *name = value == Py_None ? NULL : PyUnicode_FromObject(value);
+    if (name == NULL && value != Py_None) {
+        return -1;
+    }
+    Py_XSETREF(self->name, name);
+    return 0;
+}
+
+// As object does, for subclasses: where __new__() is theirs and __init__() is not, the
+// arguments are for the former.
+static bool
+are_for_new(ChannelObject *self, initproc init)
+{
+    newfunc new = Py_TYPE(self)->tp_new;
+    return Py_TYPE(self)->tp_init == init && new != channel_new && new != classic_new &&
+           new != queue_new;
+}
+
+static int channel_init(PyObject *self, PyObject *args, PyObject *kwargs);
+
+static int
+take_arguments(ChannelObject *self, PyObject *args, PyObject *kwargs)
+{
+    Py_ssize_t count = PyTuple_GET_SIZE(args);
+    PyObject *name = NULL;
+    if (kwargs != NULL) {
+        name = PyDict_GetItemString(kwargs, "name");
+        count += PyDict_GET_SIZE(kwargs) - (name != NULL);
+    }
+    if (count > 0 && !are_for_new(self, channel_init)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "channel() takes no argument but name=: it stores nothing, a "
+                        "QueueChannel(maxsize) does");
+        return -1;
+    }
+    return name != NULL && count == 0 ? set_name(self, name, NULL) : 0;
+}
+
+static int
+channel_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    if (TL_LIKELY(PyTuple_GET_SIZE(args) == 0 && kwargs == NULL)) {
+        return 0;
+    }
+    return take_arguments((ChannelObject *)self, args, kwargs);
 }
 
 static int
 queue_init(ChannelObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"maxsize", NULL};
+    static char *names[] = {"maxsize", "name", NULL};
     Py_ssize_t maxsize = 0;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|n:QueueChannel", names,
-                                     &maxsize)) {
+    PyObject *name = NULL;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|n$O:QueueChannel", names, &maxsize,
+                                     &name)) {
         return -1;
     }
     if (self->count > 0 || self->waiting != 0) {
         PyErr_SetString(PyExc_RuntimeError,
                         "a QueueChannel in use cannot change its maxsize");
+        return -1;
+    }
+    if (name != NULL && set_name(self, name, NULL) < 0) {
         return -1;
     }
     self->maxsize = maxsize;
@@ -102,25 +155,35 @@ channel_dealloc(ChannelObject *self)
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     tl_channel_clear(self);
+    Py_XDECREF(self->name);
     cls->tp_free(self);
     tl_live_add(TL_LIVE_CHANNEL, -1);
     Py_DECREF(cls);
 }
 
+// Runs no Python code, not even for a subclass: deadlocks are described with it.
 static PyObject *
 channel_repr(ChannelObject *self)
 {
     const char *state = self->closing ? " closing" : "";
-    if (self->closing && tl_channel_balance(self) == 0) {
+    Py_ssize_t balance = tl_channel_balance(self);
+    if (self->closing && balance == 0) {
         state = " closed";
     }
-    if (self->is_queue) {
-        return PyUnicode_FromFormat("<%s%s items=%zd balance=%zd at %p>",
-                                    Py_TYPE(self)->tp_name, state, self->count,
-                                    tl_channel_balance(self), self);
+    PyObject *type = tl_args_type_name(Py_TYPE(self)), *text = NULL;
+    PyObject *name = self->name != NULL ? PyUnicode_FromFormat(" %R", self->name)
+                                        : PyUnicode_FromString("");
+    if (type != NULL && name != NULL) {
+        text = self->is_queue
+                   ? PyUnicode_FromFormat(
+                         "<%U%U%s items=%zd maxsize=%zd balance=%zd at %p>", type, name,
+                         state, self->count, self->maxsize, balance, self)
+                   : PyUnicode_FromFormat("<%U%U%s balance=%zd at %p>", type, name,
+                                          state, balance, self);
     }
-    return PyUnicode_FromFormat("<%s%s balance=%zd at %p>", Py_TYPE(self)->tp_name,
-                                state, tl_channel_balance(self), self);
+    Py_XDECREF(name);
+    Py_XDECREF(type);
+    return text;
 }
 
 static Py_ssize_t
@@ -395,6 +458,12 @@ get_queue(ChannelObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+get_name(ChannelObject *self, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(self->name != NULL ? self->name : Py_None);
+}
+
+static PyObject *
 get_closing(ChannelObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(self->closing);
@@ -485,6 +554,8 @@ static PyGetSetDef channel_getset[] = {
     {"balance", (getter)get_balance, NULL,
      "How many wait: senders positive, receivers negative.", NULL},
     {"queue", (getter)get_queue, NULL, "The tasklet that waits longest, or None.", NULL},
+    {"name", (getter)get_name, (setter)set_name,
+     "A str that repr() and error messages show, or None.", NULL},
     {"closing", (getter)get_closing, NULL, "True between close() and open().", NULL},
     {"closed", (getter)get_closed, NULL, "True if closing and nobody waits.", NULL},
     {"preference", (getter)get_preference, (setter)set_preference,
@@ -508,24 +579,26 @@ static PyMemberDef channel_members[] = {
 };
 
 PyDoc_STRVAR(channel_doc,
-"channel()\n"
+"channel(*, name=None)\n"
 "--\n"
 "\n"
 "A meeting place where tasklets hand each other values one at a time.\n"
 "\n"
-"Neither side goes on before the other has come. Works between threads.");
+"Neither side goes on before the other has come. Works between threads. name: a str that\n"
+"repr() and error messages show. Raises TypeError for any other argument.");
 
 PyDoc_STRVAR(queue_doc,
-"QueueChannel(maxsize=0)\n"
+"QueueChannel(maxsize=0, *, name=None)\n"
 "--\n"
 "\n"
 "A channel that stores up to maxsize values: send() blocks only while it is full.\n"
 "\n"
 "maxsize <= 0 stores any number. What is stored when it is closed can still be\n"
-"received; sending into a closed one raises ChannelClosed. len() counts the stored.");
+"received; sending into a closed one raises ChannelClosed. len() counts the stored.\n"
+"name: as for a channel. Raises TypeError if maxsize is not an int.");
 
 PyDoc_STRVAR(classic_doc,
-"channel()\n"
+"channel(*, name=None)\n"
 "--\n"
 "\n"
 "A channel with Stackless Python's own exceptions.");

@@ -19,10 +19,38 @@ condition_new(PyTypeObject *cls, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(
     return (PyObject *)self;
 }
 
+// Whether lock can be one. Returns 0, or -1 with an exception set.
+static int
+check_lock(struct tl_state *state, PyObject *lock)
+{
+    static const char *const names[] = {"acquire", "release"};
+    if (lock == NULL || lock == Py_None || Py_IS_TYPE(lock, state->lock_type) ||
+        Py_IS_TYPE(lock, state->rlock_type)) {
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        PyObject *method = PyObject_GetAttrString(lock, names[i]);
+        if (method == NULL) {
+            if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
+                PyErr_Format(PyExc_TypeError,
+                             "a condition's lock must have acquire() and release(), "
+                             "not %s",
+                             Py_TYPE(lock)->tp_name);
+            }
+            return -1;
+        }
+        Py_DECREF(method);
+    }
+    return 0;
+}
+
 static int
 set_lock(ConditionObject *self, PyObject *lock)
 {
     struct tl_state *state = tl_state_of_object((PyObject *)self);
+    if (check_lock(state, lock) < 0) {
+        return -1;
+    }
     if (!tl_link_is_single(&self->waiters) ||
         (self->tokens != NULL && PyList_GET_SIZE(self->tokens) > 0)) {
         PyErr_SetString(PyExc_RuntimeError,
@@ -454,7 +482,10 @@ condition_repr(ConditionObject *self)
     Py_ssize_t count = tl_condition_count(&self->waiters);
     count += self->tokens != NULL ? PyList_GET_SIZE(self->tokens) : 0;
     PyObject *lock = Py_NewRef(self->lock != NULL ? self->lock : Py_None);
-    PyObject *text = PyUnicode_FromFormat("<Condition(%S, %zd)>", lock, count);
+    PyObject *name = tl_lock_type_name((PyObject *)self);
+    PyObject *text =
+        name ? PyUnicode_FromFormat("<%U(%S, %zd)>", name, lock, count) : NULL;
+    Py_XDECREF(name);
     Py_DECREF(lock);
     return text;
 }

@@ -2,7 +2,9 @@
 #include "gil.h"
 #include "interrupt.h"
 
-enum { LINES_MOST = 50 };
+// LINES_MOST: lines of a deadlock's message, which may be about very many. NOTES_MOST:
+// notes of an exception; one that is kept and raised again and again must not grow.
+enum { LINES_MOST = 50, NOTES_MOST = 32 };
 
 // ---- interrupts of the program
 
@@ -129,13 +131,14 @@ describe(TaskletObject *t)
 
 struct listing {
     PyObject *text;
+    TaskletObject *refused; // has a line of its own
     int lines, left_out;
 };
 
 static int
 list_one(struct listing *listing, TaskletObject *t)
 {
-    if (t->place != TL_WAITING) {
+    if (t->place != TL_WAITING || t == listing->refused) {
         return 0;
     }
     if (listing->lines == LINES_MOST) {
@@ -168,12 +171,36 @@ list_waiting(struct tl_state *state, struct listing *listing)
     return 0;
 }
 
-// An exception of type with text, and after it all waiting tasklets.
+// What who was refused: a line, or NULL with an exception set.
 static PyObject *
-with_waiting(struct tl_state *state, PyObject *type, bool list, PyObject *text)
+describe_refused(TaskletObject *who, const struct tl_wait_kind *kind, PyObject *on)
 {
-    struct listing listing = {.text = text};
-    if (list && listing.text != NULL) {
+    PyObject *name = tl_task_name(who);
+    PyObject *wait = kind != NULL
+                         ? tl_task_describe_wait(who->home->state, kind, on)
+                         : PyUnicode_FromString("pauses itself: schedule_remove()");
+    PyObject *line =
+        name && wait
+            ? PyUnicode_FromFormat("\n  refused: tasklet '%U' %U, of thread %lu", name,
+                                   wait, who->home->ident)
+            : NULL;
+    Py_XDECREF(wait);
+    Py_XDECREF(name);
+    return line;
+}
+
+// The exception for who, which waits or wants to. Its text (stolen, may be NULL) goes on
+// with what it waits for, and who else does.
+static PyObject *
+with_waiting(TaskletObject *who, const struct tl_wait_kind *kind, PyObject *on,
+             bool classic, PyObject *text)
+{
+    struct tl_state *state = who->home->state;
+    struct listing listing = {.text = text, .refused = who};
+    if (!classic && listing.text != NULL) {
+        PyUnicode_AppendAndDel(&listing.text, describe_refused(who, kind, on));
+    }
+    if (!classic && listing.text != NULL) {
         if (list_waiting(state, &listing) < 0) {
             Py_CLEAR(listing.text);
         } else if (listing.left_out > 0) {
@@ -185,16 +212,18 @@ with_waiting(struct tl_state *state, PyObject *type, bool list, PyObject *text)
     if (listing.text == NULL) {
         return PyErr_GetRaisedException();
     }
+    PyObject *type = classic ? PyExc_RuntimeError : state->deadlock_error;
     PyObject *exc = PyObject_CallOneArg(type, listing.text);
     Py_DECREF(listing.text);
     return exc != NULL ? exc : PyErr_GetRaisedException();
 }
 
 PyObject *
-tl_errors_deadlock(struct tl_state *state, bool classic)
+tl_errors_deadlock(TaskletObject *who, const struct tl_wait_kind *kind, PyObject *on,
+                   bool classic)
 {
     return with_waiting(
-        state, classic ? PyExc_RuntimeError : state->deadlock_error, !classic,
+        who, kind, on, classic,
         PyUnicode_FromString("Deadlock: the last runnable tasklet cannot be blocked."));
 }
 
@@ -208,9 +237,63 @@ tl_errors_stranded(struct tl_state *state, TaskletObject *waiter)
                        : waiter->sending < 0
                            ? "the main tasklet is receiving without a sender available."
                            : "the main tasklet waits for a tasklet that cannot end.";
-    return with_waiting(state, classic ? PyExc_RuntimeError : state->deadlock_error,
-                        !classic, PyUnicode_FromString(text));
+    return with_waiting(waiter, waiter->wait.kind, waiter->wait.on, classic,
+                        PyUnicode_FromString(text));
 }
+
+// ---- notes
+
+static PyObject *
+text_of_note(TaskletObject *t, PyObject *name)
+{
+    const struct tl_outcome *outcome = t->outcome;
+    PyObject *text = name != NULL ? PyUnicode_FromFormat("in tasklet '%U'", name)
+                                  : PyUnicode_FromString("in a tasklet");
+    if (text != NULL && outcome != NULL && outcome->code != NULL) {
+        PyCodeObject *code = (PyCodeObject *)outcome->code;
+        PyUnicode_AppendAndDel(
+            &text, PyUnicode_FromFormat(", spawned at %U:%d", code->co_filename,
+                                        PyCode_Addr2Line(code, outcome->lasti)));
+    }
+    return text;
+}
+
+// As BaseException.add_note(), but a class of the program is not asked.
+static int
+add_note(PyObject *exc, PyObject *text)
+{
+    PyObject **dict = &((PyBaseExceptionObject *)exc)->dict;
+    if (*dict == NULL && (*dict = PyDict_New()) == NULL) {
+        return -1;
+    }
+    PyObject *key = PyUnicode_InternFromString("__notes__");
+    PyObject *notes = key ? PyDict_GetItemWithError(*dict, key) : NULL;
+    int result = key == NULL || (notes == NULL && PyErr_Occurred()) ? -1 : 0;
+    if (result == 0 && notes == NULL) {
+        PyObject *list = PyList_New(0);
+        result = list == NULL || PyList_Append(list, text) < 0
+                     ? -1
+                     : PyDict_SetItem(*dict, key, list);
+        Py_XDECREF(list);
+    } else if (result == 0 && PyList_Check(notes) &&
+               PyList_GET_SIZE(notes) < NOTES_MOST) {
+        result = PyList_Append(notes, text);
+    }
+    Py_XDECREF(key);
+    return result;
+}
+
+void
+tl_errors_note(TaskletObject *t, PyObject *name, PyObject *exc)
+{
+    PyObject *text = text_of_note(t, name);
+    if (text == NULL || add_note(exc, text) < 0) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(text);
+}
+
+// ---- what may wait
 
 int
 tl_errors_check_may_wait(struct tl_sched *s)

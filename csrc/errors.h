@@ -4,12 +4,18 @@
 
 #include "sched.h"
 
-// The deadlock exception: a new reference, or NULL with another exception set. classic:
-// a RuntimeError with Stackless's text alone.
-PyObject *tl_errors_deadlock(struct tl_state *state, bool classic);
+// The deadlock exception: a new reference, or NULL with another exception set. who wants
+// to wait, or waits, for kind on an object (NULL: none); kind is NULL if it wants to pause.
+// classic: a RuntimeError with Stackless's text alone.
+PyObject *tl_errors_deadlock(TaskletObject *who, const struct tl_wait_kind *kind,
+                             PyObject *on, bool classic);
 
 // The same for a main tasklet or caller of run() that waits in vain.
 PyObject *tl_errors_stranded(struct tl_state *state, TaskletObject *waiter);
+
+// Note in exc, which leaves t, what t is called (name, or NULL) and where it was spawned.
+// Runs no code of others; without memory there is no note.
+void tl_errors_note(TaskletObject *t, PyObject *name, PyObject *exc);
 
 // Whether exc goes to the main tasklet even if others are given it: KeyboardInterrupt, and
 // in the main thread SystemExit. TaskletExit is no such.

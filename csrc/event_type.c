@@ -311,7 +311,7 @@ event_at_fork_reinit(EventObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 event_repr(EventObject *self)
 {
-    PyObject *name = tl_lock_type_name((PyObject *)self, false);
+    PyObject *name = tl_lock_type_name((PyObject *)self);
     PyObject *text = name ? PyUnicode_FromFormat("<%U at %p: %s>", name, self,
                                                  self->flag ? "set" : "unset")
                           : NULL;
@@ -438,7 +438,7 @@ nl_exit(PyObject *Py_UNUSED(self), PyObject *const *Py_UNUSED(args),
 static PyObject *
 nl_repr(EventObject *self)
 {
-    PyObject *name = tl_lock_type_name((PyObject *)self, false);
+    PyObject *name = tl_lock_type_name((PyObject *)self);
     PyObject *text = name ? PyUnicode_FromFormat("<%U at %p: waiters=%zd>", name, self,
                                                  tl_condition_count(&self->waiters))
                           : NULL;

@@ -387,8 +387,9 @@ PyDoc_STRVAR(spawn_doc,
 "Have func(*args, **kwargs) run in a new tasklet, which is returned, runnable.\n"
 "\n"
 "It runs in a copy of the caller's contextvars Context, and keeps its result or\n"
-"exception for result() and exception(). Raises TypeError if func is not callable or\n"
-"name not a str.");
+"exception for result() and exception(). name is the tasklet's: a func that has a\n"
+"parameter of that name gets it by position, or as functools.partial(func, name=...).\n"
+"Raises TypeError if func cannot be called or is async, or name is not a str.");
 
 // Split what spawn() got by keyword into name (borrowed) and the rest (a new dict or
 // NULL). Returns 0, or -1 with an exception set.
@@ -413,7 +414,11 @@ split_keywords(PyObject *const *values, PyObject *kwnames, PyObject **name,
         }
     }
     if (*name != NULL && !PyUnicode_Check(*name)) {
-        PyErr_SetString(PyExc_TypeError, "a tasklet's name must be a str");
+        PyErr_Format(
+            PyExc_TypeError,
+            "a tasklet's name must be a str, not %s: if name is an argument of "
+            "the function, pass functools.partial(f, name=...)",
+            Py_TYPE(*name)->tp_name);
         Py_CLEAR(*rest);
         return -1;
     }
@@ -444,8 +449,11 @@ PyObject *
 tl_function_spawn(struct tl_sched *s, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
-    if (nargs == 0 || !PyCallable_Check(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "spawn() needs a callable to run");
+    if (nargs == 0) {
+        PyErr_SetString(PyExc_TypeError, "spawn() needs a callable: spawn(f, x)");
+        return NULL;
+    }
+    if (tl_args_function("spawn", args[0]) < 0) {
         return NULL;
     }
     PyObject *name, *rest;

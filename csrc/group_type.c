@@ -53,7 +53,16 @@ group_repr(GroupObject *self)
                        : self->home == NULL ? "not entered"
                        : self->cancelled    ? "being cancelled"
                                             : "active";
-    return PyUnicode_FromFormat("<TaskGroup %s, %zd tasklets>", word, self->count);
+    PyObject *type = tl_args_type_name(Py_TYPE(self)), *text = NULL;
+    if (type != NULL && self->limit > 0) {
+        text = PyUnicode_FromFormat("<%U %s, %zd tasklets, limit %zd, at %p>", type,
+                                    word, self->count, self->limit, self);
+    } else if (type != NULL) {
+        text = PyUnicode_FromFormat("<%U %s, %zd tasklets, at %p>", type, word,
+                                    self->count, self);
+    }
+    Py_XDECREF(type);
+    return text;
 }
 
 // ---- checks
@@ -168,7 +177,7 @@ PyDoc_STRVAR(spawn_doc,
 "As tasklets.spawn(), but it waits while the group has as many tasklets as its limit.\n"
 "Tasklets of the group may call it too. Raises RuntimeError before and after the block,\n"
 "on another thread, and while the group is being cancelled; TypeError as spawn(). In all\n"
-"cases nothing was spawned.");
+"cases nothing was spawned. name is the tasklet's, as in tasklets.spawn().");
 
 static PyObject *
 group_spawn(GroupObject *self, PyObject *const *args, Py_ssize_t nargs,

@@ -18,11 +18,14 @@ make_tasklet(struct tl_state *state, struct tl_sched *s, PyObject *const *args,
 }
 
 static PyObject *
-start(struct tl_state *state, struct tl_sched *s, PyObject *const *args,
-      Py_ssize_t nargs, int64_t when)
+start(struct tl_state *state, struct tl_sched *s, const char *fname,
+      PyObject *const *args, Py_ssize_t nargs, int64_t when)
 {
-    if (nargs == 0 || !PyCallable_Check(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "a callable is needed, and its arguments");
+    if (nargs == 0) {
+        PyErr_Format(PyExc_TypeError, "%s() needs something to call", fname);
+        return NULL;
+    }
+    if (tl_args_function(fname, args[0]) < 0) {
         return NULL;
     }
     PyTypeObject *type = state->handle_type;
@@ -57,7 +60,7 @@ fn_call_soon(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
 {
     struct tl_state *state = tl_state_of_module(mod);
     struct tl_sched *s = tl_sched_get(state);
-    return s == NULL ? NULL : start(state, s, args, nargs, 0);
+    return s == NULL ? NULL : start(state, s, "call_soon", args, nargs, 0);
 }
 
 PyDoc_STRVAR(call_later_doc,
@@ -77,13 +80,20 @@ fn_call_later(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
         PyErr_SetString(PyExc_TypeError, "call_later() needs a delay and a callable");
         return NULL;
     }
+    if (args[0] == Py_None) {
+        PyErr_SetString(PyExc_TypeError,
+                        "delay must be a number of seconds, not None: for as soon as "
+                        "possible there is call_soon()");
+        return NULL;
+    }
     if (s == NULL || tl_timer_deadline(s, args[0], &deadline) < 0) {
         return NULL;
     }
     if (deadline == 0) {
         deadline = tl_timer_now(s) + (int64_t)TL_TIMER_LONGEST * 1000000000;
     }
-    return start(state, s, args + 1, nargs - 1, deadline < 0 ? 0 : deadline);
+    return start(state, s, "call_later", args + 1, nargs - 1,
+                 deadline < 0 ? 0 : deadline);
 }
 
 PyDoc_STRVAR(call_soon_threadsafe_doc,
@@ -119,7 +129,7 @@ fn_call_soon_threadsafe(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
     }
     struct tl_sched *s = thread == NULL ? NULL : tl_thread_sched_of(state, thread);
     Py_XDECREF(main);
-    return s == NULL ? NULL : start(state, s, args, nargs, 0);
+    return s == NULL ? NULL : start(state, s, "call_soon_threadsafe", args, nargs, 0);
 }
 
 PyDoc_STRVAR(scheduled_calls_doc,
@@ -187,12 +197,13 @@ static PyObject *
 handle_repr(HandleObject *self)
 {
     if (self->who == NULL) {
-        return PyUnicode_FromFormat("<tasklets.Handle %s at %p>",
+        return PyUnicode_FromFormat("<tasklets.scheduler.Handle %s at %p>",
                                     self->cancelled ? "cancelled" : "empty", self);
     }
     PyObject *text = tl_task_describe(self->who);
-    PyObject *repr =
-        text ? PyUnicode_FromFormat("<tasklets.Handle of %U at %p>", text, self) : NULL;
+    PyObject *repr = text ? PyUnicode_FromFormat(
+                                "<tasklets.scheduler.Handle of %U at %p>", text, self)
+                          : NULL;
     Py_XDECREF(text);
     return repr;
 }

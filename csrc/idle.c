@@ -217,6 +217,7 @@ tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
 {
     bool in_main = tl_gil_is_main_thread(), told = false, poll = false;
     int looks = 0;
+    uint64_t sleeps = s->park.sleeps;
     enum tl_idle result = TL_IDLE_WORK;
     s->waiting = true;
     for (;;) {
@@ -273,5 +274,8 @@ tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
         }
     }
     s->waiting = false;
+    if (s->park.sleeps != sleeps) {
+        s->stamp_left = 0; // time has passed: the next wait reads the clock
+    }
     return result;
 }

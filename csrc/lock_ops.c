@@ -65,15 +65,10 @@ tl_lock_count_arg(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
 }
 
 PyObject *
-tl_lock_type_name(PyObject *self, bool whole)
+tl_lock_type_name(PyObject *self)
 {
     PyObject *mod = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "__module__");
     PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "__qualname__");
-    if (mod != NULL && !whole && PyUnicode_Check(mod)) {
-        Py_ssize_t end = PyUnicode_GET_LENGTH(mod);
-        Py_ssize_t dot = PyUnicode_FindChar(mod, '.', 0, end, -1);
-        Py_SETREF(mod, PyUnicode_Substring(mod, dot + 1, end));
-    }
     PyObject *text = mod && name ? PyUnicode_FromFormat("%S.%S", mod, name) : NULL;
     Py_XDECREF(mod);
     Py_XDECREF(name);

@@ -49,9 +49,8 @@ PyObject *tl_lock_wait_for_predicate(PyObject *self, PyObject *const *args,
 int tl_lock_count_arg(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                       Py_ssize_t *count);
 
-// "module.Class" of an object, of the module only what is behind the last dot unless whole:
-// a new reference.
-PyObject *tl_lock_type_name(PyObject *self, bool whole);
+// "module.Class" of an object: a new reference.
+PyObject *tl_lock_type_name(PyObject *self);
 
 // Add a callback to an Event. Returns 0; 1 if it is set, and func is not called; or -1 with
 // an exception set.

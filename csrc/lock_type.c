@@ -267,7 +267,7 @@ lock_at_fork_reinit(LockObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 lock_repr(LockObject *self)
 {
-    PyObject *name = tl_lock_type_name((PyObject *)self, true);
+    PyObject *name = tl_lock_type_name((PyObject *)self);
     PyObject *text =
         name ? PyUnicode_FromFormat("<%s %U object at %p>",
                                     self->count ? "locked" : "unlocked", name, self)
@@ -297,8 +297,7 @@ owner_text(LockObject *self)
 static PyObject *
 rlock_repr(LockObject *self)
 {
-    PyObject *name = tl_lock_type_name((PyObject *)self, true),
-             *owner = owner_text(self);
+    PyObject *name = tl_lock_type_name((PyObject *)self), *owner = owner_text(self);
     PyObject *text =
         name && owner ? PyUnicode_FromFormat("<%s %U object owner=%U count=%lu at %p>",
                                              self->count ? "locked" : "unlocked", name,

@@ -349,6 +349,7 @@ module_exec(PyObject *mod)
         add_functions(mod, tl_resolve_functions, "net_") < 0 ||
         add_functions(mod, tl_statistics_functions, "") < 0 ||
         add_functions(mod, tl_scheduler_functions, "scheduler_") < 0 ||
+        add_functions(mod, tl_survey_functions, "") < 0 ||
         add_functions(mod, tl_classic_functions, "stackless_") < 0 ||
         add_functions(mod, tl_classic_settings, "stackless_") < 0) {
         return -1;

@@ -522,12 +522,16 @@ queue_setattro(PyObject *op, PyObject *name, PyObject *value)
 static PyObject *
 queue_repr(QueueObject *self)
 {
-    PyObject *name = tl_lock_type_name((PyObject *)self, true);
+    PyObject *name = tl_lock_type_name((PyObject *)self);
     PyObject *text = name ? PyUnicode_FromFormat("<%U object at %p", name, self) : NULL;
     Py_XDECREF(name);
     if (text != NULL && self->is_exact) {
         PyUnicode_AppendAndDel(
             &text, PyUnicode_FromFormat(": %zd items", tl_queue_items_size(self)));
+    }
+    if (text != NULL && self->limit > 0) {
+        PyUnicode_AppendAndDel(&text,
+                               PyUnicode_FromFormat(", maxsize %zd", self->limit));
     }
     if (text != NULL && self->is_shutdown) {
         PyUnicode_AppendAndDel(&text, PyUnicode_FromString(", shut down"));

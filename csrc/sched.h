@@ -37,6 +37,8 @@ struct tl_sched {
     TaskletObject *main; // counted
     Py_ssize_t runcount;
     uint64_t switches, limit;
+    int64_t stamp;                   // true time of a recent wait, in nanoseconds: see
+    unsigned stamp_left, stamp_step; // tl_sched_stamp(); how many waits share it
     struct tl_heap timers;
     uint64_t fired;              // how many have gone off,
     int64_t late_sum, late_most; // and how late, in nanoseconds
@@ -246,6 +248,10 @@ PyObject *tl_sched_rotate(struct tl_sched *s);
 
 // Set or reset the flag of t, and have it in force if t runs.
 void tl_sched_set_atomic(TaskletObject *t, bool flag);
+
+// Read the clock for the wait that begins and those that follow: the fewer of them, the
+// longer ago it was read.
+void tl_sched_stamp(struct tl_sched *s);
 
 // Leave from, which is already where it is to wait, for to, which is in the ring. Returns
 // 0 when from is current again; -1 with an exception set if it will never be, and must

@@ -1,4 +1,6 @@
 #include "scope.h"
+#include "args.h"
+#include "clock.h"
 #include "gil.h"
 #include "interrupt.h"
 #include "timer.h"
@@ -230,4 +232,30 @@ tl_scope_traverse(struct tl_scope *scope, visitproc visit, void *arg)
     Py_VISIT(scope->handled);
     Py_VISIT(scope->where.code);
     return 0;
+}
+
+PyObject *
+tl_scope_repr(PyObject *self, const char *name, const char *word,
+              const struct tl_scope *scope, int64_t after)
+{
+    struct tl_sched *s = scope->who != NULL ? scope->who->home : tl_sched_mine;
+    int64_t left = after;
+    bool runs = scope->when != 0 && (after == 0 || scope->state != TL_SCOPE_IDLE);
+    if (runs) {
+        int64_t now = s != NULL ? tl_timer_now(s) : tl_clock_now();
+        left = scope->when > now ? scope->when - now : 0;
+    }
+    PyObject *type =
+        name != NULL ? PyUnicode_FromString(name) : tl_args_type_name(Py_TYPE(self));
+    PyObject *text = NULL;
+    if (type != NULL && (after != 0 || runs)) {
+        char seconds[40];
+        PyOS_snprintf(seconds, sizeof seconds, "%.3f s%s",
+                      left > 0 ? (double)left / 1e9 : 0.0, runs ? " left" : "");
+        text = PyUnicode_FromFormat("<%U %s, %s, at %p>", type, word, seconds, self);
+    } else if (type != NULL) {
+        text = PyUnicode_FromFormat("<%U %s at %p>", type, word, self);
+    }
+    Py_XDECREF(type);
+    return text;
 }

@@ -70,6 +70,12 @@ tl_scope_drop(struct tl_sched *s)
     }
 }
 
+// The repr of a timeout or shield: "<tasklets.timeout active, 2.500 s left, at 0x...>". word:
+// its state. after: how many nanoseconds it lasts once entered, or as many as are left until
+// scope->when, with that set; 0: no end.
+PyObject *tl_scope_repr(PyObject *self, const char *name, const char *word,
+                        const struct tl_scope *scope, int64_t after);
+
 // Let the block end at another time. Returns 0, or -1 with an exception set.
 int tl_scope_move(struct tl_sched *s, struct tl_scope *scope, int64_t when);
 

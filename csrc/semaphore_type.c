@@ -284,7 +284,7 @@ semaphore_locked(SemaphoreObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 semaphore_repr(SemaphoreObject *self)
 {
-    PyObject *name = tl_lock_type_name((PyObject *)self, false), *text = NULL;
+    PyObject *name = tl_lock_type_name((PyObject *)self), *text = NULL;
     if (name != NULL && self->bounded) {
         text = PyUnicode_FromFormat("<%U at %p: value=%zd/%zd>", name, self,
                                     self->value, self->initial);

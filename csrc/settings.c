@@ -62,7 +62,7 @@ fn_classic_switch_trap(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
 static PyObject *
 replace(PyObject **slot, PyObject *value, const char *message)
 {
-    if (message != NULL && value != Py_None && !PyCallable_Check(value)) {
+    if (value != Py_None && !PyCallable_Check(value)) {
         PyErr_SetString(PyExc_TypeError, message);
         return NULL;
     }
@@ -112,7 +112,8 @@ PyDoc_STRVAR(set_error_handler_doc,
 "Have func(type, value, traceback) called with each uncaught exception of a tasklet.\n"
 "\n"
 "Returns the handler before, or None; None removes it. It is called in the dying\n"
-"tasklet; if it returns, the error is dealt with, if it raises, that goes to run().");
+"tasklet; if it returns, the error is dealt with, if it raises, that goes to run().\n"
+"Raises TypeError if func cannot be called.");
 
 static PyObject *
 fn_set_error_handler(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
@@ -123,7 +124,7 @@ fn_set_error_handler(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
     return replace(&tl_state_of_module(mod)->error_handler,
-                   nargs > 0 ? args[0] : Py_None, NULL);
+                   nargs > 0 ? args[0] : Py_None, "error handler must be callable");
 }
 
 static PyObject *
@@ -245,6 +246,23 @@ fn_report_lock_cycles(PyObject *mod, PyObject *arg)
     return PyBool_FromLong(before);
 }
 
+PyDoc_STRVAR(check_function_doc,
+"check_function($module, fname, func, /)\n"
+"--\n"
+"\n"
+"Raise the TypeError of fname() if func cannot be called or is async.");
+
+static PyObject *
+fn_check_function(PyObject *Py_UNUSED(mod), PyObject *const *args, Py_ssize_t nargs)
+{
+    const char *fname = nargs == 2 ? PyUnicode_AsUTF8(args[0]) : NULL;
+    if (fname == NULL) {
+        PyErr_SetString(PyExc_TypeError, "check_function() needs a name and an object");
+        return NULL;
+    }
+    return tl_args_function(fname, args[1]) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
 // Called by the collector: phase is "start" or "stop".
 static PyObject *
 fn_collector(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
@@ -298,6 +316,7 @@ PyMethodDef tl_settings[] = {
     {"live_counts", fn_live_counts, METH_NOARGS, live_counts_doc},
     {"libuv_version", fn_libuv_version, METH_NOARGS, libuv_version_doc},
     {"_report_lock_cycles", fn_report_lock_cycles, METH_O, report_lock_cycles_doc},
+    {"check_function", TL_FAST(fn_check_function), METH_FASTCALL, check_function_doc},
     {"_collector", TL_FAST(fn_collector), METH_FASTCALL, NULL},
     {"_main_has_ended", fn_main_has_ended, METH_NOARGS, NULL},
     {"_at_exit", fn_at_exit, METH_NOARGS, NULL},

@@ -92,7 +92,7 @@ shield_repr(ShieldObject *self)
     const char *word = self->scope.expired                  ? "expired"
                        : self->scope.state == TL_SCOPE_IDLE ? "not entered"
                                                             : "active";
-    return PyUnicode_FromFormat("<tasklets.shield %s at %p>", word, self);
+    return tl_scope_repr((PyObject *)self, NULL, word, &self->scope, self->limit_ns);
 }
 
 static int

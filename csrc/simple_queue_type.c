@@ -175,7 +175,7 @@ simple_queue_empty(SimpleQueueObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 simple_queue_repr(SimpleQueueObject *self)
 {
-    PyObject *name = tl_lock_type_name((PyObject *)self, true);
+    PyObject *name = tl_lock_type_name((PyObject *)self);
     PyObject *text = name ? PyUnicode_FromFormat("<%U object at %p: %zd items>", name,
                                                  self, self->count)
                           : NULL;

@@ -8,6 +8,7 @@
 #include "outcome.h"
 #include "scope.h"
 #include "stray.h"
+#include "tasklet_end.h"
 
 #include <malloc.h>
 #include <unistd.h>
@@ -205,38 +206,6 @@ run_nursery(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
 
 // ---- one tasklet's life
 
-// What remains to be told to main or run() of exc (stolen): NULL if nothing does.
-static PyObject *
-ask_error_handler(struct tl_sched *s, PyObject *exc)
-{
-    struct tl_state *state = s->state;
-    if (PyErr_GivenExceptionMatches(exc, state->tasklet_exit) ||
-        (PyErr_GivenExceptionMatches(exc, PyExc_SystemExit) &&
-         !tl_gil_is_main_thread())) {
-        Py_DECREF(exc);
-        return NULL;
-    }
-    if (state->error_handler == NULL ||
-        PyErr_GivenExceptionMatches(exc, PyExc_SystemExit)) {
-        return exc;
-    }
-    PyObject *handler = Py_NewRef(state->error_handler);
-    PyObject *traceback = PyException_GetTraceback(exc);
-    PyObject *result = PyObject_CallFunctionObjArgs(
-        handler, (PyObject *)Py_TYPE(exc), exc, traceback ? traceback : Py_None, NULL);
-    Py_XDECREF(traceback);
-    Py_DECREF(exc);
-    Py_DECREF(handler);
-    if (result != NULL) {
-        Py_DECREF(result);
-        return NULL;
-    }
-    if (PyErr_ExceptionMatches(state->tasklet_exit)) {
-        PyErr_Clear();
-    }
-    return PyErr_GetRaisedException();
-}
-
 // Its function returned while another tasklet was the current one: code of it had been
 // continued by greenlet's own API. It is over all the same; the error goes to whoever
 // did it, through the fiber's parent.
@@ -318,54 +287,6 @@ end_of_stolen(struct tl_sched *s, TaskletObject *t)
     PyErr_SetRaisedException(exc);
 }
 
-// What the tasklet ends with is an exit: return what is reported in its place, or exc. A
-// kill that came during the clean-up after KeyboardInterrupt does not replace that, and
-// the interruption of a block is an error outside the block. exc is stolen.
-static PyObject *
-look_behind(struct tl_sched *s, TaskletObject *t, PyObject *exc)
-{
-    bool killed = (PyObject *)Py_TYPE(exc) == s->state->tasklet_exit;
-    if (!killed && !PyErr_GivenExceptionMatches(exc, s->state->tasklet_exit)) {
-        return exc;
-    }
-    PyObject *context = PyException_GetContext(exc);
-    Py_XDECREF(context); // exc holds it
-    if (killed && context == NULL) {
-        return exc;
-    }
-    int strength = tl_interrupt_strength(t, exc);
-    PyObject *other = tl_interrupt_replaced(t, exc, NULL, strength);
-    if (other == NULL && !killed) {
-        other = tl_interrupt_escaped(s->state, exc);
-    }
-    if (other != NULL) {
-        Py_SETREF(exc, other);
-    }
-    return exc;
-}
-
-// Tell who is to know. Returns the exception that goes to main or run(), or NULL.
-TL_COLD static PyObject *
-settle(struct tl_sched *s, TaskletObject *t, PyObject *result, PyObject *exc)
-{
-    bool heard = false;
-    if (exc != NULL) {
-        exc = look_behind(s, t, exc);
-    }
-    if (t->outcome != NULL) {
-        heard = tl_outcome_record(t, result, exc);
-    } else {
-        Py_XDECREF(result);
-    }
-    if (exc != NULL) {
-        exc = heard ? tl_outcome_rest(s->state, exc) : ask_error_handler(s, exc);
-    }
-    if (t->outcome != NULL) {
-        tl_outcome_tell(t);
-    }
-    return exc;
-}
-
 TL_COLD static void
 drop_hooks(struct tl_sched *s, TaskletObject *t)
 {
@@ -396,6 +317,11 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
 {
     TaskletObject *t = stack->job;
     PyObject *exc = TL_UNLIKELY(result == NULL) ? PyErr_GetRaisedException() : NULL;
+    PyObject *name = NULL; // for the note of exc
+    if (TL_UNLIKELY(exc != NULL)) {
+        name = tl_task_name(t);
+        PyErr_Clear();
+    }
     if (TL_UNLIKELY(t->hooks != NULL)) {
         drop_hooks(s, t);
     }
@@ -412,7 +338,8 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
     if (t->outcome == NULL && exc == NULL) {
         Py_DECREF(result);
     } else {
-        exc = settle(s, t, result, exc);
+        exc = tl_tasklet_settle(s, t, result, exc, name);
+        Py_XDECREF(name);
     }
     PyObject *bomb = NULL;
     bool exits = false;

@@ -1,4 +1,5 @@
 #include "tasklet.h"
+#include "args.h"
 #include "gil.h"
 #include "interrupt.h"
 #include "live.h"
@@ -68,6 +69,10 @@ check_bind_args(PyObject *func, PyObject *args, PyObject *kwargs)
         why = "tasklet args must be a tuple or None";
     } else if (kwargs != NULL && !PyDict_Check(kwargs)) {
         why = "tasklet kwargs must be a dictionary or None";
+    }
+    bool async = func != NULL && (why == NULL || PyCoro_CheckExact(func));
+    if (async && tl_args_function("tasklet", func) < 0) {
+        return -1;
     }
     if (why != NULL) {
         PyErr_SetString(PyExc_TypeError, why);
@@ -293,8 +298,8 @@ tl_task_name(TaskletObject *t)
     return PyUnicode_FromString("tasklet");
 }
 
-static const char *
-state_word(TaskletObject *t)
+const char *
+tl_task_state_word(TaskletObject *t)
 {
     if (t->home->dead) {
         return "without a thread";
@@ -302,8 +307,8 @@ state_word(TaskletObject *t)
     if (tl_task_is_current(t)) {
         return "running";
     }
-    if (t->place == TL_RUNNABLE) {
-        return "runnable";
+    if (t->place != TL_FLOATING) {
+        return t->place == TL_RUNNABLE ? "runnable" : "blocked";
     }
     if (t->life == TL_UNBOUND) {
         return t->ended ? "ended" : t->tempval != NULL ? "bound" : "unbound";
@@ -328,24 +333,56 @@ tl_task_set_call(TaskletObject *t, PyObject *const *args, Py_ssize_t nargs)
     return 0;
 }
 
+// What a tasklet waits on. A tasklet is named, and a channel as it shows itself.
+static PyObject *
+describe_object(struct tl_state *state, PyObject *on)
+{
+    if (PyObject_TypeCheck(on, state->channel_type)) {
+        return state->channel_type->tp_repr(
+            on); // not a subclass's, which is Python code
+    }
+    PyObject *type = tl_args_type_name(Py_TYPE(on)), *name = NULL, *text = NULL;
+    if (type != NULL && PyObject_TypeCheck(on, state->tasklet_type)) {
+        name = tl_task_name((TaskletObject *)on);
+        text = name ? PyUnicode_FromFormat("<%U '%U' at %p>", type, name, on) : NULL;
+    } else if (type != NULL) {
+        text = PyUnicode_FromFormat("<%U at %p>", type, on);
+    }
+    Py_XDECREF(name);
+    Py_XDECREF(type);
+    return text;
+}
+
+PyObject *
+tl_task_describe_wait(struct tl_state *state, const struct tl_wait_kind *kind,
+                      PyObject *on)
+{
+    if (on == NULL) {
+        return PyUnicode_FromString(kind->verb);
+    }
+    PyObject *object = describe_object(state, on);
+    PyObject *text =
+        object ? PyUnicode_FromFormat("waits to %s %U", kind->verb, object) : NULL;
+    Py_XDECREF(object);
+    return text;
+}
+
 PyObject *
 tl_task_describe(TaskletObject *t)
 {
-    PyObject *name = tl_task_name(t), *text;
-    if (name == NULL) {
-        return NULL;
+    PyObject *type = tl_args_type_name(Py_TYPE(t)), *wait = NULL, *text = NULL;
+    PyObject *name = type ? tl_task_name(t) : NULL;
+    const char *word = tl_task_state_word(t);
+    if (name != NULL && t->place == TL_WAITING) {
+        wait = tl_task_describe_wait(t->home->state, t->wait.kind, t->wait.on);
+        text = wait ? PyUnicode_FromFormat("<%U '%U' %s, %U, at %p>", type, name, word,
+                                           wait, t)
+                    : NULL;
+    } else if (name != NULL) {
+        text = PyUnicode_FromFormat("<%U '%U' %s at %p>", type, name, word, t);
     }
-    if (t->place == TL_WAITING && t->wait.on == NULL) {
-        text = PyUnicode_FromFormat("<%s '%U' blocked, %s, at %p>", Py_TYPE(t)->tp_name,
-                                    name, t->wait.kind->verb, t);
-    } else if (t->place == TL_WAITING) {
-        text = PyUnicode_FromFormat("<%s '%U' blocked, waits to %s <%s at %p>, at %p>",
-                                    Py_TYPE(t)->tp_name, name, t->wait.kind->verb,
-                                    Py_TYPE(t->wait.on)->tp_name, t->wait.on, t);
-    } else {
-        text = PyUnicode_FromFormat("<%s '%U' %s at %p>", Py_TYPE(t)->tp_name, name,
-                                    state_word(t), t);
-    }
-    Py_DECREF(name);
+    Py_XDECREF(wait);
+    Py_XDECREF(name);
+    Py_XDECREF(type);
     return text;
 }

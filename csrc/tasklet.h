@@ -93,14 +93,16 @@ typedef struct TaskletObject {
     // home->switches when it was last entered or became runnable; 0: it runs next because
     // somebody named it.
     uint64_t turn;
+    int64_t since;  // it has been waiting, about: true time in nanoseconds
     int depth;      // Python recursion depth where it left
     unsigned epoch; // of the events that its frames have, as tl_events_epoch()
     unsigned char life, place;
     signed char sending; // 1 or -1 while it waits on a channel
     bool is_main, ended, atomic, ignore_nesting, block_trap;
-    bool thrown;           // something is due to be raised at its next operation
-    bool stopped;          // a budget of run() ended inside it, and it has not gone on
-    bool revived;          // its finalizer has run, and posted a kill
+    bool thrown;    // something is due to be raised at its next operation
+    bool stopped;   // a budget of run() ended inside it, and it has not gone on
+    bool inherited; // from the process that forked: not missed if it does not end
+    bool revived;   // its finalizer has run, and posted a kill
     unsigned int own_refs; // to itself, that its stack has while it is in tl_block()
     unsigned int shields;  // shield() blocks that hold off interruptions
     unsigned int holds;    // waits of its own that hold off all of them
@@ -165,6 +167,14 @@ bool tl_task_is_alive(TaskletObject *t);
 // Its name, and a line about it: new references. No code of others runs.
 PyObject *tl_task_name(TaskletObject *t);
 PyObject *tl_task_describe(TaskletObject *t);
+
+// "running", "runnable", "blocked", "paused" and so on.
+const char *tl_task_state_word(TaskletObject *t);
+
+// "waits to receive from <tasklets.channel ...>", for a wait of this kind: a new
+// reference. on may be NULL. No code of others runs.
+PyObject *tl_task_describe_wait(struct tl_state *state, const struct tl_wait_kind *kind,
+                                PyObject *on);
 
 // Whether it waits for what a signal handler may do, say, and is not told that nobody can
 // run.

@@ -2,6 +2,8 @@
 #include "errors.h"
 #include "gil.h"
 #include "interrupt.h"
+#include "leftover.h"
+#include "outcome.h"
 
 static bool
 needs_end(TaskletObject *t)
@@ -108,6 +110,13 @@ tl_tasklet_finalize(TaskletObject *self)
     }
     struct tl_sched *s = tl_sched_mine;
     PyObject *exc = PyErr_GetRaisedException();
+    if (TL_UNLIKELY(self->stopped)) {
+        tl_leftover_dropped(self);
+        if (!needs_end(self)) { // the warning has run Python code
+            PyErr_SetRaisedException(exc);
+            return;
+        }
+    }
     bool now = s == self->home && self->place == TL_FLOATING && !tl_sched_is_held(s) &&
                s->trap == 0 && s->current->place == TL_RUNNABLE &&
                s->current == s->head && !tl_gil_is_collecting();
@@ -130,4 +139,89 @@ tl_tasklet_is_resurrected(TaskletObject *self)
     tl_tasklet_finalize(self);
     Py_SET_REFCNT((PyObject *)self, Py_REFCNT(self) - 1);
     return Py_REFCNT(self) > 0;
+}
+
+// ---- its function has returned
+
+// What remains to be told to main or run() of exc (stolen): NULL if nothing does.
+static PyObject *
+ask_error_handler(struct tl_sched *s, PyObject *exc)
+{
+    struct tl_state *state = s->state;
+    if (PyErr_GivenExceptionMatches(exc, state->tasklet_exit) ||
+        (PyErr_GivenExceptionMatches(exc, PyExc_SystemExit) &&
+         !tl_gil_is_main_thread())) {
+        Py_DECREF(exc);
+        return NULL;
+    }
+    if (state->error_handler == NULL ||
+        PyErr_GivenExceptionMatches(exc, PyExc_SystemExit)) {
+        return exc;
+    }
+    PyObject *handler = Py_NewRef(state->error_handler);
+    PyObject *traceback = PyException_GetTraceback(exc);
+    PyObject *result = PyObject_CallFunctionObjArgs(
+        handler, (PyObject *)Py_TYPE(exc), exc, traceback ? traceback : Py_None, NULL);
+    Py_XDECREF(traceback);
+    Py_DECREF(exc);
+    Py_DECREF(handler);
+    if (result != NULL) {
+        Py_DECREF(result);
+        return NULL;
+    }
+    if (PyErr_ExceptionMatches(state->tasklet_exit)) {
+        PyErr_Clear();
+    }
+    return PyErr_GetRaisedException();
+}
+
+// What the tasklet ends with is an exit: return what is reported in its place, or exc. A
+// kill that came during the clean-up after KeyboardInterrupt does not replace that, and
+// the interruption of a block is an error outside the block. exc is stolen.
+static PyObject *
+look_behind(struct tl_sched *s, TaskletObject *t, PyObject *exc)
+{
+    bool killed = (PyObject *)Py_TYPE(exc) == s->state->tasklet_exit;
+    if (!killed && !PyErr_GivenExceptionMatches(exc, s->state->tasklet_exit)) {
+        return exc;
+    }
+    PyObject *context = PyException_GetContext(exc);
+    Py_XDECREF(context); // exc holds it
+    if (killed && context == NULL) {
+        return exc;
+    }
+    int strength = tl_interrupt_strength(t, exc);
+    PyObject *other = tl_interrupt_replaced(t, exc, NULL, strength);
+    if (other == NULL && !killed) {
+        other = tl_interrupt_escaped(s->state, exc);
+    }
+    if (other != NULL) {
+        Py_SETREF(exc, other);
+    }
+    return exc;
+}
+
+TL_COLD PyObject *
+tl_tasklet_settle(struct tl_sched *s, TaskletObject *t, PyObject *result, PyObject *exc,
+                  PyObject *name)
+{
+    bool heard = false;
+    if (exc != NULL) {
+        exc = look_behind(s, t, exc);
+        if (!PyErr_GivenExceptionMatches(exc, s->state->tasklet_exit)) {
+            tl_errors_note(t, name, exc);
+        }
+    }
+    if (t->outcome != NULL) {
+        heard = tl_outcome_record(t, result, exc);
+    } else {
+        Py_XDECREF(result);
+    }
+    if (exc != NULL) {
+        exc = heard ? tl_outcome_rest(s->state, exc) : ask_error_handler(s, exc);
+    }
+    if (t->outcome != NULL) {
+        tl_outcome_tell(t);
+    }
+    return exc;
 }

@@ -292,20 +292,24 @@ set_tempval(TaskletObject *self, PyObject *value, void *Py_UNUSED(closure))
     return 0;
 }
 
+PyObject *
+tl_tasklet_frame(TaskletObject *self)
+{
+    if (self->life != TL_STARTED || !tl_thread_is_there(self->home)) {
+        return NULL;
+    }
+    // Also if it waits, and its thread with it: that has no other stack to go to.
+    if (tl_task_is_running(self)) {
+        return (PyObject *)PyThreadState_GetFrame(self->home->ts);
+    }
+    return self->top == NULL ? NULL : tl_fiber_frame(self->fiber);
+}
+
 static PyObject *
 get_frame(TaskletObject *self, void *Py_UNUSED(closure))
 {
-    if (self->life != TL_STARTED || !tl_thread_is_there(self->home)) {
-        Py_RETURN_NONE;
-    }
-    if (tl_task_is_current(self)) {
-        PyObject *frame = (PyObject *)PyThreadState_GetFrame(self->home->ts);
-        return frame != NULL ? frame : Py_NewRef(Py_None);
-    }
-    if (self->top == NULL) {
-        Py_RETURN_NONE;
-    }
-    return tl_fiber_frame(self->fiber);
+    PyObject *frame = tl_tasklet_frame(self);
+    return frame == NULL && !PyErr_Occurred() ? Py_NewRef(Py_None) : frame;
 }
 
 static PyObject *
@@ -348,7 +352,7 @@ get_recursion_depth(TaskletObject *self, void *Py_UNUSED(closure))
     if (self->life != TL_STARTED || !tl_thread_is_there(self->home)) {
         return PyLong_FromLong(0);
     }
-    return PyLong_FromLong(tl_task_is_current(self)
+    return PyLong_FromLong(tl_task_is_running(self)
                                ? tl_gil_recursion_depth(self->home->ts)
                                : self->depth);
 }
@@ -385,7 +389,8 @@ static int
 set_name(TaskletObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
     if (value == NULL || !PyUnicode_Check(value)) {
-        PyErr_SetString(PyExc_TypeError, "a tasklet's name must be a str");
+        PyErr_Format(PyExc_TypeError, "a tasklet's name must be a str, not %s",
+                     value == NULL ? "deleted" : Py_TYPE(value)->tp_name);
         return -1;
     }
     struct tl_outcome *outcome = tl_outcome_of(self);
@@ -396,8 +401,8 @@ set_name(TaskletObject *self, PyObject *value, void *Py_UNUSED(closure))
     return 0;
 }
 
-static PyObject *
-get_spawned_at(TaskletObject *self, void *Py_UNUSED(closure))
+PyObject *
+tl_tasklet_spawned_at(TaskletObject *self)
 {
     struct tl_outcome *outcome = self->outcome;
     if (outcome == NULL || outcome->code == NULL) {
@@ -406,6 +411,12 @@ get_spawned_at(TaskletObject *self, void *Py_UNUSED(closure))
     PyCodeObject *code = (PyCodeObject *)outcome->code;
     return Py_BuildValue("Oi", code->co_filename,
                          PyCode_Addr2Line(code, outcome->lasti));
+}
+
+static PyObject *
+get_spawned_at(TaskletObject *self, void *Py_UNUSED(closure))
+{
+    return tl_tasklet_spawned_at(self);
 }
 
 // Trace and profile functions; closure is not NULL for the latter.

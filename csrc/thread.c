@@ -6,6 +6,7 @@
 #include "handle.h"
 #include "idle.h"
 #include "interrupt.h"
+#include "leftover.h"
 #include "live.h"
 #include "loop.h"
 #include "native.h"
@@ -433,6 +434,7 @@ thread_ended(PyObject *guard)
         tl_alarm_cancel(&s->alarm);
         tl_sched_unref(s); // its main tasklet, at least, holds another
     } else {
+        tl_leftover_report(s, false);
         end_tasklets(s);
         tl_watch_fini(s); // while there is a thread state to be put in order
         tl_request_fini(s, false);
@@ -476,6 +478,7 @@ tl_thread_main_has_ended(struct tl_state *state)
     struct tl_sched *s = tl_sched_mine;
     // Those threads may wait for locks that tasklets of this one hold.
     if (s != NULL && s->nstarted + s->runcount > 1 && has_threads_to_wait_for()) {
+        tl_leftover_report(s, true);
         end_tasklets(s);
         tl_loop_is_ending(s->loop, false);
     }
@@ -487,6 +490,7 @@ void
 tl_thread_at_exit(struct tl_state *state)
 {
     if (tl_sched_mine != NULL) {
+        tl_leftover_report(tl_sched_mine, true);
         end_tasklets(tl_sched_mine);
     }
     tl_request_at_exit(tl_sched_mine);
@@ -520,6 +524,7 @@ tl_thread_after_fork(struct tl_state *state, struct tl_sched *mine)
         }
     }
     if (mine != NULL) {
+        tl_leftover_inherit(mine);
         tl_park_fini(&mine->park);
         tl_park_init(&mine->park);
     }

@@ -10,9 +10,10 @@
 typedef struct {
     PyObject_HEAD
     struct tl_scope scope;
-    PyObject *exc; // raised at the end of the block; NULL: TimeoutError
-    int64_t after; // nanoseconds from the entry, with relative
-    bool relative; // when is found at the entry
+    PyObject *exc;    // raised at the end of the block; NULL: TimeoutError
+    int64_t after;    // nanoseconds from the entry, with relative
+    bool relative;    // when is found at the entry
+    bool by_deadline; // made by deadline()
 } TimeoutObject;
 
 // A duration (or a time, with absolute) in nanoseconds: 0 for None, negative if it is over
@@ -60,6 +61,7 @@ make(PyTypeObject *type, PyObject *time, PyObject *exc, bool relative)
         return NULL;
     }
     self->relative = relative;
+    self->by_deadline = !relative;
     self->scope.kind = TL_SCOPE_TIMEOUT;
     *(relative ? &self->after : &self->scope.when) = parsed;
     self->exc = exc == NULL || exc == Py_None ? NULL : Py_NewRef(exc);
@@ -243,7 +245,9 @@ timeout_repr(TimeoutObject *self)
     static const char *const words[] = {"not entered", "active", "due", "expired",
                                         "expired"};
     const char *word = self->scope.expired ? "expired" : words[self->scope.state];
-    return PyUnicode_FromFormat("<tasklets.timeout %s at %p>", word, self);
+    return tl_scope_repr((PyObject *)self,
+                         self->by_deadline ? "tasklets.deadline" : NULL, word,
+                         &self->scope, self->relative ? self->after : 0);
 }
 
 static int

@@ -232,6 +232,8 @@ tl_watch_run(struct tl_sched *s, const struct tl_budget *budget)
 {
     TaskletObject *me = s->current, *to = NULL;
     s->end = TL_END_ERROR;
+    s->stamp_left =
+        0; // the caller may have run for long: the next wait reads the clock
     // What may run code of others comes first.
     if (needs_events(budget) && tl_events_ready() < 0) {
         return NULL;

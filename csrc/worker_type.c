@@ -218,9 +218,7 @@ check_call(PyObject **argv)
         (argv[2] != NULL && PyDict_Check(argv[2]) && PyDict_GET_SIZE(argv[2]) == 0)) {
         argv[2] = NULL;
     }
-    if (!PyCallable_Check(argv[0])) {
-        PyErr_Format(PyExc_TypeError, "the function must be callable, not %s",
-                     Py_TYPE(argv[0])->tp_name);
+    if (tl_args_function("call", argv[0]) < 0) {
         return -1;
     }
     if (!PyTuple_Check(argv[1]) || (argv[2] != NULL && !PyDict_Check(argv[2]))) {

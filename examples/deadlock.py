@@ -2,7 +2,7 @@
 
 import tasklets
 
-left, right = tasklets.channel(), tasklets.channel()
+left, right = tasklets.channel(name="left"), tasklets.channel(name="right")
 
 
 def first():
@@ -26,11 +26,11 @@ tasklets.run()
 print("waiting on left and right:", -left.balance, -right.balance)
 
 # But now the main program wants to wait as well, on a channel that nobody will ever
-# send to. The error is raised in whoever was the last to run, and lists all who wait:
-# the name of each, what it waits to do, and on what object. The addresses show that
-# they wait on two different channels, and that nobody waits to send.
+# send to. The error is raised in the tasklet that ran last. It says what that tasklet
+# was refused, and what each of the others waits for: two different channels, to which
+# nobody waits to send.
 try:
-    tasklets.channel().receive()
+    tasklets.channel(name="third").receive()
 except tasklets.DeadlockError as error:
     print(error)
 
@@ -41,6 +41,7 @@ print("received:", left.receive())
 # Output:
 #   waiting on left and right: 1 1
 #   Deadlock: the last runnable tasklet cannot be blocked.
-#     <tasklets.tasklet 'first' blocked, waits to receive from <tasklets.channel at ...
+#     refused: tasklet 'main' waits to receive from <tasklets.channel 'third' ...
+#     <tasklets.tasklet 'first' blocked, waits to receive from <tasklets.channel 'l...
 #     <tasklets.tasklet 'the second one' blocked, waits to receive from <tasklets...
 #   received: from second

@@ -96,6 +96,10 @@ if _TYPE_CHECKING:
 
 _install_import_locks()
 
+# Whether to print to sys.stderr, too, what is a ResourceWarning: tasklets that have not
+# ended when the program or their thread does, and ones that a budget stopped and nobody
+# has kept. Python shows such warnings only with -X dev or -W default.
+debug: bool = False
 _LAZY = ("fs", "net", "testing")
 
 

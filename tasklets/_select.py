@@ -1,6 +1,6 @@
 """The cases of select() for descriptors."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 
 class HasFileno(Protocol):
@@ -9,19 +9,48 @@ class HasFileno(Protocol):
     def fileno(self) -> int: ...
 
 
-class readable(NamedTuple):
+class _Descriptor(NamedTuple):
+    fd: int | HasFileno
+
+
+def _check(name: str, fd: object) -> None:
+    """Refuse what cannot be a descriptor, before anything waits for it."""
+    if isinstance(fd, int):
+        if fd < 0:
+            raise ValueError(
+                f"{name}() needs a descriptor, which is not negative: {fd}"
+            )
+    elif not callable(getattr(fd, "fileno", None)):
+        kind = type(fd).__name__
+        raise TypeError(
+            f"{name}() needs a descriptor: an int, or an object with fileno(), "
+            f"not {kind}"
+        )
+
+
+class readable(_Descriptor):
     """A case for select(): wait until a descriptor can be read from.
 
-    fd: an int, or an object with fileno(). See scheduler.wait_readable().
+    fd: an int, or an object with fileno(). Raises TypeError for another object,
+    ValueError for a negative int. See scheduler.wait_readable().
     """
 
-    fd: int | HasFileno
+    __slots__ = ()
+
+    def __new__(cls, fd: int | HasFileno) -> Self:
+        _check("readable", fd)
+        return super().__new__(cls, fd)
 
 
-class writable(NamedTuple):
+class writable(_Descriptor):
     """A case for select(): wait until a descriptor can be written to.
 
-    fd: an int, or an object with fileno(). See scheduler.wait_writable().
+    fd: an int, or an object with fileno(). Raises TypeError for another object,
+    ValueError for a negative int. See scheduler.wait_writable().
     """
 
-    fd: int | HasFileno
+    __slots__ = ()
+
+    def __new__(cls, fd: int | HasFileno) -> Self:
+        _check("writable", fd)
+        return super().__new__(cls, fd)

@@ -36,8 +36,11 @@ def block_trap(trap: bool = True) -> Setting:
     """Set the current tasklet's block_trap, and put back the old value at the end.
 
     An operation that would block raises BlockTrapError meanwhile. The old value goes to
-    the tasklet that was current at the beginning.
+    the tasklet that was current at the beginning. Raises TypeError if trap is neither a
+    bool nor an int.
     """
+    if not isinstance(trap, int):
+        raise TypeError("block_trap must be set to a bool or integer")
     return Setting(_core.swap_block_trap, trap)._made_by(f"block_trap({trap!r})")
 
 

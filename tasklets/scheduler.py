@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 from tasklets import _core
 from tasklets._core import Handle as Handle
+from tasklets._core import all_tasklets as all_tasklets
 from tasklets._core import call_later as call_later
 from tasklets._core import call_soon as call_soon
 from tasklets._core import call_soon_threadsafe as call_soon_threadsafe
@@ -18,14 +19,17 @@ from tasklets._core import statistics as statistics
 from tasklets._core import stop as stop
 from tasklets._core import wait_readable as wait_readable
 from tasklets._core import wait_writable as wait_writable
+from tasklets._dump import dump as dump
 from tasklets._names import public_names
 
 __all__ = [
     "Handle",
     "LastRun",
+    "all_tasklets",
     "call_later",
     "call_soon",
     "call_soon_threadsafe",
+    "dump",
     "getuncollectables",
     "last_run",
     "next_deadline",

@@ -22,8 +22,11 @@ def settle(*, switches: int = 1_000_000) -> None:
 
     Waits for nothing: not for time, nor for other threads. An uncaught error of a
     tasklet is raised here, and the others stay as they are. Raises RuntimeError if
-    tasklets have been entered `switches` times and some are still runnable.
+    tasklets have been entered `switches` times and some are still runnable, TypeError
+    or ValueError if that is not a positive int.
     """
+    if not isinstance(switches, int):
+        raise TypeError(f"switches must be an int, not {type(switches).__name__}")
     if switches < 1:
         raise ValueError(f"switches must be positive, not {switches}")
     start = _core.statistics()["switches"]
@@ -57,7 +60,7 @@ class FakeClock:
         self._block = block
 
     def __repr__(self) -> str:
-        return "<FakeClock>"
+        return f"<{type(self).__module__}.{type(self).__qualname__} at {id(self):#x}>"
 
     def now(self) -> float:
         """Return what it shows, in seconds.
@@ -100,8 +103,14 @@ def fake_clock(start: float = 0.0) -> Setting:
     It shows `start` seconds, until its advance() is called or somebody waits and nobody
     is runnable: then it jumps to what is due next, so that no test waits. What waits
     for its time at the beginning or at the end of the block has as long to wait
-    afterwards as before. Budgets of scheduler.run() are not changed.
+    afterwards as before. Budgets of scheduler.run() are not changed. Raises TypeError
+    if start is not a number, ValueError if it is negative or not finite.
     """
+    if not isinstance(start, (int, float)):
+        kind = type(start).__name__
+        raise TypeError(f"start must be a number of seconds, not {kind}")
+    if not 0 <= start < math.inf:
+        raise ValueError(f"start must be 0 or positive, and finite, not {start!r}")
     change = partial(_core.fake_clock, carry=True)
     call = f"testing.fake_clock({float(start)})"
     return _FakeClockSetting(change, float(start))._made_by(call)

@@ -70,8 +70,11 @@ class WorkerFuture(Future[_T]):
     def add_done_callback(self, fn: Callable[[Future[_T]], object]) -> None:
         """Call fn(future) when the call is over, on the worker; at once if it is.
 
-        An Exception in fn is logged.
+        An Exception in fn is logged. Raises TypeError if fn cannot be called.
         """
+        if not callable(fn):
+            kind = type(fn).__name__
+            raise TypeError(f"the callback must be callable, not {kind}")
         if not _core.future_listen(self, fn):
             super().add_done_callback(fn)
 
@@ -250,7 +253,8 @@ class WorkerPool(Executor):
         )
         room = 0 if max_queued is None else _positive(max_queued, "max_queued")
         if on_abandoned is not None and not callable(on_abandoned):
-            raise TypeError("on_abandoned must be callable or None")
+            kind = type(on_abandoned).__name__
+            raise TypeError(f"on_abandoned must be callable or None, not {kind}")
         self._on_abandoned = on_abandoned
         self._threads: _Threads = []
         start = partial(_start, self._threads)
@@ -276,7 +280,7 @@ class WorkerPool(Executor):
         timeout: float | None = None,
         **kwargs: Any,
     ) -> _T:
-        """Do as `call_on_worker`, on a thread of this pool."""
+        """Do as `call_on_worker`, on a thread of this pool; timeout is the waiter's."""
         if self._on_abandoned is None:
             return self._pool.call(func, args, kwargs, timeout)
         return self._submit(func, args, kwargs, at_once=True).result(timeout)
@@ -288,8 +292,7 @@ class WorkerPool(Executor):
         kwargs: dict[str, Any],
         at_once: bool,
     ) -> WorkerFuture[_T]:
-        if not callable(func):
-            raise TypeError(f"the function must be callable, not {type(func).__name__}")
+        _core.check_function("submit", func)
         future: WorkerFuture[_T] = WorkerFuture()
         call = (future, func, args, kwargs)
         future._job = self._pool.submit(_run, call, None, future, at_once)
@@ -331,7 +334,8 @@ class WorkerPool(Executor):
     def __repr__(self) -> str:
         pool = self._pool
         return (
-            f"<WorkerPool{' shut down' if pool.closed else ''} "
+            f"<{type(self).__module__}.{type(self).__qualname__}"
+            f"{' shut down' if pool.closed else ''} "
             f"workers={pool.workers} of {pool.max_workers} idle={pool.idle} "
             f"queued={pool.queued} at {id(self):#x}>"
         )
@@ -370,7 +374,11 @@ def call_on_worker(
     Raises TimeoutError if the call is not over after timeout seconds. Then, and when
     the waiting tasklet is killed, the call itself goes on or still takes its turn, and
     its outcome is dropped. Raises BlockTrapError or SwitchTrapError where the tasklet
-    must not wait; nothing is called then.
+    must not wait, TypeError if func cannot be called or is async; nothing is called
+    then.
+
+    timeout is the waiter's: a func that has a parameter of that name, as
+    subprocess.run() has, gets it as functools.partial(func, timeout=...).
     """
     pool = _shared.get(None) or _shared.setdefault(None, _SharedPool())
     return pool._pool.call(func, args, kwargs, timeout)
@@ -427,12 +435,12 @@ def call_in_scheduler(
 
     Raises ValueError for a thread that does not exist or has not used tasklets yet,
     CancelledError if the new tasklet is killed or its thread ends, DeadlockError if
-    nobody could ever end this wait. Raises TimeoutError if it is not over after timeout
-    seconds; then, and when the waiting tasklet is killed, it goes on, and its outcome
-    is dropped.
+    nobody could ever end this wait, TypeError if func cannot be called or is async.
+    Raises TimeoutError if it is not over after timeout seconds; then, and when the
+    waiting tasklet is killed, it goes on, and its outcome is dropped. timeout is the
+    waiter's, as in `call_on_worker`.
     """
-    if not callable(func):
-        raise TypeError(f"the function must be callable, not {type(func).__name__}")
+    _core.check_function("call_in_scheduler", func)
     ident = _ident_of(thread)
     answer: _Answer[_T] = _Answer()
     there: _core.tasklet = copy_context().run(

@@ -379,7 +379,9 @@ def load(name, crowd, locks):
     module = ModuleType(f"{name}_{crowd.name}")
     module.__builtins__ = vars(builtins) | {"__import__": import_other}
     # Not by the loader: pytest's own stands in for it, and knows no code.
-    code = compile(Path(spec.origin).read_bytes(), spec.origin, "exec")
+    # Our types show the whole path of their module, which has a dot in it.
+    source = Path(spec.origin).read_text().replace(r"<\w+\.", r"<[\w.]+\.")
+    code = compile(source, spec.origin, "exec")
     exec(code, vars(module))
     if hasattr(module, "wait_threads_blocked"):
         # Where that is only a time, a machine may be too busy for it.

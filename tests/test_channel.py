@@ -68,8 +68,14 @@ def test_a_new_channel_prefers_the_receiver():
     assert (ch.preference, ch.schedule_all) == (-1, 0)
 
 
-def test_a_channel_ignores_its_arguments():
-    channel(1, "a", b=2)
+@pytest.mark.parametrize("arguments", [{"maxsize": 5}, {"b": 2, "name": "x"}])
+def test_a_channel_takes_no_argument_but_a_name(arguments):
+    with pytest.raises(
+        TypeError, match=r"it stores nothing, a QueueChannel\(maxsize\)"
+    ):
+        channel(5)
+    with pytest.raises(TypeError, match=r"^channel\(\) takes no argument but name="):
+        channel(**arguments)
 
 
 def test_the_base_type_has_no_dict():
@@ -83,6 +89,80 @@ def test_a_subclass_may_have_attributes_and_an_init():
             self.note = note
 
     assert Mine("note").note == "note"
+
+
+def test_a_subclass_may_have_a_new_with_arguments():
+    class Mine(channel):
+        def __new__(cls, note):
+            self = super().__new__(cls)
+            self.note = note
+            return self
+
+    assert Mine("note").note == "note"
+
+
+def test_a_subclass_without_an_init_takes_no_argument_but_a_name():
+    class Mine(channel):
+        pass
+
+    assert Mine(name="jobs").name == "jobs"
+    with pytest.raises(TypeError, match="takes no argument but name="):
+        Mine(5)
+
+
+def test_an_init_of_a_subclass_passes_on_the_name_only():
+    class Mine(channel):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+
+    assert Mine(name="jobs").name == "jobs"
+    with pytest.raises(TypeError, match="takes no argument but name="):
+        Mine(5)
+
+
+@pytest.mark.parametrize("cls", [channel, tasklets.QueueChannel])
+def test_a_channel_may_have_a_name(cls):
+    ch = cls(name="jobs")
+    assert ch.name == "jobs"
+    assert repr(ch).startswith(f"<tasklets.{cls.__name__} 'jobs' ")
+    ch.name = "it's"
+    assert f'{cls.__name__} "it\'s" ' in repr(ch)
+    ch.name = None
+    assert ch.name is None
+    assert cls().name is None
+    assert cls(name=None).name is None
+
+
+@pytest.mark.parametrize("cls", [channel, tasklets.QueueChannel])
+@pytest.mark.parametrize("name", [5, b"x", ["x"]])
+def test_a_name_of_a_channel_is_a_str(cls, name):
+    kind = type(name).__name__
+    with pytest.raises(TypeError, match=f"a str or None, not {kind}$"):
+        cls(name=name)
+    ch = cls(name="before")
+    with pytest.raises(TypeError, match=f"a str or None, not {kind}$"):
+        ch.name = name
+    with pytest.raises(TypeError, match="a str or None, not deleted$"):
+        del ch.name
+    assert ch.name == "before"
+
+
+def test_a_name_runs_no_code_of_its_class():
+    class Loud(str):
+        def __repr__(self):
+            raise AssertionError("called")
+
+    ch = channel(name=Loud("jobs"))
+    assert type(ch.name) is str
+    assert "'jobs'" in repr(ch)
+
+
+def test_the_repr_of_a_subclass_has_its_module_and_name():
+    class Mine(channel):
+        pass
+
+    whole = f"{__name__}.{Mine.__qualname__}"
+    assert repr(Mine(name="x")).startswith(f"<{whole} 'x' balance=0 at 0x")
 
 
 def test_a_channel_has_weak_references():

@@ -161,7 +161,8 @@ def test_an_error_in_a_stage_of_the_index_ends_it(
     )
     status, output = example(script)
     assert status == 1, output
-    assert output.endswith("ZeroDivisionError: division by zero\n")
+    # Then come the notes: which stages it has left.
+    assert "\nZeroDivisionError: division by zero\nin tasklet '" in output
 
 
 def test_the_demo_shows_both_parts(example, folder):

@@ -301,7 +301,7 @@ MUTANTS = {
         "            tl_sched_drop_later(s, tl_task_swap(me, NULL));",
     ),
     "a_kill_replaces_the_end_of_the_program_at_the_tasklets_end": (
-        "stacks.c",
+        "tasklet_end.c",
         "    PyObject *other = tl_interrupt_replaced(t, exc, NULL, strength);",
         "    PyObject *other = NULL;\n    (void)strength;",
     ),

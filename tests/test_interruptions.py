@@ -737,7 +737,7 @@ def test_a_shield_of_no_time_protects_nothing(clock):
 
 def test_misuse_of_a_shield():
     guard = shield(1)
-    assert repr(guard).startswith("<tasklets.shield not entered at 0x")
+    assert repr(guard).startswith("<tasklets.shield not entered, 1.000 s, at 0x")
     assert not guard.expired
     with pytest.raises(RuntimeError, match="this shield was not entered"):
         guard.__exit__(None, None, None)

@@ -29,7 +29,7 @@ LAYERS = [
         "runq", "tasklet", "tasklet_end", "timer", "sched", "thread", "stacks", "stray",
         "outcome", "errors", "idle", "foreign", "rest", "watch", "watch_run",
         "rounds", "kill",
-        "interrupt", "scope", "handle",
+        "interrupt", "scope", "handle", "leftover",
         "descriptor", "local", "request", "nap", "native", "block", "fork",
     ],
     # Services over the scheduler.

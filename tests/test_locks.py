@@ -161,9 +161,10 @@ def test_the_reprs_tell_the_state():
     assert "owner=0 count=0" in repr(rlock)
     assert repr(Semaphore(3)).endswith(": value=3>")
     assert repr(BoundedSemaphore(3)).endswith(": value=3/3>")
+    assert repr(Event()).startswith("<tasklets.locks.Event at 0x")
     assert repr(Event()).endswith(": unset>")
     assert repr(Barrier(3)).endswith(": waiters=0/3>")
-    assert repr(Condition(lock)) == f"<Condition({lock!r}, 0)>"
+    assert repr(Condition(lock)) == f"<tasklets.locks.Condition({lock!r}, 0)>"
     assert repr(NLCondition()).endswith(": waiters=0>")
 
 

@@ -52,7 +52,7 @@ def test_an_uncaught_error_of_a_tasklet_ends_the_program():
         run()
         say("not reached")
         """,
-        1, "", [TRACEBACK, "KeyError: 'uncaught'"],
+        1, "", [TRACEBACK, "KeyError: 'uncaught'", "in tasklet 'work'"],
     )  # fmt: skip
 
 
@@ -65,7 +65,8 @@ def test_an_uncaught_error_lets_the_finally_blocks_of_others_run():
         tasklet(work)()
         run()
         """,
-        1, "blocked finally\n", [TRACEBACK, "KeyError: 'uncaught'"],
+        1, "blocked finally\n",
+        [TRACEBACK, "KeyError: 'uncaught'", "in tasklet 'work'"],
     )  # fmt: skip
 
 
@@ -108,7 +109,8 @@ def test_an_uncaught_error_in_a_thread_ends_the_thread():
         """,
         0, "main goes on\n",
         ["Exception in thread worker:", TRACEBACK,
-         "ZeroDivisionError: division by zero"],
+         "ZeroDivisionError: division by zero",
+         "in tasklet 'work.<locals>.<lambda>'"],
     )  # fmt: skip
 
 

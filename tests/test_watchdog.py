@@ -625,6 +625,10 @@ def test_a_generator_that_is_stopped_is_running_for_others(counter):
     it.close()
 
 
+FORGOTTEN = "ignore:.* was stopped by a budget of run:ResourceWarning"
+
+
+@pytest.mark.filterwarnings(FORGOTTEN)
 def test_a_victim_that_is_forgotten_is_collected(log):
     class Thing:
         pass
@@ -648,6 +652,7 @@ def test_a_victim_that_is_forgotten_is_collected(log):
     assert log == ["finally"]
 
 
+@pytest.mark.filterwarnings(FORGOTTEN)
 def test_a_victim_in_a_cycle_is_collected():
     def work(box):
         box.append(getcurrent())
