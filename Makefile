@@ -115,7 +115,8 @@ patches: ready
 # The wheel is built from the source archive, and tried where there is nothing else.
 wheel: ready-wheel    # dist/: a manylinux wheel with libuv in it, and the archive
 	rm -rf $(call folder,wheel)
-	$(PY) setup.py -qq sdist -d $(call folder,wheel)
+	mkdir -p build
+	flock build/sdist.lock $(PY) setup.py -qq sdist -d $(call folder,wheel)
 	CFLAGS="-O2 -g -DNDEBUG" $(PY) -m pip --disable-pip-version-check -q wheel \
 	    --no-deps --no-build-isolation -w $(call folder,wheel) \
 	    $(call folder,wheel)/*.tar.gz

@@ -77,9 +77,8 @@ def description():
         return f"{before}{url}/{kind}/v{version}/{target}"
 
     # Blocks and spans of code are left as they are.
-    parts = re.split(
-        r"(^```.*?^```|`[^`\n]+`)", Path("README.md").read_text(), flags=re.M | re.S
-    )
+    text = Path("README.md").read_text(encoding="utf-8")
+    parts = re.split(r"(^```.*?^```|`[^`\n]+`)", text, flags=re.M | re.S)
     link = re.compile(
         r"""(\]\(|^\[[^]\n]+\]:\ *|\b(?:src|srcset|href)=")(?![a-z]+:|\#)([^)"\s]+)""",
         re.M,

@@ -1,9 +1,10 @@
-"""What an installed wheel must do anywhere: channels, budgets, workers and libuv.
+"""What an installation must be able to do anywhere: each part is used once.
 
-Prints where libuv comes from; fails if that is not the wheel.
+Prints where libuv comes from. That has to be the wheel, unless the only argument is
+"system".
 """
 
-import os
+import sys
 import threading
 from pathlib import Path
 
@@ -17,9 +18,10 @@ HOME = Path(tasklets.__file__).parent.parent
 
 
 def mapped(word):
-    """Return the files that this process has mapped whose names contain a word."""
+    """Return the paths of the mapped files whose names contain a word."""
     lines = Path("/proc/self/maps").read_text().splitlines()
-    return {line.split(maxsplit=5)[5] for line in lines if word in line}
+    paths = {Path(line[line.index("/") :]) for line in lines if "/" in line}
+    return {path for path in paths if word in path.name}
 
 
 def relay(source, target):
@@ -58,8 +60,8 @@ def main():
     assert callable(stacklesslib_compat.monkeypatch.patch_locks)
 
     (libuv,) = mapped("libuv")
-    assert Path(libuv).is_relative_to(HOME), libuv
-    print(f"{os.path.relpath(libuv, HOME)} in {HOME}")
+    assert libuv.is_relative_to(HOME) != (sys.argv[1:] == ["system"]), libuv
+    print(libuv)
 
 
 if __name__ == "__main__":
