@@ -1,4 +1,4 @@
-# What each command does: README.md, "Development".
+# What each command does: CONTRIBUTING.md.
 #   make test PYTHON=python3.13   another Python, with a virtual environment of its own
 #   make test T=tests/test_x.py   a part of the suite
 #   make test PROCESSES=1         one test at a time (tests/parallel.py)
@@ -30,8 +30,8 @@ compile  = $(PY) setup.py -qq build --build-base $(call folder,$(1)) \
 # Run the rest of the line with the tasklets of a flavour.
 with     = PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(call folder,$(1))/lib"
 
-.PHONY: build ready ready-lint release demo test stress asan race lint format bench \
-        matrix patches wheel clean distclean
+.PHONY: build ready ready-lint ready-docs ready-wheel release demo test stress asan \
+        race lint format docs bench matrix patches wheel wheels clean distclean
 .DEFAULT_GOAL = build
 
 build: ready    # assertions on, warnings are errors
@@ -40,8 +40,8 @@ build: ready    # assertions on, warnings are errors
 ready:    # the virtual environment with all that building and testing need
 	@tools/setup $(VENV) test $(PYTHON)
 
-ready-lint: ready
-	@tools/setup $(VENV) lint $(PYTHON)
+ready-lint ready-docs ready-wheel: ready-%: ready
+	@tools/setup $(VENV) $* $(PYTHON)
 
 test: build    # make test T=tests/test_channel.py
 	$(PY) -m pytest --processes=$(PROCESSES) $(T)
@@ -84,6 +84,8 @@ lint: build ready-lint
 	    $(wildcard $(OURS))
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows \
+	    .github/workflows/*.yml
 	$(PY) -m mypy.stubtest tasklets._core
 
 format: ready-lint
@@ -91,6 +93,11 @@ format: ready-lint
 	    $(wildcard $(OURS))
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+docs: build ready-docs    # a site in build/site; a warning is an error
+	rm -rf build/site
+	$(PY) -m sphinx -q -W --keep-going -b html -d build/site.trees docs build/site
+	@echo "docs: build/site/index.html"
 
 bench: release    # make bench OLD=before.json compares with an earlier run
 	PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(call folder,release)/lib:$(CURDIR)" \
@@ -107,12 +114,25 @@ patches: ready
 	tools/patches -m "not slow" $(addprefix tests/test_,atomic.py atomic_threads.py \
 	    gc.py recursion.py threads.py tracing.py watchdog_time.py)
 
-wheel: ready    # and a look at what it installs
-	rm -rf build/lib.* build/installed dist/*.whl
-	$(PY) -m pip -q wheel --no-deps --no-build-isolation -w dist .
-	$(PY) -m pip -q install --no-deps --target build/installed dist/*.whl
-	PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/build/installed" \
-	    $(PY) -c 'import tasklets as t; print("installed:", t.__file__)'
+# The wheel is built from the source archive, and tried where there is nothing else.
+wheel: ready-wheel    # dist/: a manylinux wheel with libuv in it, and the archive
+	rm -rf $(call folder,wheel)
+	mkdir -p build
+	flock build/sdist.lock $(PY) setup.py -qq sdist -d $(call folder,wheel)
+	CFLAGS="-O2 -g -DNDEBUG" $(PY) -m pip --disable-pip-version-check -q wheel \
+	    --no-deps --no-build-isolation -w $(call folder,wheel) \
+	    $(call folder,wheel)/*.tar.gz
+	PYTHON=$(PY) tools/repair $(call folder,wheel)/*.whl $(call folder,wheel)/dist
+	tools/empty $(PY) $(call folder,wheel)/dist/*.whl $(TRY)
+	mkdir -p dist
+	cp -r $(call folder,wheel)/dist/. $(call folder,wheel)/*.tar.gz dist
+
+# For every Python, and with tests: what touches libuv, the interpreter and its frames.
+wheels: wheels-3.11 wheels-3.12 wheels-3.13 wheels-3.14 wheels-3.15
+wheels-%:
+	+found=$$(tools/pythons $*) || { echo "$$found"; exit 0; }; \
+	    $(MAKE) wheel PYTHON="$${found#* }" TRY="$(addprefix tests/test_,channel.py \
+	    fs.py groups.py net_dns.py select.py tasklet.py watchdog.py workers.py)"
 
 clean:
 	rm -rf build dist tasklets/*.so *.egg-info

@@ -1,33 +1,108 @@
 """Build tasklets._core. Metadata: setup.cfg; tool settings: pyproject.toml."""
 
+import configparser
 import filecmp
+import functools
 import os
+import re
 import shlex
 import subprocess
 import sys
+import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob
+from importlib.util import find_spec
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
+
+PKG_CONFIG = shlex.split(os.environ.get("PKG_CONFIG") or "pkg-config")
+
+
+def runs(command):
+    """Tell whether a command can be started and succeeds."""
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def missing():
+    """Yield a line for each thing that the build needs and does not find."""
+    cc = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+    if not runs([*shlex.split(cc), "--version"]):
+        yield f"no C compiler ({cc}): install gcc and libc6-dev (Debian, Ubuntu)"
+    headers = sysconfig.get_path("include")
+    if not Path(headers, "Python.h").exists():
+        package = "python{}.{}-dev".format(*sys.version_info)
+        yield f"no Python.h in {headers}: install {package} (Debian, Ubuntu)"
+    if not runs([*PKG_CONFIG, "--version"]):
+        tool = shlex.join(PKG_CONFIG)
+        yield f"no pkg-config ({tool}): install pkg-config (Debian, Ubuntu)"
+    elif not runs([*PKG_CONFIG, "--exists", "libuv"]):
+        yield "pkg-config finds no libuv: install libuv1-dev (Debian, Ubuntu)"
+    greenlet = find_spec("greenlet")
+    if greenlet is None or greenlet.origin is None:
+        yield "no greenlet to build with: pip install 'greenlet>=3.1'"
+    elif not Path(greenlet.origin).with_name("greenlet.h").exists():
+        folder = Path(greenlet.origin).parent
+        yield f"no greenlet.h in {folder}: pip install --force-reinstall greenlet"
+
+
+@functools.cache
+def check():
+    """End the build before it has done anything if something is missing."""
+    lines = [f"tasklets: {line}" for line in missing()]
+    if lines:
+        sys.exit("\n".join(lines))
 
 
 def libuv(option):
     """Return what pkg-config answers for libuv, as a list of arguments."""
-    tool = shlex.split(os.environ.get("PKG_CONFIG") or "pkg-config")
-    try:
-        answer = subprocess.check_output([*tool, option, "libuv"], text=True)
-    except (OSError, subprocess.CalledProcessError):
-        sys.exit(
-            "tasklets: pkg-config finds no libuv; install pkg-config and libuv1-dev"
-            " (Debian, Ubuntu) or your system's name for them"
-        )
+    answer = subprocess.check_output([*PKG_CONFIG, option, "libuv"], text=True)
     return shlex.split(answer)
+
+
+def description():
+    """Return README.md with links that work outside the repository."""
+    cfg = configparser.ConfigParser()
+    cfg.read("setup.cfg")
+    url, version = cfg["metadata"]["url"], cfg["metadata"]["version"]
+
+    def absolute(match):
+        before, target = match.groups()
+        kind = "raw" if target.endswith((".svg", ".png")) else "blob"
+        return f"{before}{url}/{kind}/v{version}/{target}"
+
+    # Blocks and spans of code are left as they are.
+    text = Path("README.md").read_text(encoding="utf-8")
+    parts = re.split(r"(^```.*?^```|`[^`\n]+`)", text, flags=re.M | re.S)
+    link = re.compile(
+        r"""(\]\(|^\[[^]\n]+\]:\ *|\b(?:src|srcset|href)=")(?![a-z]+:|\#)([^)"\s]+)""",
+        re.M,
+    )
+    parts[::2] = [link.sub(absolute, part) for part in parts[::2]]
+    return "".join(parts)
+
+
+class Build(build):
+    """Look for all that is needed before anything is copied."""
+
+    def run(self):
+        """Check, then build."""
+        check()
+        super().run()
 
 
 class BuildExt(build_ext):
     """Compile the sources side by side, and of them only those that changed."""
+
+    def run(self):
+        """Check, then build."""
+        check()
+        super().run()
 
     def build_extension(self, ext):
         """Add the flags of foreign libraries, then build."""
@@ -71,7 +146,8 @@ class BuildExt(build_ext):
 
 
 setup(
-    cmdclass={"build_ext": BuildExt},
+    long_description=description(),
+    cmdclass={"build": Build, "build_ext": BuildExt},
     ext_modules=[
         Extension(
             "tasklets._core",

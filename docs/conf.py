@@ -1,0 +1,73 @@
+"""How `make docs` turns these pages into a site."""
+
+import configparser
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+setup_cfg = configparser.ConfigParser()
+setup_cfg.read(ROOT / "setup.cfg")
+
+REPOSITORY = setup_cfg["metadata"]["url"] + "/blob/main"
+
+project = "tasklets"
+author = setup_cfg["metadata"]["author"]
+version = release = setup_cfg["metadata"]["version"]
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["conf.py"]
+html_theme = "furo"
+html_title = f"tasklets {version}"
+html_copy_source = False
+# Titles are link targets, down to the third level.
+myst_heading_anchors = 3
+autodoc_default_options = {"members": True}
+autodoc_member_order = "groupwise"
+python_maximum_signature_line_length = 80
+# One backtick in a docstring marks code.
+default_role = "code"
+
+
+def prepare(app, docname, source):
+    """Lead links to pages beside this folder to the repository; fill the contents."""
+    source[0] = re.sub(r"\]\(\.\./(?=[^)]*\.md\b)", f"]({REPOSITORY}/", source[0])
+    if docname == "index":
+        # The pages in the order in which the index names them.
+        pages = dict.fromkeys(re.findall(r"\]\(([\w-]+)\.md", source[0]))
+        lines = ["```{toctree}", ":hidden:", *pages, "docstrings", "```"]
+        source[0] += "\n" + "\n".join(lines) + "\n"
+
+
+def plain_text(app, what, name, obj, options, lines):
+    """Read a docstring as plain text, in which only backticks mark anything.
+
+    What is indented is shown as it is.
+    """
+    text, code = [], False
+    for line in lines:
+        if line.strip() and line.startswith(" ") != code:
+            code = not code
+            text += ["", "::", ""] if code else [""]
+        text.append(line if code else escaped(line))
+    lines[:] = text
+
+
+def escaped(line):
+    """Return a line with backslashes before all marks but those of code."""
+    # Two colons would ask for a block of code, which the indent does already.
+    parts = re.split(r"(``.+?``|`[^`]+`)", re.sub(r"::$", ":", line))
+    for i in range(0, len(parts), 2):
+        part = re.sub(r"([\\*|_`])", r"\\\1", parts[i])
+        # A mark ends at the edge of a word; an escaped blank is such an edge.
+        before = "\\ " if i and re.match(r"\w", part) else ""
+        after = "\\ " if i + 1 < len(parts) and re.search(r"\w$", part) else ""
+        parts[i] = before + part + after
+    return "".join(parts)
+
+
+def setup(app):
+    """Connect the functions above."""
+    app.connect("source-read", prepare)
+    app.connect("autodoc-process-docstring", plain_text)
