@@ -93,6 +93,7 @@ format: ready-lint
 bench: release    # make bench OLD=before.json compares with an earlier run
 	PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(call folder,release)/lib:$(CURDIR)" \
 	    $(PY) -m benchmarks.run build/bench.json $(BENCH_ARGS)
+	$(PY) -m benchmarks.chart build/bench.json build/bench.svg
 	$(if $(OLD),$(PY) -m benchmarks.compare $(OLD) build/bench.json)
 
 # The whole suite on every Python; those that are missing are fetched if possible.
