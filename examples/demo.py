@@ -10,6 +10,7 @@ after the other. The exit status is 0 if all results are right, however fast the
 import argparse
 import importlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -114,9 +115,20 @@ def summary(found: list[Comparison]) -> str:
     return f"{text}: {'; '.join(lost)}." if lost else f"{text}."
 
 
+def busy(load: float, cpus: int) -> str:
+    """Say so if other processes used the CPUs when the demo began."""
+    if load <= cpus:
+        return ""
+    return (
+        f"This machine was busy: {load:.1f} processes wanted its {cpus} CPUs. Frames "
+        "are late and times long for that reason, too."
+    )
+
+
 def demonstrate(names: list[str], scale: float) -> int:
     """Run the parts, print the last table, and return the exit status."""
     began = time.perf_counter()
+    was_busy = busy(os.getloadavg()[0], os.cpu_count() or 1)
     found: list[Comparison] = []
     mistakes: list[str] = []
     for name in names:
@@ -128,6 +140,8 @@ def demonstrate(names: list[str], scale: float) -> int:
         heads = ("what", "tasklets", "plain Python", "tasklets are")
         print(columns([heads, *(each.cells() for each in found)]))
         print(f"\n{summary(found)}")
+        if was_busy:
+            print(was_busy)
     seconds = time.perf_counter() - began
     for mistake in mistakes:
         print(f"WRONG: {mistake}")

@@ -250,6 +250,14 @@ def test_a_comparison_says_how_it_came_out(
     assert compared.lost == outcome.startswith("WORSE")
 
 
+def test_the_demo_says_that_the_machine_is_busy(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    from demo import busy
+
+    assert busy(2.0, 2) == ""
+    assert busy(7.5, 2).startswith("This machine was busy: 7.5 processes")
+
+
 def test_what_is_lost_is_named_in_the_last_line(monkeypatch):
     monkeypatch.syspath_prepend(EXAMPLES)
     from demo import summary
