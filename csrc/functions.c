@@ -8,29 +8,35 @@
 #include "types.h"
 #include "watch.h"
 
+#include <math.h>
+
 // ---- the run queue
 
 PyDoc_STRVAR(run_doc,
 "run($module, /, timeout=0, threadblock=False, soft=False, ignore_nesting=False,\n"
-"    totaltimeout=False)\n"
+"    totaltimeout=False, *, wait=False)\n"
 "--\n"
 "\n"
 "Run the other tasklets of this thread until none is runnable, or one takes too long.\n"
 "\n"
-"timeout: how many ticks one tasklet may run without giving way, or with totaltimeout\n"
-"all together; 0: as many as they want. What a tick is, scheduler.run() says. The\n"
-"tasklet that runs longer is stopped, removed from the run queue and returned: alive\n"
-"and paused, insert() lets it go on. It is not stopped while it is atomic, in a\n"
-"callback, under switch_trap(), in an import, or, unless it or this call has set\n"
-"ignore_nesting, in a function that C code has called (a generator is none); then it is\n"
-"as soon as that is over. soft: it is not stopped, but when it next gives way, this\n"
-"call returns None. threadblock: while none is runnable, wait for other threads as long\n"
-"as these can run. Otherwise returns None.\n"
+"wait: while none is runnable, wait as long as something is to come, as scheduler.run()\n"
+"does. Without it a tasklet that sleeps or waits for a descriptor may be left waiting.\n"
+"\n"
+"timeout: how many ticks (not seconds) one tasklet may run without giving way, or with\n"
+"totaltimeout all together; 0 or less: as many as they want. What a tick is,\n"
+"scheduler.run() says. The tasklet that runs longer is stopped, removed from the run\n"
+"queue and returned: alive and paused, insert() lets it go on. It is not stopped while\n"
+"it is atomic, in a callback, under switch_trap(), in an import, or, unless it or this\n"
+"call has set ignore_nesting, in a function that C code has called (a generator is\n"
+"none); then it is as soon as that is over. soft: it is not stopped, but when it next\n"
+"gives way, this call returns None. threadblock: while none is runnable, wait for other\n"
+"threads as long as these can run. Otherwise returns None.\n"
 "\n"
 "Any tasklet may call it, also while another is inside run(): a timeout inside one with\n"
 "a timeout has no effect. An uncaught exception of a tasklet is raised here, in the\n"
-"innermost run(); the others stay as they are. As in Stackless Python, the options have\n"
-"no effect without a timeout.");
+"innermost run(); the others stay as they are. As in Stackless Python, the options but\n"
+"wait have no effect without a timeout. Raises TypeError for a timeout that is no int:\n"
+"for a time in seconds use scheduler.run(seconds=...).");
 
 // A budget beyond all counting is as good as the most that can be counted.
 static int64_t
@@ -39,13 +45,34 @@ clip(int64_t value)
     return value < INT64_MAX / 4 ? value : INT64_MAX / 4;
 }
 
+// The value of an int of any size, clipped. Returns -1 with an exception set, and hint
+// in it, if arg is none; for a negative one 0.
+static int64_t
+whole_number(PyObject *arg, const char *name, const char *hint)
+{
+    if (!PyIndex_Check(arg)) {
+        PyErr_Format(PyExc_TypeError, "%s must be an int, not %R%s", name, arg, hint);
+        return -1;
+    }
+    PyObject *number = PyNumber_Index(arg);
+    if (number == NULL) {
+        return -1;
+    }
+    int overflow;
+    long long value = PyLong_AsLongLongAndOverflow(number, &overflow);
+    Py_DECREF(number);
+    return overflow != 0 ? (overflow > 0 ? clip(INT64_MAX) : 0)
+                         : (value > 0 ? clip(value) : 0);
+}
+
 static PyObject *
 fn_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    static const char *const names[] = {"timeout",        "threadblock",  "soft",
-                                        "ignore_nesting", "totaltimeout", NULL};
+    static const char *const names[] = {
+        "timeout", "threadblock", "soft", "ignore_nesting", "totaltimeout",
+        "wait",    NULL};
     static const struct tl_argspec spec = {.fname = "run", .names = names, .maxpos = 5};
-    PyObject *argv[5];
+    PyObject *argv[6];
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
     if (s != NULL && nargs == 0 && kwnames == NULL) {
         return tl_watch_run(s, NULL);
@@ -53,42 +80,51 @@ fn_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
         return NULL;
     }
-    long timeout = argv[0] == NULL ? 0 : PyLong_AsLong(argv[0]);
-    if (timeout == -1 && PyErr_Occurred()) {
+    int64_t timeout = 0;
+    if (argv[0] != NULL) {
+        timeout = whole_number(argv[0], "timeout",
+                               ": it counts ticks; use scheduler.run(seconds=...) for "
+                               "a time");
+    }
+    if (timeout < 0) {
         return NULL;
     }
-    int options[5];
-    for (int i = 1; i < 5; i++) {
+    int options[6];
+    for (int i = 1; i < 6; i++) {
         options[i] = argv[i] == NULL ? 0 : PyObject_IsTrue(argv[i]);
         if (options[i] < 0) {
             return NULL;
         }
     }
-    if (timeout <= 0 || tl_watch_owner(s) != NULL) {
-        return tl_watch_run(s, NULL);
+    struct tl_budget budget = {.classic = true, .wait = options[5]};
+    if (timeout == 0 || tl_watch_owner(s) != NULL) {
+        return tl_watch_run(s, options[5] ? &budget : NULL);
     }
-    struct tl_budget budget = {.threadblock = options[1],
-                               .soft = options[2],
-                               .ignore_nesting = options[3],
-                               .classic = true};
-    *(options[4] ? &budget.ticks : &budget.slice_ticks) = clip(timeout);
+    budget.threadblock = options[1];
+    budget.soft = options[2];
+    budget.ignore_nesting = options[3];
+    *(options[4] ? &budget.ticks : &budget.slice_ticks) = timeout;
     return tl_watch_run(s, &budget);
 }
 
 PyDoc_STRVAR(scheduler_run_doc,
-"scheduler_run($module, /, ticks=0, *, seconds=None, switches=None, slice_ticks=0,\n"
-"    slice_seconds=None, soft=False, threadblock=False, ignore_nesting=True,\n"
-"    wait=False)\n"
+"scheduler_run($module, /, ticks=None, *, seconds=None, switches=None, rounds=None,\n"
+"    slice_ticks=None, slice_seconds=None, soft=False, threadblock=False,\n"
+"    ignore_nesting=True, wait=False)\n"
 "--\n"
 "\n"
 "Run the other tasklets of this thread until none is runnable or a budget is used up.\n"
 "\n"
-"ticks, seconds and switches bound the whole call, slice_ticks and slice_seconds what\n"
-"one tasklet runs without giving way; 0 or None: no such bound. switches counts the\n"
-"tasklets that are entered. A tick is an event of this thread's Python code: from\n"
-"Python 3.12 a jump or the entry of a function, on 3.11 the start of a line or a jump\n"
-"backwards. The same program is stopped at the same tick\n"
-"each time. Seconds (float) cost nothing until they are over.\n"
+"ticks, seconds, switches and rounds bound the whole call, slice_ticks and\n"
+"slice_seconds what one tasklet runs without giving way. None: no such bound. With 0 or\n"
+"less nothing runs, and the call returns at once.\n"
+"\n"
+"rounds: in a round each tasklet that is runnable when it begins is entered once, in\n"
+"the order of the run queue; what becomes runnable meanwhile is in the next round.\n"
+"run(rounds=1) is for a frame of a game. switches counts the tasklets that are entered.\n"
+"A tick is an event of this thread's Python code: from Python 3.12 a jump or the entry\n"
+"of a function, on 3.11 the start of a line or a jump backwards. The same program is\n"
+"stopped at the same tick each time. Seconds (float) cost nothing until they are over.\n"
 "\n"
 "A budget that ends inside a tasklet stops it, at that tick or soon after that time, and\n"
 "returns it: alive, paused, not in the run queue; insert() lets it go on. One that ends\n"
@@ -102,48 +138,59 @@ PyDoc_STRVAR(scheduler_run_doc,
 "a descriptor, a worker's result, a callback. Without it, what is due is taken up, and\n"
 "nothing is waited for. Tasklets that are blocked on channels or locks only do not count.\n"
 "threadblock: while none is runnable, wait as long as another thread could make one so.\n"
-"An uncaught exception of a tasklet is raised here. Raises ValueError for a budget that\n"
-"is negative, or of no switches or no time at all; RuntimeError if all tools of\n"
-"sys.monitoring are in use.");
+"An uncaught exception of a tasklet is raised here. Raises TypeError for a count that is\n"
+"no int and a time that is no number, ValueError for a time that is NaN; RuntimeError if\n"
+"all tools of sys.monitoring are in use. Nothing has run then.");
 
-// The count of something: 0 if it is not given. Returns -1 with an exception set.
-static int64_t
-count_of(PyObject *arg, const char *name, long long least)
+// Of what a budget allows nothing at all, the first is told.
+static void
+note_spent(struct tl_budget *budget, enum tl_end end)
 {
-    if (arg == NULL || arg == Py_None) {
-        return 0;
+    if (budget->spent == TL_END_NONE) {
+        budget->spent = end;
     }
-    long long value = PyLong_AsLongLong(arg);
-    if (value == -1 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (value < least) {
-        PyErr_Format(PyExc_ValueError, "%s must be %s, not %lld", name,
-                     least > 0 ? "positive" : "0 or positive", value);
-        return -1;
-    }
-    return clip(value);
 }
 
-// A duration in nanoseconds: 0 if it is not given. Returns -1 with an exception set.
-static int64_t
-duration_of(PyObject *arg, const char *name)
+// Parse the count of something into *value: 0 if it is not given, or allows nothing,
+// which is noted as end. Returns 0, or -1 with an exception set.
+static int
+parse_count(PyObject *arg, const char *name, struct tl_budget *budget, enum tl_end end,
+            int64_t *value)
 {
+    *value = 0;
     if (arg == NULL || arg == Py_None) {
         return 0;
     }
-    double value = PyFloat_AsDouble(arg);
-    if (value == -1 && PyErr_Occurred()) {
+    *value = whole_number(arg, name, "");
+    if (*value == 0) {
+        note_spent(budget, end);
+    }
+    return *value < 0 ? -1 : 0;
+}
+
+// The same for a duration, into *value in nanoseconds.
+static int
+parse_duration(PyObject *arg, const char *name, struct tl_budget *budget,
+               enum tl_end end, int64_t *value)
+{
+    *value = 0;
+    if (arg == NULL || arg == Py_None) {
+        return 0;
+    }
+    double seconds = PyFloat_AsDouble(arg);
+    if (seconds == -1 && PyErr_Occurred()) {
         return -1;
     }
-    if (!(value > 0)) {
-        PyErr_Format(PyExc_ValueError, "%s must be positive, not %R", name, arg);
+    if (isnan(seconds)) {
+        PyErr_Format(PyExc_ValueError, "%s must be a number of seconds, not NaN", name);
         return -1;
     }
-    if (value >= 1e8) {
-        return 0; // more than three years: nobody sees the end
+    if (seconds <= 0) {
+        note_spent(budget, end);
+    } else if (seconds < 1e8) { // in more than three years nobody sees the end
+        *value = seconds < 1e-9 ? 1 : (int64_t)(seconds * 1e9);
     }
-    return value < 1e-9 ? 1 : (int64_t)(value * 1e9);
+    return 0;
 }
 
 static PyObject *
@@ -166,39 +213,44 @@ static PyObject *
 fn_scheduler_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
+    enum { TICKS, SECONDS, SWITCHES, ROUNDS, SLICE_TICKS, SLICE_SECONDS, FLAGS };
     static const char *const names[] = {
-        "ticks", "seconds",     "switches",       "slice_ticks", "slice_seconds",
-        "soft",  "threadblock", "ignore_nesting", "wait",        NULL};
+        "ticks",         "seconds", "switches",    "rounds",         "slice_ticks",
+        "slice_seconds", "soft",    "threadblock", "ignore_nesting", "wait",
+        NULL};
     static const struct tl_argspec spec = {.fname = "run", .names = names, .maxpos = 1};
-    PyObject *argv[9];
+    PyObject *argv[FLAGS + 4];
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
         return NULL;
     }
     int flags[4];
     for (int i = 0; i < 4; i++) {
-        flags[i] = argv[5 + i] == NULL ? i == 2 : PyObject_IsTrue(argv[5 + i]);
+        PyObject *flag = argv[FLAGS + i];
+        flags[i] = flag == NULL ? i == 2 : PyObject_IsTrue(flag);
         if (flags[i] < 0) {
             return NULL;
         }
     }
-    int64_t ticks, seconds, switches, slice_ticks, slice_seconds;
-    if ((ticks = count_of(argv[0], "ticks", 0)) < 0 ||
-        (seconds = duration_of(argv[1], "seconds")) < 0 ||
-        (switches = count_of(argv[2], "switches", 1)) < 0 ||
-        (slice_ticks = count_of(argv[3], "slice_ticks", 0)) < 0 ||
-        (slice_seconds = duration_of(argv[4], "slice_seconds")) < 0) {
-        return NULL;
-    }
-    struct tl_budget budget = {.ticks = ticks,
-                               .slice_ticks = slice_ticks,
-                               .time = seconds,
-                               .slice_time = slice_seconds,
-                               .switches = (uint64_t)switches,
-                               .soft = flags[0],
+    struct tl_budget budget = {.soft = flags[0],
                                .threadblock = flags[1],
                                .ignore_nesting = flags[2],
                                .wait = flags[3]};
+    int64_t switches, rounds;
+    if (parse_count(argv[TICKS], "ticks", &budget, TL_END_TICKS, &budget.ticks) < 0 ||
+        parse_duration(argv[SECONDS], "seconds", &budget, TL_END_SECONDS,
+                       &budget.time) < 0 ||
+        parse_count(argv[SWITCHES], "switches", &budget, TL_END_SWITCHES, &switches) <
+            0 ||
+        parse_count(argv[ROUNDS], "rounds", &budget, TL_END_ROUNDS, &rounds) < 0 ||
+        parse_count(argv[SLICE_TICKS], "slice_ticks", &budget, TL_END_SLICE_TICKS,
+                    &budget.slice_ticks) < 0 ||
+        parse_duration(argv[SLICE_SECONDS], "slice_seconds", &budget,
+                       TL_END_SLICE_SECONDS, &budget.slice_time) < 0) {
+        return NULL;
+    }
+    budget.switches = (uint64_t)switches;
+    budget.rounds = (uint64_t)rounds;
     return run_and_note(s, &budget);
 }
 
@@ -225,15 +277,24 @@ PyDoc_STRVAR(last_run_doc,
 "\n"
 "Return (why, elapsed, switches) of this thread's last scheduler.run(); None before it.\n"
 "\n"
-"why is 'idle' (none was runnable), 'ticks', 'seconds', 'switches' (that budget was used\n"
-"up, be it of the call or of a slice), 'stopped' (somebody inserted the caller) or\n"
-"'error' (it raised). elapsed is in seconds.");
+"why is 'idle' (none was runnable), 'ticks', 'seconds', 'switches', 'rounds',\n"
+"'slice_ticks', 'slice_seconds' (that budget was used up), 'stopped' (by stop(), or\n"
+"somebody inserted the caller) or 'error' (it raised). elapsed is in seconds.");
 
 static PyObject *
 fn_last_run(PyObject *mod, PyObject *Py_UNUSED(ignored))
 {
-    static const char *const words[] = {"",         "idle",    "ticks", "seconds",
-                                        "switches", "stopped", "error"};
+    static const char *const words[] = {
+        [TL_END_IDLE] = "idle",
+        [TL_END_TICKS] = "ticks",
+        [TL_END_SLICE_TICKS] = "slice_ticks",
+        [TL_END_SECONDS] = "seconds",
+        [TL_END_SLICE_SECONDS] = "slice_seconds",
+        [TL_END_SWITCHES] = "switches",
+        [TL_END_ROUNDS] = "rounds",
+        [TL_END_STOPPED] = "stopped",
+        [TL_END_ERROR] = "error",
+    };
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
     if (s == NULL || s->last_end == TL_END_NONE) {
         return s == NULL ? NULL : Py_NewRef(Py_None);

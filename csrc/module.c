@@ -343,6 +343,7 @@ module_exec(PyObject *mod)
         add_functions(mod, tl_select_functions, "") < 0 ||
         add_functions(mod, tl_waiting_functions, "") < 0 ||
         add_functions(mod, tl_worker_functions, "") < 0 ||
+        add_functions(mod, tl_kill_functions, "") < 0 ||
         add_functions(mod, tl_setting_functions, "") < 0 ||
         add_functions(mod, tl_file_functions, "fs_") < 0 ||
         add_functions(mod, tl_resolve_functions, "net_") < 0 ||

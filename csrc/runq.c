@@ -1,5 +1,6 @@
 // runq.c - the ring of the runnable, and how others come to know that it has changed.
 #include "native.h"
+#include "rounds.h"
 #include "stacks.h"
 
 // ---- the ring
@@ -15,7 +16,8 @@ random_place(struct tl_sched *s)
     x ^= x << 17;
     s->order_seed = x;
     TaskletObject *place = s->head;
-    for (uint64_t left = (x >> 11) % (uint64_t)s->runcount; left > 0; left--) {
+    Py_ssize_t places = s->nrounds > 0 ? tl_rounds_places(s) : s->runcount;
+    for (uint64_t left = (x >> 11) % (uint64_t)places; left > 0; left--) {
         place = tl_task_of(place->link.prev);
     }
     return place;
@@ -31,6 +33,7 @@ insert(struct tl_sched *s, TaskletObject *t, TaskletObject *before)
         tl_link_insert_before(&t->link, &before->link);
     }
     t->place = TL_RUNNABLE;
+    t->turn = s->switches;
     s->runcount++;
 }
 
@@ -46,12 +49,16 @@ tl_ring_front(struct tl_sched *s, TaskletObject *t)
 {
     insert(s, t, s->head);
     s->head = t;
+    t->turn = 0;
 }
 
 void
 tl_ring_remove(struct tl_sched *s, TaskletObject *t)
 {
     assert(t->place == TL_RUNNABLE);
+    if (TL_UNLIKELY(s->nrounds > 0)) {
+        tl_rounds_lose_turn(s, t);
+    }
     if (s->head == t) {
         s->head = tl_link_is_single(&t->link) ? NULL : tl_task_next(t);
     }
@@ -66,6 +73,7 @@ tl_ring_behind_head(struct tl_sched *s, TaskletObject *t)
     assert(t->place == TL_FLOATING && s->head != NULL);
     tl_link_insert_before(&t->link, s->head->link.next);
     t->place = TL_RUNNABLE;
+    t->turn = 0;
     s->runcount++;
 }
 

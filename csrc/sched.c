@@ -7,6 +7,7 @@
 #include "gil.h"
 #include "idle.h"
 #include "interrupt.h"
+#include "rounds.h"
 #include "stacks.h"
 #include "stray.h"
 #include "timer.h"
@@ -61,7 +62,7 @@ decide(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
         to = tl_watch_at_switch(s, to);
     }
     s->head = to;
-    s->switches++;
+    to->turn = ++s->switches;
     if (TL_UNLIKELY(s->state->schedule_callback != NULL) && to != from) {
         tell_callback(s, from, to);
     }
@@ -70,7 +71,7 @@ decide(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
 
 // ---- making a tasklet the next
 
-// Put t into the ring, wherever it is now.
+// Put t, which is about to run, into the ring, wherever it is now.
 static void
 into_ring(struct tl_sched *s, TaskletObject *t)
 {
@@ -80,6 +81,7 @@ into_ring(struct tl_sched *s, TaskletObject *t)
     } else if (t->place == TL_FLOATING) {
         tl_ring_append(s, (TaskletObject *)Py_NewRef(t));
     }
+    t->turn = 0;
 }
 
 // A bomb of exc (stolen), or of the exception that is set if exc could not be made.
@@ -95,6 +97,9 @@ deliver(struct tl_sched *s, TaskletObject *t, PyObject *bomb)
 {
     tl_sched_drop_later(s, tl_interrupt_force(t, tl_interrupt_rated(s->state, bomb)));
     into_ring(s, t);
+    if (TL_UNLIKELY(s->nrounds > 0)) {
+        tl_rounds_put_before(s, t, s->head);
+    }
     s->head = t;
     return t;
 }
@@ -446,7 +451,13 @@ tl_sched_jump(struct tl_sched *s, TaskletObject *t, bool leave)
 {
     TaskletObject *me = s->current;
     if (t != me) {
+        bool in_turn = t->place == TL_RUNNABLE;
         into_ring(s, t);
+        if (TL_UNLIKELY(s->nrounds > 0)) {
+            // Those that have had their turn of the round stay behind those that have not.
+            tl_rounds_put_before(s, t, in_turn ? tl_task_next(me) : me);
+            me->turn = in_turn || leave ? me->turn : 0; // it goes on after t
+        }
         if (leave) {
             tl_ring_remove(s, me);
             tl_sched_drop_later(s, (PyObject *)me);

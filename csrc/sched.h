@@ -54,6 +54,7 @@ struct tl_sched {
     Py_ssize_t awaited; // how many wait for what the system or a worker does
     struct tl_watch **watch, *spare_watch; // see watch.h
     int nwatch, watch_room;
+    int nrounds; // how many of watch[] count rounds
 
     struct tl_guard guard; // marked while the current tasklet is atomic
     struct tl_events events;
@@ -131,7 +132,8 @@ tl_sched_for(PyObject *object)
 void tl_sched_unref(struct tl_sched *s);
 
 // The ring. remove hands out one reference to t, the others take over one. append puts t
-// at the end, or while there is an order_seed anywhere behind the head.
+// at the end, or while there is an order_seed anywhere behind the head. front and
+// behind_head make t the next to be entered, even if its turn of the round is over.
 void tl_ring_append(struct tl_sched *s, TaskletObject *t);
 void tl_ring_behind_head(struct tl_sched *s, TaskletObject *t);
 void tl_ring_front(struct tl_sched *s, TaskletObject *t);

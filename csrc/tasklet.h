@@ -90,6 +90,9 @@ typedef struct TaskletObject {
     struct tl_hooks *hooks;   // its trace and profile functions; NULL: the thread's
     struct tl_locals *locals; // see local.c; NULL: nothing
     PyObject *weakrefs;
+    // home->switches when it was last entered or became runnable; 0: it runs next because
+    // somebody named it.
+    uint64_t turn;
     int depth;      // Python recursion depth where it left
     unsigned epoch; // of the events that its frames have, as tl_events_epoch()
     unsigned char life, place;

@@ -20,7 +20,7 @@ extern PyMethodDef tl_functions[], tl_settings[], tl_timer_functions[];
 extern PyMethodDef tl_timeout_functions[], tl_handle_functions[];
 extern PyMethodDef tl_select_functions[], tl_file_functions[], tl_resolve_functions[];
 extern PyMethodDef tl_statistics_functions[], tl_waiting_functions[];
-extern PyMethodDef tl_worker_functions[], tl_setting_functions[];
+extern PyMethodDef tl_worker_functions[], tl_setting_functions[], tl_kill_functions[];
 extern PyMethodDef tl_outcome_methods[]; // of tasklet
 extern PyMethodDef tl_classic_functions[], tl_classic_settings[];
 

@@ -6,6 +6,7 @@
 #include "gil.h"
 #include "idle.h"
 #include "interrupt.h"
+#include "rounds.h"
 #include "stacks.h"
 #include "timer.h"
 
@@ -28,20 +29,30 @@ is_slow(struct tl_sched *s, const struct tl_watch *watch)
 static enum tl_end
 ended_inside(struct tl_sched *s, const struct tl_watch *watch)
 {
+    // If both have ended, the slice's own limit says more about the running tasklet.
     int64_t ticks = tl_events_ticks(&s->events);
-    if (ticks >= watch->tick_limit || ticks >= watch->slice_limit) {
+    if (ticks >= watch->slice_limit) {
+        return TL_END_SLICE_TICKS;
+    }
+    if (is_slow(s, watch)) {
+        return TL_END_SLICE_SECONDS;
+    }
+    if (ticks >= watch->tick_limit) {
         return TL_END_TICKS;
     }
-    return watch->time_up || is_slow(s, watch) ? TL_END_SECONDS : TL_END_NONE;
+    return watch->time_up ? TL_END_SECONDS : TL_END_NONE;
 }
 
-// What has ended of watch now that a slice is over. What only bounds the slice is
-// forgotten, unless its end was to be waited for.
+// What has ended of watch now that a slice is over and to is next. What only bounds the
+// slice is forgotten, unless its end was to be waited for.
 static enum tl_end
-ended_between(struct tl_sched *s, const struct tl_watch *watch)
+ended_between(struct tl_sched *s, struct tl_watch *watch, const TaskletObject *to)
 {
     if (watch->stopped) {
         return TL_END_STOPPED;
+    }
+    if (s->switches >= watch->round_look && tl_rounds_are_over(s, watch, to)) {
+        return TL_END_ROUNDS;
     }
     if (s->switches >= watch->switch_limit) {
         return TL_END_SWITCHES;
@@ -80,6 +91,9 @@ tl_watch_reckon(struct tl_sched *s)
         struct tl_watch *watch = s->watch[i];
         if (watch->switch_limit < limit) {
             limit = watch->switch_limit;
+        }
+        if (watch->round_look < limit) {
+            limit = watch->round_look;
         }
         bool was_slow =
             watch->slow_slice != UINT64_MAX && watch->slow_slice >= tl_watch_slice(s);
@@ -307,7 +321,7 @@ find_ended(struct tl_sched *s, TaskletObject *to)
         if (watch->who == to) {
             return to; // those further in are about to be taken off
         }
-        enum tl_end end = ended_between(s, watch);
+        enum tl_end end = ended_between(s, watch, to);
         if (end != TL_END_NONE && watch->who->place == TL_FLOATING) {
             watch->end = end;
             s->head = to;
@@ -383,8 +397,8 @@ tl_watch_at_yield(struct tl_sched *s)
     begin_slices(s);
     if (to == s->current) {
         for (int i = 0; i < s->nwatch; i++) {
-            if (s->watch[i]->budget.switches > 0) {
-                s->switches++; // it spends that budget, too
+            if (s->watch[i]->budget.switches + s->watch[i]->budget.rounds > 0) {
+                to->turn = ++s->switches; // it spends these budgets, too
                 break;
             }
         }
@@ -398,13 +412,30 @@ tl_watch_at_yield(struct tl_sched *s)
 
 // ---- while the thread waits
 
+// What has ended of watch now that nobody is runnable, apart from its time.
+static enum tl_end
+ended_idle(struct tl_sched *s, const struct tl_watch *watch)
+{
+    if (watch->stopped) {
+        return TL_END_STOPPED;
+    }
+    if (watch->rounds_left == 1 && s->switches > watch->round_began) {
+        return TL_END_ROUNDS;
+    }
+    if (s->switches >= watch->switch_limit) {
+        return TL_END_SWITCHES;
+    }
+    return tl_events_ticks(&s->events) >= watch->tick_limit ? TL_END_TICKS
+                                                            : TL_END_NONE;
+}
+
 int64_t
 tl_watch_deadline(struct tl_sched *s)
 {
     int64_t deadline = INT64_MAX;
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_watch *watch = s->watch[i];
-        int64_t end = watch->stopped ? 0 : watch->deadline;
+        int64_t end = ended_idle(s, watch) != TL_END_NONE ? 0 : watch->deadline;
         if (end < deadline && watch->who->place == TL_FLOATING) {
             deadline = end;
         }
@@ -418,10 +449,13 @@ tl_watch_expired(struct tl_sched *s)
     int64_t now = tl_clock_now();
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_watch *watch = s->watch[i];
-        bool over = watch->stopped || watch->deadline <= now;
-        if (over && watch->who->place == TL_FLOATING) {
-            watch->time_up |= !watch->stopped;
-            watch->end = watch->stopped ? TL_END_STOPPED : TL_END_SECONDS;
+        enum tl_end end = ended_idle(s, watch);
+        if (end == TL_END_NONE && watch->deadline <= now) {
+            watch->time_up = true;
+            end = TL_END_SECONDS;
+        }
+        if (end != TL_END_NONE && watch->who->place == TL_FLOATING) {
+            watch->end = end;
             tl_ring_front(s, (TaskletObject *)Py_NewRef(watch->who));
             return watch->who;
         }
@@ -501,6 +535,7 @@ tl_watch_fini(struct tl_sched *s)
         watch->listed = false;
         Py_DECREF(watch->who);
     }
+    s->nrounds = 0;
     PyMem_Free(s->spare_watch);
     s->spare_watch = NULL;
 }

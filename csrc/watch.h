@@ -4,26 +4,30 @@
 
 #include "sched.h"
 
-// What a call of run() may use; 0: no such budget. Times are in nanoseconds.
-struct tl_budget {
-    int64_t ticks, slice_ticks; // in all, and for one uninterrupted slice
-    int64_t time, slice_time;
-    uint64_t switches;
-    bool soft, threadblock, ignore_nesting;
-    bool wait;    // while something is pending
-    bool forever; // until it is stopped
-    bool classic; // Stackless's: only the outermost of these counts
-};
-
 // How a call of run() ended.
 enum tl_end {
     TL_END_NONE,
     TL_END_IDLE,
     TL_END_TICKS,
+    TL_END_SLICE_TICKS,
     TL_END_SECONDS,
+    TL_END_SLICE_SECONDS,
     TL_END_SWITCHES,
+    TL_END_ROUNDS,
     TL_END_STOPPED,
     TL_END_ERROR
+};
+
+// What a call of run() may use; 0: no such budget. Times are in nanoseconds.
+struct tl_budget {
+    int64_t ticks, slice_ticks; // in all, and for one uninterrupted slice
+    int64_t time, slice_time;
+    uint64_t switches, rounds;
+    enum tl_end spent; // the budget that allows nothing at all, or TL_END_NONE
+    bool soft, threadblock, ignore_nesting;
+    bool wait;    // while something is pending
+    bool forever; // until it is stopped
+    bool classic; // Stackless's: only the outermost of these counts
 };
 
 // A caller of run(), paused until the others are done or a budget is.
@@ -37,6 +41,9 @@ struct tl_watch {
     uint64_t switch_limit;           // value of sched->switches at which it is woken
     int64_t tick_limit, slice_limit; // likewise, of the tick count
     int64_t deadline;
+    uint64_t rounds_left;  // the present one included; 0: rounds are not counted
+    uint64_t round_began;  // value of sched->switches when the present round began
+    uint64_t round_look;   // value of sched->switches before which it cannot be over
     uint64_t slow_slice; // the slice that has taken too long, as tl_watch_slice()
     bool time_up, listed, stopped;
     enum tl_end end;

@@ -5,6 +5,7 @@
 #include "errors.h"
 #include "gil.h"
 #include "idle.h"
+#include "rounds.h"
 #include "timer.h"
 
 #include <errno.h>
@@ -102,6 +103,7 @@ watch_push(struct tl_sched *s, const struct tl_budget *budget)
         .tick_limit = INT64_MAX,
         .slice_limit = INT64_MAX,
         .deadline = INT64_MAX,
+        .round_look = UINT64_MAX,
         .slow_slice = UINT64_MAX,
     };
     if (TL_UNLIKELY(budget != NULL)) {
@@ -114,6 +116,11 @@ watch_push(struct tl_sched *s, const struct tl_budget *budget)
     watch->who = (TaskletObject *)Py_NewRef(s->current);
     watch->listed = true;
     s->watch[s->nwatch++] = watch;
+    if (watch->budget.rounds > 0) {
+        s->nrounds++;
+        watch->rounds_left = watch->budget.rounds;
+        tl_rounds_begin(s, watch);
+    }
     if (TL_UNLIKELY(budget != NULL)) {
         if (tl_watch_has_time(watch)) {
             tl_watch_set_alarm(s, tl_watch_slice(s) + 1);
@@ -131,6 +138,7 @@ unlist(struct tl_sched *s, struct tl_watch *watch)
     if (tl_watch_counts(watch)) {
         tl_events_stop(&s->events);
     }
+    s->nrounds -= watch->budget.rounds > 0;
 }
 
 // Take watch, whose caller is the current tasklet, off the stack, and with it all above.
@@ -238,6 +246,10 @@ tl_watch_run(struct tl_sched *s, const struct tl_budget *budget)
     if (TL_UNLIKELY(s->stop_next)) {
         s->stop_next = false;
         s->end = TL_END_STOPPED;
+        Py_RETURN_NONE;
+    }
+    if (budget != NULL && budget->spent != TL_END_NONE) {
+        s->end = budget->spent;
         Py_RETURN_NONE;
     }
     for (;;) {

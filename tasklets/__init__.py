@@ -27,6 +27,7 @@ from tasklets._core import getcurrentid as getcurrentid
 from tasklets._core import getmain as getmain
 from tasklets._core import getruncount as getruncount
 from tasklets._core import getthreads as getthreads
+from tasklets._core import kill_all as kill_all
 from tasklets._core import local as local
 from tasklets._core import recv as recv
 from tasklets._core import run as run
@@ -77,6 +78,7 @@ __all__ = [
     "getmain",
     "getruncount",
     "getthreads",
+    "kill_all",
     "local",
     "locks",
     "no_switch",

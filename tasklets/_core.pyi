@@ -579,13 +579,16 @@ def run(
     soft: bool = False,
     ignore_nesting: bool = False,
     totaltimeout: bool = False,
+    *,
+    wait: bool = False,
 ) -> tasklet | None: ...
 def scheduler_run(
-    ticks: int = 0,
+    ticks: int | None = None,
     *,
     seconds: float | None = None,
     switches: int | None = None,
-    slice_ticks: int = 0,
+    rounds: int | None = None,
+    slice_ticks: int | None = None,
     slice_seconds: float | None = None,
     soft: bool = False,
     threadblock: bool = False,
@@ -683,6 +686,7 @@ def stackless_schedule_remove(retval: Any = ...) -> Any: ...
 def spawn(
     func: Callable[..., object], /, *args: Any, name: str | None = None, **kwargs: Any
 ) -> tasklet: ...
+def kill_all(tasklets: Iterable[tasklet], pending: bool = False) -> None: ...
 def getcurrent() -> tasklet: ...
 def getmain() -> tasklet: ...
 def getcurrentid() -> int: ...

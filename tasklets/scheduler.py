@@ -41,12 +41,24 @@ __all__ = [
 class LastRun(NamedTuple):
     """How a call of `run` ended.
 
-    reason: "idle", none was runnable; "ticks", "seconds" or "switches", that budget was
-    used up, be it of the call or of a slice; "stopped", somebody inserted the caller;
-    "error", it raised.
+    reason: "idle", none was runnable any more, so that the call would have ended without
+    a budget, too; "ticks", "seconds", "switches" or "rounds", that budget of the call was
+    used up; "slice_ticks" or "slice_seconds", the tasklet that `run` returned took too
+    long; "stopped", by `stop`, or somebody inserted the caller; "error", it raised. A
+    tasklet that `run` returns with "ticks" or "seconds" only was the last to run.
     """
 
-    reason: Literal["idle", "ticks", "seconds", "switches", "stopped", "error"]
+    reason: Literal[
+        "idle",
+        "ticks",
+        "seconds",
+        "switches",
+        "rounds",
+        "slice_ticks",
+        "slice_seconds",
+        "stopped",
+        "error",
+    ]
     elapsed: float  # seconds
     switches: int  # tasklets entered
 

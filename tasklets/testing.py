@@ -21,6 +21,8 @@ def settle(*, switches: int = 1_000_000) -> None:
     tasklet is raised here, and the others stay as they are. Raises RuntimeError if
     tasklets have been entered `switches` times and some are still runnable.
     """
+    if switches < 1:
+        raise ValueError(f"switches must be positive, not {switches}")
     start = _core.statistics()["switches"]
     left = switches
     while True:

@@ -28,6 +28,7 @@ LAYERS = [
     [
         "runq", "tasklet", "tasklet_end", "timer", "sched", "thread", "stacks", "stray",
         "outcome", "errors", "idle", "foreign", "rest", "watch", "watch_run",
+        "rounds", "kill",
         "interrupt", "scope", "handle",
         "descriptor", "local", "request", "nap", "native", "block", "fork",
     ],

@@ -516,9 +516,11 @@ def test_a_lone_tasklet_that_yields_uses_up_the_budget(log):
 
 
 @pytest.mark.parametrize("switches", [0, -1])
-def test_a_budget_must_be_positive(switches):
-    with pytest.raises(ValueError, match="positive"):
-        scheduler.run(switches=switches)
+def test_a_budget_of_nothing_lets_nobody_run(switches, start, log):
+    start("a", 1)
+    assert scheduler.run(switches=switches) is None
+    assert log == []
+    run()
 
 
 @pytest.mark.parametrize("switches", ["1", 1.5, []])

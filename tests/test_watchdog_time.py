@@ -125,7 +125,7 @@ def let_run(runaway, leash, budgets, times):
     rounds = []
     for _ in range(times):
         assert scheduler.run(**budgets) is victim
-        assert reason() == "seconds"
+        assert reason() == next(iter(budgets))
         assert (victim.alive, victim.paused, victim.blocked) == (True, True, False)
         rounds.append(leash.rounds)
         victim.insert()
@@ -387,11 +387,11 @@ def test_a_slice_after_many_others_is_bounded_too(log):
     ("budgets", "expected"),
     [
         ({"seconds": 0.01, "ticks": 10**12}, "seconds"),
-        ({"slice_seconds": 0.01, "ticks": 10**12}, "seconds"),
+        ({"slice_seconds": 0.01, "ticks": 10**12}, "slice_seconds"),
         ({"seconds": 0.01, "slice_seconds": LATE}, "seconds"),
-        ({"seconds": LATE, "slice_seconds": 0.01}, "seconds"),
+        ({"seconds": LATE, "slice_seconds": 0.01}, "slice_seconds"),
         ({"seconds": LATE, "slice_seconds": LATE, "ticks": 5000}, "ticks"),
-        ({"seconds": LATE, "slice_seconds": LATE, "slice_ticks": 5000}, "ticks"),
+        ({"seconds": LATE, "slice_seconds": LATE, "slice_ticks": 5000}, "slice_ticks"),
         ({"seconds": 0.01, "switches": 5}, "seconds"),
     ],
 )
@@ -410,10 +410,12 @@ def test_a_budget_of_more_than_a_life_is_none():
 
 
 @pytest.mark.parametrize("name", ["seconds", "slice_seconds"])
-@pytest.mark.parametrize("value", [0, -1, -0.0, float("nan"), float("-inf")])
-def test_no_time_at_all_is_refused(name, value):
-    with pytest.raises(ValueError, match=f"{name} must be positive, not"):
-        scheduler.run(**{name: value})
+def test_a_time_that_is_nan_is_refused(name, log):
+    worker = tasklet(log.append)(1)
+    with pytest.raises(ValueError, match=f"{name} must be a number of seconds, not N"):
+        scheduler.run(**{name: float("nan")})
+    assert log == []
+    worker.remove()
 
 
 @pytest.mark.parametrize("name", ["seconds", "slice_seconds"])
@@ -618,7 +620,7 @@ def test_soft_waits_until_the_tasklet_gives_way(budget, others, log):
     worker = tasklet(work)()
     other = tasklet(log.append)("other") if others else None
     assert scheduler.run(**{budget: 0.05}, soft=True) is None
-    assert reason() == "seconds"
+    assert reason() == budget
     assert log == ["done"]
     assert worker.scheduled
     assert other is None or other.scheduled
