@@ -145,26 +145,26 @@ def play(scale: float, note: Note) -> Result:
     creatures = {spawn(each.live): each for each in game.creatures}
     strikes: dict[object, list[int]] = {}  # the frames in which a tasklet was stopped
     stopped, stack = [], []
-    scheduler.run(switches=len(creatures))  # each starts, and has its first turn later
+    scheduler.run(rounds=1)  # each starts, and has its first turn later
     game.begin()
     while game.go_on():
         if game.script_is_due():
             spawn(script, shorter(PATIENCE, scale), name="script")
         left = getruncount() - 1  # all but this one
-        while left > 0:
-            victim = scheduler.run(switches=left, slice_seconds=SLICE)
+        victim = scheduler.run(rounds=1, slice_seconds=SLICE)
+        while victim is not None:
             left -= scheduler.last_run().switches
-            if victim is not None:
-                frames = strikes.setdefault(victim, [])
-                frames.append(len(game.took))
-                if frames[-STRIKES:] != list(
-                    range(frames[-1] - STRIKES + 1, frames[-1] + 1)
-                ):
-                    victim.insert()  # the rest of its turn comes in the next frame
-                else:
-                    stopped.append(victim.name)
-                    stack = traceback.format_stack(victim.frame)
-                    victim.kill()
+            frame = len(game.took)
+            frames = strikes.setdefault(victim, [])
+            frames.append(frame)
+            if frames[-STRIKES:] == list(range(frame + 1 - STRIKES, frame + 1)):
+                stopped.append(victim.name)
+                stack = traceback.format_stack(victim.frame)
+                victim.kill()
+            else:
+                victim.insert()  # the rest of its turn comes in the next frame
+            # The stop has ended the round: the others still have their turn.
+            victim = scheduler.run(switches=left, slice_seconds=SLICE)
         game.frame_is_over()
     wrong = 0
     for tasklet, creature in creatures.items():
