@@ -12,7 +12,7 @@ from benchmarks.measure import (
     in_thread,
     wall_clock,
 )
-from tasklets import run, schedule, scheduler, spawn
+from tasklets import kill_all, run, schedule, scheduler, spawn
 
 # The CPU time of all threads of this process: the one that watches the time has its
 # share.
@@ -211,6 +211,25 @@ def calls_of_run(finish):
     return subject
 
 
+def frames(budget, turns):
+    """Return a subject: a turn of each entity a frame, by a budget of so many."""
+
+    def subject(n):
+        entities = [spawn(by_turns, sys.maxsize) for _ in range(ENTITIES)]
+        play = partial(scheduler.run, **{budget: turns})
+        count = max(n // ENTITIES // ROUNDS, 1)
+        spent = []
+        for _ in range(ROUNDS + 1):
+            start = cpu_clock()
+            for _ in range(count):
+                play()
+            spent.append(cpu_clock() - start)
+        kill_all(entities)
+        return min(spent[1:]) / (count * ENTITIES)
+
+    return subject
+
+
 # ---- what is left when counting is over
 
 
@@ -322,8 +341,7 @@ def beyond_the_frame(share):
         entities = [spawn(by_turns, sys.maxsize) for _ in range(ENTITIES)]
         with runaway():
             times = [play_frame(FRAME) - FRAME * 1e9 for _ in range(n)]
-        for each in entities:
-            each.kill()
+        kill_all(entities)
         return quantile(times, share)
 
     return subject
@@ -353,6 +371,15 @@ WORKLOADS = {
         reference_size=20_000,
         reference_name="`run()`",
         tasklets=calls_of_run(partial(drive, seconds=PLENTY["seconds"])),
+    ),
+    "rounds": Workload(
+        title=f"{ENTITIES} by turns, each frame `run(rounds=1)`",
+        size=1_000_000,
+        reach=1.02,
+        reference=frames("switches", ENTITIES),
+        reference_size=1_000_000,
+        reference_name="`run(switches=n)`",
+        tasklets=frames("rounds", 1),
     ),
     "ticks_while": counted("a tight `while`", tight_while, 1_000_000, 1.6, 3),
     "ticks_for": counted("a tight `for`", tight_for, 1_000_000, 1.6, 3),

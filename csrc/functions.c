@@ -69,8 +69,8 @@ static PyObject *
 fn_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {
-        "timeout", "threadblock", "soft", "ignore_nesting", "totaltimeout",
-        "wait",    NULL};
+        "timeout",      "threadblock", "soft", "ignore_nesting",
+        "totaltimeout", "wait",        NULL};
     static const struct tl_argspec spec = {.fname = "run", .names = names, .maxpos = 5};
     PyObject *argv[6];
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
@@ -214,10 +214,10 @@ fn_scheduler_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
     enum { TICKS, SECONDS, SWITCHES, ROUNDS, SLICE_TICKS, SLICE_SECONDS, FLAGS };
-    static const char *const names[] = {
-        "ticks",         "seconds", "switches",    "rounds",         "slice_ticks",
-        "slice_seconds", "soft",    "threadblock", "ignore_nesting", "wait",
-        NULL};
+    static const char *const names[] = {"ticks",  "seconds",     "switches",
+                                        "rounds", "slice_ticks", "slice_seconds",
+                                        "soft",   "threadblock", "ignore_nesting",
+                                        "wait",   NULL};
     static const struct tl_argspec spec = {.fname = "run", .names = names, .maxpos = 1};
     PyObject *argv[FLAGS + 4];
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));

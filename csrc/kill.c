@@ -34,7 +34,7 @@ request(struct tl_sched *s, PyObject *list, TaskletObject **ready)
         }
         PyObject *bomb = tl_interrupt_kill(s->state); // other code may run
         if (!tl_task_is_alive(t)) {
-            tl_sched_drop_later(s, bomb);
+            Py_DECREF(bomb);
             continue;
         }
         if (t->home == s && !tl_interrupt_is_held_off(t, bomb)) {
@@ -108,6 +108,9 @@ tl_kill_all(struct tl_sched *s, PyObject *list, bool pending)
     request(s, list, ready);
     int result = now ? enter(s, ready, count) : 0;
     PyMem_Free(ready);
+    if (result == 0) {
+        tl_sched_drop_now(s); // what was displaced, if nobody has been entered
+    }
     if (result == 0 && me_too) {
         (void)tl_bomb_raise(tl_interrupt_kill(s->state));
         result = -1;

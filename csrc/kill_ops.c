@@ -24,8 +24,9 @@ static PyObject *
 list_of(struct tl_state *state, PyObject *iterable)
 {
     if (PyObject_TypeCheck(iterable, state->tasklet_type)) {
-        PyErr_SetString(PyExc_TypeError, "kill_all() needs an iterable of tasklets, not "
-                                         "a tasklet: use its kill()");
+        PyErr_SetString(PyExc_TypeError,
+                        "kill_all() needs an iterable of tasklets, not "
+                        "a tasklet: use its kill()");
         return NULL;
     }
     PyObject *list = PySequence_List(iterable);

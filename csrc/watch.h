@@ -41,10 +41,10 @@ struct tl_watch {
     uint64_t switch_limit;           // value of sched->switches at which it is woken
     int64_t tick_limit, slice_limit; // likewise, of the tick count
     int64_t deadline;
-    uint64_t rounds_left;  // the present one included; 0: rounds are not counted
-    uint64_t round_began;  // value of sched->switches when the present round began
-    uint64_t round_look;   // value of sched->switches before which it cannot be over
-    uint64_t slow_slice; // the slice that has taken too long, as tl_watch_slice()
+    uint64_t rounds_left; // the present one included; 0: rounds are not counted
+    uint64_t round_began; // value of sched->switches when the present round began
+    uint64_t round_look;  // value of sched->switches before which it cannot be over
+    uint64_t slow_slice;  // the slice that has taken too long, as tl_watch_slice()
     bool time_up, listed, stopped;
     enum tl_end end;
 };

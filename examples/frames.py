@@ -52,9 +52,9 @@ scheduler.call_later(4 * FRAME, here.send, b"hello")
 frames = 0
 while not events["quit"]:
     end = time.monotonic() + FRAME
-    # What is runnable or due runs, for a part of the frame at most. Nothing is waited
-    # for: the rest of the frame is the host's.
-    scheduler.run(seconds=FRAME / 2)
+    # What is runnable or due has one turn. Nothing is waited for: the rest of the frame
+    # is the host's.
+    scheduler.run(rounds=1)
     due = scheduler.next_deadline()
     wake = end if due is None else min(end, max(due, time.monotonic()))
     time.sleep(max(wake - time.monotonic(), 0))  # a real host draws, and waits for it

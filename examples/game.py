@@ -1,9 +1,8 @@
 """A game loop: thousands of creatures, each a tasklet with a mailbox.
 
-A creature is an ordinary function that loops over its mailbox. Each frame puts a tick
-into every mailbox; a creature that gets one takes a step, greets whoever stands in the
-same cell, and the richer of the two gives away half of what it has more. The loop lets
-the tasklets run until all mailboxes are empty again.
+A creature is an ordinary function that goes round once a frame: it reads its mailbox,
+takes a step, and greets whoever stands in the same cell; the richer of the two gives
+away half of what it has more. A frame is `scheduler.run(rounds=1)`: one turn of each.
 
     python examples/game.py [creatures] [frames]
 """
@@ -19,12 +18,8 @@ from display import Progress, table
 import tasklets
 from tasklets import scheduler
 
-TICK, GREETING, GIFT = "tick", "greeting", "gift"
+GREETING, GIFT = "greeting", "gift"
 STEPS = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
-
-# How many tasklets a frame may enter, for each creature. What is left over when a frame
-# ends early goes on in the next one, and the picture does not freeze.
-BUDGET = 5
 
 
 class World:
@@ -36,25 +31,23 @@ class World:
         # In each cell the creatures, in the order of their coming; values are unused.
         self.cells: list[dict[Creature, None]] = [{} for _ in range(self.side**2)]
         self.messages = 0
+        self.walking = True
         self.creatures = [Creature(self, number) for number in range(count)]
 
     def energy(self) -> int:
         """Return the sum of what all creatures have. Nothing may get lost."""
         return sum(creature.energy for creature in self.creatures)
 
-    def frame(self) -> bool:
-        """Let every creature take a step. Returns whether all got to the end of it."""
-        for creature in self.creatures:
-            creature.mailbox.send((TICK, creature, 0))
-        scheduler.run(switches=BUDGET * len(self.creatures))
-        return tasklets.getruncount() == 1
+    def frame(self) -> None:
+        """Let every creature have a turn."""
+        scheduler.run(rounds=1)
 
     def end(self) -> int:
-        """Let all creatures finish, and return how many tasklets have ended."""
-        tasklets.run()
-        for creature in self.creatures:
-            creature.mailbox.close(wake=True)  # ends the loops over the mailboxes
-        tasklets.run()
+        """Let all messages be read, and return how many tasklets have ended."""
+        self.walking = False
+        while any(creature.mailbox.balance > 0 for creature in self.creatures):
+            self.frame()
+        tasklets.kill_all(creature.tasklet for creature in self.creatures)
         return sum(creature.tasklet.done() for creature in self.creatures)
 
 
@@ -66,7 +59,6 @@ class Creature:
         self.x, self.y = number % world.side, number // world.side % world.side
         self.energy = world.random.randrange(1000)
         self.mailbox = tasklets.QueueChannel()
-        self.mailbox.preference = 1  # who sends goes on; who receives gets its turn
         self.cell()[self] = None
         self.tasklet = tasklets.spawn(self.live)
 
@@ -75,11 +67,18 @@ class Creature:
         return self.world.cells[self.y * self.world.side + self.x]
 
     def live(self) -> None:
-        """Do what the mailbox says, until it is closed. This is the tasklet."""
-        for kind, sender, amount in self.mailbox:  # blocks here when it is empty
-            if kind == TICK:
+        """Go round once a frame. This is the tasklet."""
+        while True:
+            self.read()
+            if self.world.walking:
                 self.step()
-            elif kind == GREETING:
+            tasklets.schedule()  # until the next frame
+
+    def read(self) -> None:
+        """Do what the mailbox says."""
+        while (message := self.mailbox.try_receive()) is not None:
+            kind, sender, amount = message
+            if kind == GREETING:
                 self.share(sender, amount)
             else:
                 self.energy += amount
@@ -116,7 +115,6 @@ class Report:
     frames: int
     seconds: float
     slowest: float
-    cut_short: int
     messages: int
     ended: int
     energy_before: int
@@ -136,7 +134,6 @@ class Report:
             ("frames", f"{self.frames} in {self.seconds:.2f} s"),
             ("frames per second", f"{self.frames / self.seconds:.1f}"),
             ("slowest frame", f"{1000 * self.slowest:.1f} ms"),
-            ("frames that were cut short", self.cut_short),
             ("messages between creatures", f"{self.messages:,} ({rate:,.0f} a second)"),
             ("energy before and after", energy),
             ("tasklets that have ended", f"{self.ended:,}"),
@@ -148,14 +145,13 @@ def play(creatures: int = 10_000, frames: int = 50) -> Report:
     progress = Progress("game")
     world = World(creatures)
     before = world.energy()
-    tasklets.run()  # every creature reaches its mailbox
-    times, cut_short = [], 0
+    times = []
     for number in range(1, frames + 1):
         began = time.perf_counter()
-        cut_short += not world.frame()
+        world.frame()
         times.append(time.perf_counter() - began)
         progress.show(f"frame {number} of {frames}, {world.messages:,} messages")
-    messages = world.messages  # what frames that were cut short have left is not timed
+    messages = world.messages  # the answers to those of the last frame are not timed
     ended = world.end()
     progress.end(f"{frames} frames, {messages:,} messages")
     return Report(
@@ -163,7 +159,6 @@ def play(creatures: int = 10_000, frames: int = 50) -> Report:
         frames=frames,
         seconds=sum(times),
         slowest=max(times),
-        cut_short=cut_short,
         messages=messages,
         ended=ended,
         energy_before=before,

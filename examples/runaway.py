@@ -2,10 +2,10 @@
 
 import traceback
 
-from tasklets import schedule_remove, scheduler, spawn
+from tasklets import kill_all, schedule, scheduler, spawn
 
 SLICE = 1000  # what one turn may take; in ticks, so that each run is the same
-RARELY = 3  # whoever took more gets its turn in every third frame only
+RARELY = 3  # whoever took more gets its next turn in every third frame only
 STRIKES = 3  # who takes more that often is out
 
 turns = {"torch": 0, "guard": 0}
@@ -15,7 +15,7 @@ def well_behaved(name):
     """Do a little in each frame."""
     while True:
         turns[name] += 1
-        schedule_remove()  # until the next frame
+        schedule()  # until the next frame
 
 
 def script():
@@ -40,16 +40,17 @@ def report(victim, frame):
 
 
 entities = [spawn(well_behaved, name, name=name) for name in turns]
-entities.insert(1, spawn(script, name="script"))
+entities.append(spawn(script, name="script"))
 strikes = dict.fromkeys(entities, 0)
 
 for frame in range(12):
-    for entity in list(strikes):
-        if strikes[entity] == 0 or frame % RARELY == 0:
-            entity.insert()
-    # run() returns None when all have had their turn. Whom it has stopped, it returns,
-    # paused in the middle of its code: insert() would have it go on there.
-    while (victim := scheduler.run(slice_ticks=SLICE)) is not None:
+    for entity in strikes:
+        if entity.paused and frame % RARELY == 0:
+            entity.insert()  # it goes on where it was stopped
+    # Each has one turn, then run() returns None. A tasklet that overruns its slice is
+    # returned at once, paused in the middle of its code.
+    victim = scheduler.run(rounds=1, slice_ticks=SLICE)
+    if victim is not None:
         report(victim, frame)
         strikes[victim] += 1
         if strikes[victim] == STRIKES:
@@ -57,8 +58,7 @@ for frame in range(12):
             del strikes[victim]
 
 print("turns:", turns)
-for entity in strikes:
-    entity.kill()
+kill_all(strikes)
 
 # Output:
 #   frame 0: script did not give way

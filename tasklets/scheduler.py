@@ -41,11 +41,12 @@ __all__ = [
 class LastRun(NamedTuple):
     """How a call of `run` ended.
 
-    reason: "idle", none was runnable any more, so that the call would have ended without
-    a budget, too; "ticks", "seconds", "switches" or "rounds", that budget of the call was
-    used up; "slice_ticks" or "slice_seconds", the tasklet that `run` returned took too
-    long; "stopped", by `stop`, or somebody inserted the caller; "error", it raised. A
-    tasklet that `run` returns with "ticks" or "seconds" only was the last to run.
+    reason: "idle", none was runnable any more, and the call would have ended without a
+    budget, too; "ticks", "seconds", "switches" or "rounds", that budget of the call was
+    used up; "slice_ticks" or "slice_seconds", one tasklet took too long; "stopped", by
+    `stop`, or somebody inserted the caller; "error", it raised. A tasklet that `run`
+    returns has overrun its slice if the reason is "slice_ticks" or "slice_seconds";
+    with "ticks" or "seconds" it merely was the last to run.
     """
 
     reason: Literal[

@@ -21,7 +21,12 @@ schedule callback, and only then makes `ring[0]` current.
 
 Several threads are several `Thread` objects of one model; `model.here` is the one
 that acts. Only one acts at a time.
+
+A run with rounds keeps the set of those that have a turn left in the round. While there
+is one, `ring[1:]` begins with these.
 """
+
+from types import SimpleNamespace
 
 BLOCKED = "this tasklet does not like to be blocked."
 CLOSED = "Send/receive operation on a closed channel"
@@ -75,6 +80,15 @@ class Queue:
         self.waiting = []
 
 
+class Rounds:
+    """What a run with rounds counts."""
+
+    def __init__(self, left, ring):
+        self.left = left
+        self.turns = set(ring)
+        self.over = False
+
+
 class Thread:
     """What one thread has of its own."""
 
@@ -82,6 +96,7 @@ class Thread:
         self.number = number
         self.ring = []
         self.watchdogs = []
+        self.rounds = {}  # of some of the watchdogs
         self.trap = 0
         self.main = model.tasklet.__new__(model.tasklet)
         self.main.reset(self)
@@ -92,6 +107,10 @@ class Thread:
 
     def watchdog(self):
         return self.watchdogs[-1] if self.watchdogs else self.main
+
+    def counted(self):
+        """Return the rounds in force."""
+        return [self.rounds[one] for one in self.watchdogs if one in self.rounds]
 
     def idle(self):
         """Whether the thread waits for somebody else to fill its ring."""
@@ -457,6 +476,10 @@ class Model:
         self.in_channel_callback = False
         self.in_schedule_callback = False
         self.unraisable = lambda error: None
+        self.scheduler = SimpleNamespace(
+            run=self.run_rounds, last_run=lambda: SimpleNamespace(reason=self.reason)
+        )
+        self.reason = None
         self.here = self.new_thread()
 
     @property
@@ -505,7 +528,12 @@ class Model:
         me = self.current
         value = value[0] if value else me
         if len(self.here.ring) == 1:
-            return value
+            if not self.here.trap and not self.in_schedule_callback:
+                self.end_rounds()
+            if self.here.ring[0] is me:
+                return value
+            me.held = value
+            return (yield from self.enter_first(decided=True))
         self.check_trap(self.here.ring[1])
         me.held = value
         self.rotate(self.here, self.here.ring[1])
@@ -536,6 +564,60 @@ class Model:
             self.end_of_run(here, me)
         return outcome if isinstance(outcome, Bomb) else None
 
+    def run_rounds(self, rounds):
+        self.reason = "error"
+        if bomb := self.due():
+            return bomb
+        if self.in_schedule_callback:
+            raise RuntimeError("no run in a schedule callback")
+        here, me = self.here, self.current
+        if rounds <= 0:
+            self.reason = "rounds"
+            return None
+        mine = Rounds(rounds, here.ring[1:])
+        here.rounds[me] = mine
+        here.watchdogs.append(me)
+        try:
+            self.leave(None)
+            outcome = yield from self.enter_first()
+        finally:
+            self.end_of_run(here, me)
+            if here.rounds.get(me) is mine:
+                del here.rounds[me]
+            self.reason = "error"
+        if isinstance(outcome, Bomb):
+            return outcome
+        idle = len(here.ring) == 1
+        self.reason = "rounds" if mine.over else "idle" if idle else "stopped"
+        return None
+
+    def end_rounds(self):
+        """End each round in which the first of the ring, who is next, has no turn."""
+        here = self.here
+        for caller in here.watchdogs:
+            first = here.ring[0]
+            if caller is first:
+                break
+            rounds = here.rounds.get(caller)
+            if rounds is None or first in rounds.turns:
+                continue
+            assert not rounds.turns, "they were to come before those without a turn"
+            if rounds.left > 1:
+                rounds.left -= 1
+                rounds.turns = set(here.ring)
+            elif caller.place is None:
+                rounds.over = True
+                caller.place = here.ring
+                here.ring.insert(0, caller)
+                break
+        for rounds in here.counted():
+            rounds.turns.discard(here.ring[0])
+
+    def name_next(self, tasklet):
+        """Give it a turn in the present round, because somebody asks for that."""
+        for rounds in tasklet.thread.counted():
+            rounds.turns.add(tasklet)
+
     def end_of_run(self, here, me):
         """Pop me and what is above; who was waiting there gets its turn."""
         if me in here.watchdogs:
@@ -553,6 +635,8 @@ class Model:
         if tasklet.place is tasklet.thread.ring:
             tasklet.thread.ring.remove(tasklet)
             tasklet.place = None
+            for rounds in tasklet.thread.counted():
+                rounds.turns.discard(tasklet)
 
     def take_out_of_queue(self, tasklet):
         if tasklet.blocked:
@@ -566,10 +650,13 @@ class Model:
     def put_first(self, thread, tasklet):
         """Make it the next to run: those before it in the ring go behind the rest."""
         self.take_out_of_queue(tasklet)
+        if thread.counted():
+            self.take_out(tasklet)  # the others stay in their order
         if tasklet.place is None:
             tasklet.place = thread.ring
             thread.ring.insert(0, tasklet)
         self.rotate(thread, tasklet)
+        self.name_next(tasklet)
 
     def make_next(self, tasklet):
         """Run it on its own thread, before the others there but the running one."""
@@ -578,6 +665,7 @@ class Model:
             self.take_out(tasklet)
             tasklet.place = thread.ring
             thread.ring.insert(0 if thread.idle() else 1, tasklet)
+            self.name_next(tasklet)
         return self.claim(self.current)
 
     # Switching.
@@ -604,10 +692,12 @@ class Model:
             finally:
                 self.in_schedule_callback = False
 
-    def enter_first(self):
+    def enter_first(self, decided=False):
         """Suspend the caller and run the first of the ring."""
         here, me = self.here, self.current
         if here.ring:
+            if here.ring[0] is not me and not decided:
+                self.end_rounds()
             self.notify(me, here.ring[0])
             if here.ring[0] is me:
                 return self.claim(me)
@@ -624,7 +714,14 @@ class Model:
         self.check_trap(target)
         if bomb is not None:
             target.force(bomb)
+        ring = self.here.ring
+        in_turn = target.place is ring
         self.put_first(self.here, target)
+        if self.here.counted() and not caller_leaves:
+            if in_turn:
+                ring.append(ring.pop(1))  # me: the others have a turn before it
+            else:
+                self.name_next(me)
         if caller_leaves:
             self.take_out(me)
         return (yield from self.enter_first())
@@ -658,6 +755,8 @@ class Model:
             if target is not me and self.passes_on_bomb(me):
                 target.held = me.held
             self.append(target)
+            if target is not me:
+                self.name_next(target)
 
     def passes_on_bomb(self, me):
         """Whether who resumes gets the bomb that me left with."""
@@ -744,6 +843,8 @@ class Model:
         self.append(partner)
         if partner.thread is here:
             here.ring[:] = order
+            if order[0] is partner and not channel.schedule_all:
+                self.name_next(partner)
 
     # Running.
 
@@ -837,5 +938,6 @@ class Model:
             self.put_first(here, watchdog)
         elif not here.ring:
             self.put_first(here, watchdog)
+        self.end_rounds()
         self.notify(me, here.ring[0])
         here.current = here.ring[0]

@@ -52,6 +52,7 @@ OPERATIONS = {
     "raise_exception": 1,
     "throw_at_main": 1,
     "run": 4,
+    "run_rounds": 5,
     "tempval": 3,
     "tempval_bomb": 1,
     "block_trap": 2,
@@ -96,6 +97,14 @@ THEMES = [
     ],
     ["spawn", "bind", "bind_function", "unbind", "setup", "run_it", "schedule", "kill"],
     ["join", "kill", "run", "schedule", "spawn", "setup"],
+    [
+        "run_rounds", "schedule", "spawn", "insert", "remove", "run_it", "switch",
+        "kill", "send", "receive",
+    ],
+    [
+        "run_rounds", "run", "schedule", "raise", "throw", "kill_pending", "send",
+        "receive",
+    ],
     [
         "schedule_callback", "channel_callback", "error_handler", "send", "receive",
         "run_it",
@@ -366,6 +375,13 @@ class Run(Watched):
 
     def do_run(self, me, a, b):
         return self.module.run()
+
+    def do_run_rounds(self, me, a, b):
+        scheduler = self.module.scheduler
+        outcome = scheduler.run(rounds=b % 4)
+        if isgenerator(outcome):
+            outcome = yield from outcome
+        return self.result(outcome) or scheduler.last_run().reason
 
     def do_tempval(self, me, a, b):
         self.set_tempval(a, f"t{b}")

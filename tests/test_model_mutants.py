@@ -306,6 +306,39 @@ MISTAKES = {
         '            raise RuntimeError("You cannot remove a blocked tasklet.")',
         "            self.model.take_out_of_queue(self)",
     ),
+    "who_became_runnable_meanwhile_has_a_turn_in_the_round": (
+        "            tasklet.thread.ring.append(tasklet)\n",
+        "            tasklet.thread.ring.append(tasklet)\n"
+        "            self.name_next(tasklet)\n",
+    ),
+    "a_round_is_over_one_turn_early": (
+        "        self.turns = set(ring)\n",
+        "        self.turns = set(ring[:-1])\n",
+    ),
+    "the_next_round_has_the_turns_of_the_first_only": (
+        "                rounds.turns = set(here.ring)\n",
+        "                rounds.turns = set(here.ring[:1])\n",
+    ),
+    "who_is_removed_keeps_its_turn": (
+        "                rounds.turns.discard(tasklet)\n",
+        "                pass\n",
+    ),
+    "the_innermost_of_two_rounds_ends_first": (
+        "        for caller in here.watchdogs:\n            first",
+        "        for caller in here.watchdogs[::-1]:\n            first",
+    ),
+    "who_runs_another_goes_on_in_the_next_round": (
+        "            else:\n                self.name_next(me)\n",
+        "            else:\n                pass\n",
+    ),
+    "who_runs_a_runnable_one_stays_before_the_others": (
+        "                ring.append(ring.pop(1))",
+        "                self.name_next(me)",
+    ),
+    "a_preferred_partner_waits_for_the_next_round": (
+        "                self.name_next(partner)\n",
+        "                pass\n",
+    ),
     "insert_moves_a_queued_one_to_the_end": (
         "    def append(self, tasklet):\n",
         "    def append(self, tasklet):\n"

@@ -256,6 +256,67 @@ def test_run_with_wait_returns_when_nothing_is_to_come(clock):
     blocked.kill()
 
 
+def test_tasklets_run_waits_if_it_is_told_to(clock):
+    log = []
+    blocked = spawn(channel().receive)
+    spawn(lambda: (sleep(0.01), log.append("slept")))
+    assert run() is None
+    assert log == []
+    assert run(wait=False) is None
+    assert log == []
+    assert run(wait=True) is None
+    assert log == ["slept"]
+    assert blocked.blocked
+    assert run(wait=True) is None  # nothing is to come
+    blocked.kill()
+
+
+def test_tasklets_run_waits_with_a_timeout_too(clock):
+    def runaway():
+        sleep(0.01)
+        while True:
+            pass
+
+    victim = spawn(runaway)
+    assert run(1000) is None
+    assert run(1000, wait=True) is victim
+    victim.kill()
+
+
+def test_wait_is_given_by_name(clock):
+    with pytest.raises(TypeError, match="positional"):
+        run(0, False, False, False, False, True)
+
+
+@pytest.mark.parametrize("timeout", [0.5, 1.0, 0.0, float("nan"), "1", None])
+def test_a_timeout_that_counts_no_ticks_is_refused(timeout):
+    log = []
+    worker = spawn(log.append, 1)
+    match = "timeout must be an int, not .*ticks; use scheduler.run.seconds="
+    with pytest.raises(TypeError, match=match):
+        run(timeout)
+    with pytest.raises(TypeError, match=match):
+        run(timeout=timeout, wait=True)
+    assert log == []
+    worker.kill()
+
+
+@pytest.mark.parametrize("timeout", [0, -1, -(2**100), False])
+def test_a_timeout_of_nothing_is_none(timeout):
+    log = []
+    spawn(log.append, 1)
+    assert run(timeout) is None
+    assert log == [1]
+
+
+@pytest.mark.parametrize("timeout", [2**63, 2**100])
+def test_a_timeout_beyond_all_counting_is_endless(timeout):
+    log = []
+    spawn(log.append, 1)
+    assert run(timeout) is None
+    assert log == [1]
+
+
 def test_run_with_wait_keeps_its_budgets():
     sleeper = spawn(sleep, LATE)
     start = time.monotonic()

@@ -948,6 +948,28 @@ def test_whichever_budget_ends_first_ends_the_call(budgets, expected):
         each.remove().kill()
 
 
+def test_the_reason_tells_who_overran_from_who_was_last():
+    def well_behaved():
+        while True:
+            busy(30)
+            schedule()
+
+    both = [tasklet(well_behaved)() for _ in range(2)]
+    ticks = 1000
+    while (last := scheduler.run(ticks, slice_ticks=600)) is None:
+        ticks += 1  # these ended between two tasklets
+    assert last in both
+    assert reason() == "ticks"
+    for each in both:
+        each.remove()
+    bad = tasklet(busy)(10**9)
+    for ticks in (10**6, 600):  # also if both are used up at the same tick
+        assert scheduler.run(ticks, slice_ticks=600) is bad
+        assert reason() == "slice_ticks"
+        bad.insert()
+    tasklets.kill_all([*both, bad])
+
+
 @pytest.mark.parametrize("budgets", [{}, {"ticks": 10**9}, {"slice_ticks": 10**6}])
 def test_schedule_of_a_tasklet_alone_counts_as_a_switch(budgets):
     def work():
