@@ -102,6 +102,7 @@ docs: build ready-docs    # a site in build/site; a warning is an error
 bench: release    # make bench OLD=before.json compares with an earlier run
 	PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(call folder,release)/lib:$(CURDIR)" \
 	    $(PY) -m benchmarks.run build/bench.json $(BENCH_ARGS)
+	$(PY) -m benchmarks.chart build/bench.json build/bench.svg
 	$(if $(OLD),$(PY) -m benchmarks.compare $(OLD) build/bench.json)
 
 # The whole suite on every Python; those that are missing are fetched if possible.

@@ -22,10 +22,10 @@ def knows():
         answer.send(number * number)
 
 
-# A tasklet is made from a function; calling it gives the arguments and makes it
-# runnable. Nothing runs yet.
-tasklets.tasklet(asks)()
-tasklets.tasklet(knows)()
+# spawn() makes a tasklet of a function and its arguments, and puts it into the run
+# queue. Nothing runs yet.
+tasklets.spawn(asks)
+tasklets.spawn(knows)
 print("both are runnable")
 
 # run() lets all tasklets run until none of them can go on. knows() does not end: it

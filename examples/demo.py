@@ -1,52 +1,173 @@
-"""What tasklets do, on real work: a game loop, and an index made on two threads.
+"""What tasklets do, in twenty seconds: five parts, each beside plain Python.
 
-The exit status is 0 if both results are right, else 1.
+All numbers are measured here and now: every subject runs in a process of its own, one
+after the other. The exit status is 0 if all results are right, however fast they came;
+1 if one is wrong; 130 after Ctrl-C.
 
-    python examples/demo.py [--creatures N] [--frames N] [folder]
+    python examples/demo.py [--scale SIZE] [PART...]
 """
 
 import argparse
+import importlib
+import json
 import os
+import subprocess
 import sys
+import threading
 import time
+from types import ModuleType
 
-from display import table
-from game import play
-from index import index_folder
+from display import Progress, columns, table
+from parts import Comparison, Result, Results
+
+PARTS = ("creatures", "crowd", "patched", "answers", "calls")
+TIMEOUT = 120  # seconds after which a subject has failed
+NOTE = "~"  # begins a line of a child that says how far it is
 
 
-def positive(text: str) -> int:
+class Failure(Exception):
+    """A subject has not come to a result."""
+
+
+def positive(text: str) -> float:
     """Return the number that an argument stands for."""
-    number = int(text)
-    if number < 1:
+    number = float(text)
+    if not 0 < number < 1000:
         raise ValueError
     return number
 
 
+def load(name: str) -> ModuleType:
+    """Return the module of a part."""
+    return importlib.import_module(f"parts.{name}")
+
+
+def run_subject(part: str, subject: str, scale: float) -> None:
+    """Run a subject in this process, and print its result for run_child()."""
+    last = 0.0
+
+    def note(text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last > 0.1:
+            last = time.monotonic()
+            print(NOTE + text, flush=True)
+
+    result = load(part).SUBJECTS[subject](scale, note)
+    print(json.dumps(result), flush=True)
+
+
+def run_child(part: str, subject: str, scale: float, progress: Progress) -> Result:
+    """Return the result of a subject that ran in a process of its own."""
+    # A session of its own: Ctrl-C reaches this process only, which ends the child.
+    child = subprocess.Popen(
+        [sys.executable, sys.argv[0], "--child", part, subject, str(scale)],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    timer = threading.Timer(TIMEOUT, child.kill)
+    timer.daemon = True
+    timer.start()
+    result = None
+    try:
+        for line in child.stdout:
+            if line.startswith(NOTE):
+                progress.show(f"{subject}: {line[1:].rstrip()}")
+            else:
+                result, ended = json.loads(line), time.perf_counter()
+        status = child.wait()
+    finally:
+        timer.cancel()
+        child.kill()
+        child.wait()
+        child.stdout.close()
+    if status != 0 or result is None:
+        raise Failure(f"{part}, {subject}: no result, exit status {status}")
+    return result | {"exit_seconds": time.perf_counter() - ended}
+
+
+def run_part(name: str, scale: float) -> tuple[list[Comparison], list[str]]:
+    """Run a part and show it; return its comparisons and its mistakes."""
+    part = load(name)
+    print(f"\n{part.TITLE}: {part.explained(scale)}", flush=True)
+    progress = Progress("  running")
+    results: Results = {subject: [] for subject in part.SUBJECTS}
+    try:
+        for _ in range(part.ROUNDS if scale >= 1 else 1):
+            for subject, done in results.items():
+                done.append(run_child(name, subject, scale, progress))
+    except Failure as failure:
+        return [], [str(failure)]
+    finally:
+        progress.clear()
+    print(table(part.lines(results)), flush=True)
+    return part.comparisons(results), part.mistakes(results)
+
+
+def summary(found: list[Comparison]) -> str:
+    """Say in words how the comparisons came out."""
+    lost = [each.what for each in found if each.lost]
+    same = sum(each.same for each in found)
+    text = (
+        f"Of {len(found)} comparisons tasklets did better in "
+        f"{len(found) - same - len(lost)}, the same in {same}, worse in {len(lost)}"
+    )
+    return f"{text}: {'; '.join(lost)}." if lost else f"{text}."
+
+
+def busy(load: float, cpus: int) -> str:
+    """Say so if other processes used the CPUs when the demo began."""
+    if load <= cpus:
+        return ""
+    return (
+        f"This machine was busy: {load:.1f} processes wanted its {cpus} CPUs. Frames "
+        "are late and times long for that reason, too."
+    )
+
+
+def demonstrate(names: list[str], scale: float) -> int:
+    """Run the parts, print the last table, and return the exit status."""
+    began = time.perf_counter()
+    was_busy = busy(os.getloadavg()[0], os.cpu_count() or 1)
+    found: list[Comparison] = []
+    mistakes: list[str] = []
+    for name in names:
+        comparisons, wrong = run_part(name, scale)
+        found += comparisons
+        mistakes += wrong
+    if found:
+        print("\nWhat was shown, on this machine just now:")
+        heads = ("what", "tasklets", "plain Python", "tasklets are")
+        print(columns([heads, *(each.cells() for each in found)]))
+        print(f"\n{summary(found)}")
+        if was_busy:
+            print(was_busy)
+    seconds = time.perf_counter() - began
+    for mistake in mistakes:
+        print(f"WRONG: {mistake}")
+    verdict = "WRONG RESULTS" if mistakes else "All results are right"
+    print(f"{verdict}, {seconds:.1f} s.")
+    return 1 if mistakes else 0
+
+
 def main() -> int:
-    """Run both parts, print the table, and return the exit status."""
+    """Parse the command line, and return the exit status."""
+    if sys.argv[1:2] == ["--child"]:
+        run_subject(sys.argv[2], sys.argv[3], float(sys.argv[4]))
+        return 0
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "folder", nargs="?", default="", help="index this, not Python's own library"
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; else all"
     )
-    parser.add_argument("--creatures", type=positive, default=10_000)
-    parser.add_argument("--frames", type=positive, default=50)
+    parser.add_argument("--scale", type=positive, default=1.0, help="of all sizes")
     options = parser.parse_args()
-    if options.folder and not os.path.isdir(options.folder):
-        parser.error(f"not a folder: {options.folder}")
-
-    began = time.perf_counter()
-    game = play(options.creatures, options.frames)
-    index = index_folder(options.folder)
-    seconds = time.perf_counter() - began
-
-    print("\nGame loop: creatures that move, greet each other and share")
-    print(table(game.rows()))
-    print("\nIndex: read, split, count and merge on two threads")
-    print(table(index.rows()))
-    ok = game.ok and index.ok
-    print(f"\n{'All results are right' if ok else 'WRONG RESULTS'}, {seconds:.1f} s.")
-    return 0 if ok else 1
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    try:
+        return demonstrate(options.parts or list(PARTS), options.scale)
+    except KeyboardInterrupt:
+        print("\nInterrupted.")
+        return 130
 
 
 if __name__ == "__main__":

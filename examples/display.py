@@ -1,5 +1,6 @@
 """Progress and tables on a terminal, or plain lines where there is none."""
 
+import shutil
 import sys
 import time
 from collections.abc import Iterable
@@ -28,9 +29,16 @@ class Progress:
         if self.rewrites:
             print()
 
+    def clear(self) -> None:
+        """Remove the line from a terminal."""
+        if self.rewrites:
+            print("\r" + " " * self.width + "\r", end="", flush=True)
+
     def _write(self, text: str) -> None:
         line = f"{self.title}: {text}"
         if self.rewrites:
+            # A line that wraps could not be written over.
+            line = line[: shutil.get_terminal_size().columns - 1]
             print("\r" + line.ljust(self.width), end="", flush=True)
             self.width = len(line)
         else:
@@ -42,3 +50,12 @@ def table(rows: Iterable[tuple[str, object]]) -> str:
     rows = [(name, str(value)) for name, value in rows]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"  {name:<{width}}  {value}" for name, value in rows)
+
+
+def columns(rows: Iterable[tuple[str, ...]]) -> str:
+    """Return the rows as lines, each column as wide as it has to be."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows
+    )

@@ -12,7 +12,7 @@ def reader():
     print("no more lines")
 
 
-tasklets.tasklet(reader)()
+tasklets.spawn(reader)
 lines.send("one")
 lines.send_sequence(["two", "three"])
 

@@ -1,7 +1,9 @@
 """Each benchmark, with tiny sizes: it runs, and what it returns is a cost."""
 
 import json
+import re
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ sys.path.append(str(ROOT))  # last: the tasklets under test may be elsewhere
 
 from benchmarks import (  # noqa: E402
     bench_watchdog,
+    chart,
     compare,
     instructions,
     interruptions,
@@ -23,6 +26,7 @@ from benchmarks.table import WORKLOADS  # noqa: E402
 from tasklets import spawn  # noqa: E402
 
 TINY = 0.0005
+MEASURED = ROOT / "benchmarks" / "measured.json"  # what the documentation shows
 SUBJECTS = [
     (name, subject)
     for name, workload in WORKLOADS.items()
@@ -88,6 +92,53 @@ def test_the_report_can_be_written_and_compared_with_itself(tmp_path, capsys):
     mine = report["workloads"]["stream"]["tasklets"]
     assert 0 < mine["low"] <= mine["median"] <= mine["high"]
     assert compare.main(out, out) == 0
+
+
+def test_a_report_can_be_drawn(tmp_path, capsys):
+    out, drawn = tmp_path / "out.json", tmp_path / "out.svg"
+    run.main([str(out), "--repeat=1", f"--scale={TINY}", "schedule_2"])
+    chart.main(out, drawn)
+    svg = ET.fromstring(drawn.read_text())
+    titles = [title.text for title in svg.iter() if title.tag.endswith("title")]
+    peers = [peer for peer in chart.PEERS if peer in WORKLOADS["schedule_2"].peers]
+    assert [title.partition(",")[0] for title in titles] == peers
+
+
+def test_a_report_without_what_is_drawn_is_not_drawn(tmp_path, capsys):
+    report = report_file(tmp_path / "old.json", stream=result(1.0, 0.9))
+    chart.main(report, tmp_path / "out.svg")
+    assert "no chart" in capsys.readouterr().err
+    assert not (tmp_path / "out.svg").exists()
+
+
+def test_the_chart_of_the_documentation_shows_what_was_measured():
+    lines = chart.draw(json.loads(MEASURED.read_text()))
+    assert (ROOT / "docs" / "benchmarks.svg").read_text() == "\n".join(lines) + "\n"
+
+
+def cells(path, title):
+    """Return the cells of a row of a table in a page."""
+    (row,) = re.findall(rf"^\| {re.escape(title)} \|(.+)\|$", path.read_text(), re.M)
+    return [each.strip() for each in row.split("|")]
+
+
+def test_the_tables_of_the_documentation_show_what_was_measured():
+    report = json.loads(MEASURED.read_text())
+    for name, results in report["workloads"].items():
+        shown = cells(ROOT / "docs" / "benchmarks.md", WORKLOADS[name].title)
+        mine, spread, _, _, *peers = shown
+        assert float(mine.split()[0]) == results["tasklets"]["median"]
+        low, high = (results["tasklets"][end] for end in ("low", "high"))
+        assert [float(end) for end in spread.split(" to ")] == [low, high]
+        medians = [results[p]["median"] if p in results else "" for p in chart.PEERS]
+        assert [float(p) if p else "" for p in peers] == medians
+
+
+def test_the_readme_compares_by_what_was_measured():
+    report = json.loads(MEASURED.read_text())
+    for title, peers in chart.multiples(report).items():
+        _, *shown = cells(ROOT / "README.md", title)
+        assert shown == [chart.number(peers[peer]) for peer in chart.PEERS]
 
 
 def test_an_unknown_name_is_refused(capsys):

@@ -21,8 +21,9 @@ import tasklets.net
 import tasklets.pytest_plugin
 import tasklets.testing
 
-DOCS = Path(__file__).parent.parent / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+ROOT = Path(__file__).parent.parent
+DOCS, README = ROOT / "docs", ROOT / "README.md"
+PAGES = [README, *sorted(DOCS.glob("*.md"))]
 SECONDS = 120
 MARK = "=== block at line"
 
@@ -167,7 +168,15 @@ def test_a_page_names_nothing_that_is_not_there(page):
 
 @every_page
 def test_a_page_is_reached_from_the_index(page):
-    assert page.name == "index.md" or f"({page.name}" in (DOCS / "index.md").read_text()
+    index = (DOCS / "index.md").read_text()
+    assert page in (README, DOCS / "index.md") or f"({page.name}" in index
+
+
+def test_the_readme_begins_with_what_to_type_and_fits_on_a_page():
+    assert len(README.read_text().splitlines()) < 110
+    first, second = list(fences(README))[:2]
+    assert first[1:] == ("sh", ["make demo", "make test"])
+    assert second[1:] == ("sh", ["pip install ."])
 
 
 @pytest.mark.parametrize(

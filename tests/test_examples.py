@@ -3,17 +3,18 @@
 import doctest
 import os
 import re
-import sysconfig
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
-from children import run_script
+from children import finish, run_script, start
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SECONDS = 120
 
 # These print measurements, and have tests of their own; display.py is only imported.
-MEASURING = {"atomic_locks", "demo", "display", "game", "index", "replace_locks"}
+MEASURING = {"atomic_locks", "demo", "display", "game", "replace_locks"}
 SMALL = sorted(set(EXAMPLES.glob("*.py")) - {EXAMPLES / f"{n}.py" for n in MEASURING})
 
 
@@ -28,20 +29,6 @@ def example(monkeypatch):
         return run_script(path, *args, seconds=SECONDS)
 
     return run
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Return a folder with texts, and with files that are none."""
-    for number in range(30):
-        (tmp_path / f"{number}.txt").write_text(f"the tasklet {number} the été\n" * 5)
-    (tmp_path / "inside").mkdir()
-    (tmp_path / "inside" / "empty").touch()
-    (tmp_path / "latin").write_bytes("l'été".encode("latin-1"))
-    (tmp_path / "binary").write_bytes(b"the\0the")
-    (tmp_path / "nowhere").symlink_to("nothing")
-    os.mkfifo(tmp_path / "pipe")
-    return tmp_path
 
 
 def promised(path):
@@ -85,21 +72,6 @@ def test_the_game_is_the_same_each_time(example):
     assert cell(first, row).split()[0] == cell(second, row).split()[0]
 
 
-def test_the_index_counts_the_words_of_text_files_only(example, folder):
-    status, output = example(EXAMPLES / "index.py", folder)
-    assert status == 0, output
-    assert cell(output, "most frequent") == "the 300, tasklet 150, été 150"
-    assert cell(output, "text files").startswith("31,")
-    assert cell(output, "other files, left out") == "2"
-    assert cell(output, "both come to the same") == "yes"
-
-
-def test_the_index_of_an_empty_folder_is_empty(example, tmp_path):
-    status, output = example(EXAMPLES / "index.py", tmp_path)
-    assert status == 0, output
-    assert cell(output, "words").startswith("0,")
-
-
 def test_the_locks_let_nobody_in_wrongly(example):
     status, output = example(EXAMPLES / "atomic_locks.py", 5000)
     assert status == 0, output
@@ -123,66 +95,175 @@ def test_a_program_of_threads_is_the_same_with_other_locks(example):
     assert int(cell(output, "beats of a tasklet meanwhile")) > 0
 
 
-BROKEN = """
+SKEWED = """
+plain = answers.tasklets.channel
+
+class skewed(plain):
+    def receive(self):
+        number = plain.receive(self)
+        return number if number == answers.END else number + 1
+
+answers.tasklets.channel = skewed
+"""
+
+LOSSY = """
+plain = crowd.tasklets.channel
+
+class lossy(plain):
+    def send(self, value):
+        if value:
+            plain.send(self, value)
+
+crowd.tasklets.channel = lossy
+"""
+
+# Its children run the same script, and so the same change.
+CHANGED = """
+import os
 import sys
-import demo, game, index
+import demo
+from parts import answers, calls, creatures, crowd, patched
 {change}
-sys.argv[1:] = ["--creatures", "20", "--frames", "2", {folder!r}]
 sys.exit(demo.main())
 """
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "index.merge_all = lambda counts, *rest: list(counts)",
-        "game.Creature.share = lambda self, *rest: setattr(self, 'energy', 0)",
-    ],
-    ids=["words get lost", "energy gets lost"],
-)
-def test_the_demo_fails_if(example, folder, tmp_path_factory, change):
-    script = tmp_path_factory.mktemp("script") / "broken.py"
-    script.write_text(BROKEN.format(change=change, folder=str(folder)))
-    status, output = example(script)
-    assert status == 1, output
-    assert "WRONG RESULTS" in output
+@pytest.fixture
+def changed_demo(tmp_path):
+    """Return a function that makes a demo with a change."""
+
+    def make(change):
+        script = tmp_path / "changed.py"
+        script.write_text(CHANGED.format(change=change))
+        return script
+
+    return make
 
 
-@pytest.mark.parametrize(
-    "function", ["read", "split", "Counter"], ids=lambda name: f"in {name}"
-)
-def test_an_error_in_a_stage_of_the_index_ends_it(
-    example, folder, tmp_path_factory, function
-):
-    script = tmp_path_factory.mktemp("script") / "failing.py"
-    script.write_text(
-        f"import index\nindex.{function} = lambda *args: 1 / 0\n"
-        f"index.index_folder({str(folder)!r})\n"
-    )
-    status, output = example(script)
-    assert status == 1, output
-    # Then come the notes: which stages it has left.
-    assert "\nZeroDivisionError: division by zero\nin tasklet '" in output
-
-
-def test_the_demo_shows_both_parts(example, folder):
-    args = ["--creatures", 30, "--frames", 3, folder]
-    status, output = example(EXAMPLES / "demo.py", *args)
+def test_the_demo_shows_five_parts_and_says_what_they_showed(example):
+    status, output = example(EXAMPLES / "demo.py", "--scale", 0.003)
     assert status == 0, output
-    assert cell(output, "frames").startswith("3 in ")
-    assert cell(output, "both come to the same") == "yes"
+    head, _, end = output.partition("What was shown")
+    titles = ["Game loop: ", "Crowd: ", "Threads: ", "Answers: ", "Calls: "]
+    assert [line for line in titles if f"\n{line}" in head] == titles
+    assert len(re.findall(r" \(asyncio\) ", end)) == 8
+    assert re.search(r"^Of 12 comparisons tasklets did better in \d+, ", end, re.M)
+    assert "All results are right" in end
     assert "\r" not in output
 
 
-@pytest.mark.parametrize("args", [["/nowhere/at/all"], ["--frames", "0"]])
+@pytest.mark.parametrize(
+    ("part", "change", "mistake"),
+    [
+        ("creatures", "creatures.SLICE = None", "stopped was not the script alone"),
+        ("creatures", "creatures.Creature.walk = lambda self: None", "turns"),
+        ("crowd", LOSSY, "messages got lost"),
+        ("patched", "import threaded; threaded.count = os.getpid()", "result"),
+        ("answers", SKEWED, "answers were wrong"),
+        ("calls", "calls.call = lambda number, seconds: -1", "results were wrong"),
+        ("calls", "calls.LIMIT = 'many'", "no result, exit status 1"),
+        ("crowd", "crowd.SUBJECTS['asyncio'] = lambda *_: os._exit(9)", "status 9"),
+    ],
+)
+def test_the_demo_fails_if_something_is_wrong(
+    example, changed_demo, part, change, mistake
+):
+    status, output = example(changed_demo(change), "--scale", 0.003, part)
+    assert status == 1, output
+    assert re.search(rf"^WRONG: .*{mistake}", output, re.M), output
+    assert "WRONG RESULTS" in output
+
+
+@pytest.mark.parametrize("args", [["nonsense"], ["--scale", "0"], ["--scale", "x"]])
 def test_the_demo_refuses_what_it_cannot_do(example, args):
     status, output = example(EXAMPLES / "demo.py", *args)
     assert status == 2, output
     assert "usage:" in output
 
 
-@pytest.mark.slow
-def test_the_demo_indexes_the_library_of_this_python(example):
-    status, output = example(EXAMPLES / "demo.py", "--creatures", 30, "--frames", 3)
-    assert status == 0, output
-    assert cell(output, "folder") == sysconfig.get_path("stdlib")
+def test_ctrl_c_ends_the_demo_and_what_it_has_started(example, changed_demo, tmp_path):
+    note = tmp_path / "pid"
+    os.mkfifo(note)
+    script = changed_demo(
+        "import os, time\n"
+        "def hang(scale, note):\n"
+        f"    open({str(note)!r}, 'w').write(str(os.getpid()))\n"
+        "    time.sleep(1000)\n"
+        "crowd.SUBJECTS['tasklets'] = hang\n"
+    )
+    demo = start(script, "crowd", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    pid = int(note.read_text())  # waits until it is written
+    demo.send_signal(signal.SIGINT)
+    status, output, _ = finish(demo, SECONDS)
+    assert status == 130, output
+    assert output.endswith("Interrupted.\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_progress_is_written_over_on_a_terminal(example, changed_demo):
+    script = changed_demo(
+        "def work(scale, note):\n"
+        "    for number in range(100):\n"
+        "        demo.time.sleep(0.01)\n"
+        "        note(f'step {number}')\n"
+        "    return {'ok': True, 'crowd': 1, 'bytes': 1, 'births': 1, 'rate': 1}\n"
+        "crowd.SUBJECTS = {'tasklets': work, 'asyncio': work}\n"
+    )
+    ours, its = os.openpty()
+    demo = start(script, "crowd", stdout=its, stderr=its)
+    os.close(its)
+    output = b""
+    try:
+        while piece := os.read(ours, 10_000):
+            output += piece
+    except OSError:  # how Linux says that the other side is closed
+        pass
+    finally:
+        os.close(ours)
+    assert demo.wait() == 0, output
+    assert re.search(rb"\r  running: tasklets: step \d+", output)
+    assert not re.search(rb"step \d+ *\r?\n", output)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "more_is_better", "outcome"),
+    [
+        (1, 3, False, "better: 3.0 times less"),
+        (3, 1, False, "WORSE: 3.0 times more"),
+        (3, 1, True, "better: 3.0 times more"),
+        (1, 3, True, "WORSE: 3.0 times less"),
+        (100, 101, False, "about the same"),
+        (101, 100, True, "about the same"),
+        (0, 1, False, "better: less"),
+        (0, 0, False, "about the same"),
+    ],
+)
+def test_a_comparison_says_how_it_came_out(
+    monkeypatch, mine, theirs, more_is_better, outcome
+):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    from parts import Comparison
+
+    compared = Comparison("it", mine, theirs, "x", more_is_better=more_is_better)
+    assert compared.outcome() == outcome
+    assert compared.lost == outcome.startswith("WORSE")
+
+
+def test_the_demo_says_that_the_machine_is_busy(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    from demo import busy
+
+    assert busy(2.0, 2) == ""
+    assert busy(7.5, 2).startswith("This machine was busy: 7.5 processes")
+
+
+def test_what_is_lost_is_named_in_the_last_line(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    from demo import summary
+    from parts import Comparison
+
+    better, worse = Comparison("speed", 1, 3, "x"), Comparison("memory", 3, 1, "x")
+    assert summary([better, worse]) == (
+        "Of 2 comparisons tasklets did better in 1, the same in 0, worse in 1: memory."
+    )
