@@ -65,7 +65,7 @@ asan: ready    # bad memory, undefined behaviour and leaks, in C and through Pyt
 	    LSAN_OPTIONS="suppressions='$(CURDIR)/tools/lsan.supp':print_suppressions=0" \
 	    LD_PRELOAD="$(LIBSAN)" $(PY) -m pytest -m "not slow" $(T) $(addprefix \
 	    --ignore=tests/test_,docs.py layers.py matrix.py model_mutants.py \
-	    interrupt_mutants.py packaging.py)
+	    interrupt_mutants.py packaging.py types.py)
 
 race: $(RACES)    # data races in the layer without Python
 
@@ -83,6 +83,9 @@ lint: build ready-lint
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(PY) -m mypy.stubtest tasklets._core
+	for package in tasklets stacklesslib_compat; do \
+	    PYTHONPATH="$(CURDIR)" $(VENV)/bin/basedpyright --pythonpath $(PY) \
+	        --ignoreexternal --verifytypes $$package || exit 1; done
 
 format: ready-lint
 	$(VENV)/bin/clang-format -i \
