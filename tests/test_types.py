@@ -1,4 +1,4 @@
-"""What type checkers say to the programs in tests/typing/.
+"""What type checkers say to the programs in tests/typing/, and to docs/annotations.md.
 
 A line without a marker must be right, and one that ends in
 
@@ -17,6 +17,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from test_docs import DOCS, fences
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = sorted((ROOT / "tests" / "typing").glob("*.py"))
@@ -27,20 +28,30 @@ every_program = pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.ste
 
 @functools.cache
 def run(module, *args):
-    """Return what a type checker prints about the programs."""
+    """Return what a type checker prints."""
     if importlib.util.find_spec(module) is None:
         pytest.skip(f"{module} is missing, which `make ready-lint` installs")
-    command = [sys.executable, "-m", module, *args, *map(str, PROGRAMS)]
+    command = [sys.executable, "-m", module, *args]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout, done.stderr
     return done.stdout
 
 
 @functools.cache
-def mypy(cache):
+def mypy(folder):
     """Return the errors of mypy: file name -> line -> codes."""
     found = defaultdict(lambda: defaultdict(set))
-    output = run("mypy", "--strict", "--output=json", f"--cache-dir={cache}")
+    page = folder / "annotations.py"
+    page.write_text("".join(code_of(DOCS / "annotations.md")))
+    output = run(
+        "mypy",
+        "--strict",
+        "--output=json",
+        f"--cache-dir={folder}",
+        f"--python-executable={sys.executable}",
+        str(page),
+        *map(str, PROGRAMS),
+    )
     for line in output.splitlines():
         error = json.loads(line)
         if error["severity"] == "error":
@@ -58,11 +69,19 @@ def pyright():
         "--level=error",
         f"--project={ROOT / 'tests' / 'typing'}",
         f"--pythonpath={sys.executable}",
+        *map(str, PROGRAMS),
     )
     for error in json.loads(output)["generalDiagnostics"]:
         line = error["range"]["start"]["line"] + 1
         found[Path(error["file"]).name][line].add(error.get("rule", "syntax"))
     return found
+
+
+def code_of(page):
+    """Yield the lines of a page's Python blocks."""
+    for _, mark, lines in fences(page):
+        if mark == "python":
+            yield from (f"{line}\n" for line in lines)
 
 
 def expected(program, checker):
@@ -77,10 +96,20 @@ def expected(program, checker):
     return marks
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Return where mypy keeps what it has found out."""
+    return tmp_path_factory.mktemp("mypy")
+
+
 @every_program
-def test_mypy_finds_the_marked_errors_and_no_others(program, tmp_path_factory):
-    cache = tmp_path_factory.getbasetemp() / "mypy"
-    assert mypy(cache)[program.name] == expected(program, "mypy")
+def test_mypy_finds_the_marked_errors_and_no_others(program, folder):
+    errors = mypy(folder)[program.name]
+    assert errors == expected(program, "mypy")
+
+
+def test_mypy_finds_no_errors_in_the_page_about_annotations(folder):
+    assert "annotations.py" not in mypy(folder)
 
 
 @every_program
