@@ -29,7 +29,7 @@ compile  = $(PY) setup.py -qq build --build-base $(call folder,$(1)) \
 with     = PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(call folder,$(1))/lib"
 
 .PHONY: build ready ready-lint release demo test stress asan race lint format bench \
-        matrix patches wheel clean distclean
+        stubs matrix patches wheel clean distclean
 .DEFAULT_GOAL = build
 
 build: ready    # assertions on, warnings are errors
@@ -92,6 +92,10 @@ format: ready-lint
 	    $(wildcard $(OURS))
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+stubs: build ready-lint    # the docstrings of the C sources, into the stub
+	$(PY) tools/stubdocs.py
+	$(VENV)/bin/ruff format tasklets/_core.pyi
 
 bench: release    # make bench OLD=before.json compares with an earlier run
 	PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(call folder,release)/lib:$(CURDIR)" \
