@@ -10,6 +10,9 @@ import inspect
 import sys
 from pathlib import Path
 
+# Classes of the standard library, where that has them already.
+STANDARD = {"ShutDown"}
+
 STUB = Path(__file__).parent.parent / "tasklets" / "_core.pyi"
 
 
@@ -24,7 +27,7 @@ def documented(nodes, owner, prefix=""):
         if not isinstance(node, ast.FunctionDef | ast.ClassDef):
             continue
         found = inspect.getattr_static(owner, node.name, None)
-        private = node.name.startswith("_")
+        private = node.name.startswith("_") or node.name in STANDARD
         omitted = private or found is None or node.name in seen
         doc = None if omitted else found.__doc__
         seen.add(node.name)
