@@ -31,7 +31,7 @@ compile  = $(PY) setup.py -qq build --build-base $(call folder,$(1)) \
 with     = PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(call folder,$(1))/lib"
 
 .PHONY: build ready ready-lint ready-docs ready-wheel release demo test stress asan \
-        race lint format docs bench matrix patches wheel wheels clean distclean
+        race lint format docs stubs bench matrix patches wheel wheels clean distclean
 .DEFAULT_GOAL = build
 
 build: ready    # assertions on, warnings are errors
@@ -67,7 +67,7 @@ asan: ready    # bad memory, undefined behaviour and leaks, in C and through Pyt
 	    LSAN_OPTIONS="suppressions='$(CURDIR)/tools/lsan.supp':print_suppressions=0" \
 	    LD_PRELOAD="$(LIBSAN)" $(PY) -m pytest -m "not slow" $(T) $(addprefix \
 	    --ignore=tests/test_,docs.py layers.py matrix.py model_mutants.py \
-	    interrupt_mutants.py packaging.py)
+	    interrupt_mutants.py packaging.py types.py)
 
 race: $(RACES)    # data races in the layer without Python
 
@@ -87,6 +87,9 @@ lint: build ready-lint
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows \
 	    .github/workflows/*.yml
 	$(PY) -m mypy.stubtest tasklets._core
+	for package in tasklets stacklesslib_compat; do \
+	    PYTHONPATH="$(CURDIR)" $(VENV)/bin/basedpyright --pythonpath $(PY) \
+	        --ignoreexternal --verifytypes $$package || exit 1; done
 
 format: ready-lint
 	$(VENV)/bin/clang-format -i \
@@ -98,6 +101,9 @@ docs: build ready-docs    # a site in build/site; a warning is an error
 	rm -rf build/site
 	$(PY) -m sphinx -q -W --keep-going -b html -d build/site.trees docs build/site
 	@echo "docs: build/site/index.html"
+stubs: build ready-lint    # the docstrings of the C sources, into the stub
+	$(PY) tools/stubdocs.py
+	$(VENV)/bin/ruff format tasklets/_core.pyi
 
 bench: release    # make bench OLD=before.json compares with an earlier run
 	PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(call folder,release)/lib:$(CURDIR)" \

@@ -18,6 +18,11 @@ struct tl_argspec {
 // How a METH_FASTCALL function goes into a PyMethodDef.
 #define TL_FAST(function) (PyCFunction)(void (*)(void))(function)
 
+// In the methods of a type that is generic: channel[int] is a types.GenericAlias.
+#define TL_CLASS_GETITEM                                        \
+    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, \
+     "Return the class with a type argument, for annotations and as a base."}
+
 // Sort the arguments of a vectorcall into out[], one slot per name.
 //
 // out[i] is a borrowed reference, or NULL where the caller gave nothing; the

@@ -546,6 +546,7 @@ static PyMethodDef channel_methods[] = {
     {"close", TL_FAST(channel_close),
      METH_FASTCALL | METH_KEYWORDS, close_doc},
     {"open", (PyCFunction)channel_open, METH_NOARGS, open_doc},
+    TL_CLASS_GETITEM,
     {"__reduce__", channel_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -318,12 +318,13 @@ parse_retval(struct tl_sched *s, const char *fname, PyObject *const *args,
 }
 
 PyDoc_STRVAR(schedule_doc,
-"schedule($module, /, retval=<the current tasklet>)\n"
+"schedule($module, /, retval=...)\n"
 "--\n"
 "\n"
 "Let the other runnable tasklets of this thread run, each in its turn.\n"
 "\n"
-"Returns retval, unless somebody set tempval meanwhile. Alone, it returns at once.");
+"Returns retval, by default the current tasklet, unless somebody set tempval\n"
+"meanwhile. Alone, it returns at once.");
 
 static PyObject *
 fn_schedule(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -356,15 +357,16 @@ schedule_remove(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
 }
 
 PyDoc_STRVAR(schedule_remove_doc,
-"schedule_remove($module, /, retval=<the current tasklet>)\n"
+"schedule_remove($module, /, retval=...)\n"
 "--\n"
 "\n"
 "Pause the current tasklet: the others run, and it does when somebody inserts it.\n"
 "\n"
-"Returns retval, unless somebody set tempval meanwhile. The last runnable tasklet wakes\n"
-"the innermost run(); if none is to be woken, DeadlockError. While it is paused, retval\n"
-"is in its tempval: by default it holds itself, and if it is forgotten only the cyclic\n"
-"collector ends it. schedule_remove(None) leaves it to the last reference.");
+"Returns retval, by default the current tasklet, unless somebody set tempval meanwhile.\n"
+"The last runnable tasklet wakes the innermost run(); if none is to be woken,\n"
+"DeadlockError. While it is paused, retval is in its tempval: by default it holds\n"
+"itself, and if it is forgotten only the cyclic collector ends it.\n"
+"schedule_remove(None) leaves it to the last reference.");
 
 static PyObject *
 fn_schedule_remove(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,

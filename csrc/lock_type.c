@@ -151,6 +151,27 @@ PyDoc_STRVAR(locked_doc,
 "\n"
 "Return whether somebody has acquired the lock.");
 
+// The old names of threading.Lock's methods. Only a docstring that begins with the
+// method's name gives it a signature.
+
+PyDoc_STRVAR(acquire_lock_doc,
+"acquire_lock($self, /, blocking=True, timeout=-1)\n"
+"--\n"
+"\n"
+"The old name of acquire().");
+
+PyDoc_STRVAR(release_lock_doc,
+"release_lock($self, /)\n"
+"--\n"
+"\n"
+"The old name of release().");
+
+PyDoc_STRVAR(locked_lock_doc,
+"locked_lock($self, /)\n"
+"--\n"
+"\n"
+"The old name of locked().");
+
 static PyObject *
 lock_locked(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
@@ -321,9 +342,10 @@ static PyMethodDef lock_methods[] = {
     {"acquire", TL_FAST(lock_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
     {"release", (PyCFunction)lock_release, METH_NOARGS, lock_release_doc},
     {"locked", (PyCFunction)lock_locked, METH_NOARGS, locked_doc},
-    {"acquire_lock", TL_FAST(lock_acquire), METH_FASTCALL | METH_KEYWORDS, acquire_doc},
-    {"release_lock", (PyCFunction)lock_release, METH_NOARGS, lock_release_doc},
-    {"locked_lock", (PyCFunction)lock_locked, METH_NOARGS, locked_doc},
+    {"acquire_lock", TL_FAST(lock_acquire), METH_FASTCALL | METH_KEYWORDS,
+     acquire_lock_doc},
+    {"release_lock", (PyCFunction)lock_release, METH_NOARGS, release_lock_doc},
+    {"locked_lock", (PyCFunction)lock_locked, METH_NOARGS, locked_lock_doc},
     {"__enter__", (PyCFunction)lock_enter, METH_NOARGS, NULL},
     {"__exit__", TL_FAST(lock_exit), METH_FASTCALL, NULL},
     {"_at_fork_reinit", (PyCFunction)lock_at_fork_reinit, METH_NOARGS,

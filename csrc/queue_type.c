@@ -560,7 +560,7 @@ static PyMethodDef queue_methods[] = {
     {"_qsize", (PyCFunction)queue_hook_qsize, METH_NOARGS, NULL},
     {"_put", (PyCFunction)queue_hook_put, METH_O, NULL},
     {"_get", (PyCFunction)queue_hook_get, METH_NOARGS, NULL},
-    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
+    TL_CLASS_GETITEM,
     {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -57,7 +57,7 @@ fn_send(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
 }
 
 PyDoc_STRVAR(select_doc,
-"select($module, /, *cases, timeout=None, default=<no default>)\n"
+"select($module, /, *cases, timeout=None, default=...)\n"
 "--\n"
 "\n"
 "Do the first of several things that can be done: return (case, value).\n"
@@ -232,6 +232,7 @@ PyMethodDef tl_select_functions[] = {
 };
 
 static PyMethodDef case_methods[] = {
+    TL_CLASS_GETITEM,
     {"__reduce__", case_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

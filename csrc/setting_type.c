@@ -169,11 +169,12 @@ static PyGetSetDef setting_getset[] = {
 };
 
 PyDoc_STRVAR(setting_doc,
-"setting(change, value, back=<what change returned>)\n"
+"setting(change, value, back=...)\n"
 "--\n"
 "\n"
 "A context manager that calls change(value) at the beginning, and change(back) at the\n"
-"end. No signal is handled in between if change is no Python code.");
+"end; back is by default what change(value) returned. No signal is handled in between\n"
+"if change is no Python code.");
 
 // Not cleared by the collector, since it may be in use: what it refers to breaks the
 // cycle.

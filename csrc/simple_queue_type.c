@@ -193,7 +193,7 @@ static PyMethodDef simple_queue_methods[] = {
     {"get_nowait", (PyCFunction)simple_queue_get_nowait, METH_NOARGS, get_nowait_doc},
     {"qsize", (PyCFunction)simple_queue_qsize, METH_NOARGS, qsize_doc},
     {"empty", (PyCFunction)simple_queue_empty, METH_NOARGS, empty_doc},
-    {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, NULL},
+    TL_CLASS_GETITEM,
     {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

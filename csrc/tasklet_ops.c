@@ -595,6 +595,7 @@ PyMethodDef tl_tasklet_methods[] = {
     {"set_context", (PyCFunction)tasklet_set_context, METH_O, set_context_doc},
     {"context_run", TL_FAST(tasklet_context_run), METH_FASTCALL | METH_KEYWORDS,
      context_run_doc},
+    TL_CLASS_GETITEM,
     {"__reduce__", tasklet_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -52,8 +52,8 @@ class PatchReport:
     def __init__(
         self, places: list[tuple[Any, str]], after: Callable[[], object]
     ) -> None:
-        self.patched = [_title(*place) for place in places]
-        self.holders = _holders()
+        self.patched: list[str] = [_title(*place) for place in places]
+        self.holders: list[Holder] = _holders()
         self._places = places
         self._after = after
 

@@ -179,6 +179,16 @@ def _test_nostacklesscall(func: Callable[..., T], *args: Any, **kwargs: Any) -> 
     return func(*args, **kwargs)
 
 
+# The attributes that _Module computes, for type checkers.
+current: tasklet
+main: tasklet
+runcount: int
+threads: list[int]
+debug: bool
+uncollectables: list[tasklet]
+pickle_with_tracing_state: bool
+
+
 class _Module(ModuleType):
     """A module some of whose attributes are computed when they are read."""
 
@@ -224,5 +234,5 @@ class _Module(ModuleType):
         pickle_flags_default(new, PICKLEFLAGS_PRESERVE_TRACING_STATE)
 
 
-stackless = sys.modules[__name__]
+stackless: ModuleType = sys.modules[__name__]
 stackless.__class__ = _Module

@@ -41,6 +41,7 @@ from tasklets import scheduler as scheduler
 from tasklets import workers as workers
 from tasklets._core import BlockTrapError as BlockTrapError
 from tasklets._core import CancelledError as CancelledError
+from tasklets._core import Case as Case
 from tasklets._core import ChannelClosed as ChannelClosed
 from tasklets._core import DeadlockError as DeadlockError
 from tasklets._core import GroupExit as GroupExit
@@ -120,6 +121,7 @@ def __getattr__(name: str) -> _Any:
 __all__ = [
     "BlockTrapError",
     "CancelledError",
+    "Case",
     "ChannelClosed",
     "DeadlockError",
     "GroupExit",

@@ -5,6 +5,7 @@ All of it belongs to the calling thread; other threads go on as they do.
 
 import math
 from functools import partial
+from typing import TYPE_CHECKING
 
 from tasklets import _core
 from tasklets._names import public_names
@@ -94,10 +95,14 @@ class _FakeClockSetting(Setting):
     """The block of a fake clock, which it gives out."""
 
     def __init__(self, *_: object) -> None:
-        self.entered = FakeClock(self)
+        self.entered: FakeClock = FakeClock(self)
+
+    if TYPE_CHECKING:
+
+        def __enter__(self) -> FakeClock: ...
 
 
-def fake_clock(start: float = 0.0) -> Setting:
+def fake_clock(start: float = 0.0) -> _FakeClockSetting:
     """Have sleeps and timeouts of this thread follow a clock that tests move.
 
     It shows `start` seconds, until its advance() is called or somebody waits and nobody

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextvars import copy_context
 from functools import partial
-from typing import Any, Generic, NoReturn, ParamSpec, TypeVar
+from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, overload
 
 from tasklets import _core
 from tasklets._names import public_names
@@ -272,7 +272,22 @@ class WorkerPool(Executor):
         """How many calls it stores before `submit` waits; None: any number."""
         return self._pool.max_queued
 
+    @overload
     def call(
+        self,
+        func: Callable[..., _T],
+        /,
+        *args: Any,
+        timeout: float | None,
+        **kwargs: Any,
+    ) -> _T: ...
+
+    @overload
+    def call(
+        self, func: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T: ...
+
+    def call(  # type: ignore[misc]  # timeout is ours, whatever func takes
         self,
         func: Callable[..., _T],
         /,
@@ -355,7 +370,15 @@ class _SharedPool(WorkerPool):
 _shared: dict[None, WorkerPool] = {}
 
 
+@overload
 def call_on_worker(
+    func: Callable[..., _T], /, *args: Any, timeout: float | None, **kwargs: Any
+) -> _T: ...
+@overload
+def call_on_worker(
+    func: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
+) -> _T: ...
+def call_on_worker(  # type: ignore[misc]  # as in WorkerPool.call
     func: Callable[..., _T],
     /,
     *args: Any,
@@ -418,7 +441,24 @@ def _ident_of(thread: "int | threading.Thread") -> int:
     return thread
 
 
+@overload
 def call_in_scheduler(
+    thread: "int | threading.Thread",
+    func: Callable[..., _T],
+    /,
+    *args: Any,
+    timeout: float | None,
+    **kwargs: Any,
+) -> _T: ...
+@overload
+def call_in_scheduler(
+    thread: "int | threading.Thread",
+    func: Callable[_P, _T],
+    /,
+    *args: _P.args,
+    **kwargs: _P.kwargs,
+) -> _T: ...
+def call_in_scheduler(  # type: ignore[misc]  # as in WorkerPool.call
     thread: "int | threading.Thread",
     func: Callable[..., _T],
     /,

@@ -32,6 +32,7 @@ CLASSES = [
     tasklets.channel,
     tasklets.QueueChannel,
     tasklets.bomb,
+    tasklets.Case,
     tasklets.atomic,
     tasklets.timeout,
     tasklets.shield,

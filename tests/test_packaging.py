@@ -89,6 +89,7 @@ def files(pattern):
         "tasklets/*.py*",
         "tasklets/include/*.h",
         "stacklesslib_compat/*.py*",
+        "stackless-stubs/*.pyi",
         "examples/**/*.[cp]*",
         "benchmarks/*.py",
         "docs/*.*",
@@ -114,7 +115,9 @@ def test_the_source_archive_contains_nothing_built(archive):
     assert not [n for n in archive if "__pycache__" in n or "_cache/" in n]
 
 
-@pytest.mark.parametrize("package", ["tasklets", "stacklesslib_compat"])
+@pytest.mark.parametrize(
+    "package", ["tasklets", "stacklesslib_compat", "stackless-stubs"]
+)
 @pytest.mark.parametrize("pattern", ["*.py", "*.pyi", "py.typed", "include/*.h"])
 def test_an_installation_contains_the_packages_with_stubs_and_headers(
     installed, package, pattern
@@ -126,6 +129,7 @@ def test_an_installation_contains_neither_tests_nor_sources(installed):
     assert {name.split("/")[0] for name in installed} <= {
         "tasklets",
         "stacklesslib_compat",
+        "stackless-stubs",
     }
 
 
