@@ -7,10 +7,12 @@ A line without a marker must be right, and one that ends in
 must be wrong: the codes are those of the errors that mypy and pyright report there.
 """
 
+import ast
 import functools
 import importlib.util
 import json
 import re
+import runpy
 import subprocess
 import sys
 from collections import defaultdict
@@ -18,6 +20,8 @@ from pathlib import Path
 
 import pytest
 from test_docs import DOCS, fences
+
+from tasklets import _core
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = sorted((ROOT / "tests" / "typing").glob("*.py"))
@@ -120,6 +124,15 @@ def test_pyright_finds_the_marked_errors_and_no_others(program):
 @every_program
 def test_a_marker_names_an_error_of_each_checker(program):
     assert expected(program, "mypy").keys() == expected(program, "pyright").keys()
+
+
+def test_the_stub_has_the_docstrings_of_the_module():
+    documented = runpy.run_path(str(ROOT / "tools" / "stubdocs.py"))["documented"]
+    stub = ast.parse((ROOT / "tasklets" / "_core.pyi").read_text())
+    found = list(documented(stub.body, _core))
+    differing = [name for name, node, doc in found if ast.get_docstring(node) != doc]
+    assert not differing, "make stubs puts the texts of the C sources there"
+    assert sum(doc is not None for _, _, doc in found) > 200
 
 
 def test_the_programs_contain_errors_to_find():
