@@ -7,7 +7,9 @@ from tasklets._names import public_names
 
 __all__ = ["install"]
 
-__dir__ = public_names(globals())
+
+def __dir__() -> list[str]:
+    return public_names(globals())
 
 
 def install() -> ModuleType:

@@ -30,7 +30,10 @@ __all__ = [
     "wait_for_condition",
 ]
 
-__dir__ = public_names(globals())
+
+def __dir__() -> list[str]:
+    return public_names(globals())
+
 
 T = TypeVar("T")
 

@@ -21,7 +21,9 @@ from tasklets._unpatched import threads_are_patched
 
 __all__ = ["Holder", "PatchReport", "get_original", "patch_locks", "unpatched"]
 
-__dir__ = public_names(globals())
+
+def __dir__() -> list[str]:
+    return public_names(globals())
 
 
 class Holder(NamedTuple):

@@ -76,16 +76,19 @@ __all__ = [
     "tasklet",
 ]
 
-__dir__ = public_names(
-    globals(),
-    "current",
-    "main",
-    "runcount",
-    "threads",
-    "debug",
-    "uncollectables",
-    "pickle_with_tracing_state",
-)
+
+def __dir__() -> list[str]:
+    return public_names(
+        globals(),
+        "current",
+        "main",
+        "runcount",
+        "threads",
+        "debug",
+        "uncollectables",
+        "pickle_with_tracing_state",
+    )
+
 
 T = TypeVar("T")
 

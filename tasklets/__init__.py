@@ -171,4 +171,6 @@ __all__ = [
     "writable",
 ]
 
-__dir__ = _public_names(globals(), *_LAZY, "__version__")
+
+def __dir__() -> list[str]:
+    return _public_names(globals(), *_LAZY, "__version__")

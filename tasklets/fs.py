@@ -47,7 +47,9 @@ __all__ = [
     "write_bytes",
 ]
 
-__dir__ = public_names(globals())
+
+def __dir__() -> list[str]:
+    return public_names(globals())
 
 
 class DirEntry(Generic[AnyStr]):

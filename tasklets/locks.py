@@ -24,4 +24,6 @@ __all__ = [
     "Semaphore",
 ]
 
-__dir__ = _public_names(globals())
+
+def __dir__() -> list[str]:
+    return _public_names(globals())

@@ -9,7 +9,10 @@ from tasklets._names import public_names
 
 __all__ = ["getaddrinfo"]
 
-__dir__ = public_names(globals())
+
+def __dir__() -> list[str]:
+    return public_names(globals())
+
 
 _Number = TypeVar("_Number", bound=IntEnum)
 

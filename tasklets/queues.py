@@ -20,4 +20,6 @@ __all__ = [
     "SimpleQueue",
 ]
 
-__dir__ = _public_names(globals())
+
+def __dir__() -> list[str]:
+    return _public_names(globals())

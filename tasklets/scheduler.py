@@ -44,7 +44,9 @@ __all__ = [
     "wait_writable",
 ]
 
-__dir__ = public_names(globals())
+
+def __dir__() -> list[str]:
+    return public_names(globals())
 
 
 class LastRun(NamedTuple):

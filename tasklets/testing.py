@@ -13,7 +13,10 @@ from tasklets._traps import Setting
 
 __all__ = ["FakeClock", "fake_clock", "seeded", "settle"]
 
-__dir__ = public_names(globals())
+
+def __dir__() -> list[str]:
+    return public_names(globals())
+
 
 _MASK = 2**64 - 1
 

@@ -17,7 +17,10 @@ from tasklets._unpatched import original, threads_are_patched
 
 __all__ = ["WorkerFuture", "WorkerPool", "call_in_scheduler", "call_on_worker"]
 
-__dir__ = public_names(globals())
+
+def __dir__() -> list[str]:
+    return public_names(globals())
+
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
