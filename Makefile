@@ -101,6 +101,7 @@ docs: build ready-docs    # a site in build/site; a warning is an error
 	rm -rf build/site
 	$(PY) -m sphinx -q -W --keep-going -b html -d build/site.trees docs build/site
 	@echo "docs: build/site/index.html"
+
 stubs: build ready-lint    # the docstrings of the C sources, into the stub
 	$(PY) tools/stubdocs.py
 	$(VENV)/bin/ruff format tasklets/_core.pyi
