@@ -61,18 +61,22 @@ PROGRAMS = {
     "a foreign lock whose attributes give its condition another lock": """
         class Lock:
             def __getattribute__(self, name):
-                c.__init__()
-                raise AttributeError(name)
+                if in_use:
+                    c.__init__()
+                    raise AttributeError(name)
             def __getattr__(self, name):
                 raise AttributeError(name)
         for name in ("_is_owned", "wait", "notify", "_release_save", "acquire"):
+            in_use = False
             c = locks.Condition(Lock())
+            in_use = True
             with contextlib.suppress(AttributeError, RuntimeError):
                 getattr(c, name)()
             assert isinstance(c._lock, locks.RLock)
         """,
     "a condition whose lock gives it another one as it is shown": """
         class Lock:
+            acquire = release = None
             def __repr__(self):
                 c.__init__()
                 return "shown"
@@ -92,9 +96,13 @@ PROGRAMS = {
     "a barrier whose timeout makes it anew": """
         class Seconds:
             def __float__(self):
+                if not in_use:
+                    return 1.0
                 b.__init__(2)
                 return 1e12
+        in_use = False
         b = locks.Barrier(2, None, Seconds())
+        in_use = True
         try:
             b.wait()
         except OverflowError:

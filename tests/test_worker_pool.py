@@ -422,7 +422,7 @@ def test_reprs_say_how_it_stands(one, gate):
     gate.set()
     one.shutdown()
     assert "done" in repr(futures[0]._job)
-    assert repr(one).startswith("<WorkerPool shut down")
+    assert repr(one).startswith("<tasklets.workers.WorkerPool shut down")
 
 
 # ---- leaks and stress
