@@ -124,8 +124,8 @@ MISTAKES = {
     ),
     "run_returns_a_tempval": (
         "        return outcome if isinstance(outcome, Bomb) else None\n\n"
-        "    def end_of_run",
-        "        return outcome\n\n    def end_of_run",
+        "    def run_rounds",
+        "        return outcome\n\n    def run_rounds",
     ),
     "send_exception_returns_a_tempval": (
         "        return outcome if isinstance(outcome, Bomb) else None\n\n"

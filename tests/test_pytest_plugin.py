@@ -346,12 +346,14 @@ def test_thread():
     begun, end = threading.Event(), threading.Event()
 
     def work():
-        spawn(channel().receive)
+        waiting = spawn(channel().receive)
         spawn(print)
         schedule()
-        spawn(print, "of another thread")
+        runnable = spawn(print, "of another thread")
         begun.set()
         end.wait(30)
+        waiting.kill()
+        runnable.kill()
 
     global thread, stop
     thread, stop = threading.Thread(target=work), end

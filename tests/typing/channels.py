@@ -37,7 +37,7 @@ any_jobs: channel[Callable[[], int]] = jobs
 jobs.send(lambda: 1)
 jobs.send(1)  # E: arg-type reportArgumentType
 QueueChannel("10")  # E: arg-type reportArgumentType
-channel[int](10)  # E: call-arg reportCallIssue
+channel[int](size=10)  # E: call-arg reportCallIssue
 
 # Where nobody says what is carried, it is anything.
 plain = channel()
