@@ -57,7 +57,8 @@ PyObject *tl_scope_leave(struct tl_sched *s, struct tl_scope *scope, PyObject *e
 // Leave the block, which nothing has interrupted. Runs no Python code.
 void tl_scope_leave_quietly(struct tl_scope *scope);
 
-// The same as the last act of an __exit__(): what the block noted is dropped at once.
+// The same as the last act of an __exit__(): drops at once what the block noted, and may
+// run Python code then.
 void tl_scope_leave_at_exit(struct tl_scope *scope);
 
 // At the end of an __exit__(): drop what the block noted. A loop of blocks in which

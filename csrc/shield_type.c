@@ -56,7 +56,6 @@ static PyObject *
 shield_exit(ShieldObject *self, PyObject *Py_UNUSED(args))
 {
     struct tl_sched *s = tl_sched_for((PyObject *)self);
-    bool own;
     if (s == NULL) {
         return NULL;
     }
@@ -67,8 +66,7 @@ shield_exit(ShieldObject *self, PyObject *Py_UNUSED(args))
     if (tl_scope_check_leave(s, &self->scope, "shield") < 0) {
         return NULL;
     }
-    (void)tl_scope_leave(s, &self->scope, NULL, &own);
-    tl_scope_drop(s);
+    tl_scope_leave_at_exit(&self->scope);
     Py_RETURN_FALSE;
 }
 

@@ -554,6 +554,7 @@ def run_one(seed, number):
             raise
         except BaseException:
             continue
+    raise AssertionError(f"program {number} never ends")
 
 
 def insist(func, *args):
