@@ -5,6 +5,7 @@ import filecmp
 import functools
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -69,7 +70,8 @@ def description():
     """Return README.md with links that work outside the repository."""
     cfg = configparser.ConfigParser()
     cfg.read("setup.cfg")
-    url, version = cfg["metadata"]["url"], cfg["metadata"]["version"]
+    url = cfg["metadata"]["url"]
+    version = runpy.run_path("tasklets/_version.py")["__version__"]
 
     def absolute(match):
         before, target = match.groups()

@@ -8,6 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+import tasklets  # noqa: E402
+
 setup_cfg = configparser.ConfigParser()
 setup_cfg.read(ROOT / "setup.cfg")
 
@@ -15,7 +17,7 @@ REPOSITORY = setup_cfg["metadata"]["url"] + "/blob/main"
 
 project = "tasklets"
 author = setup_cfg["metadata"]["author"]
-version = release = setup_cfg["metadata"]["version"]
+version = release = tasklets.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["conf.py"]
 html_theme = "furo"

@@ -22,9 +22,6 @@ Tutorial: https://github.com/tasklets/tasklets/blob/main/docs/tutorial.md
 Reference: https://github.com/tasklets/tasklets/blob/main/docs/api.md
 """
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
-from typing import Any as _Any
-
 try:
     import tasklets._core as _core  # noqa: F401
 except ModuleNotFoundError as _error:
@@ -35,9 +32,12 @@ except ModuleNotFoundError as _error:
     raise ImportError(_explain(), name=_error.name) from None
 
 from tasklets import _groups as _groups
+from tasklets import fs as fs
 from tasklets import locks as locks
+from tasklets import net as net
 from tasklets import queues as queues
 from tasklets import scheduler as scheduler
+from tasklets import testing as testing
 from tasklets import workers as workers
 from tasklets._core import BlockTrapError as BlockTrapError
 from tasklets._core import CancelledError as CancelledError
@@ -87,13 +87,7 @@ from tasklets._select import readable as readable
 from tasklets._select import writable as writable
 from tasklets._traps import block_trap as block_trap
 from tasklets._traps import no_switch as no_switch
-
-if _TYPE_CHECKING:
-    from tasklets import fs as fs
-    from tasklets import net as net
-    from tasklets import testing as testing
-
-    __version__: str
+from tasklets._version import __version__ as __version__
 
 _install_import_locks()
 
@@ -101,22 +95,6 @@ _install_import_locks()
 # ended when the program or their thread does, and ones that a budget stopped and nobody
 # has kept. Python shows such warnings only with -X dev or -W default.
 debug: bool = False
-_LAZY = ("fs", "net", "testing")
-
-
-def __getattr__(name: str) -> _Any:
-    """Import a module, or look up the version, when it is first asked for."""
-    if name in _LAZY:
-        from importlib import import_module
-
-        return import_module(f"tasklets.{name}")
-    if name == "__version__":
-        from tasklets._version import find_version
-
-        globals()[name] = version = find_version()
-        return version
-    raise AttributeError(f"module 'tasklets' has no attribute {name!r}")
-
 
 __all__ = [
     "BlockTrapError",
@@ -136,6 +114,7 @@ __all__ = [
     "bomb",
     "channel",
     "deadline",
+    "fs",
     "get_channel_callback",
     "get_schedule_callback",
     "get_thread_info",
@@ -147,6 +126,7 @@ __all__ = [
     "kill_all",
     "local",
     "locks",
+    "net",
     "no_switch",
     "queues",
     "readable",
@@ -165,6 +145,7 @@ __all__ = [
     "spawn",
     "switch_trap",
     "tasklet",
+    "testing",
     "timeout",
     "wait",
     "workers",
@@ -173,4 +154,4 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return _public_names(globals(), *_LAZY, "__version__")
+    return _public_names(globals())

@@ -1,11 +1,13 @@
 """Addresses of hosts and services, looked up while other tasklets run."""
 
 from enum import IntEnum
-from socket import AddressFamily, SocketKind
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasklets import _core
 from tasklets._names import public_names
+
+if TYPE_CHECKING:
+    from socket import AddressFamily, SocketKind
 
 __all__ = ["getaddrinfo"]
 
@@ -33,13 +35,15 @@ def getaddrinfo(
     flags: int = 0,
     *,
     timeout: float | None = None,
-) -> list[tuple[AddressFamily | int, SocketKind | int, int, str, tuple[Any, ...]]]:
+) -> "list[tuple[AddressFamily | int, SocketKind | int, int, str, tuple[Any, ...]]]":
     """Return what `socket.getaddrinfo` returns, while other tasklets run.
 
     Native threads ask the system: no worker is needed, and no GIL. If the wait ends
     early the answer is dropped. Raises what `socket.getaddrinfo` raises, and
     TimeoutError after timeout seconds.
     """
+    from socket import AddressFamily, SocketKind  # takes longer than all of tasklets
+
     return [
         (_named(fam, AddressFamily), _named(kind, SocketKind), number, name, address)
         for fam, kind, number, name, address in _core.net_getaddrinfo(

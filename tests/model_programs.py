@@ -571,6 +571,16 @@ class Run(Watched):
                 if type(error) is GeneratorExit and self.ended:
                     raise
                 self.log(f"M cleaning ! {text(error)}")
+        # What is pending for the main tasklet is not left to the next program.
+        try:
+            outcome = module.schedule()
+            if isgenerator(outcome):
+                outcome = yield from outcome
+            self.result(outcome)
+        except BaseException as error:
+            if type(error) is GeneratorExit and self.ended:
+                raise
+            self.log(f"M had pending {text(error)}")
         self.log("over")
         return None
 

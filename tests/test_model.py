@@ -48,6 +48,23 @@ def test_a_program_shows_the_same_on_the_core_and_on_the_model(program):
     assert model_programs.compare(tasklets, program) == ""
 
 
+def test_a_program_leaves_nothing_to_the_next_one():
+    throws = [
+        ("throw_at_main", 38, 24), ("throw_pending", 48, 35), ("throw_pending", 0, 59),
+        ("kill_pending", 20, 11),
+    ]  # fmt: skip
+    kills = [("kill_pending", 0, 57), ("kill_pending", 9, 14)]
+    throwing = model_programs.Program(
+        channels=[(-1, True)], main=[], bodies=[throws, kills, [], throws], started=1
+    )
+    nothing = model_programs.Program(
+        channels=[(-1, True)], main=[], bodies=[[("schedule", 0, 0)]], started=1
+    )
+    lines = model_programs.run(tasklets, throwing)
+    assert any(line.startswith("M had pending ") for line in lines)
+    assert model_programs.compare(tasklets, nothing) == ""
+
+
 def compare_seeds(script, first, last):
     """Compare in a child, so that a crash or a hang names its program."""
     status, output = run_script(script, "tasklets", first, last, seconds=120)

@@ -195,7 +195,9 @@ def test_the_links_of_the_description_need_no_repository(metadata):
 def test_the_description_has_absolute_links(tmp_path, source, shown):
     shutil.copy(ROOT / "setup.py", tmp_path)
     (tmp_path / "README.md").write_text(source)
-    (tmp_path / "setup.cfg").write_text("[metadata]\nurl = https://h\nversion = 1\n")
+    (tmp_path / "setup.cfg").write_text("[metadata]\nurl = https://h\n")
+    (tmp_path / "tasklets").mkdir()
+    (tmp_path / "tasklets" / "_version.py").write_text("__version__ = '1'\n")
     command = [sys.executable, "setup.py", "-q", "--long-description"]
     env = clean_environment()
     output = subprocess.check_output(command, cwd=tmp_path, env=env, text=True)

@@ -310,7 +310,7 @@ def test_an_error_in_a_finally_block_at_exit_is_reported():
         """)
     )
     assert (status, output) == (0, "")
-    assert errors[-1:] == ["KeyError: 'late'"]
+    assert "KeyError: 'late'" in errors  # from 3.15 with notes below
 
 
 def test_a_generator_in_a_tasklet_is_closed_at_exit():
