@@ -7,10 +7,6 @@ from typing import Any
 from tasklets import _core
 from tasklets._unpatched import original
 
-# A `finally` block of a tasklet that is ended here, and a call on a worker that cannot
-# be interrupted, may take this long, in seconds, together.
-PATIENCE = 5.0
-
 # How often a tasklet that goes on after a kill is killed.
 MAX_KILLS = 10
 
@@ -36,14 +32,18 @@ class Leftovers:
         me = _core.getcurrent()
         self._flags = me.block_trap, me.atomic
 
-    def end(self) -> list[str]:
-        """End what has come since then; return a line about each."""
+    def end(self, patience: float) -> list[str]:
+        """End what has come since then; return a line about each.
+
+        patience: for how many seconds in all `finally` blocks, and calls on workers
+        that cannot be interrupted, are waited for.
+        """
         lines = [*self._reset()]
         for call in _core.scheduled_calls():
             if id(call) not in self._calls:
                 lines.append(repr(call))
                 call.cancel()
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         self._end_tasklets(lines, end)
         self._end_jobs(lines, end)
         if len(lines) > MAX_LINES:

@@ -13,20 +13,40 @@ if TYPE_CHECKING:
     from tasklets.testing import FakeClock
 
 _OPTION = "tasklets_strict"
+_PATIENCE = "tasklets_patience"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option of the ini file."""
+    """Add the options of the ini file."""
     parser.addini(
         _OPTION,
         "fail every test that leaves tasklets or their calls behind",
         type="bool",
         default=False,
     )
+    parser.addini(
+        _PATIENCE,
+        "for how many seconds what a test has left behind may take to end",
+        default="5",
+    )
+
+
+def _patience(config: pytest.Config) -> float:
+    text = config.getini(_PATIENCE)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= 3600:  # NaN is no number of seconds either
+        raise pytest.UsageError(
+            f"{_PATIENCE} must be a number of seconds from 0 to 3600, not {text!r}"
+        )
+    return seconds
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the marker known, and check all tests if the ini file says so."""
+    _patience(config)  # a wrong one is refused before any test runs
     config.addinivalue_line(
         "markers",
         f"{_OPTION}(check=True): whether the test fails if it leaves tasklets or their "
@@ -60,7 +80,7 @@ def tasklets_clean(request: pytest.FixtureRequest) -> Iterator[None]:
 
     leftovers = Leftovers()
     yield
-    lines = leftovers.end()
+    lines = leftovers.end(_patience(request.config))
     if lines:
         pytest.fail(
             "\n  ".join([f"{request.node.name} left behind:", *lines]), pytrace=False

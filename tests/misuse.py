@@ -12,6 +12,7 @@ import faulthandler
 import gc
 import itertools
 import os
+import queue
 import signal
 import sys
 import threading
@@ -752,53 +753,63 @@ def finalized(call):
 refs = []
 
 
+class Round:
+    """One call from a signal handler, and the wait that the signal ends."""
+
+    def __init__(self, call):
+        self.call = call  # None once the handler has it
+        self.waits = True
+        self.over = False
+
+
 class Signals:
     """Sends this process signals while its main tasklet waits for another thread."""
 
     def __init__(self):
         self.done = channel()
-        self.wanted = threading.Semaphore(0)
-        self.finished = threading.Semaphore(0)
-        self.waits = False
+        self.rounds = queue.SimpleQueue()
         signal.signal(signal.SIGUSR1, self.on_signal)
         threading.Thread(target=self.work, daemon=True).start()
 
     def on_signal(self, *args):
-        call, self.call = self.call, None
+        call, self.round.call = self.round.call, None
         call()
 
     def handle(self, call, wait):
-        self.call = call
-        self.waits = True
-        self.wanted.release()
+        self.round = this = Round(call)
+        # What the handler raises may come anywhere below, but only once: if one
+        # finish() is left out or interrupted, the other one is not.
         try:
-            wait()
+            try:
+                self.rounds.put(this)
+                wait()
+            finally:
+                self.finish(this)
         finally:
-            self.waits = False
-            self.wait_for_worker()
+            self.finish(this)
 
-    def wait_for_worker(self):
-        finished, end = False, time.monotonic() + HANG_SECONDS
-        while not finished:  # the signal may come only now
-            with contextlib.suppress(BaseException):
-                finished = self.finished.acquire(timeout=0.01)
+    def finish(self, this):
+        this.waits = False
+        end = time.monotonic() + HANG_SECONDS
+        while not this.over:  # the signal may come only now
+            time.sleep(0.0001)
             assert time.monotonic() < end
 
     def work(self):
         while True:
-            self.wanted.acquire()
-            while self.waits and not self.done.balance:
+            this = self.rounds.get()
+            while this.waits and not self.done.balance:
                 time.sleep(0)
             os.kill(os.getpid(), signal.SIGUSR1)
-            while self.call is not None:
+            while this.call is not None:
                 time.sleep(0)
-            while self.waits:
+            while this.waits:
                 with contextlib.suppress(Exception):
                     self.done.try_send(None)
                 with contextlib.suppress(RuntimeError):
                     main.insert()
                 time.sleep(0)
-            self.finished.release()
+            this.over = True
 
 
 # ---- other threads

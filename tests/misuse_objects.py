@@ -493,22 +493,14 @@ ALL_PLACES = [
 
 
 class Signals(misuse.Signals):
-    """Copes with waits that end before the signal comes."""
+    """Limits the wait: a signal that comes to another thread may not end it."""
 
     def handle(self, call, wait):
-        self.call = call
-        self.waits = True
-        self.wanted.release()
-        try:
+        def limited():
             with tasklets.timeout(LIMIT):
                 wait()
-        finally:
-            self.waits = False
-            # The signal may have come to another thread, and does not end a wait.
-            finished = False
-            while not finished:
-                with contextlib.suppress(BaseException):  # from the handler
-                    finished = self.finished.acquire(timeout=SHORT)
+
+        super().handle(call, limited)
 
 
 # ---- trying

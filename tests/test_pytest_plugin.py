@@ -43,17 +43,18 @@ def install(folder):
     (info / "entry_points.txt").write_text(text)
 
 
-def run_pytest(folder, *options):
-    """Run pytest where it finds the plugin; return its output."""
+def run_pytest(folder, *options, stderr=False):
+    """Run pytest where it finds the plugin; return its output, or its errors."""
     places = os.pathsep.join(map(os.fspath, (folder, ROOT)))
-    return subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "error", "-m", "pytest", *options],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": places, "PYTEST_ADDOPTS": ""},
         capture_output=True,
         text=True,
         timeout=300,
-    ).stdout
+    )
+    return process.stderr if stderr else process.stdout
 
 
 def reports_of(folder, files, strict):
@@ -62,7 +63,8 @@ def reports_of(folder, files, strict):
         source = "from tasklets import *\n" + source
         (folder / f"test_{name}.py").write_text(source)
     (folder / "pytest.ini").write_text(
-        f"[pytest]\ntasklets_strict = {strict}\njunit_logging = all\n"
+        f"[pytest]\ntasklets_strict = {strict}\ntasklets_patience = 1.5\n"
+        "junit_logging = all\n"
     )
     install(folder)
     output = run_pytest(folder, "--strict-markers", "--junitxml=report.xml")
@@ -425,6 +427,16 @@ def test_what_is_left_fails_its_own_test(strict, what):
         assert report.has(line), f"{line} not in {report.text}"
     assert "it ran" not in report.output
     assert strict[f"{name_of(what)}_next"].outcomes == ["passed"]
+
+
+@pytest.mark.parametrize("patience", ["soon", "nan"])
+def test_a_patience_that_is_no_number_of_seconds_is_refused(tmp_path, patience):
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\ntasklets_patience = {patience}\n")
+    install(tmp_path)
+    assert run_pytest(tmp_path, stderr=True) == (
+        "ERROR: tasklets_patience must be a number of seconds from 0 to 3600, "
+        f"not '{patience}'\n\n"
+    )
 
 
 def test_clean_up_may_wait(strict):
