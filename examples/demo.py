@@ -66,7 +66,6 @@ def run_child(part: str, subject: str, scale: float, progress: Progress) -> Resu
         start_new_session=True,
     )
     timer = threading.Timer(TIMEOUT, child.kill)
-    timer.daemon = True
     timer.start()
     result = None
     try:
@@ -78,6 +77,7 @@ def run_child(part: str, subject: str, scale: float, progress: Progress) -> Resu
         status = child.wait()
     finally:
         timer.cancel()
+        timer.join()
         child.kill()
         child.wait()
         child.stdout.close()

@@ -15,6 +15,7 @@ import faulthandler
 import os
 import random
 import signal
+import socket  # noqa: F401 (see Storm.go())
 import sys
 import tempfile
 import threading
@@ -305,6 +306,9 @@ class Storm:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads
+        # Before 3.14 the interpreter forgets that Ctrl-C has ended the program, and
+        # ends with 1, if a thread that it waits for calls eval(). Imports do: what a
+        # thread imports when it looks up an address is imported above.
         faulthandler.enable()
         faulthandler.register(signal.SIGUSR1, all_threads=True)
         daemon = rng.choice([True, True, False, None])
@@ -366,6 +370,7 @@ def main(seed, count, *names):
     failures = 0
     for number in range(int(count)):
         os.ftruncate(errors, 0)
+        os.lseek(errors, 0, os.SEEK_SET)
         well = go_in_a_child(Storm(int(seed) + number, names))
         if well is None:
             return
