@@ -92,7 +92,7 @@ is_async(PyObject *func)
                    !PyType_HasFeature(Py_TYPE(func), Py_TPFLAGS_HEAPTYPE)) {
             return false;
         }
-        PyObject *inner = PyObject_GetAttrString(owner, attribute);
+        PyObject *inner = tl_getattr(owner, attribute);
         if (inner == NULL) {
             PyErr_Clear();
             return false;
@@ -110,7 +110,7 @@ is_async(PyObject *func)
 static bool
 is_true(PyObject *object, const char *attribute)
 {
-    PyObject *value = PyObject_GetAttrString(object, attribute);
+    PyObject *value = tl_getattr(object, attribute);
     bool result = value == Py_True;
     Py_XDECREF(value);
     PyErr_Clear();
@@ -120,10 +120,10 @@ is_true(PyObject *object, const char *attribute)
 static void
 refuse_coroutine(const char *fname, PyObject *coroutine)
 {
-    PyObject *name = PyObject_GetAttrString(coroutine, "__qualname__");
+    PyObject *name = tl_getattr(coroutine, "__qualname__");
     PyErr_Clear();
     if (!is_true(coroutine, "cr_running") && !is_true(coroutine, "cr_suspended")) {
-        PyObject *closed = PyObject_CallMethod(coroutine, "close", NULL);
+        PyObject *closed = tl_call_method(coroutine, "close", NULL);
         Py_XDECREF(closed);
         PyErr_Clear();
     }

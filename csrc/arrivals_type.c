@@ -484,7 +484,7 @@ tl_arrivals_ready(struct tl_state *state)
 {
     struct tl_future_tools *tools = &state->future;
     PyObject *futures = PyImport_ImportModule("concurrent.futures");
-    PyObject *type = futures ? PyObject_GetAttrString(futures, "Future") : NULL;
+    PyObject *type = futures ? tl_getattr(futures, "Future") : NULL;
     Py_XDECREF(futures);
     if (type == NULL || !PyType_Check(type)) {
         Py_XDECREF(type);

@@ -150,9 +150,9 @@ tl_atomic_ready(PyTypeObject *type)
     const char *refusal = tl_governor_refusal();
     PyObject *why = refusal ? PyUnicode_FromString(refusal) : Py_NewRef(Py_None);
     int result = -1;
-    if (why != NULL && PyObject_SetAttrString((PyObject *)type, "supported",
-                                              refusal ? Py_False : Py_True) == 0) {
-        result = PyObject_SetAttrString((PyObject *)type, "why_not", why);
+    if (why != NULL &&
+        tl_setattr((PyObject *)type, "supported", refusal ? Py_False : Py_True) == 0) {
+        result = tl_setattr((PyObject *)type, "why_not", why);
     }
     Py_XDECREF(why);
     return result;

@@ -100,6 +100,39 @@ PyWeakref_GetRef(PyObject *ref, PyObject **object)
 // done, because the frames of a blocked tasklet are saved whole.
 #define TL_COLD __attribute__((noinline, cold))
 
+// Attributes by name. The interpreter's functions of this kind make a new string for each
+// call, of which its type cache then keeps up to 4096.
+static inline PyObject *
+tl_getattr(PyObject *object, const char *name)
+{
+    PyObject *interned = PyUnicode_InternFromString(name);
+    PyObject *value = interned != NULL ? PyObject_GetAttr(object, interned) : NULL;
+    Py_XDECREF(interned);
+    return value;
+}
+
+static inline int
+tl_setattr(PyObject *object, const char *name, PyObject *value)
+{
+    PyObject *interned = PyUnicode_InternFromString(name);
+    int result = interned != NULL ? PyObject_SetAttr(object, interned, value) : -1;
+    Py_XDECREF(interned);
+    return result;
+}
+
+// Call a method, with arg unless that is NULL.
+static inline PyObject *
+tl_call_method(PyObject *object, const char *name, PyObject *arg)
+{
+    PyObject *interned = PyUnicode_InternFromString(name), *result = NULL;
+    if (interned != NULL) {
+        result = arg == NULL ? PyObject_CallMethodNoArgs(object, interned)
+                             : PyObject_CallMethodOneArg(object, interned, arg);
+        Py_DECREF(interned);
+    }
+    return result;
+}
+
 #define TL_LIKELY(x) __builtin_expect(!!(x), 1)
 #define TL_UNLIKELY(x) __builtin_expect(!!(x), 0)
 

@@ -9,7 +9,7 @@ tl_condition_call(ConditionObject *cond, const char *name, PyObject *const *args
                   Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *lock = Py_NewRef(cond->lock);
-    PyObject *method = PyObject_GetAttrString(lock, name);
+    PyObject *method = tl_getattr(lock, name);
     PyObject *result =
         method ? PyObject_Vectorcall(method, args, (size_t)nargs, kwnames) : NULL;
     Py_XDECREF(method);
@@ -21,7 +21,7 @@ tl_condition_call(ConditionObject *cond, const char *name, PyObject *const *args
 static PyObject *
 find_method(PyObject *lock, const char *name)
 {
-    PyObject *method = PyObject_GetAttrString(lock, name);
+    PyObject *method = tl_getattr(lock, name);
     if (method == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear();
     }
@@ -66,7 +66,7 @@ tl_condition_release_save(PyObject *lock)
 {
     PyObject *method = find_method(lock, "_release_save");
     if (method == NULL && !PyErr_Occurred()) {
-        method = PyObject_GetAttrString(lock, "release");
+        method = tl_getattr(lock, "release");
     }
     PyObject *saved = method ? PyObject_CallNoArgs(method) : NULL;
     Py_XDECREF(method);
@@ -80,7 +80,7 @@ tl_condition_acquire_restore(struct tl_state *state, PyObject *lock, PyObject *s
     PyObject *method = find_method(lock, "_acquire_restore");
     bool restores = method != NULL;
     if (!restores && !PyErr_Occurred()) {
-        method = PyObject_GetAttrString(lock, "acquire");
+        method = tl_getattr(lock, "acquire");
     }
     if (method == NULL) {
         struct tl_kept kept = {.exc = exc};

@@ -29,7 +29,7 @@ check_lock(struct tl_state *state, PyObject *lock)
         return 0;
     }
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        PyObject *method = PyObject_GetAttrString(lock, names[i]);
+        PyObject *method = tl_getattr(lock, names[i]);
         if (method == NULL) {
             if (PyErr_ExceptionMatches(PyExc_AttributeError)) {
                 PyErr_Format(PyExc_TypeError,

@@ -97,9 +97,9 @@ name_thread(unsigned long ident)
 {
     PyObject *key = PyLong_FromUnsignedLong(ident);
     PyObject *threading = PyImport_ImportModule("threading");
-    PyObject *active = threading ? PyObject_GetAttrString(threading, "_active") : NULL;
+    PyObject *active = threading ? tl_getattr(threading, "_active") : NULL;
     PyObject *thread = key && active ? PyObject_GetItem(active, key) : NULL;
-    PyObject *name = thread ? PyObject_GetAttrString(thread, "_name") : NULL;
+    PyObject *name = thread ? tl_getattr(thread, "_name") : NULL;
     PyErr_Clear(); // one that threading does not know
     PyObject *text = name ? PyUnicode_FromFormat("thread %R", name)
                           : PyUnicode_FromFormat("thread %lu", ident);

@@ -303,7 +303,7 @@ event_at_fork_reinit(EventObject *self, PyObject *Py_UNUSED(ignored))
         Py_RETURN_NONE;
     }
     Py_INCREF(cond);
-    PyObject *result = PyObject_CallMethod(cond, "_at_fork_reinit", NULL);
+    PyObject *result = tl_call_method(cond, "_at_fork_reinit", NULL);
     Py_DECREF(cond);
     return result;
 }

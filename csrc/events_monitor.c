@@ -221,8 +221,8 @@ take_tool(PyObject *monitoring)
 static int
 listen(PyObject *monitoring, const char *name, PyMethodDef *callback, long *set)
 {
-    PyObject *events = PyObject_GetAttrString(monitoring, "events");
-    PyObject *event = events ? PyObject_GetAttrString(events, name) : NULL;
+    PyObject *events = tl_getattr(monitoring, "events");
+    PyObject *event = events ? tl_getattr(events, name) : NULL;
     long value = event ? PyLong_AsLong(event) : -1;
     PyObject *func = value == -1 ? NULL : PyCFunction_New(callback, NULL);
     PyObject *result = func ? PyObject_CallMethod(monitoring, "register_callback",
@@ -246,9 +246,8 @@ listen_to(PyObject *monitoring)
         listen(monitoring, "INSTRUCTION", &callbacks[2], &instruction) < 0) {
         return -1;
     }
-    Py_XSETREF(shared.set_events, PyObject_GetAttrString(monitoring, "set_events"));
-    Py_XSETREF(shared.set_local_events,
-               PyObject_GetAttrString(monitoring, "set_local_events"));
+    Py_XSETREF(shared.set_events, tl_getattr(monitoring, "set_events"));
+    Py_XSETREF(shared.set_local_events, tl_getattr(monitoring, "set_local_events"));
     Py_XSETREF(shared.none, PyLong_FromLong(0));
     Py_XSETREF(shared.ticks, PyLong_FromLong(ticks));
     if (shared.set_events != NULL && shared.set_local_events != NULL &&
@@ -266,7 +265,7 @@ tl_events_ready(void)
     }
     // Not PySys_GetObject(), which does not tell want of memory from want of the object.
     PyObject *sys = PyImport_ImportModule("sys");
-    PyObject *monitoring = sys ? PyObject_GetAttrString(sys, "monitoring") : NULL;
+    PyObject *monitoring = sys ? tl_getattr(sys, "monitoring") : NULL;
     Py_XDECREF(sys);
     int result = monitoring == NULL ? -1 : listen_to(monitoring);
     Py_XDECREF(monitoring);

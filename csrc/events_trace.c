@@ -38,7 +38,7 @@ put_frame_aside(struct tl_events *events)
     events->probing = false;
     if (frame != NULL) {
         PyObject *exc = PyErr_GetRaisedException();
-        if (PyObject_SetAttrString(frame, "f_trace_opcodes", Py_False) < 0) {
+        if (tl_setattr(frame, "f_trace_opcodes", Py_False) < 0) {
             PyErr_Clear();
         }
         PyErr_SetRaisedException(exc);
@@ -71,9 +71,8 @@ choose_frame(struct tl_events *events)
         return;
     }
     put_frame_aside(events);
-    PyObject *wanted = PyObject_GetAttrString(frame, "f_trace_opcodes");
-    if (wanted == Py_False &&
-        PyObject_SetAttrString(frame, "f_trace_opcodes", Py_True) == 0) {
+    PyObject *wanted = tl_getattr(frame, "f_trace_opcodes");
+    if (wanted == Py_False && tl_setattr(frame, "f_trace_opcodes", Py_True) == 0) {
         events->frame = Py_NewRef(frame);
     }
     PyErr_Clear();

@@ -101,11 +101,11 @@ tl_fiber_is_private(PyObject *fiber)
 PyObject *
 tl_fiber_context(PyObject *fiber)
 {
-    return PyObject_GetAttrString(fiber, "gr_context");
+    return tl_getattr(fiber, "gr_context");
 }
 
 PyObject *
 tl_fiber_frame(PyObject *fiber)
 {
-    return PyObject_GetAttrString(fiber, "gr_frame");
+    return tl_getattr(fiber, "gr_frame");
 }

@@ -106,8 +106,7 @@ tl_hooks_resolve(PyThreadState *ts, bool profile, PyObject *object,
     }
     // Not PySys_GetObject(), which does not tell want of memory from want of the object.
     PyObject *sys = PyImport_ImportModule("sys");
-    PyObject *set =
-        sys ? PyObject_GetAttrString(sys, profile ? "setprofile" : "settrace") : NULL;
+    PyObject *set = sys ? tl_getattr(sys, profile ? "setprofile" : "settrace") : NULL;
     Py_XDECREF(sys);
     if (set == NULL) {
         return -1;

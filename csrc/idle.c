@@ -104,8 +104,8 @@ may_stay_asleep(struct tl_sched *s)
     s->no_switch++;
     PyObject *threading = PyImport_ImportModule("threading");
     PyObject *thread =
-        threading ? PyObject_CallMethod(threading, "current_thread", NULL) : NULL;
-    PyObject *daemon = thread ? PyObject_GetAttrString(thread, "daemon") : NULL;
+        threading ? tl_call_method(threading, "current_thread", NULL) : NULL;
+    PyObject *daemon = thread ? tl_getattr(thread, "daemon") : NULL;
     bool result = daemon == Py_True;
     Py_XDECREF(daemon);
     Py_XDECREF(thread);

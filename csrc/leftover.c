@@ -13,7 +13,7 @@ is_debugging(void)
 {
     PyObject *name = PyUnicode_FromString("tasklets");
     PyObject *mod = name ? PyImport_GetModule(name) : NULL;
-    PyObject *flag = mod ? PyObject_GetAttrString(mod, "debug") : NULL;
+    PyObject *flag = mod ? tl_getattr(mod, "debug") : NULL;
     bool result = flag != NULL && PyObject_IsTrue(flag) > 0;
     Py_XDECREF(flag);
     Py_XDECREF(mod);
@@ -38,7 +38,7 @@ warn_explicit(PyObject *text, TaskletObject *about)
             PyUnicode_FromString("tasklets"); // made by tasklet(): nobody knows where
     }
     PyObject *mod = PyImport_ImportModule("warnings");
-    PyObject *func = mod ? PyObject_GetAttrString(mod, "warn_explicit") : NULL;
+    PyObject *func = mod ? tl_getattr(mod, "warn_explicit") : NULL;
     PyObject *args =
         file ? Py_BuildValue("OOOi", text, PyExc_ResourceWarning, file, line) : NULL;
     PyObject *kwargs = Py_BuildValue("{sO}", "source", about);

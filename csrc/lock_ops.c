@@ -67,8 +67,8 @@ tl_lock_count_arg(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
 PyObject *
 tl_lock_type_name(PyObject *self)
 {
-    PyObject *mod = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "__module__");
-    PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(self), "__qualname__");
+    PyObject *mod = tl_getattr((PyObject *)Py_TYPE(self), "__module__");
+    PyObject *name = tl_getattr((PyObject *)Py_TYPE(self), "__qualname__");
     PyObject *text = mod && name ? PyUnicode_FromFormat("%S.%S", mod, name) : NULL;
     Py_XDECREF(mod);
     Py_XDECREF(name);

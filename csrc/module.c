@@ -63,9 +63,8 @@ add_methods(PyTypeObject *type, PyMethodDef *defs)
     int result = 0;
     for (; result == 0 && defs->ml_name != NULL; defs++) {
         PyObject *method = PyDescr_NewMethod(type, defs);
-        result = method == NULL
-                     ? -1
-                     : PyObject_SetAttrString((PyObject *)type, defs->ml_name, method);
+        result =
+            method == NULL ? -1 : tl_setattr((PyObject *)type, defs->ml_name, method);
         Py_XDECREF(method);
     }
     return result;
@@ -92,7 +91,7 @@ add_lock_types(PyObject *mod, struct tl_state *state)
     tl_event_ready(state->event_type, state->nl_condition_type);
     PyObject *threading = PyImport_ImportModule("threading");
     state->broken_barrier_error =
-        threading ? PyObject_GetAttrString(threading, "BrokenBarrierError") : NULL;
+        threading ? tl_getattr(threading, "BrokenBarrierError") : NULL;
     Py_XDECREF(threading);
     return state->broken_barrier_error == NULL ? -1 : 0;
 }
@@ -182,8 +181,7 @@ static int
 add_errors(PyObject *mod, struct tl_state *state)
 {
     PyObject *futures = PyImport_ImportModule("concurrent.futures");
-    PyObject *cancelled =
-        futures ? PyObject_GetAttrString(futures, "CancelledError") : NULL;
+    PyObject *cancelled = futures ? tl_getattr(futures, "CancelledError") : NULL;
     PyObject *bases = cancelled ? PyTuple_Pack(2, cancelled, PyExc_RuntimeError) : NULL;
     int result = 0;
     if (add_error(mod, "tasklets.TaskletExit",
@@ -225,7 +223,7 @@ static int
 call_with(const char *modname, const char *funcname, const char *name, PyObject *arg)
 {
     PyObject *mod = PyImport_ImportModule(modname);
-    PyObject *func = mod ? PyObject_GetAttrString(mod, funcname) : NULL;
+    PyObject *func = mod ? tl_getattr(mod, funcname) : NULL;
     PyObject *args = name ? PyTuple_New(0) : PyTuple_Pack(1, arg);
     PyObject *kwargs = name ? Py_BuildValue("{sO}", name, arg) : NULL;
     PyObject *result = NULL;
@@ -244,7 +242,7 @@ static int
 hook(PyObject *mod, const char *function, const char *modname, const char *funcname,
      const char *name)
 {
-    PyObject *func = PyObject_GetAttrString(mod, function);
+    PyObject *func = tl_getattr(mod, function);
     int result = func ? call_with(modname, funcname, name, func) : -1;
     Py_XDECREF(func);
     return result;
@@ -258,8 +256,8 @@ add_hooks(PyObject *mod)
         return -1;
     }
     PyObject *gc = PyImport_ImportModule("gc");
-    PyObject *callbacks = gc ? PyObject_GetAttrString(gc, "callbacks") : NULL;
-    PyObject *func = PyObject_GetAttrString(mod, "_collector");
+    PyObject *callbacks = gc ? tl_getattr(gc, "callbacks") : NULL;
+    PyObject *func = tl_getattr(mod, "_collector");
     int added = callbacks && func ? PyList_Append(callbacks, func) : -1;
     Py_XDECREF(func);
     Py_XDECREF(callbacks);
@@ -359,11 +357,10 @@ module_exec(PyObject *mod)
     state->run_stack = PyCFunction_New(&tl_stacks_run_def, mod);
     state->run_nursery = PyCFunction_New(&tl_stacks_nursery_def, mod);
     PyObject *signal = PyImport_ImportModule("_signal");
-    state->set_wakeup_fd =
-        signal ? PyObject_GetAttrString(signal, "set_wakeup_fd") : NULL;
+    state->set_wakeup_fd = signal ? tl_getattr(signal, "set_wakeup_fd") : NULL;
     Py_XDECREF(signal);
     PyObject *os = PyImport_ImportModule("os");
-    state->stat_result = os ? PyObject_GetAttrString(os, "stat_result") : NULL;
+    state->stat_result = os ? tl_getattr(os, "stat_result") : NULL;
     Py_XDECREF(os);
     if (state->del_name == NULL || tl_arrivals_ready(state) < 0 ||
         state->stat_result == NULL || state->run_stack == NULL ||

@@ -68,10 +68,8 @@ call_items(QueueObject *q, PyObject *function, const char *method, PyObject *ite
     if (function != NULL) {
         PyObject *args[] = {items, item};
         result = PyObject_Vectorcall(function, args, item == NULL ? 1 : 2, NULL);
-    } else if (item != NULL) {
-        result = PyObject_CallMethod(items, method, "(O)", item);
     } else {
-        result = PyObject_CallMethod(items, method, NULL);
+        result = tl_call_method(items, method, item);
     }
     Py_DECREF(items);
     return result;

@@ -40,7 +40,7 @@ static PyObject *
 import(const char *modname, const char *name)
 {
     PyObject *mod = PyImport_ImportModule(modname);
-    PyObject *found = mod ? PyObject_GetAttrString(mod, name) : NULL;
+    PyObject *found = mod ? tl_getattr(mod, name) : NULL;
     Py_XDECREF(mod);
     return found;
 }
@@ -102,8 +102,8 @@ tl_queue_ready(PyObject *mod, struct tl_state *state)
         return -1;
     }
     tools->deque = (PyTypeObject *)deque;
-    tools->append = PyObject_GetAttrString(deque, "append");
-    tools->popleft = PyObject_GetAttrString(deque, "popleft");
+    tools->append = tl_getattr(deque, "append");
+    tools->popleft = tl_getattr(deque, "popleft");
     tools->call_append = function_of(tools->append, METH_O);
     tools->call_popleft = function_of(tools->popleft, METH_NOARGS);
     tools->heappush = import("heapq", "heappush");

@@ -26,7 +26,7 @@ released_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
 static PyObject *
 released_enter(ReleasedObject *self, PyObject *Py_UNUSED(ignored))
 {
-    PyObject *result = PyObject_CallMethod(self->lock, "release", NULL);
+    PyObject *result = tl_call_method(self->lock, "release", NULL);
     if (result == NULL) {
         return NULL;
     }
@@ -40,7 +40,7 @@ released_exit(ReleasedObject *self, PyObject *const *args, Py_ssize_t nargs)
     struct tl_state *state = tl_state_of_object((PyObject *)self);
     PyObject *exc = nargs > 1 && PyExceptionInstance_Check(args[1]) ? args[1] : NULL;
     struct tl_kept kept = {.exc = Py_XNewRef(exc)};
-    PyObject *acquire = PyObject_GetAttrString(self->lock, "acquire");
+    PyObject *acquire = tl_getattr(self->lock, "acquire");
     if (acquire == NULL) {
         (void)tl_kept_add(&kept);
         (void)tl_kept_give_up(&kept);

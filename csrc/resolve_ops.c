@@ -50,7 +50,7 @@ static int
 raise_gaierror(int status)
 {
     PyObject *socket = PyImport_ImportModule("_socket");
-    PyObject *type = socket ? PyObject_GetAttrString(socket, "gaierror") : NULL;
+    PyObject *type = socket ? tl_getattr(socket, "gaierror") : NULL;
     PyObject *args = type ? Py_BuildValue("(is)", status, gai_strerror(status)) : NULL;
     if (args != NULL) {
         PyErr_SetObject(type, args);

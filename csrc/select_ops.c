@@ -36,8 +36,8 @@ find_classes(struct tl_state *state)
         return 0;
     }
     PyObject *mod = PyImport_ImportModule("tasklets._select");
-    PyObject *readable = mod ? PyObject_GetAttrString(mod, "readable") : NULL;
-    PyObject *writable = readable ? PyObject_GetAttrString(mod, "writable") : NULL;
+    PyObject *readable = mod ? tl_getattr(mod, "readable") : NULL;
+    PyObject *writable = readable ? tl_getattr(mod, "writable") : NULL;
     Py_XDECREF(mod);
     if (writable == NULL) {
         Py_XDECREF(readable);

@@ -89,7 +89,7 @@ end_now(struct tl_sched *s, TaskletObject *t)
     }
     // It refuses to end: keep it, where the collector keeps what it cannot free.
     PyObject *gc = PyImport_ImportModule("gc");
-    PyObject *garbage = gc ? PyObject_GetAttrString(gc, "garbage") : NULL;
+    PyObject *garbage = gc ? tl_getattr(gc, "garbage") : NULL;
     int result = garbage ? PyList_Append(garbage, (PyObject *)t) : -1;
     Py_XDECREF(garbage);
     Py_XDECREF(gc);

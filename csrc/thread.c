@@ -453,14 +453,13 @@ static bool
 has_threads_to_wait_for(void)
 {
     PyObject *threading = PyImport_ImportModule("threading");
-    PyObject *list =
-        threading ? PyObject_CallMethod(threading, "enumerate", NULL) : NULL;
+    PyObject *list = threading ? tl_call_method(threading, "enumerate", NULL) : NULL;
     Py_ssize_t count = list != NULL && PyList_Check(list) ? PyList_GET_SIZE(list) : 0;
     bool found = false;
     for (Py_ssize_t i = 0; i < count && !found; i++) {
         PyObject *thread = PyList_GET_ITEM(list, i);
-        PyObject *daemon = PyObject_GetAttrString(thread, "daemon");
-        PyObject *ident = PyObject_GetAttrString(thread, "ident");
+        PyObject *daemon = tl_getattr(thread, "daemon");
+        PyObject *ident = tl_getattr(thread, "ident");
         found = daemon == Py_False && ident != NULL && PyLong_Check(ident) &&
                 PyLong_AsUnsignedLong(ident) != PyThread_get_thread_ident();
         Py_XDECREF(daemon);
@@ -664,8 +663,8 @@ tl_thread_sched_of(struct tl_state *state, PyObject *object)
     if (object == NULL || object == Py_None) {
         return tl_sched_get(state);
     }
-    PyObject *ident = PyLong_Check(object) ? Py_NewRef(object)
-                                           : PyObject_GetAttrString(object, "ident");
+    PyObject *ident =
+        PyLong_Check(object) ? Py_NewRef(object) : tl_getattr(object, "ident");
     if (ident == NULL || !PyLong_Check(ident)) {
         Py_XDECREF(ident);
         PyErr_Format(PyExc_TypeError,

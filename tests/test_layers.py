@@ -112,5 +112,12 @@ def test_versions_are_compared_only_where_the_internals_are_known(path):
 
 
 @every_file
+def test_attributes_are_looked_up_by_interned_strings(path):
+    # The interpreter's type cache keeps each string that is new.
+    fresh = r"PyObject_(Get|Set|Has|Del)AttrString\(|PyObject_CallMethod\([^;]*NULL\)"
+    assert not re.search(fresh, path.read_text()), "use tl_getattr() and the like"
+
+
+@every_file
 def test_a_file_stays_readable_in_one_sitting(path):
     assert len(path.read_text().splitlines()) <= LONGEST, f"split {path.name}"
