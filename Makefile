@@ -66,8 +66,9 @@ asan: ready    # bad memory, undefined behaviour and leaks, in C and through Pyt
 	    ASAN_OPTIONS=detect_leaks=1:intercept_tls_get_addr=0 \
 	    LSAN_OPTIONS="suppressions='$(CURDIR)/tools/lsan.supp':print_suppressions=0" \
 	    LD_PRELOAD="$(LIBSAN)" $(PY) -m pytest -m "not slow" $(T) $(addprefix \
-	    --ignore=tests/test_,docs.py layers.py matrix.py model_mutants.py \
-	    interrupt_mutants.py packaging.py types.py)
+	    --ignore=tests/test_,docs.py examples.py layers.py matrix.py \
+	    model_mutants.py interrupt_mutants.py packaging.py parallel.py \
+	    pytest_plugin.py types.py)
 
 race: $(RACES)    # data races in the layer without Python
 
