@@ -1,5 +1,6 @@
 // handle_type.c - call_soon(), call_later(), and what they return.
 #include "args.h"
+#include "gil.h"
 #include "handle.h"
 #include "thread.h"
 #include "timer.h"
@@ -125,7 +126,7 @@ fn_call_soon_threadsafe(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
     }
     PyObject *main = NULL;
     if (thread == NULL || thread == Py_None) {
-        thread = main = tl_thread_main_ident();
+        thread = main = PyLong_FromUnsignedLong(tl_gil_main_ident());
     }
     struct tl_sched *s = thread == NULL ? NULL : tl_thread_sched_of(state, thread);
     Py_XDECREF(main);

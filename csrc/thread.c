@@ -657,6 +657,17 @@ tl_thread_exists(unsigned long ident)
     return ident != 0 && wanted == 0;
 }
 
+static bool
+is_main_thread(PyObject *object)
+{
+    PyObject *threading = PyImport_ImportModule("threading");
+    PyObject *main = threading ? tl_call_method(threading, "main_thread", NULL) : NULL;
+    Py_XDECREF(threading);
+    Py_XDECREF(main);
+    PyErr_Clear();
+    return main == object;
+}
+
 struct tl_sched *
 tl_thread_sched_of(struct tl_state *state, PyObject *object)
 {
@@ -676,15 +687,13 @@ tl_thread_sched_of(struct tl_state *state, PyObject *object)
     unsigned long number = PyLong_AsUnsignedLongMask(ident);
     Py_DECREF(ident);
     struct tl_sched *s = tl_thread_sched(state, number);
+    if (s == NULL && !PyLong_Check(object) && is_main_thread(object)) {
+        // gevent has patched it: its ident is that of a greenlet.
+        s = tl_thread_sched(state, tl_gil_main_ident());
+    }
     if (s == NULL) {
         PyErr_Format(PyExc_RuntimeError,
                      "thread %R has no scheduler: it must use tasklets first", object);
     }
     return s;
-}
-
-PyObject *
-tl_thread_main_ident(void)
-{
-    return PyLong_FromUnsignedLong(tl_gil_main_ident());
 }

@@ -11,9 +11,6 @@ struct tl_sched *tl_thread_sched(struct tl_state *state, unsigned long ident);
 // the calling one. NULL with an exception set if there is none.
 struct tl_sched *tl_thread_sched_of(struct tl_state *state, PyObject *object);
 
-// The ident of the main thread.
-PyObject *tl_thread_main_ident(void);
-
 // Whether the thread of s still exists. One that went unseen is found out here, and its
 // tasklets are abandoned: then other code may have run, and s is dead, if not freed.
 bool tl_thread_is_there(struct tl_sched *s);

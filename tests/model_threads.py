@@ -42,6 +42,7 @@ OPERATIONS = {
     "throw": 2,
     "throw_pending": 2,
     "run": 4,
+    "run_rounds": 4,
     "spawn": 4,
     "bind": 2,
     "unbind": 1,
@@ -166,6 +167,8 @@ class Run(Watched):
                 return tasklet.throw(ValueError, b, pending=True)
             case "run":
                 return module.run()
+            case "run_rounds":
+                return self.run_rounds(b % 4)
             case "spawn" if not full:
                 new, arguments = self.spawn(worker)
                 return new(*arguments)
@@ -183,6 +186,13 @@ class Run(Watched):
                 if tasklet.alive and not runs:
                     tasklet.tempval = f"t{b}"
         return None
+
+    def run_rounds(self, rounds):
+        scheduler = self.module.scheduler
+        outcome = scheduler.run(rounds=rounds)
+        if isgenerator(outcome):
+            outcome = yield from outcome
+        return self.result(outcome) or scheduler.last_run().reason
 
     def body(self, worker, me, operations):
         for kind, a, b in operations:

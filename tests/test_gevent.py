@@ -30,7 +30,7 @@ import sys
 from gevent.monkey import patch_all as patch, get_original
 exec(sys.argv[1])
 import concurrent.futures, contextvars, threading, time
-from tasklets import locks, run, spawn, wait
+from tasklets import locks, run, scheduler, spawn, wait
 from tasklets.workers import WorkerPool, call_in_scheduler, call_on_worker
 
 get_ident = get_original("_thread", "get_ident")
@@ -72,6 +72,13 @@ print(pool._pool.workers, len(pool._threads))
 
 main = threading.main_thread()
 print(call_on_worker(lambda: call_in_scheduler(main, get_ident) == here, timeout=20))
+calls = []
+scheduler.call_soon_threadsafe(calls.append, "a call", thread=main)
+run()
+scheduler.call_soon(scheduler.stop, main)
+scheduler.call_later(60, print, "stop() has not ended run()")
+scheduler.run(wait=True)
+print(*calls, scheduler.last_run().reason)
 
 # A lock that another thread releases.
 lock = locks.Lock()
@@ -97,6 +104,7 @@ def test_workers_are_threads_whatever_is_patched(order):
         "4",
         "0 0",
         "True",
+        "a call stopped",
         "acquired",
         "end",
     ]
