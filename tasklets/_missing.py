@@ -12,9 +12,9 @@ def explain() -> str:
     text = f"tasklets is not built for {python} ({get_config_var('SOABI')}) in {folder}"
     if (folder.parent / "csrc").is_dir():
         return (
-            f"{text}: this is the source folder. Build tasklets here with `make build` or "
-            "`pip install -e .`; or, if it is installed, start Python in another folder, "
-            "because it searches the current one first"
+            f"{text}: this is the source folder. Build tasklets here with `make build` "
+            "or `pip install -e .`; or, if it is installed, start Python in another "
+            "folder, because it searches the current one first"
         )
     built = sorted(path.name for path in folder.glob("_core.*.so"))
     found = f", there is only {', '.join(built)}" if built else ""
