@@ -174,6 +174,9 @@ rest(struct tl_worker *worker, struct tl_sched *asleep)
         (void)doze(worker, asleep, left);
         asleep = NULL;
     } while (!worker->called);
+    if (asleep != NULL) {
+        tl_sched_wake(asleep); // it has not slept at all
+    }
     if (!worker->called) {
         tl_link_remove(&worker->idle);
         pool->nidle--;
@@ -303,10 +306,14 @@ serve(struct tl_worker *worker)
             if (pool->nbusy <= pool->max_workers) {
                 pool->limit = pool->max_workers;
             }
-            if (pool->closed || !rest(worker, asleep)) {
+            if (pool->closed) {
                 break;
             }
-            asleep = NULL;
+            bool is_needed = rest(worker, asleep);
+            asleep = NULL; // rest() has woken it, and it may be gone by now
+            if (!is_needed) {
+                break;
+            }
             continue;
         }
         worker->busy = true;
