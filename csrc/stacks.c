@@ -275,6 +275,7 @@ end_of_stolen(struct tl_sched *s, TaskletObject *t)
 {
     end_out_of_turn(s, t);
     PyObject *exc = PyErr_GetRaisedException();
+    t->top = NULL; // it stopped elsewhere, in a frame that it will not come back to
     forget_job(s, t);
     if (t->place == TL_WAITING) {
         tl_task_end_wait(t);
