@@ -67,7 +67,7 @@ asan: ready    # bad memory, undefined behaviour and leaks, in C and through Pyt
 	    LSAN_OPTIONS="suppressions='$(CURDIR)/tools/lsan.supp':print_suppressions=0" \
 	    LD_PRELOAD="$(LIBSAN)" $(PY) -m pytest -m "not slow" $(T) $(addprefix \
 	    --ignore=tests/test_,docs.py layers.py matrix.py model_mutants.py \
-	    interrupt_mutants.py packaging.py types.py)
+	    interrupt_mutants.py check_mutants.py packaging.py types.py)
 
 race: $(RACES)    # data races in the layer without Python
 
