@@ -405,6 +405,8 @@ tl_interrupt_wake(TaskletObject *t)
         return;
     }
     tl_sched_drop_later(s, displaced(t, tl_task_swap(t, bomb)));
+    TL_CHECK("I3", "tl_scope of the tasklet", t,
+             (coming_scope(t) == NULL) == (t->tempval != s->state->interrupted));
     tl_interrupt_update(t);
     tl_scope_check_all(t);
     if (runnable) {

@@ -26,9 +26,6 @@ tl_scope_check_all(const TaskletObject *t)
         shields += i->kind == TL_SCOPE_SHIELD && i->state == TL_SCOPE_ACTIVE;
     }
     TL_CHECK("I3", "tl_scope of the tasklet", t, coming <= 1);
-    TL_CHECK("I3", "tl_scope of the tasklet", t,
-             coming == 0 || t->tempval == t->home->state->interrupted ||
-                 t->home->current == t);
     TL_CHECK("I4", "tl_scope of the tasklet", t,
              i == NULL ? t->shields == shields : t->shields >= shields);
 }

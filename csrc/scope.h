@@ -28,7 +28,8 @@ enum tl_scope_state {
 // I1: who is NULL iff state is IDLE; else the scope is in the list who->scopes.
 // I2: timer is set only while state is ACTIVE, in who->home's heap.
 // I3: at most one scope of a tasklet is COMING, and then its tempval is
-//     state->interrupted, until that is raised.
+//     state->interrupted, until the tasklet arrives. A finalizer that runs between that
+//     and the raise may switch once more.
 // I4: who->shields counts the shields that are ACTIVE.
 struct tl_scope {
     struct tl_timer timer;
