@@ -67,8 +67,8 @@ asan: ready    # bad memory, undefined behaviour and leaks, in C and through Pyt
 	    LSAN_OPTIONS="suppressions='$(CURDIR)/tools/lsan.supp':print_suppressions=0" \
 	    LD_PRELOAD="$(LIBSAN)" $(PY) -m pytest -m "not slow" $(T) $(addprefix \
 	    --ignore=tests/test_,docs.py examples.py layers.py matrix.py \
-	    model_mutants.py interrupt_mutants.py packaging.py parallel.py \
-	    pytest_plugin.py types.py)
+	    model_mutants.py interrupt_mutants.py check_mutants.py packaging.py \
+	    parallel.py pytest_plugin.py types.py)
 
 race: $(RACES)    # data races in the layer without Python
 

@@ -1,4 +1,5 @@
 #include "alarm.h"
+#include "check.h"
 #include "clock.h"
 #include "ours.h"
 
@@ -22,6 +23,21 @@ static struct {
     struct tl_alarm *firing; // between enter() and leave(), or about to be
     int64_t wakes_at;        // when the thread looks next; INT64_MIN: it looks now
 } watcher = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+#ifndef NDEBUG
+// Locks: the mutex.
+static void
+check(const struct tl_alarm *alarm)
+{
+    TL_CHECK("I1", "tl_alarm", alarm, (alarm->prev == NULL) == (alarm->next == NULL));
+    TL_CHECK("I1", "tl_alarm", alarm,
+             alarm->next == NULL ||
+                 (alarm->next->prev == alarm && alarm->prev->next == alarm));
+    TL_CHECK("I2", "tl_alarm", alarm, pthread_mutex_trylock(&watcher.mutex) != 0);
+}
+#else
+TL_CHECKER(check, const struct tl_alarm *alarm);
+#endif
 
 static int64_t
 earlier(int64_t a, int64_t b)
@@ -70,6 +86,7 @@ unlist(struct tl_alarm *alarm)
         alarm->next->prev = alarm->prev;
         alarm->prev = alarm->next = NULL;
     }
+    check(alarm);
 }
 
 static void
@@ -81,6 +98,7 @@ enlist(struct tl_alarm *alarm)
         alarm->next->prev = alarm;
         watcher.list.next = alarm;
     }
+    check(alarm);
 }
 
 // The mutex is held, and given up meanwhile.

@@ -101,6 +101,28 @@ arrivals_call(PyObject *op, PyObject *const *args, size_t nargsf, PyObject *kwna
 
 // ---- making
 
+#ifndef NDEBUG
+// Once its objects are there, until tl_arrivals_end().
+static void
+check(const ArrivalsObject *self)
+{
+    Py_ssize_t left = 0;
+    for (int source = 0; source <= TL_FROM_WORKERS; source++) {
+        TL_CHECK("I2", "arrivals", self, self->left[source] >= 0);
+        left += self->left[source];
+    }
+    TL_CHECK("I1", "arrivals", self, self->queue != NULL && self->list != NULL);
+    TL_CHECK("I2", "arrivals", self, left <= self->count);
+    TL_CHECK("I3", "arrivals", self, self->queue->room >= left);
+    TL_CHECK("I4", "arrivals", self,
+             self->index != NULL ? (self->mask & (self->mask + 1)) == 0 &&
+                                       (size_t)self->count <= self->mask
+                                 : self->count <= SHORT);
+}
+#else
+TL_CHECKER(check, const ArrivalsObject *self);
+#endif
+
 bool
 tl_arrivals_takes(struct tl_state *state, PyObject *object)
 {
@@ -188,6 +210,7 @@ tl_arrivals_new(struct tl_sched *s, PyObject *const *objects, Py_ssize_t count)
             goto fail;
         }
     }
+    check(self);
     return self;
 
 fail:
@@ -418,6 +441,14 @@ tl_arrivals_end(ArrivalsObject *self)
 
 // ---- taking what has finished
 
+#ifndef NDEBUG
+static bool
+has_receiver(const ChannelObject *ch)
+{
+    return ch->waiting < 0 || !tl_link_is_single(&ch->receivers);
+}
+#endif
+
 void
 tl_arrivals_expect(ArrivalsObject *self)
 {
@@ -432,6 +463,8 @@ tl_arrivals_expect(ArrivalsObject *self)
     if (left[TL_FROM_HANDLERS] > 0 && source < TL_FROM_HANDLERS) {
         source = TL_FROM_HANDLERS;
     }
+    TL_CHECK("I5", "channel", self->queue,
+             source == self->queue->source || !has_receiver(self->queue));
     self->queue->source = (uint8_t)source;
 }
 
@@ -450,6 +483,7 @@ tl_arrivals_take(ArrivalsObject *self, struct tl_sched *s, int64_t deadline)
     struct tl_arrival *one = taken != NULL ? find(self, taken) : NULL;
     if (one != NULL) {
         self->left[one->source]--;
+        check(self);
     }
     return taken;
 }

@@ -19,6 +19,21 @@ typedef struct AtomicObject {
     Py_ssize_t depth, room;
 } AtomicObject;
 
+#ifndef NDEBUG
+// Locks: the GIL.
+static void
+check(const AtomicObject *self)
+{
+    TL_CHECK("I1", "atomic", self, self->depth >= 0 && self->depth <= self->room);
+    TL_CHECK("I1", "atomic", self,
+             self->depth == 0 || self->entries[self->depth - 1].who != NULL);
+    TL_CHECK("I2", "atomic", self,
+             (self->entries == &self->first) == (self->room == 1));
+}
+#else
+TL_CHECKER(check, const AtomicObject *self);
+#endif
+
 static PyObject *
 atomic_vectorcall(PyObject *cls, PyObject *const *Py_UNUSED(args), size_t nargsf,
                   PyObject *kwnames)
@@ -71,6 +86,7 @@ atomic_enter(AtomicObject *self, PyObject *Py_UNUSED(ignored))
     }
     TaskletObject *me = s->current;
     self->entries[self->depth++] = (struct entry){me, me->atomic};
+    check(self);
     if (!me->atomic) {
         tl_sched_set_atomic(me, true);
     }
@@ -92,6 +108,7 @@ pop(AtomicObject *self, const TaskletObject *me)
     for (; i < self->depth; i++) {
         self->entries[i] = self->entries[i + 1];
     }
+    check(self);
     return before;
 }
 

@@ -1,12 +1,16 @@
 // barrier_type.c - Barrier.
 #include "args.h"
+#include "condition.h"
 #include "live.h"
 #include "lock_ops.h"
 #include "types.h"
 
 // Invariants
-// I1: count is the length of waiters, plus one while the last who came runs the action.
-// I2: who waits in leaving came before the action that runs; in gate, during it.
+// I1: count is how many have come and not gone: those in waiters and leaving, the one that
+//     runs the action, and those whose wait has ended and who have not run since. It is
+//     at most parties.
+// I2: who waits in leaving came before the action that runs; in gate, during it. Without
+//     an action that runs, nobody waits in these.
 typedef struct BarrierObject {
     PyObject_HEAD
     Py_ssize_t parties, count;
@@ -16,11 +20,32 @@ typedef struct BarrierObject {
     uint64_t passes; // and how often all have passed
     bool broken, acting;
     PyObject *weakrefs;
+#ifndef NDEBUG
+    size_t changes; // since the waiters were last counted
+#endif
 } BarrierObject;
 
 // Who waits is told by TL_GIVEN_NOTICE that it may pass, by TL_GIVEN_CALL to look again.
 static const struct tl_wait_kind barrier_wait = {
     .verb = "pass", .patient = true, .lapsed = tl_block_lapsed};
+
+#ifndef NDEBUG
+// Locks: the GIL.
+static void
+check(BarrierObject *self)
+{
+    TL_CHECK("I1", "barrier", self, self->count >= 0 && self->count <= self->parties);
+    TL_CHECK("I2", "barrier", self, self->acting || tl_link_is_single(&self->leaving));
+    TL_CHECK("I2", "barrier", self, self->acting || tl_link_is_single(&self->gate));
+    if (tl_check_is_due(&self->changes, (size_t)self->count)) {
+        Py_ssize_t waiting = tl_condition_count(&self->waiters);
+        TL_CHECK("I1", "barrier", self,
+                 waiting + tl_condition_count(&self->leaving) <= self->count);
+    }
+}
+#else
+TL_CHECKER(check, BarrierObject *self);
+#endif
 
 // ---- birth and death
 
@@ -126,6 +151,7 @@ turn_away(BarrierObject *self)
     self->count = 0;
     tl_block_wake_many(&self->waiters, PY_SSIZE_T_MAX, TL_GIVEN_CALL);
     tl_block_wake_many(&self->leaving, PY_SSIZE_T_MAX, TL_GIVEN_CALL);
+    check(self);
 }
 
 static void
@@ -175,6 +201,7 @@ pass(BarrierObject *self)
     self->count = 0;
     tl_block_wake_many(&self->waiters, PY_SSIZE_T_MAX, TL_GIVEN_NOTICE);
     tl_block_wake_many(&self->leaving, PY_SSIZE_T_MAX, TL_GIVEN_NOTICE);
+    check(self);
     return 0;
 }
 
@@ -236,6 +263,7 @@ wait_inside(BarrierObject *self, int64_t deadline)
     bool waits = self->resets == stay.resets && !self->acting;
     if (result < 0) {
         self->count -= waits; // it leaves, and the others go on waiting
+        check(self);
         return -1;
     }
     if (waits) {
@@ -291,6 +319,7 @@ barrier_wait_for(BarrierObject *self, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     Py_ssize_t index = self->count++;
+    check(self);
     bool last = index + 1 == self->parties;
     if ((last ? pass(self) : wait_inside(self, deadline)) < 0) {
         return NULL;

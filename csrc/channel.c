@@ -32,6 +32,7 @@ sender_joined(struct tl_wait *wait)
 {
     tl_task_of_wait(wait)->sending = SEND;
     ((ChannelObject *)wait->on)->waiting++;
+    tl_channel_check((ChannelObject *)wait->on);
 }
 
 static void
@@ -39,6 +40,7 @@ sender_left(struct tl_wait *wait)
 {
     tl_task_of_wait(wait)->sending = 0;
     ((ChannelObject *)wait->on)->waiting--;
+    tl_channel_check((ChannelObject *)wait->on);
 }
 
 static void
@@ -51,6 +53,7 @@ receiver_joined(struct tl_wait *wait)
     if (TL_UNLIKELY(ch->source != TL_FROM_TASKLETS)) {
         tl_channel_count_outside(t, ch->source, 1);
     }
+    tl_channel_check(ch);
 }
 
 static void
@@ -63,6 +66,7 @@ receiver_left(struct tl_wait *wait)
     if (TL_UNLIKELY(ch->source != TL_FROM_TASKLETS)) {
         tl_channel_count_outside(t, ch->source, -1);
     }
+    tl_channel_check(ch);
 }
 
 static const struct tl_wait_kind send_wait = {
@@ -304,7 +308,9 @@ use_buffer(const struct action *act)
         if (ch->closing) {
             return raise_closed(act);
         }
-        return tl_items_push(ch, act->value) < 0 ? NULL : Py_NewRef(Py_None);
+        int result = tl_items_push(ch, act->value);
+        tl_channel_check(ch);
+        return result < 0 ? NULL : Py_NewRef(Py_None);
     }
     PyObject *value = tl_items_pop(ch);
     if (!ch->is_queue || !has_room(ch)) {
@@ -322,6 +328,7 @@ use_buffer(const struct action *act)
         (void)tl_items_push(ch, one->value); // there is room
         tl_sched_drop_later(act->s, choose(one, NULL));
     }
+    tl_channel_check(ch);
     if (act->s->ndrop > 0) {
         tl_sched_drop_now(act->s);
     }
@@ -553,6 +560,7 @@ tl_channel_take_back(PyObject *object, PyObject *value)
         drop(value);
     } else {
         tl_items_put_back(ch, value);
+        tl_channel_check(ch);
     }
 }
 
@@ -562,6 +570,7 @@ tl_channel_put(ChannelObject *ch, PyObject *value)
     if (!hand_over(ch, Py_NewRef(value))) {
         (void)tl_items_push(ch, value); // there is room
         Py_DECREF(value);
+        tl_channel_check(ch);
     }
 }
 
@@ -657,4 +666,5 @@ tl_channel_clear(ChannelObject *ch)
     PyMem_Free(ch->items);
     ch->items = NULL;
     ch->room = ch->first = 0;
+    tl_channel_check(ch);
 }

@@ -15,6 +15,7 @@ struct tl_case {
 
 // Invariants
 // I1: the tasklet waits in queue, and has one reference for each case that is linked.
+// I2: linked counts these cases; each is in the list of its channel.
 struct tl_selection {
     TaskletObject *who;
     struct tl_link queue;
@@ -38,8 +39,9 @@ enum tl_source {
 // I2: items is a circular buffer of room slots, count of them filled from first on. In a
 //     channel that is no QueueChannel they are values that came back from receivers
 //     that were killed, and buffered iff there are any.
-// I3: in a QueueChannel receivers wait only while count is 0, senders only while count
-//     is maxsize.
+// I3: in a QueueChannel receivers wait only while count is 0, but for those of threads that
+//     are gone; senders only while count is maxsize or, with values that came back from
+//     receivers that were killed, more.
 // I4: selected counts the cases in receivers and senders.
 // I5: source stays as it is while somebody waits to receive.
 typedef struct ChannelObject {
@@ -58,7 +60,14 @@ typedef struct ChannelObject {
     PyObject *name;       // a str, for people; NULL: none
     PyObject **items;
     Py_ssize_t first, count, room, maxsize; // maxsize <= 0: no limit
+#ifndef NDEBUG
+    size_t changes; // since the queue and the cases were last walked over
+#endif
 } ChannelObject;
+
+// Locks: the GIL.
+TL_CHECKER(tl_channel_check, ChannelObject *ch);
+TL_CHECKER(tl_selection_check, const struct tl_selection *sel);
 
 // The two directions, with a deadline as in struct tl_leave. Each returns a new reference,
 // or NULL with an exception set; for a send that is what the receiver left there, as a

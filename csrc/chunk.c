@@ -1,4 +1,5 @@
 #include "chunk.h"
+#include "check.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -23,8 +24,10 @@ struct block {
 // One aligned megabyte. Blocks that were never used keep their pages unallocated.
 //
 // Invariants
-// I1: used counts the blocks handed out; fresh those never handed out so far.
+// I1: used counts the blocks handed out; fresh those that ever were, the first of the slab.
+//     freed links the others of these.
 // I2: a slab is in its class's list of slabs with room while used < total.
+// I3: the cache's empty counts the slabs of a class of which no block is handed out.
 struct slab {
     struct slab *prev, *next;
     struct block *freed;
@@ -39,6 +42,9 @@ static struct {
     struct slab **index;
     size_t index_size, slabs;
     size_t empty[CLASSES]; // slabs with used == 0
+#ifndef NDEBUG
+    size_t changes; // since the lists were last walked over
+#endif
 } cache = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 static size_t
@@ -199,6 +205,46 @@ class_of(size_t size)
     return size == TL_CHUNK_SMALL ? 0 : 1;
 }
 
+#ifndef NDEBUG
+static void
+check_list(int class)
+{
+    size_t empty = 0;
+    const struct slab *head = &cache.with_room[class];
+    for (const struct slab *i = head->next; i != NULL && i != head; i = i->next) {
+        uint32_t freed = 0;
+        for (const struct block *b = i->freed; b != NULL && freed <= i->fresh;
+             b = b->next) {
+            freed++;
+        }
+        TL_CHECK("I1", "slab", i, i->used + freed == i->fresh);
+        TL_CHECK("I2", "slab", i, i->used < i->total);
+        empty += i->used == 0;
+    }
+    TL_CHECK("I3", "slab", head, cache.empty[class] == empty);
+}
+
+// Locks: the mutex.
+static void
+check(const struct slab *slab)
+{
+    TL_CHECK("I1", "slab", slab,
+             slab->used <= slab->fresh && slab->fresh <= slab->total);
+    TL_CHECK("I1", "slab", slab, (slab->freed == NULL) == (slab->used == slab->fresh));
+    TL_CHECK("I2", "slab", slab,
+             slab->used == slab->total ||
+                 (slab->prev->next == slab && slab->next->prev == slab));
+    // A walk visits each block of each slab that was handed out.
+    if (tl_check_is_due(&cache.changes, cache.slabs * 1024)) {
+        for (int class = 0; class < CLASSES; class++) {
+            check_list(class);
+        }
+    }
+}
+#else
+TL_CHECKER(check, const struct slab *slab);
+#endif
+
 void *
 tl_chunk_alloc(size_t size)
 {
@@ -222,6 +268,7 @@ tl_chunk_alloc(size_t size)
         if (slab->used == slab->total) {
             list_remove(slab);
         }
+        check(slab);
     }
     pthread_mutex_unlock(&cache.mutex);
     return found;
@@ -243,6 +290,8 @@ tl_chunk_free(void *block)
         }
         if (slab->used == 0 && ++cache.empty[class] > SPARE_MOST) {
             slab_free(class, slab);
+        } else {
+            check(slab);
         }
     }
     pthread_mutex_unlock(&cache.mutex);

@@ -3,6 +3,30 @@
 const struct tl_wait_kind tl_condition_wait_kind = {
     .verb = "be notified by", .patient = true, .lapsed = tl_block_lapsed};
 
+#ifndef NDEBUG
+static void
+check_waiter(const ConditionObject *cond, struct tl_link *link)
+{
+    const struct tl_wait *wait = &TL_CONTAINER(link, struct tl_waiter, link)->wait;
+    TL_CHECK("I1", "condition", cond,
+             tl_wait_is_armed(wait) && wait->queue == &cond->waiters);
+    TL_CHECK("I1", "condition", cond, !tl_lock_is_wait(wait->kind));
+}
+
+void
+tl_condition_check(const ConditionObject *cond)
+{
+    TL_CHECK("I1", "condition", cond,
+             cond->own == NULL || (PyObject *)cond->own == cond->lock);
+    if (!tl_link_is_single(&cond->waiters)) {
+        check_waiter(cond, cond->waiters.next);
+        check_waiter(cond, cond->waiters.prev);
+    }
+    TL_CHECK("I2", "condition", cond,
+             cond->tokens == NULL || PyList_CheckExact(cond->tokens));
+}
+#endif
+
 // A wait that releases the lock when nothing can come in between any more.
 struct release {
     struct tl_block block;
@@ -57,6 +81,7 @@ wait_for(struct tl_state *state, ConditionObject *cond, LockObject *lock,
                            .lock = lock};
     int result = tl_block(state, &wait.block);
     unsigned char given = wait.block.given;
+    tl_condition_check(cond);
     if (wait.is_lost && result == 0) {
         PyErr_SetString(PyExc_RuntimeError, TL_CONDITION_NOT_OWNED);
     }
@@ -98,6 +123,8 @@ tl_condition_notify(ConditionObject *cond, Py_ssize_t count)
     if (lock->count == 0) {
         tl_lock_give(lock); // the caller could not acquire it again
     }
+    tl_condition_check(cond);
+    tl_lock_check(lock);
 }
 
 int

@@ -8,7 +8,8 @@
 // I1: own is lock if that is exactly a Lock or RLock of ours; then who waits is in waiters
 //     until it is notified, and in the lock's queue from then on. Both are NULL before
 //     __init__().
-// I2: with another lock, tokens has a locked Lock for each who waits, the longest first.
+// I2: with another lock, tokens has a locked Lock for each who waits, the longest first. A
+//     program that finds one in the collector's lists can release it.
 typedef struct ConditionObject {
     PyObject_HEAD
     PyObject *lock;
@@ -17,6 +18,9 @@ typedef struct ConditionObject {
     PyObject *tokens; // list, or NULL
     PyObject *weakrefs;
 } ConditionObject;
+
+// Locks: the GIL.
+TL_CHECKER(tl_condition_check, const ConditionObject *cond);
 
 // Of the RuntimeError that wait() raises.
 #define TL_CONDITION_NOT_OWNED "cannot wait on un-acquired lock"

@@ -107,6 +107,7 @@ add_token(struct tl_state *state, ConditionObject *cond)
     if (tl_callbacks_add(&cond->tokens, (PyObject *)token) < 0) {
         Py_CLEAR(token);
     }
+    tl_condition_check(cond);
     return token;
 }
 

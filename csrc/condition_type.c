@@ -68,6 +68,7 @@ set_lock(ConditionObject *self, PyObject *lock)
     bool ours =
         Py_IS_TYPE(made, state->lock_type) || Py_IS_TYPE(made, state->rlock_type);
     self->own = ours ? (LockObject *)made : NULL;
+    tl_condition_check(self);
     Py_XDECREF(old);
     return 0;
 }

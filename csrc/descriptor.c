@@ -31,6 +31,31 @@ struct tl_descriptors {
     int64_t check_at;   // when those that are awaited are checked next
 };
 
+#ifndef NDEBUG
+// Locks: the GIL.
+static void
+check(const struct tl_descriptors *table, int fd)
+{
+    TL_CHECK("I1", "tl_descriptors", table,
+             table->table[fd] == NULL || table->table[fd]->fd == fd);
+}
+
+static void
+check_listener(const struct tl_descriptor_listener *listener)
+{
+    const struct tl_descriptor *d = listener->descriptor;
+    bool is_listed = !tl_link_is_single(&listener->link);
+    TL_CHECK("I1", "tl_descriptor_listener", listener,
+             is_listed == (listener->sched != NULL));
+    TL_CHECK("I1", "tl_descriptor_listener", listener,
+             !is_listed || tl_link_may_be_in(&listener->link, &d->on_read) ||
+                 tl_link_may_be_in(&listener->link, &d->on_write));
+}
+#else
+TL_CHECKER(check, const struct tl_descriptors *table, int fd);
+TL_CHECKER(check_listener, const struct tl_descriptor_listener *listener);
+#endif
+
 // n: 1 or -1.
 static void
 count(struct tl_sched *s, int n)
@@ -145,6 +170,7 @@ find(struct tl_descriptors *table, int fd)
         tl_link_init(&d->on_write);
         table->table[fd] = d;
     }
+    check(table, fd);
     return table->table[fd];
 }
 
@@ -154,6 +180,7 @@ unlist(struct tl_descriptor_listener *listener)
     tl_link_remove(&listener->link);
     count(listener->sched, -1);
     listener->sched = NULL;
+    check_listener(listener);
 }
 
 static struct tl_descriptor_listener *
@@ -303,6 +330,7 @@ tl_descriptor_listen(struct tl_sched *s, struct tl_descriptor_listener *listener
     listener->sched = s;
     listener->descriptor = d;
     listener->seen = d->closings;
+    check_listener(listener);
     count(s, 1);
     tl_timer_expect(s);
     return 0;

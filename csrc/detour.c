@@ -35,6 +35,18 @@ tl_detour_is_needed(void)
            tl_clock_now() - threads.progress >= STALL_NS;
 }
 
+#ifndef NDEBUG
+// Locks: the GIL.
+static void
+check(void)
+{
+    TL_CHECK("I1", "detour", &threads, threads.busy >= 0 && threads.stuck >= 0);
+    TL_CHECK("I1", "detour", &threads, threads.stuck <= threads.busy);
+}
+#else
+TL_CHECKER(check, void);
+#endif
+
 static bool
 is_libuvs(const struct tl_request *request)
 {
@@ -59,6 +71,7 @@ tl_detour_over(struct tl_request *request)
     if (threads.busy-- >= threads.size && !request->is_cancelled) {
         threads.progress = tl_clock_now();
     }
+    check();
 }
 
 // ---- on spare threads
@@ -151,6 +164,7 @@ tl_detour_abandoned(struct tl_request *request)
             take_back();
         }
     }
+    check();
 }
 
 void

@@ -8,7 +8,7 @@
 #include "types.h"
 
 // Invariants
-// I1: of an Event nobody waits while flag is set.
+// I1: of an Event nobody waits while flag is set, but tasklets of threads that are gone.
 typedef struct EventObject {
     PyObject_HEAD
     struct tl_link waiters;
@@ -20,6 +20,18 @@ typedef struct EventObject {
 
 static const struct tl_wait_kind event_wait = {
     .verb = "see the flag of", .patient = true, .lapsed = tl_block_lapsed};
+
+#ifndef NDEBUG
+// Locks: the GIL.
+static void
+check(const EventObject *self)
+{
+    TL_CHECK("I1", "event", self,
+             !self->flag || tl_block_first((struct tl_link *)&self->waiters) == NULL);
+}
+#else
+TL_CHECKER(check, const EventObject *self);
+#endif
 
 // ---- birth and death, of both
 
@@ -167,6 +179,7 @@ event_set(EventObject *self, PyObject *Py_UNUSED(ignored))
 {
     self->flag = true;
     tl_block_wake_many(&self->waiters, PY_SSIZE_T_MAX, TL_GIVEN_NOTICE);
+    check(self);
     PyObject *callbacks = self->callbacks, *interrupt = NULL;
     if (TL_LIKELY(callbacks == NULL)) {
         Py_RETURN_NONE;
@@ -275,6 +288,7 @@ event_wait_for(EventObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (tl_block(tl_state_of_object((PyObject *)self), &how) < 0) {
         return NULL;
     }
+    check(self);
     return PyBool_FromLong(!(how.given & TL_GIVEN_LAPSED) || self->flag);
 }
 

@@ -3,6 +3,16 @@
 TL_THREAD_LOCAL struct tl_events *tl_events_mine;
 int (*tl_events_due)(struct tl_events *events);
 
+#ifndef NDEBUG
+void
+tl_events_check_state(const struct tl_events *events)
+{
+    TL_CHECK("I1", "tl_events", events, tl_events_ticks(events) >= 0);
+    TL_CHECK("I2", "tl_events", events,
+             events->armed == NULL || PyCode_Check(events->armed));
+}
+#endif
+
 int
 tl_events_kind(PyThreadState *ts)
 {

@@ -10,7 +10,8 @@
 // backwards. They count while somebody counts.
 //
 // Invariants
-// I1: limit - left is the number of ticks so far.
+// I1: limit - left is the number of ticks so far. On 3.11 a loop without a line of its own
+//     may use up at once what is left.
 // I2: armed, if not NULL, is the code object that has an event at every instruction.
 struct tl_events {
     struct tl_link all; // every thread's
@@ -41,6 +42,9 @@ extern int (*tl_events_due)(struct tl_events *events);
 // meanwhile is to be traced as usual.
 int tl_events_decide(struct tl_events *events);
 
+// Locks: the GIL.
+TL_CHECKER(tl_events_check_state, const struct tl_events *events);
+
 void tl_events_init(struct tl_events *events, PyThreadState *ts);
 void tl_events_fini(struct tl_events *events);
 
@@ -66,6 +70,7 @@ tl_events_set_limit(struct tl_events *events, int64_t limit)
 {
     events->left += limit - events->limit;
     events->limit = limit;
+    tl_events_check_state(events);
 }
 
 // Whether the frames of a suspended stack might have missed that counting has begun, and

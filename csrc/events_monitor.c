@@ -414,6 +414,7 @@ tl_events_arm(struct tl_events *events)
         PyErr_Clear();
         return false;
     }
+    tl_events_check_state(events);
     return true;
 }
 

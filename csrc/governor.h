@@ -14,8 +14,9 @@
 // What the governor knows of one thread.
 //
 // Invariants
-// I1: marked is set iff the thread's running tasklet is atomic. Written with the GIL and
-//     its mutex, read with either.
+// I1: marked is set only while the thread's running tasklet is atomic; always then, unless
+//     there could be no ticker. Set with the GIL and its mutex, reset with the GIL, read
+//     with either.
 struct tl_guard {
     struct tl_link all;
     PyThreadState *ts;

@@ -63,6 +63,39 @@ note_parents(GroupObject *group, PyObject *error)
     }
 }
 
+#ifndef NDEBUG
+static void
+check_child(const GroupObject *group, const struct tl_link *link)
+{
+    const struct tl_member *member = TL_CONTAINER(link, struct tl_member, link);
+    TL_CHECK("I1", "group", group, member->group == (const PyObject *)group);
+    TL_CHECK("I1", "group", group, member->task->outcome->member == member);
+}
+
+void
+tl_group_check(GroupObject *group)
+{
+    const struct tl_link *children = &group->children;
+    TL_CHECK("I1", "group", group, tl_link_is_single(children) == (group->count == 0));
+    if (group->count > 0) {
+        check_child(group, children->prev);
+    }
+    TL_CHECK("I2", "group", group, group->taken >= 0 && group->taken <= group->limit);
+    TL_CHECK("I2", "group", group,
+             group->taken == group->limit || tl_block_first(&group->places) == NULL);
+    bool is_unused = group->parent == NULL && group->count == 0;
+    TL_CHECK("I3", "group", group, group->home != NULL || is_unused);
+    if (tl_check_is_due(&group->changes, (size_t)group->count)) {
+        Py_ssize_t count = 0;
+        for (const struct tl_link *i = children->next; i != children; i = i->next) {
+            check_child(group, i);
+            count++;
+        }
+        TL_CHECK("I1", "group", group, group->count == count);
+    }
+}
+#endif
+
 // ---- the limit
 
 int
@@ -70,6 +103,7 @@ tl_group_take_place(struct tl_sched *s, GroupObject *group)
 {
     if (group->taken < group->limit) {
         group->taken++;
+        tl_group_check(group);
         return 1;
     }
     if (tl_sched_is_held(s)) {
@@ -99,6 +133,7 @@ tl_group_give_place(GroupObject *group)
         group->taken++;
         tl_block_wake(waiter, TL_GIVEN_NOTICE);
     }
+    tl_group_check(group);
 }
 
 // Waiters for a place find that there will be none.
@@ -119,6 +154,7 @@ take_out(GroupObject *group, struct tl_member *member)
     tl_link_remove(&member->link);
     PyMem_Free(member);
     group->count--;
+    tl_group_check(group);
     return child;
 }
 
@@ -161,6 +197,7 @@ tl_group_add(GroupObject *group, TaskletObject *child, struct tl_member *member)
     child->outcome->member = member;
     tl_link_insert_before(&member->link, &group->children);
     group->count++;
+    tl_group_check(group);
 }
 
 void
@@ -357,5 +394,6 @@ tl_group_end(struct tl_sched *s, GroupObject *group, PyObject *exc)
     Py_CLEAR(group->errors);
     Py_CLEAR(group->base_error);
     Py_CLEAR(group->parent);
+    tl_group_check(group);
     return leaving;
 }

@@ -8,8 +8,8 @@
 // Invariants
 // I1: children links the members, count of them; each owns one reference to its tasklet,
 //     whose outcome points to it.
-// I2: taken counts the places in use, or handed to a waiter; waiters are in places only
-//     while taken == limit.
+// I2: taken counts the places in use, or handed to a waiter; waiters whose thread exists
+//     are in places only while taken == limit.
 // I3: home is NULL until the block is entered; parent only while it runs or ends.
 typedef struct GroupObject {
     PyObject_HEAD
@@ -27,7 +27,13 @@ typedef struct GroupObject {
     PyObject *exits;      // list of what interrupted the parent, or NULL
     PyObject *weakrefs;
     bool in_body, cancelled, over;
+#ifndef NDEBUG
+    size_t changes; // since the children were last walked over
+#endif
 } GroupObject;
+
+// Locks: the GIL.
+TL_CHECKER(tl_group_check, GroupObject *group);
 
 // Room for one more tasklet. spawn() fills it; all that can fail has been done then.
 struct tl_member *tl_group_member(void);

@@ -126,6 +126,7 @@ group_enter(GroupObject *self, PyObject *Py_UNUSED(ignored))
     self->home = s;
     self->parent = (TaskletObject *)Py_NewRef(s->current);
     self->in_body = true;
+    tl_group_check(self);
     return Py_NewRef(self);
 }
 

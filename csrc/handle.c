@@ -1,12 +1,27 @@
 #include "handle.h"
 #include "timer.h"
 
+#ifndef NDEBUG
+// Locks: the GIL.
+static void
+check(const HandleObject *handle)
+{
+    bool waits = tl_timer_is_set(&handle->timer);
+    TL_CHECK("I1", "handle", handle, waits == !tl_link_is_single(&handle->link));
+    TL_CHECK("I1", "handle", handle, !waits || Py_REFCNT(handle) > 0);
+    TL_CHECK("I2", "handle", handle, !handle->cancelled || handle->who == NULL);
+}
+#else
+TL_CHECKER(check, const HandleObject *handle);
+#endif
+
 static void
 its_time_came(struct tl_timer *timer)
 {
     HandleObject *handle = TL_CONTAINER(timer, HandleObject, timer);
     TaskletObject *t = handle->who;
     tl_link_remove(&handle->link);
+    check(handle);
     if (t->life == TL_NEW && t->place == TL_FLOATING) {
         tl_sched_ready((TaskletObject *)Py_NewRef(t));
     } // else somebody found it in the collector's lists, and did something with it
@@ -29,6 +44,7 @@ tl_handle_start(HandleObject *handle, int64_t when)
     tl_link_insert_before(&handle->link, &s->later);
     handle->timer.fire = its_time_came;
     tl_timer_set(s, &handle->timer, when);
+    check(handle);
     return 0;
 }
 
@@ -50,6 +66,7 @@ tl_handle_cancel(HandleObject *handle)
         }
         Py_DECREF(t);
     } // else it runs, has run, or is about to
+    check(handle);
     if (waits) {
         Py_DECREF(handle); // the caller has another
     }

@@ -5,7 +5,7 @@
 #include "sched.h"
 
 // Invariants
-// I1: while timer is set, link is in sched->later, which owns a reference.
+// I1: timer is set iff link is in sched->later, which owns a reference then.
 // I2: who is NULL once it is cancelled, and in the ring or on its way once its time came.
 typedef struct {
     PyObject_HEAD

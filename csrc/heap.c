@@ -11,6 +11,43 @@ is_before(const struct tl_heap_item *a, const struct tl_heap_item *b)
     return a->when != b->when ? a->when < b->when : a->timer->order < b->timer->order;
 }
 
+#ifndef NDEBUG
+static void
+check_place(const struct tl_heap *heap, size_t i)
+{
+    const struct tl_heap_item *item = &heap->items[i];
+    TL_CHECK("I1", "tl_timer", item->timer, item->timer->place == i + 1);
+    TL_CHECK("I1", "tl_heap", heap,
+             i == 0 || !is_before(item, &heap->items[(i - 1) / ARITY]));
+    TL_CHECK("I2", "tl_heap", heap, item->when == item->timer->when);
+}
+
+static void
+check_children(const struct tl_heap *heap, size_t i)
+{
+    for (size_t j = i * ARITY + 1; j < heap->count && j <= (i + 1) * ARITY; j++) {
+        check_place(heap, j);
+    }
+}
+
+void
+tl_heap_check(struct tl_heap *heap, const struct tl_timer *timer)
+{
+    size_t i = timer->place;
+    TL_CHECK("I1", "tl_timer", timer, i == 0 || tl_heap_has(heap, timer));
+    TL_CHECK("I2", "tl_heap", heap, heap->count <= heap->room);
+    if (i > 0) {
+        check_place(heap, i - 1);
+        check_children(heap, i - 1);
+    }
+    if (tl_check_is_due(&heap->changes, heap->count)) {
+        for (size_t j = 0; j < heap->count; j++) {
+            check_place(heap, j);
+        }
+    }
+}
+#endif
+
 static inline void
 put(struct tl_heap *heap, size_t i, struct tl_heap_item item)
 {
@@ -77,6 +114,7 @@ tl_heap_add(struct tl_heap *heap, struct tl_timer *timer, int64_t when)
     timer->when = when;
     timer->order = heap->order++;
     move_up(heap, heap->count++, (struct tl_heap_item){when, timer});
+    tl_heap_check(heap, timer);
 }
 
 // Much that was needed once is not any more.
@@ -102,6 +140,7 @@ tl_heap_remove(struct tl_heap *heap, struct tl_timer *timer)
     struct tl_heap_item last = heap->items[--heap->count];
     give_back(heap);
     if (i == heap->count) {
+        tl_heap_check(heap, timer);
         return;
     }
     if (i > 0 && is_before(&last, &heap->items[(i - 1) / ARITY])) {
@@ -109,6 +148,8 @@ tl_heap_remove(struct tl_heap *heap, struct tl_timer *timer)
     } else {
         move_down(heap, i, last);
     }
+    tl_heap_check(heap, timer);
+    tl_heap_check(heap, last.timer);
 }
 
 struct tl_timer *
@@ -125,6 +166,9 @@ tl_heap_shift(struct tl_heap *heap, int64_t by)
     for (size_t i = 0; i < heap->count; i++) {
         heap->items[i].when += by;
         heap->items[i].timer->when += by;
+    }
+    if (heap->count > 0) {
+        tl_heap_check(heap, heap->items[0].timer);
     }
 }
 

@@ -2,6 +2,8 @@
 #ifndef TL_HEAP_H
 #define TL_HEAP_H
 
+#include "check.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,11 +25,27 @@ struct tl_heap_item {
 
 // Invariants
 // I1: no item is earlier than its parent, which is at (i - 1) / 4.
+// I2: each item has the time of its timer; count <= room.
 struct tl_heap {
     struct tl_heap_item *items;
     size_t count, room;
     uint64_t order;
+#ifndef NDEBUG
+    size_t changes; // since the last full check
+#endif
 };
+
+// timer: one that was set, cancelled or went off.
+// Locks: what guards the heap.
+TL_CHECKER(tl_heap_check, struct tl_heap *heap, const struct tl_timer *timer);
+
+// Whether timer is set in this heap.
+static inline bool
+tl_heap_has(const struct tl_heap *heap, const struct tl_timer *timer)
+{
+    size_t place = timer->place;
+    return place > 0 && place <= heap->count && heap->items[place - 1].timer == timer;
+}
 
 static inline bool
 tl_timer_is_set(const struct tl_timer *timer)

@@ -308,6 +308,7 @@ tl_interrupt_force(TaskletObject *t, PyObject *bomb)
         drop = displaced(t, tl_task_swap(t, bomb));
     }
     tl_interrupt_update(t);
+    tl_scope_check_all(t);
     return drop;
 }
 
@@ -404,7 +405,10 @@ tl_interrupt_wake(TaskletObject *t)
         return;
     }
     tl_sched_drop_later(s, displaced(t, tl_task_swap(t, bomb)));
+    TL_CHECK("I3", "tl_scope of the tasklet", t,
+             (coming_scope(t) == NULL) == (t->tempval != s->state->interrupted));
     tl_interrupt_update(t);
+    tl_scope_check_all(t);
     if (runnable) {
         return;
     }
@@ -548,6 +552,7 @@ tl_interrupt_raise(struct tl_sched *s, PyObject *bomb)
         if (TL_UNLIKELY(again) && scope != NULL) {
             keep_for_later(me, NULL, scope);
         }
+        tl_scope_check_all(me);
         return NULL;
     }
     if (TL_UNLIKELY(again)) {

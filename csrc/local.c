@@ -89,11 +89,28 @@ tl_local_fini(LocalObject *local)
 
 // ---- slots
 
+#ifndef NDEBUG
+// Locks: the GIL.
+static void
+check(const struct slot *slot)
+{
+    const LocalObject *local = slot->local;
+    TL_CHECK("I1", "local", local, tl_link_may_be_in(&slot->link, &local->slots));
+    TL_CHECK("I1", "local", local,
+             local->place < slot->holder->room &&
+                 slot->holder->slots[local->place] == slot);
+    TL_CHECK("I1", "local", local, local->places->taken[local->place]);
+}
+#else
+TL_CHECKER(check, const struct slot *slot);
+#endif
+
 // Returns what was in it, owned.
 static PyObject *
 slot_free(struct slot *slot)
 {
     PyObject *dict = slot->dict;
+    check(slot);
     tl_link_remove(&slot->link);
     slot->holder->slots[slot->local->place] = NULL;
     PyMem_Free(slot);
@@ -267,6 +284,7 @@ make_slot(LocalObject *local)
     *slot = (struct slot){.holder = *mine(), .local = local, .dict = dict};
     tl_link_insert_before(&slot->link, &local->slots);
     *place = slot;
+    check(slot);
     return slot;
 }
 

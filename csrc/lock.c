@@ -60,6 +60,18 @@ static const struct tl_wait_kind import_wait = {.verb = "acquire",
                                                 .joined = import_joined,
                                                 .left = import_left};
 
+#ifndef NDEBUG
+void
+tl_lock_check(const LockObject *lock)
+{
+    TL_CHECK("I1", "lock", lock, lock->count > 0 || lock->property.owner == NULL);
+    tl_property_check(&lock->property); // I2: an owner that goes away disowns it
+    TL_CHECK("I3", "lock", lock,
+             lock->count > 0 || lock->called != 0 ||
+                 tl_block_first((struct tl_link *)&lock->waiters) == NULL);
+}
+#endif
+
 bool
 tl_lock_is_wait(const struct tl_wait_kind *kind)
 {
@@ -112,6 +124,7 @@ come(LockObject *lock, bool leaves)
     lock->called = 0;
     if (leaves && lock->count == 0) {
         tl_lock_give(lock);
+        tl_lock_check(lock);
     }
 }
 
@@ -134,6 +147,7 @@ tl_lock_release(LockObject *lock)
     if (--lock->count == 0) {
         tl_lock_free(lock);
     }
+    tl_lock_check(lock);
     return 0;
 }
 

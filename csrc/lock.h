@@ -8,7 +8,8 @@
 // I1: count is 0 iff the lock is free; then owner is NULL.
 // I2: owner is NULL in a lock that is not free if nobody is known to have it: the owner has
 //     gone away, or the lock is a signal that was never acquired.
-// I3: while the lock is free and somebody waits, a waiter has been called.
+// I3: while the lock is free and somebody waits whose thread exists, a waiter has been
+//     called.
 typedef struct LockObject {
     PyObject_HEAD
     struct tl_property property;
@@ -23,6 +24,9 @@ typedef struct LockObject {
     PyObject *weakrefs;
 } LockObject;
 
+// Locks: the GIL.
+TL_CHECKER(tl_lock_check, const LockObject *lock);
+
 // How one waits for a lock that it has not, or has no more.
 extern const struct tl_wait_kind tl_lock_wait;
 
@@ -32,6 +36,7 @@ tl_lock_take(LockObject *lock, struct tl_holder *me)
 {
     lock->count = 1;
     tl_native_own(me, &lock->property);
+    tl_lock_check(lock);
 }
 
 // Give the lock away, however often it was acquired.
@@ -47,6 +52,7 @@ tl_lock_free(LockObject *lock)
     if (TL_UNLIKELY(!tl_link_is_single(&lock->waiters))) {
         tl_lock_give(lock);
     }
+    tl_lock_check(lock);
 }
 
 // Whether Condition's methods may be called.

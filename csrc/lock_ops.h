@@ -34,6 +34,7 @@ tl_lock_leave(LockObject *lock)
                   tl_link_is_single(&lock->waiters))) {
         tl_native_disown(&lock->property);
         lock->count = 0;
+        tl_lock_check(lock);
         Py_RETURN_NONE;
     }
     return tl_lock_release(lock) < 0 ? NULL : Py_NewRef(Py_None);

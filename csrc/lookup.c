@@ -41,6 +41,31 @@ static struct {
     .under_way = {&lookups.under_way, &lookups.under_way},
 };
 
+#ifndef NDEBUG
+// Locks: the mutex.
+static void
+check(const struct tl_lookup *lookup)
+{
+    bool is_queued = lookup->state == TL_LOOKUP_QUEUED;
+    bool is_under_way = lookup->state == TL_LOOKUP_RUNNING;
+    const struct tl_link *list = is_queued ? &lookups.queue : &lookups.under_way;
+    bool is_listed = !tl_link_is_single(&lookup->link);
+    TL_CHECK("I1", "tl_lookup", lookup, is_listed == (is_queued || is_under_way));
+    TL_CHECK("I1", "tl_lookup", lookup,
+             !is_listed || tl_link_may_be_in(&lookup->link, list));
+    TL_CHECK("I2", "tl_lookup", lookup,
+             is_under_way ||
+                 (lookup->answers != NULL) ==
+                     (lookup->state == TL_LOOKUP_OVER && lookup->status == 0));
+    TL_CHECK("I1", "tl_lookup", lookup,
+             tl_link_is_single(&lookups.queue) == (lookups.queued == 0));
+    TL_CHECK("I1", "tl_lookup", lookup,
+             tl_link_is_single(&lookups.under_way) == (lookups.running == 0));
+}
+#else
+TL_CHECKER(check, const struct tl_lookup *lookup);
+#endif
+
 // ---- lookups
 
 static char *
@@ -78,6 +103,7 @@ finish(struct tl_lookup *lookup, int status)
 {
     lookup->status = status;
     lookup->state = TL_LOOKUP_OVER;
+    check(lookup);
     lookup->over(lookup); // from now on it may be freed
 }
 
@@ -155,6 +181,7 @@ do_first(void)
     tl_link_insert_before(&lookup->link, &lookups.under_way);
     lookup->thread = own_id();
     lookups.running++;
+    check(lookup);
     pthread_mutex_unlock(&lookups.mutex);
     int status =
         getaddrinfo(lookup->host, lookup->port, &lookup->hints, &lookup->answers);
@@ -244,6 +271,7 @@ tl_lookup_submit(struct tl_lookup *lookup, int threads)
         lookup->state = TL_LOOKUP_QUEUED;
         tl_link_insert_before(&lookup->link, &lookups.queue);
         lookups.queued++;
+        check(lookup);
         pthread_cond_signal(&lookups.changed);
     }
     pthread_mutex_unlock(&lookups.mutex);

@@ -25,6 +25,7 @@ enum { FIRST_DESCRIPTORS = 8, STACK = 8 << 20 };
 // I1: in_flight is the length of requests, and one more until first is over.
 // I2: is_orphan iff no thread has it any more; then something was in flight when it was
 //     looked at last.
+// I3: the in_flight of all loops are that of the pool; so are the orphans.
 struct tl_loop {
     uv_loop_t uv;
     uv_work_t first; // does nothing
@@ -32,6 +33,9 @@ struct tl_loop {
     struct tl_link all, requests;
     Py_ssize_t in_flight;
     bool is_orphan, is_ending;
+#ifndef NDEBUG
+    size_t changes; // since the requests were last walked over
+#endif
 };
 
 // libuv's threads serve all loops of the process.
@@ -73,6 +77,53 @@ count(struct tl_loop *loop, int n)
     loop->in_flight += n;
     pool.in_flight += n;
 }
+
+#ifndef NDEBUG
+void
+tl_request_check(const struct tl_request *request)
+{
+    bool in_flight = request->state == TL_REQUEST_IN_FLIGHT;
+    TL_CHECK("R1", "tl_request", request, in_flight == (request->loop != NULL));
+    TL_CHECK("R1", "tl_request", request,
+             in_flight == !tl_link_is_single(&request->link));
+    TL_CHECK("R1", "tl_request", request,
+             !in_flight || tl_link_may_be_in(&request->link, &request->loop->requests));
+    TL_CHECK("R2", "tl_request", request, request->refs > 0);
+}
+
+static void
+check_pool(void)
+{
+    Py_ssize_t in_flight = 0, orphans = 0;
+    for (struct tl_link *i = pool.loops.next; i != &pool.loops; i = i->next) {
+        const struct tl_loop *loop = TL_CONTAINER(i, struct tl_loop, all);
+        in_flight += loop->in_flight;
+        orphans += loop->is_orphan;
+    }
+    TL_CHECK("I3", "tl_loop", &pool, pool.in_flight == in_flight);
+    TL_CHECK("I3", "tl_loop", &pool, pool.orphans == orphans);
+}
+
+void
+tl_loop_check(struct tl_loop *loop)
+{
+    bool has_none = tl_link_is_single(&loop->requests);
+    TL_CHECK("I1", "tl_loop", loop, loop->in_flight >= !has_none);
+    TL_CHECK("I1", "tl_loop", loop, !has_none || loop->in_flight <= 1);
+    if (!tl_check_is_due(&loop->changes, (size_t)loop->in_flight + 8)) {
+        return;
+    }
+    Py_ssize_t count = 0;
+    for (struct tl_link *i = loop->requests.next; i != &loop->requests; i = i->next) {
+        const struct tl_request *request = TL_CONTAINER(i, struct tl_request, link);
+        TL_CHECK("R1", "tl_request", request, request->loop == loop);
+        count++;
+    }
+    TL_CHECK("I1", "tl_loop", loop,
+             loop->in_flight == count || loop->in_flight == count + 1);
+    check_pool();
+}
+#endif
 
 // ---- the end of the process
 
@@ -241,6 +292,8 @@ tl_loop_begun(struct tl_loop *loop, struct tl_request *request)
     tl_link_insert_before(&request->link, &loop->requests);
     count(loop, 1);
     tl_detour_begun(request);
+    tl_request_check(request);
+    tl_loop_check(loop);
 }
 
 static void
@@ -250,8 +303,10 @@ finish(struct tl_request *request, enum tl_request_state state)
     tl_link_remove(&request->link);
     tl_detour_over(request);
     count(request->loop, -1);
+    tl_loop_check(request->loop);
     request->loop = NULL;
     request->state = state;
+    tl_request_check(request);
     request->over(request);
 }
 
@@ -458,13 +513,15 @@ tl_loop_after_fork(void)
     pool.was_used = false;
     while (!tl_link_is_single(&pool.loops)) {
         struct tl_loop *loop = TL_CONTAINER(pool.loops.next, struct tl_loop, all);
-        tl_link_remove(&loop->all);
         while (!tl_link_is_single(&loop->requests)) {
             finish(TL_CONTAINER(loop->requests.next, struct tl_request, link),
                    TL_REQUEST_LOST);
         }
+        pool.in_flight -= loop->in_flight;
+        pool.orphans -= loop->is_orphan;
+        tl_link_remove(&loop->all);
         dispose(loop);
     }
     tl_detour_after_fork();
-    pool.in_flight = pool.orphans = 0;
+    assert(pool.in_flight == 0 && pool.orphans == 0);
 }

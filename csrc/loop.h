@@ -59,6 +59,10 @@ struct tl_request {
     void (*free)(struct tl_request *request);
 };
 
+// Locks: the GIL.
+TL_CHECKER(tl_request_check, const struct tl_request *request);
+TL_CHECKER(tl_loop_check, struct tl_loop *loop);
+
 // Returns NULL with OSError or MemoryError set if it cannot be made.
 struct tl_loop *tl_loop_new(void);
 

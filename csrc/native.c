@@ -117,6 +117,27 @@ tl_native_holder_of(struct tl_waiter *waiter)
     return t->is_main ? &t->home->native->holder : &t->holder;
 }
 
+#ifndef NDEBUG
+void
+tl_property_check(const struct tl_property *property)
+{
+    bool is_single = tl_link_is_single(&property->held);
+    TL_CHECK("I1", "tl_property", property, is_single == (property->owner == NULL));
+    TL_CHECK("I1", "tl_property", property,
+             is_single || tl_link_may_be_in(&property->held, &property->owner->held));
+}
+
+void
+tl_native_check(const struct tl_native *native)
+{
+    for (const struct tl_sleeper *i = native->asleep; i != NULL; i = i->outer) {
+        TL_CHECK("I1", "tl_sleeper", i, i->native == native && i->waiter.wait.native);
+        TL_CHECK("I1", "tl_sleeper", i, i->outer != NULL || i == &native->first);
+        tl_wait_check(&i->waiter.wait, &i->waiter.link);
+    }
+}
+#endif
+
 // ---- sleeping
 
 struct tl_sleeper *
@@ -140,6 +161,7 @@ tl_native_begin(struct tl_state *state, struct tl_holder *holder)
     tl_link_init(&sleeper->waiter.link);
     sleeper->waiter.wait.native = true;
     native->asleep = sleeper;
+    tl_native_check(native);
     return sleeper;
 }
 
@@ -152,6 +174,7 @@ tl_native_end(struct tl_sleeper *sleeper)
     if (sleeper != &native->first) {
         PyMem_Free(sleeper);
     }
+    tl_native_check(native);
 }
 
 static bool

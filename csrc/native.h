@@ -112,6 +112,10 @@ tl_native_nudge(void)
     return tl_native_mine != NULL ? &tl_native_mine->nudge : NULL;
 }
 
+// Locks: the GIL.
+TL_CHECKER(tl_property_check, const struct tl_property *property);
+TL_CHECKER(tl_native_check, const struct tl_native *native);
+
 // holder goes away: its locks have no owner any more, but stay locked.
 void tl_native_disown_all(struct tl_holder *holder);
 
@@ -120,6 +124,7 @@ tl_native_own(struct tl_holder *holder, struct tl_property *property)
 {
     property->owner = holder;
     tl_link_insert_before(&property->held, &holder->held);
+    tl_property_check(property);
 }
 
 static inline void
@@ -127,6 +132,7 @@ tl_native_disown(struct tl_property *property)
 {
     property->owner = NULL;
     tl_link_remove(&property->held);
+    tl_property_check(property);
 }
 
 // The calling thread has no tasklets any more, and will end. At its end greenlet takes a

@@ -222,6 +222,18 @@ tl_nudge_pay(struct tl_nudge *nudge)
     atomic_fetch_sub_explicit(&nudge->payers, 1, memory_order_release);
 }
 
+#ifndef NDEBUG
+bool
+tl_nudge_is_coming(struct tl_nudge *nudge, struct tl_park *park)
+{
+    // In this order: who pays says so first, takes the debt, and wakes.
+    return (nudge != NULL &&
+            (owes(nudge, park) ||
+             atomic_load_explicit(&nudge->payers, memory_order_acquire) > 0)) ||
+           atomic_load_explicit(&park->state, memory_order_acquire) == TL_PARK_WOKEN;
+}
+#endif
+
 void
 tl_nudge_forget(struct tl_park *park)
 {

@@ -41,6 +41,12 @@ void tl_nudge_rest(struct tl_nudge *nudge);
 // Pay what is owed. Needs no lock of the caller's.
 void tl_nudge_pay(struct tl_nudge *nudge);
 
+#ifndef NDEBUG
+// Whether park is woken, or will be by what this waker owes. nudge may be NULL.
+// Thread: any.
+bool tl_nudge_is_coming(struct tl_nudge *nudge, struct tl_park *park);
+#endif
+
 // Before park is freed: whoever owes it a wake pays, and payments on their way are waited
 // for.
 void tl_nudge_forget(struct tl_park *park);

@@ -42,10 +42,50 @@ is_ours(const struct tl_waiter *waiter)
     return kind >= (uintptr_t)kinds && kind < (uintptr_t)kinds + sizeof kinds;
 }
 
+#ifndef NDEBUG
+static void
+check_waiter(const QueueObject *q, struct tl_link *queue, struct tl_link *link,
+             const ConditionObject *cond)
+{
+    const struct tl_waiter *waiter = TL_CONTAINER(link, struct tl_waiter, link);
+    PyObject *on = waiter->wait.on;
+    TL_CHECK("I4", "queue", q,
+             link == queue ||
+                 on == (is_ours(waiter) ? (PyObject *)q : (PyObject *)cond));
+}
+
+static void
+check_condition(const QueueObject *q, ConditionObject *cond)
+{
+    TL_CHECK("I1", "queue", q, (cond == NULL) == (q->mutex == NULL));
+    if (cond != NULL) {
+        check_waiter(q, &cond->waiters, cond->waiters.next, cond);
+        check_waiter(q, &cond->waiters, cond->waiters.prev, cond);
+    }
+}
+
+void
+tl_queue_check(const QueueObject *q)
+{
+    check_condition(q, q->not_empty);
+    check_condition(q, q->not_full);
+    check_condition(q, q->all_tasks_done);
+    bool is_exact =
+        q->items != NULL &&
+        (q->order == TL_QUEUE_FIFO ? Py_IS_TYPE(q->items, q->state->queue.deque)
+                                   : PyList_CheckExact(q->items));
+    TL_CHECK("I2", "queue", q, q->is_exact == is_exact);
+    TL_CHECK("I3", "queue", q,
+             q->type_version == 0 || q->type_version != Py_TYPE(q)->tp_version_tag ||
+                 !q->is_patched || (q->is_hooked && q->is_routed));
+}
+#endif
+
 // ---- one visit of a queue
 
 // Invariants
-// I1: is_held iff the mutex is me's, for this visit.
+// I1: is_held iff the mutex is me's, for this visit; but a method of a subclass may have
+//     released it.
 struct visit {
     QueueObject *q;
     enum side side;
@@ -92,6 +132,7 @@ hold(struct visit *visit)
         return -1;
     }
     visit->is_held = true;
+    TL_CHECK("I1", "visit", visit, q->mutex->property.owner == visit->me);
     return 0;
 }
 
@@ -120,6 +161,7 @@ leave(struct visit *visit)
             tl_lock_free(visit->q->mutex);
         }
     }
+    tl_queue_check(visit->q);
 }
 
 // Wake waiter, the first of a condition; the mutex is not held for a visit.
@@ -156,6 +198,7 @@ leave_and_wake(struct visit *visit, enum side side)
         }
         tl_lock_take(q->mutex, tl_native_holder_of(waiter));
         tl_block_wake(waiter, TL_GIVEN_NOTICE | TL_GIVEN_PROPERTY);
+        tl_queue_check(q);
         return;
     }
     leave(visit);
@@ -270,6 +313,7 @@ wait_once(struct visit *visit, int64_t deadline, bool again)
     int result = tl_block(q->state, &wait.block);
     unsigned char given = wait.block.given;
     visit->is_noticed = (given & TL_GIVEN_NOTICE) != 0;
+    tl_queue_check(q);
     if ((given & (TL_GIVEN_CALL | TL_GIVEN_PROPERTY)) == TL_GIVEN_CALL &&
         tl_lock_regain(q->state, q->mutex, visit->me, given) < 0) {
         // The condition's notify() had made it wait for the mutex.

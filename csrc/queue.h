@@ -39,6 +39,10 @@ typedef struct QueueObject {
         put_hurries; // the next who is woken has been too late often enough
 } QueueObject;
 
+// Of I3 only what needs no look at the type, which may run code of a metaclass.
+// Locks: the GIL.
+TL_CHECKER(tl_queue_check, const QueueObject *q);
+
 // ---- queue_items.c: what is stored, without regard to who waits
 
 // Make the container that __init__() makes. Returns 0, or -1 with an exception set.
@@ -121,8 +125,9 @@ void tl_queue_forget(struct tl_link *queue, PyObject *on);
 
 // Invariants
 // I1: count items from first on, in a ring of room, which is 0 or a power of two.
-// I2: promised of them are for waiters that have been woken and have not come yet.
-// I3: nobody waits while there is an item that is not promised.
+// I2: promised of them are for waiters that have been woken and have not come yet, unless
+//     the process has been forked since.
+// I3: nobody waits whose thread exists while there is an item that is not promised.
 typedef struct SimpleQueueObject {
     PyObject_HEAD
     struct tl_state *state;
@@ -132,6 +137,9 @@ typedef struct SimpleQueueObject {
     struct tl_link waiters;
     PyObject *weakrefs;
 } SimpleQueueObject;
+
+// Locks: the GIL.
+TL_CHECKER(tl_simple_queue_check, const SimpleQueueObject *q);
 
 // Store item. Returns 0, or -1 with MemoryError set. Runs no code of others.
 int tl_simple_queue_put(SimpleQueueObject *q, PyObject *item);

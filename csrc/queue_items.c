@@ -11,6 +11,7 @@ tl_queue_set_items(QueueObject *q, PyObject *items)
     q->is_exact = items != NULL &&
                   (q->order == TL_QUEUE_FIFO ? Py_IS_TYPE(items, q->state->queue.deque)
                                              : PyList_CheckExact(items));
+    tl_queue_check(q);
     Py_XDECREF(old);
 }
 

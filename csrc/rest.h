@@ -2,6 +2,8 @@
 #ifndef TL_REST_H
 #define TL_REST_H
 
+#include "compat.h" // before all of the system's
+
 #include "list.h"
 #include "sched.h"
 

@@ -26,7 +26,8 @@ random_place(struct tl_sched *s)
 static inline void
 insert(struct tl_sched *s, TaskletObject *t, TaskletObject *before)
 {
-    assert(t->place == TL_FLOATING && tl_link_is_single(&t->link));
+    TL_CHECK("I1", "tasklet", t,
+             t->place == TL_FLOATING && tl_link_is_single(&t->link));
     if (before == NULL) {
         s->head = t;
     } else {
@@ -35,6 +36,8 @@ insert(struct tl_sched *s, TaskletObject *t, TaskletObject *before)
     t->place = TL_RUNNABLE;
     t->turn = s->switches;
     s->runcount++;
+    tl_sched_check(s);
+    tl_task_check(t);
 }
 
 void
@@ -55,7 +58,7 @@ tl_ring_front(struct tl_sched *s, TaskletObject *t)
 void
 tl_ring_remove(struct tl_sched *s, TaskletObject *t)
 {
-    assert(t->place == TL_RUNNABLE);
+    TL_CHECK("I1", "tasklet", t, t->place == TL_RUNNABLE);
     if (TL_UNLIKELY(s->nrounds > 0)) {
         tl_rounds_lose_turn(s, t);
     }
@@ -65,16 +68,20 @@ tl_ring_remove(struct tl_sched *s, TaskletObject *t)
     tl_link_remove(&t->link);
     t->place = TL_FLOATING;
     s->runcount--;
+    tl_sched_check(s);
+    tl_task_check(t);
 }
 
 void
 tl_ring_behind_head(struct tl_sched *s, TaskletObject *t)
 {
-    assert(t->place == TL_FLOATING && s->head != NULL);
+    TL_CHECK("I1", "tasklet", t, t->place == TL_FLOATING && s->head != NULL);
     tl_link_insert_before(&t->link, s->head->link.next);
     t->place = TL_RUNNABLE;
     t->turn = 0;
     s->runcount++;
+    tl_sched_check(s);
+    tl_task_check(t);
 }
 
 // ---- what is dropped when all is whole again
@@ -142,6 +149,7 @@ tl_sched_ready(TaskletObject *t)
     }
     tl_ring_append(s, t);
     tl_sched_notify(s);
+    tl_sched_check_told(s);
 }
 
 struct tl_sched *
@@ -158,6 +166,7 @@ tl_sched_ready_asleep(TaskletObject *t)
     }
     // Relaxed: raised with the GIL, which tl_sched_unref() has when it looks.
     atomic_fetch_add_explicit(&s->wakers, 1, memory_order_relaxed);
+    tl_sched_check_told(s);
     return s;
 }
 
@@ -166,5 +175,7 @@ tl_sched_wake(struct tl_sched *s)
 {
     tl_park_wake(&s->park);
     // Release: pairs with the acquire in tl_sched_unref(), after which s is freed.
-    atomic_fetch_sub_explicit(&s->wakers, 1, memory_order_release);
+    int wakers = atomic_fetch_sub_explicit(&s->wakers, 1, memory_order_release);
+    TL_CHECK("I4", "tl_sched", s, wakers > 0);
+    (void)wakers;
 }

@@ -290,6 +290,7 @@ tl_sched_go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
 PyObject *
 tl_sched_arrive(struct tl_sched *s)
 {
+    tl_sched_check_current(s);
     PyObject *value = tl_task_swap(s->current, NULL);
     if (s->ndrop > 0) {
         tl_sched_drop_now(s);
@@ -427,6 +428,7 @@ PyObject *
 tl_sched_yield(struct tl_sched *s, PyObject *value)
 {
     TaskletObject *me = s->current, *to = tl_task_next(me);
+    tl_sched_check_current(s);
     if (TL_UNLIKELY(!tl_sched_is_plain(s))) {
         to = find_next(s);
         if (to == NULL || to == me) {
@@ -590,6 +592,7 @@ move_out(struct tl_sched *s, TaskletObject *me, const struct tl_wait_kind *kind,
         me->since = s->stamp;
         me->place = TL_WAITING;
         tl_wait_arm(&me->wait, kind, on, &me->link, queue);
+        tl_task_check(me);
     } else {
         tl_sched_drop_later(s, (PyObject *)me);
     }
@@ -599,6 +602,7 @@ PyObject *
 tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
 {
     TaskletObject *me = s->current, *to;
+    tl_sched_check_current(s);
     if (TL_UNLIKELY(how->deadline < 0)) {
         return tl_sched_check_thrown(s) < 0
                    ? NULL

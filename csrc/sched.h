@@ -24,6 +24,12 @@ enum { TL_SWITCHING = 1 << 20 };
 // I2: while Python code of this thread runs, and no_switch is 0, current == head.
 // I3: watch[0 .. nwatch) are the callers of run(), the innermost last.
 // I4: waiting implies head == NULL or a wake on its way.
+// I5: npool counts the stacks in pool[]: each is of this thread and of its pool's lane, and
+//     has no tasklet.
+// I6: started links the tasklets whose life is STARTED, but for main; nstarted counts them.
+// I7: worker_waits and import_waits are part of awaited; none of these, nor hopes, is
+//     negative.
+// I8: nrounds counts the members of watch[] that count rounds.
 struct tl_sched {
     long refs;
     struct tl_state *state;
@@ -109,6 +115,10 @@ struct tl_sched {
     Py_ssize_t import_waits; // those of awaited that wait for another thread's import
     Py_ssize_t hopes;        // how many more wait for what a plain thread may do
     _Atomic int wakers;      // who is to wake park, and may do so without the GIL
+#ifndef NDEBUG
+    // Since the ring, the pools and started were last walked over.
+    size_t ring_changes, pool_changes, started_changes, watch_changes;
+#endif
 };
 
 // The calling thread's scheduler, or NULL if it has none yet.
@@ -132,6 +142,15 @@ tl_sched_for(PyObject *object)
 }
 
 void tl_sched_unref(struct tl_sched *s);
+
+// The ring, those who wait and watch[]; the pools and the started; and, while the current
+// tasklet is about to run or runs Python code, that it may.
+// Locks: the GIL.
+TL_CHECKER(tl_sched_check, struct tl_sched *s);
+TL_CHECKER(tl_sched_check_stacks, struct tl_sched *s);
+TL_CHECKER(tl_sched_check_current, const struct tl_sched *s);
+// s, which may be another thread's, has been told that its ring has changed.
+TL_CHECKER(tl_sched_check_told, struct tl_sched *s);
 
 // The ring. remove hands out one reference to t, the others take over one. append puts t
 // at the end, or while there is an order_seed anywhere behind the head. front and

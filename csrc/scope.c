@@ -5,6 +5,49 @@
 #include "interrupt.h"
 #include "timer.h"
 
+#ifndef NDEBUG
+// Blocks that are looked at: more are nested by a program that runs away, where each change
+// would cost too much.
+enum { CHECKED_MOST = 32 };
+
+void
+tl_scope_check_all(const TaskletObject *t)
+{
+    unsigned shields = 0;
+    int coming = 0, depth = 0;
+    const struct tl_scope *i = t->scopes;
+    for (; i != NULL && depth < CHECKED_MOST; i = i->outer, depth++) {
+        TL_CHECK("I1", "tl_scope", i, i->who == t && i->state != TL_SCOPE_IDLE);
+        TL_CHECK("I2", "tl_scope", i,
+                 !tl_timer_is_set(&i->timer) ||
+                     (i->state == TL_SCOPE_ACTIVE &&
+                      tl_heap_has(&t->home->timers, &i->timer)));
+        coming += i->state == TL_SCOPE_COMING;
+        shields += i->kind == TL_SCOPE_SHIELD && i->state == TL_SCOPE_ACTIVE;
+    }
+    TL_CHECK("I3", "tl_scope of the tasklet", t, coming <= 1);
+    TL_CHECK("I4", "tl_scope of the tasklet", t,
+             i == NULL ? t->shields == shields : t->shields >= shields);
+}
+
+void
+tl_scope_check(const struct tl_scope *scope)
+{
+    TL_CHECK("I1", "tl_scope", scope,
+             (scope->who == NULL) == (scope->state == TL_SCOPE_IDLE));
+    if (scope->who == NULL) {
+        TL_CHECK("I2", "tl_scope", scope, !tl_timer_is_set(&scope->timer));
+        return;
+    }
+    const struct tl_scope *i = scope->who->scopes;
+    for (int depth = 0; i != scope && depth < CHECKED_MOST; depth++) {
+        TL_CHECK("I1", "tl_scope", scope, i != NULL);
+        i = i->outer;
+    }
+    tl_scope_check_all(scope->who);
+}
+#endif
+
 // ---- times
 
 static void
@@ -25,6 +68,7 @@ tl_scope_request(struct tl_scope *scope)
         scope->state = TL_SCOPE_DUE;
         tl_interrupt_wake(scope->who);
     }
+    tl_scope_check(scope);
 }
 
 static void
@@ -100,6 +144,8 @@ tl_scope_leave_quietly(struct tl_scope *scope)
     }
     scope->who = NULL;
     scope->raised = NULL;
+    tl_scope_check(scope);
+    tl_scope_check_all(who);
     drop_later(s, &scope->handled);
     drop_later(s, &scope->where.code);
 }
@@ -134,6 +180,7 @@ tl_scope_enter(struct tl_sched *s, struct tl_scope *scope)
         tl_scope_leave_quietly(scope);
         return -1;
     }
+    tl_scope_check(scope);
     return 0;
 }
 
@@ -202,6 +249,7 @@ tl_scope_forget_all(struct tl_scope *scope)
         unlist(scope);
         scope->who = NULL;
     }
+    tl_scope_check(scope);
     Py_CLEAR(scope->handled);
     tl_where_clear(&scope->where);
 }

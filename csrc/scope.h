@@ -28,7 +28,8 @@ enum tl_scope_state {
 // I1: who is NULL iff state is IDLE; else the scope is in the list who->scopes.
 // I2: timer is set only while state is ACTIVE, in who->home's heap.
 // I3: at most one scope of a tasklet is COMING, and then its tempval is
-//     state->interrupted.
+//     state->interrupted, until the tasklet arrives. A finalizer that runs between that
+//     and the raise may switch once more.
 // I4: who->shields counts the shields that are ACTIVE.
 struct tl_scope {
     struct tl_timer timer;
@@ -43,6 +44,11 @@ struct tl_scope {
     bool swallowed; // its interruption has been raised, in a finalizer
     bool outlived;  // its tasklet ended inside the block, which was not left yet
 };
+
+// t's blocks; and one that has been entered or left, or is in another state.
+// Locks: the GIL.
+TL_CHECKER(tl_scope_check_all, const TaskletObject *t);
+TL_CHECKER(tl_scope_check, const struct tl_scope *scope);
 
 // Enter the block for the current tasklet, to end at scope->when. Returns 0, or -1 with
 // an exception set.

@@ -25,6 +25,7 @@ selection_joined(struct tl_wait *wait)
     }
     sel->linked = sel->count;
     tl_channel_count_outside(sel->who, sel->source, 1);
+    tl_selection_check(sel);
 }
 
 void
@@ -33,6 +34,8 @@ tl_case_unlink(struct tl_case *one)
     tl_link_remove(&one->link);
     one->channel->selected--;
     one->of->linked--;
+    tl_selection_check(one->of);
+    tl_channel_check(one->channel);
 }
 
 static void

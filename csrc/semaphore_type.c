@@ -5,7 +5,8 @@
 #include "types.h"
 
 // Invariants
-// I1: while somebody waits, value is 0: a permit that comes back goes to the first.
+// I1: while somebody waits whose thread exists, value is 0: a permit that comes back goes
+//     to the first.
 typedef struct SemaphoreObject {
     PyObject_HEAD
     Py_ssize_t value, initial;
@@ -16,6 +17,20 @@ typedef struct SemaphoreObject {
 
 static const struct tl_wait_kind semaphore_wait = {
     .verb = "acquire", .patient = true, .lapsed = tl_block_lapsed};
+
+#ifndef NDEBUG
+// Locks: the GIL.
+static void
+check(const SemaphoreObject *self)
+{
+    TL_CHECK("I1", "semaphore", self, self->value >= 0);
+    TL_CHECK("I1", "semaphore", self,
+             self->value == 0 ||
+                 tl_block_first((struct tl_link *)&self->waiters) == NULL);
+}
+#else
+TL_CHECKER(check, const SemaphoreObject *self);
+#endif
 
 // ---- birth and death
 
@@ -121,6 +136,7 @@ give(SemaphoreObject *self, Py_ssize_t count)
         count -= tl_block_wake_many(&self->waiters, count, TL_GIVEN_PROPERTY);
     }
     self->value += count;
+    check(self);
 }
 
 static bool
@@ -152,6 +168,7 @@ wait_for(SemaphoreObject *self, int64_t deadline)
         }
         if (self->value > 0) {
             self->value--;
+            check(self);
             return 1;
         }
         if (how.given & TL_GIVEN_LAPSED) {
@@ -166,6 +183,7 @@ acquire(SemaphoreObject *self, int64_t deadline)
 {
     if (TL_LIKELY(self->value > 0)) {
         self->value--;
+        check(self);
         return 1;
     }
     return wait_for(self, deadline);

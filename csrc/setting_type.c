@@ -52,6 +52,7 @@ setting_enter(SettingObject *self, PyObject *Py_UNUSED(ignored))
         Py_SETREF(before, Py_NewRef(self->back));
     }
     self->before = before;
+    TL_CHECK("I1", "setting", self, before != NULL && self->ident != 0);
     return Py_NewRef(self->entered);
 }
 
@@ -69,6 +70,7 @@ setting_exit(SettingObject *self, PyObject *const *Py_UNUSED(args),
                         "this block can only be left on the thread that entered it");
         return NULL;
     }
+    TL_CHECK("I1", "setting", self, self->ident == PyThread_get_thread_ident());
     self->before = NULL;
     PyObject *result = PyObject_CallOneArg(self->change, before);
     Py_DECREF(before);

@@ -52,6 +52,24 @@ take(SimpleQueueObject *q)
     return item;
 }
 
+#ifndef NDEBUG
+void
+tl_simple_queue_check(const SimpleQueueObject *q)
+{
+    TL_CHECK("I1", "simple queue", q, q->count >= 0 && q->count <= q->room);
+    TL_CHECK("I1", "simple queue", q, (q->room & (q->room - 1)) == 0);
+    TL_CHECK("I1", "simple queue", q,
+             q->first >= 0 && (q->first < q->room || q->room + q->first == 0));
+    if (q->promised > 0 && q->forks != q->state->forks) {
+        return; // nobody has looked since
+    }
+    TL_CHECK("I2", "simple queue", q, q->promised >= 0 && q->promised <= q->count);
+    TL_CHECK("I3", "simple queue", q,
+             q->count == q->promised ||
+                 tl_block_first((struct tl_link *)&q->waiters) == NULL);
+}
+#endif
+
 // ---- promises
 
 // How many items anybody may take.
@@ -87,6 +105,7 @@ tl_simple_queue_put(SimpleQueueObject *q, PyObject *item)
     if (!tl_link_is_single(&q->waiters)) {
         promise(q);
     }
+    tl_simple_queue_check(q);
     return 0;
 }
 
@@ -115,11 +134,14 @@ tl_simple_queue_get(SimpleQueueObject *q, int64_t deadline)
         }
         if (result < 0) {
             promise(q);
+            tl_simple_queue_check(q);
             return NULL;
         }
         if (how.given & TL_GIVEN_LAPSED) {
             deadline = -1;
         }
     }
-    return take(q);
+    PyObject *item = take(q);
+    tl_simple_queue_check(q);
+    return item;
 }

@@ -11,7 +11,7 @@
 enum { MAX_THREADS = 1024, IDLE_SECONDS = 5, STACK = 1 << 20 };
 
 // Invariants
-// I1: queue holds the calls that have not begun, the oldest first.
+// I1: queue holds the calls that have not begun, the oldest first; queued counts them.
 // I2: idle <= threads; idle counts the threads that wait for given.
 static struct {
     pthread_mutex_t mutex; // guards all below
@@ -23,6 +23,19 @@ static struct {
     .given = PTHREAD_COND_INITIALIZER,
     .queue = {&spare.queue, &spare.queue},
 };
+
+#ifndef NDEBUG
+// Locks: the mutex.
+static void
+check(void)
+{
+    TL_CHECK("I1", "spare", &spare,
+             tl_link_is_single(&spare.queue) == (spare.queued == 0));
+    TL_CHECK("I2", "spare", &spare, spare.idle >= 0 && spare.idle <= spare.threads);
+}
+#else
+TL_CHECKER(check, void);
+#endif
 
 // The next call, or NULL if none has come for a while.  Locks: holds the mutex.
 static struct tl_spare *
@@ -43,6 +56,7 @@ next_call(void)
     struct tl_link *first = spare.queue.next;
     tl_link_remove(first);
     spare.queued--;
+    check();
     return TL_CONTAINER(first, struct tl_spare, link);
 }
 
@@ -59,6 +73,7 @@ serve(void *arg)
         call->done(call);
     }
     spare.threads--;
+    check();
     pthread_mutex_unlock(&spare.mutex);
     return NULL;
 }
@@ -99,6 +114,7 @@ tl_spare_run(struct tl_spare *call)
         error = 0; // one of the others will do it
         pthread_cond_signal(&spare.given);
     }
+    check();
     pthread_mutex_unlock(&spare.mutex);
     return error;
 }
@@ -112,6 +128,7 @@ tl_spare_cancel(struct tl_spare *call)
         tl_link_remove(&call->link);
         spare.queued--;
     }
+    check();
     pthread_mutex_unlock(&spare.mutex);
     return queued;
 }

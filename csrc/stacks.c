@@ -63,6 +63,7 @@ park(struct tl_sched *s, struct tl_stack *stack)
     stack->next = s->pool[stack->lane];
     s->pool[stack->lane] = stack;
     s->npool++;
+    tl_sched_check_stacks(s);
 }
 
 static struct tl_stack *
@@ -72,6 +73,7 @@ unpark(struct tl_sched *s)
     struct tl_stack *stack = s->pool[lane];
     s->pool[lane] = stack->next;
     s->npool--;
+    tl_sched_check_stacks(s);
     return stack;
 }
 
@@ -117,6 +119,8 @@ assign(struct tl_sched *s, struct tl_stack *stack, TaskletObject *t)
     if (++s->nstarted > s->peak) {
         s->peak = s->nstarted;
     }
+    tl_sched_check_stacks(s);
+    tl_task_check(t);
 }
 
 PyObject *
@@ -248,6 +252,8 @@ forget_job(struct tl_sched *s, TaskletObject *t)
     tl_link_remove(&t->started);
     s->nstarted--;
     s->finished++;
+    tl_sched_check_stacks(s);
+    tl_task_check(t);
 }
 
 // Put the tasklet's context in force, and look at what was thrown at it before its
@@ -275,6 +281,7 @@ end_of_stolen(struct tl_sched *s, TaskletObject *t)
 {
     end_out_of_turn(s, t);
     PyObject *exc = PyErr_GetRaisedException();
+    t->top = NULL; // it stopped elsewhere, in a frame that it will not come back to
     forget_job(s, t);
     if (t->place == TL_WAITING) {
         tl_task_end_wait(t);

@@ -21,6 +21,37 @@ tl_task_new(PyTypeObject *cls, struct tl_sched *sched)
     return t;
 }
 
+#ifndef NDEBUG
+void
+tl_task_check(const TaskletObject *t)
+{
+    const struct tl_sched *s = t->home;
+    const TaskletObject *head = s->head;
+    bool is_single = tl_link_is_single(&t->link), is_armed = tl_wait_is_armed(&t->wait);
+    if (t->place == TL_RUNNABLE) {
+        TL_CHECK("I1", "tasklet", t,
+                 !is_armed && head != NULL &&
+                     (t == head || tl_link_may_be_in(&t->link, &head->link)));
+    } else {
+        bool waits = t->place == TL_WAITING;
+        TL_CHECK("I1", "tasklet", t, waits == is_armed && waits == !is_single);
+    }
+    tl_wait_check(&t->wait, &t->link);
+    TL_CHECK("I2", "tasklet", t, t->place == TL_FLOATING || Py_REFCNT(t) > 0);
+    TL_CHECK("I3", "tasklet", t,
+             t->stack == NULL || (t->life == TL_STARTED && !t->is_main));
+    bool has_returned = !t->is_main && t->args == NULL;
+    TL_CHECK("I3", "tasklet", t,
+             t->fiber != NULL || t->life != TL_STARTED || s->dead || has_returned);
+    TL_CHECK("I4", "tasklet", t,
+             t->top == NULL || (t->life == TL_STARTED &&
+                                (s->current != t || (s->no_switch & TL_SWITCHING))));
+    TL_CHECK("I5", "tasklet", t, !tl_timer_is_set(&t->timer) || t->place == TL_WAITING);
+    TL_CHECK("I5", "tasklet", t,
+             !tl_timer_is_set(&t->timer) || tl_heap_has(&s->timers, &t->timer));
+}
+#endif
+
 bool
 tl_task_is_alive(TaskletObject *t)
 {

@@ -57,8 +57,8 @@ struct tl_holder {
 // I1: place is RUNNABLE iff link is in home's ring, WAITING iff wait is armed and link
 //     in its queue, FLOATING iff link is single.
 // I2: the ring and the queues own one reference to each member.
-// I3: fiber is set while life is STARTED, and for main; stack only while STARTED and
-//     never for main.
+// I3: fiber is set while life is STARTED and its thread lives, until its function has
+//     returned; stack only while STARTED and never for main.
 // I4: top is only meaningful while STARTED and not running; the fiber keeps it alive.
 //     It never points into a C stack.
 // I5: timer is set only while place is WAITING, in home's heap.
@@ -135,6 +135,9 @@ tl_task_next(TaskletObject *t)
 
 void tl_task_stop_timer(TaskletObject *t);
 
+// Locks: the GIL.
+TL_CHECKER(tl_task_check, const TaskletObject *t);
+
 // Take t out of what it waits for. The queue's reference passes to the caller.
 static inline void
 tl_task_end_wait(TaskletObject *t)
@@ -144,6 +147,7 @@ tl_task_end_wait(TaskletObject *t)
     }
     tl_wait_end(&t->wait, &t->link);
     t->place = TL_FLOATING;
+    tl_task_check(t);
 }
 
 // t's outcome record, made if it has none. NULL with MemoryError set.

@@ -282,6 +282,10 @@ set_tempval(TaskletObject *self, PyObject *value, void *Py_UNUSED(closure))
         PyErr_SetString(PyExc_TypeError, "tempval cannot be deleted");
         return -1;
     }
+    PyObject *interrupted = self->home->state->interrupted;
+    if (self->tempval == interrupted && value != interrupted) {
+        Py_XDECREF(tl_interrupt_displace(self)); // the block is interrupted later
+    }
     PyObject *old = tl_task_swap(self, value == Py_None ? NULL : Py_NewRef(value));
     self->handed = NULL;
     if (old != NULL && tl_bomb_check(self->home->state, old) &&

@@ -208,8 +208,10 @@ static void
 tell_to_end(struct tl_sched *s, TaskletObject *t)
 {
     PyObject *bomb = tl_interrupt_kill(s->state);
-    if (t->life != TL_STARTED) {
-        Py_DECREF(bomb); // making it let others act
+    if (t->life != TL_STARTED || t == s->current) {
+        // Making the bomb let others act. Or greenlet's own API has continued main's stack
+        // while t is current, which runs no more.
+        Py_DECREF(bomb);
         return;
     }
     if (t->place == TL_RUNNABLE) {

@@ -177,6 +177,7 @@ tl_timer_arm(struct tl_sched *s, TaskletObject *t, int64_t deadline)
 {
     t->timer.fire = end_wait;
     tl_timer_set(s, &t->timer, deadline);
+    tl_task_check(t);
 }
 
 static PyObject *

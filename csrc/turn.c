@@ -21,6 +21,18 @@ static struct {
     .waiters = {&turn.waiters, &turn.waiters},
 };
 
+#ifndef NDEBUG
+// Locks: the mutex.
+static void
+check(void)
+{
+    TL_CHECK("I1", "turn", &turn,
+             turn.owner != NULL || tl_link_is_single(&turn.waiters));
+}
+#else
+TL_CHECKER(check, void);
+#endif
+
 bool
 tl_turn_try(const void *owner)
 {
@@ -29,6 +41,7 @@ tl_turn_try(const void *owner)
         turn.owner = owner;
     }
     bool mine = turn.owner == owner;
+    check();
     pthread_mutex_unlock(&turn.mutex);
     return mine;
 }
@@ -46,6 +59,7 @@ tl_turn_take(const void *owner)
             pthread_cond_wait(&turn.given, &turn.mutex);
         }
     }
+    check();
     pthread_mutex_unlock(&turn.mutex);
 }
 
@@ -62,6 +76,7 @@ tl_turn_give(const void *owner)
             pthread_cond_broadcast(&turn.given);
         }
     }
+    check();
     pthread_mutex_unlock(&turn.mutex);
 }
 

@@ -34,7 +34,8 @@ enum {
 };
 
 // Invariants
-// I1: kind is NULL, on is NULL and link is single while the waiter waits for nothing.
+// I1: kind is NULL and on is NULL while the waiter waits for nothing; then link is single,
+//     but for that of a tasklet in a ring.
 // I2: whoever finishes or cancels the wait does it through tl_wait_end(), which leaves
 //     it unarmed, so a second end finds nothing.
 // I3: the queue owns one reference to the tasklet while its wait is armed. A thread is not
@@ -60,11 +61,29 @@ tl_wait_is_armed(const struct tl_wait *wait)
     return wait->kind != NULL;
 }
 
+#ifndef NDEBUG
+// link is the waiter's.
+// Locks: the GIL.
+static inline void
+tl_wait_check(const struct tl_wait *wait, const struct tl_link *link)
+{
+    bool single = tl_link_is_single(link);
+    if (tl_wait_is_armed(wait)) {
+        TL_CHECK("I1", "tl_wait", wait,
+                 !single && tl_link_may_be_in(link, wait->queue));
+    } else {
+        TL_CHECK("I1", "tl_wait", wait, wait->on == NULL && (single || !wait->native));
+    }
+}
+#else
+TL_CHECKER(tl_wait_check, const struct tl_wait *wait, const struct tl_link *link);
+#endif
+
 static inline void
 tl_wait_arm(struct tl_wait *wait, const struct tl_wait_kind *kind, PyObject *on,
             struct tl_link *link, struct tl_link *queue)
 {
-    assert(!tl_wait_is_armed(wait) && tl_link_is_single(link));
+    TL_CHECK("I1", "tl_wait", wait, !tl_wait_is_armed(wait) && tl_link_is_single(link));
     wait->kind = kind;
     wait->on = on;
     wait->queue = queue;
@@ -72,19 +91,21 @@ tl_wait_arm(struct tl_wait *wait, const struct tl_wait_kind *kind, PyObject *on,
     if (kind->joined != NULL) {
         kind->joined(wait);
     }
+    tl_wait_check(wait, link);
 }
 
 // Take the waiter out of its queue. The queue's reference passes to the caller.
 static inline void
 tl_wait_end(struct tl_wait *wait, struct tl_link *link)
 {
-    assert(tl_wait_is_armed(wait) && !tl_link_is_single(link));
+    TL_CHECK("I2", "tl_wait", wait, tl_wait_is_armed(wait) && !tl_link_is_single(link));
     tl_link_remove(link);
     if (wait->kind->left != NULL) {
         wait->kind->left(wait);
     }
     wait->kind = NULL;
     wait->on = NULL;
+    TL_CHECK("I2", "tl_wait", wait, !tl_wait_is_armed(wait) && tl_link_is_single(link));
 }
 
 #endif // TL_WAIT_H

@@ -262,6 +262,7 @@ completions_next(CompletionsObject *self)
     }
     if (one != NULL) {
         self->left--;
+        TL_CHECK("I1", "completions", self, self->arrivals != NULL && self->left >= 0);
         return one;
     }
     if (self->left > 0 && is_out_of_time(s, self->deadline)) {

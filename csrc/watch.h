@@ -122,6 +122,10 @@ tl_watch_has_time(const struct tl_watch *watch)
            watch->budget.slice_time > 0;
 }
 
+// watch: one that was put into s->watch or taken out.
+// Locks: the GIL.
+TL_CHECKER(tl_watch_check, struct tl_sched *s, const struct tl_watch *watch);
+
 void tl_watch_init(struct tl_sched *s);
 
 // The thread is gone, or ends.

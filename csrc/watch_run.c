@@ -121,6 +121,7 @@ watch_push(struct tl_sched *s, const struct tl_budget *budget)
         watch->rounds_left = watch->budget.rounds;
         tl_rounds_begin(s, watch);
     }
+    tl_watch_check(s, watch);
     if (TL_UNLIKELY(budget != NULL)) {
         if (tl_watch_has_time(watch)) {
             tl_watch_set_alarm(s, tl_watch_slice(s) + 1);
@@ -162,6 +163,7 @@ watch_pop(struct tl_sched *s, struct tl_watch *watch)
     }
     s->nwatch--;
     unlist(s, watch);
+    tl_watch_check(s, watch);
     if (TL_UNLIKELY(!plain)) {
         tl_events_disarm(&s->events);
         tl_watch_reckon(s);
@@ -217,6 +219,7 @@ watch_lose(struct tl_sched *s, struct tl_watch *watch)
             s->watch[i] = s->watch[i + 1];
         }
         unlist(s, watch);
+        tl_watch_check(s, watch);
         tl_watch_reckon(s);
         tl_watch_set_alarm(s, tl_watch_slice(s));
         tl_sched_drop_later(s, (PyObject *)watch->who);

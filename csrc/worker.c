@@ -27,6 +27,7 @@ call_idle(PoolObject *pool)
     pool->nidle--;
     pool->called++;
     worker->called = true;
+    tl_pool_check(pool);
     tl_rest_end(&worker->rest, pool->state);
     tl_park_wake(&worker->park);
 }
@@ -164,6 +165,7 @@ rest(struct tl_worker *worker, struct tl_sched *asleep)
     tl_link_insert_before(&worker->idle,
                           pool->idle.next); // the last is warm: the first
     pool->nidle++;
+    tl_pool_check(pool);
     tl_rest_begin(&worker->rest, pool->state);
     do {
         tl_park_reset(&worker->park);
@@ -174,9 +176,13 @@ rest(struct tl_worker *worker, struct tl_sched *asleep)
         (void)doze(worker, asleep, left);
         asleep = NULL;
     } while (!worker->called);
+    if (asleep != NULL) {
+        tl_sched_wake(asleep); // it has not slept at all
+    }
     if (!worker->called) {
         tl_link_remove(&worker->idle);
         pool->nidle--;
+        tl_pool_check(pool);
         tl_rest_end(&worker->rest, pool->state);
         return false;
     }
@@ -303,15 +309,20 @@ serve(struct tl_worker *worker)
             if (pool->nbusy <= pool->max_workers) {
                 pool->limit = pool->max_workers;
             }
-            if (pool->closed || !rest(worker, asleep)) {
+            if (pool->closed) {
                 break;
             }
-            asleep = NULL;
+            bool is_needed = rest(worker, asleep);
+            asleep = NULL; // rest() has woken it, and it may be gone by now
+            if (!is_needed) {
+                break;
+            }
             continue;
         }
         worker->busy = true;
         worker->jobs++;
         pool->nbusy++;
+        tl_pool_check(pool);
         if (asleep != NULL) {
             tl_sched_wake(asleep); // what comes now may take long
         }
@@ -322,6 +333,7 @@ serve(struct tl_worker *worker)
         worker->busy = false;
         if (generation == pool->generation) {
             pool->nbusy--;
+            tl_pool_check(pool);
         }
     }
     if (asleep != NULL) {

@@ -26,9 +26,10 @@ typedef struct PoolObject PoolObject;
 // Invariants
 // I1: link is in pool's queue, which owns a reference, iff state is QUEUED; in its list of
 //     the running, whose worker owns one, iff it is RUNNING.
-// I2: func and args are set until the call is over; value or exc from then on, until
-//     somebody has taken it.
-// I3: admitted unless it is QUEUED behind more than the pool stores.
+//     A new job is QUEUED before it is in the queue, which is before others know it.
+// I2: func and args are set until the call has returned or was cancelled; value or exc is
+//     set when it is DONE, until somebody has taken it.
+// I3: a job in the queue is admitted unless it is behind more than the pool stores.
 typedef struct {
     PyObject_HEAD
     struct tl_link link;
@@ -64,9 +65,10 @@ struct tl_worker {
 // I1: queued is the length of queue; of these, the first `admitted` are, and next_outside
 //     is the one behind, &queue if there is none.
 // I2: while the queue has jobs, somebody is on the way (starting + called > 0), or there
-//     is a lookout, or all are busy and no more may be started.
+//     is a lookout, or all are busy and no more may, or can, be started.
 // I3: nbusy <= limit, but for what was begun under a higher one.
 // I4: max_workers <= limit <= most.
+// I5: nidle is the length of idle, and no idle one is called.
 struct PoolObject {
     PyObject_HEAD
     struct tl_state *state;
@@ -86,7 +88,14 @@ struct PoolObject {
     struct tl_link waiters; // tasklets that wait for the last worker's end
     uint64_t finished;
     PyObject *weakrefs;
+#ifndef NDEBUG
+    size_t changes; // since the queue and the idle were last walked over
+#endif
 };
+
+// Locks: the GIL.
+TL_CHECKER(tl_pool_check, PoolObject *pool);
+TL_CHECKER(tl_job_check, const JobObject *job);
 
 // Run func(*args, **kwargs) on a worker and wait for what comes of it, or until timeout, in
 // seconds, is over. kwargs may be NULL; so may timeout, or None.

@@ -1449,3 +1449,22 @@ def test_errors_that_no_handler_takes_leave_a_block_together_with_its_interrupti
     with pytest.raises(BaseExceptionGroup):
         task.kill()
     assert not task.alive
+
+
+def test_a_new_tempval_does_not_undo_the_interruption_of_a_block(log):
+    groups = []
+
+    def work():
+        with TaskGroup() as group:
+            groups.append(group)
+            log.append(channel().receive())
+            schedule()
+            log.append("not interrupted")
+
+    worker = spawn(work)
+    schedule()
+    groups[0].cancel()
+    worker.tempval = "other"
+    run()
+    assert worker.done()
+    assert log == ["other"]

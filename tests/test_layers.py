@@ -13,8 +13,8 @@ LONGEST = 700
 LAYERS = [
     # Plain C, no Python.h.
     [
-        "list", "clock", "inbox", "ours", "park", "nudge", "chunk", "alarm", "turn",
-        "heap", "poller", "room", "spare", "lookup",
+        "check", "list", "clock", "inbox", "ours", "park", "nudge", "chunk", "alarm",
+        "turn", "heap", "poller", "room", "spare", "lookup",
     ],
     # CPython ground.
     [
@@ -26,7 +26,8 @@ LAYERS = [
     ["fiber", "loop", "detour"],
     # Core.
     [
-        "runq", "tasklet", "tasklet_end", "timer", "sched", "thread", "stacks", "stray",
+        "runq", "tasklet", "tasklet_end", "timer", "sched", "sched_check", "thread",
+        "stacks", "stray",
         "outcome", "errors", "idle", "foreign", "rest", "watch", "watch_run",
         "rounds", "kill",
         "interrupt", "scope", "handle", "leftover",
@@ -34,7 +35,8 @@ LAYERS = [
     ],
     # Services over the scheduler.
     [
-        "channel", "channel_items", "queue", "lock", "watchdog", "worker", "job",
+        "channel", "channel_items", "channel_check", "queue", "lock", "watchdog",
+        "worker", "job",
         "select", "group", "io", "stream", "file", "resolve", "process", "signal",
         "atom", "shared", "stm", "join", "arrivals", "cycle", "condition",
         "queue_items", "simple_queue",
