@@ -16,6 +16,7 @@
 #include "rest.h"
 #include "scope.h"
 #include "stacks.h"
+#include "stress.h"
 #include "timer.h"
 #include "watch.h"
 
@@ -28,7 +29,7 @@
 enum { LAST_SWITCHES = 10000 };
 
 // Initial room of the list of references that a switch leaves to be dropped.
-enum { DROP_ROOM = 16 };
+enum { DROP_ROOM = TL_STRESS_OR(16, 1) };
 
 static void thread_ended(PyObject *guard);
 

@@ -14,7 +14,7 @@ LAYERS = [
     # Plain C, no Python.h.
     [
         "list", "clock", "inbox", "ours", "park", "nudge", "chunk", "alarm", "turn",
-        "heap", "poller", "room", "spare", "lookup",
+        "heap", "poller", "room", "spare", "lookup", "stress",
     ],
     # CPython ground.
     [
@@ -31,6 +31,7 @@ LAYERS = [
         "rounds", "kill",
         "interrupt", "scope", "handle", "leftover",
         "descriptor", "local", "request", "nap", "native", "block", "fork",
+        "stress_points",
     ],
     # Services over the scheduler.
     [
