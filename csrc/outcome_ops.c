@@ -3,7 +3,6 @@
 #include "callbacks.h"
 #include "errors.h"
 #include "outcome.h"
-#include "stress_points.h"
 #include "timer.h"
 #include "types.h"
 
@@ -28,9 +27,6 @@ wait_for_end(TaskletObject *t, const char *fname, const struct timed *call)
     if (s == NULL ||
         tl_args_parse(&spec, call->args, call->nargs, call->kwnames, &timeout) < 0 ||
         tl_timer_deadline(s, timeout, &deadline) < 0) {
-        return -1;
-    }
-    if (tl_outcome_is_over(t) && tl_stress_before_timed_wait(deadline) < 0) {
         return -1;
     }
     return tl_outcome_is_over(t) ? 1 : tl_outcome_join(s, t, deadline);

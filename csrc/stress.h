@@ -10,7 +10,6 @@
 //     `with` statements; Condition.acquire()
 //   - wait() of an Event and of a Barrier
 //   - get() of all queues, put() of one with a maxsize, join() of a queue
-//   - join(), result() and exception() of a tasklet that has ended
 //   - wait(), as_completed(), and select() with a case that is no channel: once they
 //     listen, since an error that comes is theirs then
 // The operation has not begun then, so an interruption that comes leaves everything as it
@@ -20,6 +19,7 @@
 // Not legal, because the documentation says who runs next, or that nobody is switched to:
 //   - send() and receive() that need not wait, on channels of all kinds: the table of
 //     preferences in docs/semantics.md, and the capacity of a QueueChannel
+//   - join(), result() and exception() of a tasklet that has ended, and of a future
 //   - what does not wait whatever happens: release(), notify(), set(), put() without a
 //     maxsize, spawn(), insert(), close(), submit(), methods that ask
 //   - attempts: block=False, a timeout of 0 or less, try_send(), try_receive(), select()
@@ -33,9 +33,9 @@
 // Detours: where an operation has a quick way and a general one, the general one is taken
 // every now and then: channels, schedule(), the wait for a lock and its kind. A lock that
 // is free is acquired through the wait for it. The preparation of a switch tells its
-// caller to look again, and lets other threads run before.
+// caller to look again, and now and then lets other threads run before.
 //
-// Constants: TL_STRESS_OR(most used, in a stress build), at each of them.
+// Constants: TL_STRESS_OR(usual, stressed), at each of them.
 //   spins             park.c, priority.c: none; nap.h
 //   hand-over         lock.c, queue.c: after coming too late once; a waiter that was
 //                     called is trusted for no time

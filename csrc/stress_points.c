@@ -40,9 +40,16 @@ tl_stress_detours(void)
     return __builtin_parity(++count);
 }
 
+// Beside a thread that computes, each time costs a switch interval: not every time.
+enum { THREADS_EVERY = 64 };
+
 void
 tl_stress_let_threads_run(void)
 {
+    static unsigned count; // guarded by the GIL
+    if (++count % THREADS_EVERY != 0) {
+        return;
+    }
     Py_BEGIN_ALLOW_THREADS;
     sched_yield();
     Py_END_ALLOW_THREADS;

@@ -12,7 +12,7 @@ extern bool tl_stress_yields;
 int tl_stress_give_way(void);
 bool tl_stress_detours(void);
 
-// Let another thread run. The caller is where other code may run.
+// Let other threads run, now and then. The caller is where other code may run.
 void tl_stress_let_threads_run(void);
 
 // At the beginning of an operation that may have to wait, before anything is looked at:
