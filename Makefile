@@ -55,7 +55,7 @@ demo: release
 
 stress: ready    # the same tests with a yield wherever one is legal
 	CFLAGS="$(DEBUG) -DTL_STRESS" $(call compile,stress)
-	$(call with,stress) $(PY) -m pytest $(T)
+	$(call with,stress) $(PY) -m pytest --processes=$(PROCESSES) $(T)
 
 # Without intercept_tls_get_addr=0 the leak check itself crashes over the C++ thread
 # locals of greenlet as soon as a second thread is alive at exit.

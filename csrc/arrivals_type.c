@@ -5,11 +5,12 @@
 #include "job.h"
 #include "lock_ops.h"
 #include "outcome.h"
+#include "stress_points.h"
 #include "timer.h"
 #include "types.h"
 
 // A list of up to that many objects is searched without a hash table.
-enum { SHORT = 8 };
+enum { SHORT = TL_STRESS_OR(8, 1) };
 
 static struct tl_state *
 state_of(ArrivalsObject *self)
@@ -471,6 +472,9 @@ tl_arrivals_expect(ArrivalsObject *self)
 PyObject *
 tl_arrivals_take(ArrivalsObject *self, struct tl_sched *s, int64_t deadline)
 {
+    if (self->queue->count > 0 && tl_stress_before_timed_wait(deadline) < 0) {
+        return NULL;
+    }
     if (self->queue->count > 0) {
         deadline = 0;
     } else {

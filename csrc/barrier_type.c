@@ -3,6 +3,7 @@
 #include "condition.h"
 #include "live.h"
 #include "lock_ops.h"
+#include "stress_points.h"
 #include "types.h"
 
 // Invariants
@@ -305,6 +306,9 @@ barrier_wait_for(BarrierObject *self, PyObject *const *args, Py_ssize_t nargs,
     }
     if (self->parties == 0) {
         PyErr_SetString(PyExc_RuntimeError, "Barrier.__init__() was not called");
+        return NULL;
+    }
+    if (tl_stress_before_timed_wait(deadline) < 0) {
         return NULL;
     }
     while (self->acting && !self->broken) {

@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "errors.h"
 #include "interrupt.h"
+#include "stress_points.h"
 #include "timer.h"
 
 #include <math.h>
@@ -76,7 +77,7 @@ block_tasklet(struct tl_sched *s, struct tl_block *how)
     }
     PyObject *value;
     bool came = false;
-    if (tl_sched_is_plain(s) && how->deadline == 0) {
+    if (tl_sched_is_plain(s) && how->deadline == 0 && !tl_takes_detour()) {
         me->wait.given = 0;
         came = has_come(how);
         value = came ? Py_NewRef(Py_None)

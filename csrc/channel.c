@@ -1,5 +1,6 @@
 #include "channel_items.h"
 #include "errors.h"
+#include "stress_points.h"
 
 enum { SEND = 1, RECEIVE = -1 };
 
@@ -455,7 +456,7 @@ begin(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *ki
 {
     struct tl_sched *s = tl_sched_mine;
     if (TL_LIKELY(s != NULL && s->state->channel_callback == NULL &&
-                  !(ch->buffered || ch->selected))) {
+                  !(ch->buffered || ch->selected) && !tl_takes_detour())) {
         if (ch->waiting * dir < 0) {
             TaskletObject *partner = tl_task_of(ch->queue.next);
             if (partner->home == s && !ch->schedule_all && !s->current->thrown &&

@@ -3,6 +3,7 @@
 #define TL_CHANNEL_ITEMS_H
 
 #include "channel.h"
+#include "stress.h"
 
 // Have room for one more. Returns 0, or -1 with MemoryError set.
 static inline int
@@ -10,7 +11,7 @@ tl_items_reserve(ChannelObject *ch)
 {
     return TL_LIKELY(ch->count < ch->room)
                ? 0
-               : tl_channel_reserve(ch, ch->room ? 2 * ch->room : 8);
+               : tl_channel_reserve(ch, ch->room ? 2 * ch->room : TL_STRESS_OR(8, 1));
 }
 
 // Add value as the last. Returns 0, or -1 with MemoryError set.

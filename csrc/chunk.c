@@ -15,7 +15,14 @@
 #define __lsan_unregister_root_region(slab, size) ((void)0)
 #endif
 
-enum { SLAB_SIZE = 1 << 20, CLASSES = 2, SPARE_MOST = 1, STEP = 1 << 16 };
+enum { SLAB_SIZE = 1 << 20, CLASSES = 2, STEP = 1 << 16 };
+
+// Blocks of a slab that are used, spare slabs of each size, slots of the index at first.
+enum {
+    BLOCKS_MOST = TL_STRESS_OR(SLAB_SIZE, 16),
+    SPARE_MOST = TL_STRESS_OR(1, 0),
+    INDEX_LEAST = TL_STRESS_OR(64, 2),
+};
 
 struct block {
     struct block *next;
@@ -73,7 +80,7 @@ index_reserve(void)
     }
     size_t old_size = cache.index_size;
     struct slab **old = cache.index;
-    size_t new_size = old_size ? old_size * 2 : 64;
+    size_t new_size = old_size ? old_size * 2 : INDEX_LEAST;
     struct slab **fresh = calloc(new_size, sizeof *fresh);
     if (fresh == NULL) {
         return false;
@@ -163,6 +170,9 @@ slab_new(int class, size_t size)
     slab->size = (uint32_t)size;
     // The slab's own head takes the place of the first block.
     slab->total = (uint32_t)(SLAB_SIZE / size) - 1;
+    if (slab->total > BLOCKS_MOST) {
+        slab->total = BLOCKS_MOST;
+    }
     *index_slot(slab) = slab;
     __lsan_register_root_region(slab, SLAB_SIZE);
     cache.slabs++;

@@ -6,10 +6,12 @@
 #ifndef TL_CHUNK_H
 #define TL_CHUNK_H
 
+#include "stress.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { TL_CHUNK_SMALL = 1024, TL_CHUNK_LARGE = 16384 };
+enum { TL_CHUNK_SMALL = TL_STRESS_OR(1024, 256), TL_CHUNK_LARGE = 16384 };
 
 // size is TL_CHUNK_SMALL or TL_CHUNK_LARGE. NULL without memory.  Thread: any.
 void *tl_chunk_alloc(size_t size);

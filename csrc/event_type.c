@@ -5,6 +5,7 @@
 #include "errors.h"
 #include "live.h"
 #include "lock_ops.h"
+#include "stress_points.h"
 #include "types.h"
 
 // Invariants
@@ -277,7 +278,10 @@ event_wait_for(EventObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (wait_args(args, nargs, kwnames, &deadline) < 0) {
         return NULL;
     }
-    if (self->flag || deadline < 0) {
+    if (tl_stress_before_timed_wait(deadline) < 0) {
+        return NULL;
+    }
+    if (deadline < 0 || (self->flag && !tl_waits_anyway())) {
         return PyBool_FromLong(self->flag);
     }
     struct tl_block how = {.kind = &event_wait,

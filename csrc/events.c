@@ -1,4 +1,5 @@
 #include "events.h"
+#include "stress.h"
 
 TL_THREAD_LOCAL struct tl_events *tl_events_mine;
 int (*tl_events_due)(struct tl_events *events);
@@ -39,7 +40,8 @@ void
 tl_events_put_aside(struct tl_events *events, PyObject *object)
 {
     if (events->naside == events->aside_room) {
-        int room = events->aside_room == 0 ? 4 : 2 * events->aside_room;
+        int room =
+            events->aside_room == 0 ? TL_STRESS_OR(4, 1) : 2 * events->aside_room;
         PyObject **grown =
             PyMem_RawRealloc(events->aside, (size_t)room * sizeof *grown);
         if (grown == NULL) {

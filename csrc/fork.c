@@ -89,10 +89,19 @@ release_leavers(bool in_child)
 }
 
 static void
+forget_wakers(void)
+{
+    struct tl_link *i = the_state->scheds.next;
+    for (; i != &the_state->scheds; i = i->next) {
+        TL_CONTAINER(i, struct tl_sched, all)->wakers = 0;
+    }
+}
+
+static void
 release_threads(bool in_child)
 {
     if (in_child && has_gil) {
-        tl_thread_forget_wakers(the_state);
+        forget_wakers();
     }
 }
 

@@ -1,9 +1,14 @@
 #include "heap.h"
+#include "stress.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-enum { ARITY = 4, ROOM_LEAST = 16, ROOM_KEPT = 4096 };
+enum {
+    ARITY = 4,
+    ROOM_LEAST = TL_STRESS_OR(16, 1),
+    ROOM_KEPT = TL_STRESS_OR(4096, 1),
+};
 
 static inline bool
 is_before(const struct tl_heap_item *a, const struct tl_heap_item *b)

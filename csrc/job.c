@@ -2,6 +2,7 @@
 #include "errors.h"
 #include "live.h"
 #include "scope.h"
+#include "stress_points.h"
 #include "timer.h"
 
 static bool
@@ -42,7 +43,8 @@ const struct tl_wait_kind tl_job_end_wait = {
 int
 tl_job_wait_for_workers(struct tl_sched *s, const struct tl_leave *how)
 {
-    bool plain = tl_sched_is_plain(s) && how->deadline == 0 && !how->has_come(how);
+    bool plain = tl_sched_is_plain(s) && how->deadline == 0 && !tl_takes_detour() &&
+                 !how->has_come(how);
     PyObject *value = plain ? tl_sched_wait(s, how->kind, how->on, how->queue, NULL)
                             : tl_sched_leave(s, how);
     Py_XDECREF(value);

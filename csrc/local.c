@@ -1,6 +1,7 @@
 #include "local.h"
 #include "gil.h"
 #include "live.h"
+#include "stress.h"
 
 // The name of the capsule in a thread state's dict that owns what the thread has.
 #define OWNER "tasklets.local"
@@ -48,7 +49,7 @@ tl_local_init(LocalObject *local, struct tl_places *places)
         i++;
     }
     if (i == places->room) {
-        Py_ssize_t room = places->room ? 2 * places->room : 16;
+        Py_ssize_t room = places->room ? 2 * places->room : TL_STRESS_OR(16, 1);
         bool *grown = PyMem_Realloc(places->taken, (size_t)room * sizeof *grown);
         if (grown == NULL) {
             PyErr_NoMemory();

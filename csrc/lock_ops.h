@@ -3,6 +3,7 @@
 #define TL_LOCK_OPS_H
 
 #include "lock.h"
+#include "stress_points.h"
 
 // Acquire a lock that is not free. Returns as tl_lock_wait_for(), and 0 if deadline is
 // negative.
@@ -17,7 +18,12 @@ tl_lock_acquire(LockObject *lock, int64_t deadline)
     if (TL_UNLIKELY(me == NULL)) {
         return -1;
     }
-    if (TL_LIKELY(lock->count == 0)) {
+    bool may_wait = TL_STRESSED && deadline >= 0 && !lock->is_strict &&
+                    !(lock->reentrant && lock->property.owner == me);
+    if (may_wait && tl_stress_before_wait() < 0) {
+        return -1;
+    }
+    if (TL_LIKELY(lock->count == 0) && !(may_wait && tl_waits_anyway())) {
         tl_lock_take(lock, me);
         return 1;
     }

@@ -11,6 +11,7 @@
 #include "lock_ops.h"
 #include "queue_ops.h"
 #include "stacks.h"
+#include "stress_points.h"
 #include "types.h"
 
 _Atomic long tl_live[TL_LIVE_KINDS];
@@ -350,6 +351,10 @@ module_exec(PyObject *mod)
         add_functions(mod, tl_survey_functions, "") < 0 ||
         add_functions(mod, tl_classic_functions, "stackless_") < 0 ||
         add_functions(mod, tl_classic_settings, "stackless_") < 0) {
+        return -1;
+    }
+    tl_stress_yields = getenv("TASKLETS_NO_YIELDS") == NULL;
+    if (PyModule_AddObjectRef(mod, "stress", TL_STRESSED ? Py_True : Py_False) < 0) {
         return -1;
     }
     state->del_name = PyUnicode_InternFromString("__del__");

@@ -3,13 +3,14 @@
 #define TL_NAP_H
 
 #include "sched.h"
+#include "stress.h"
 
 // So often a thread looks again for what nobody may tell it of. In nanoseconds.
 #define TL_NAP_LOOK_AGAIN INT64_C(1000000000)
 
 // How long the main thread sleeps without care for signals that other threads receive:
 // the care costs more than a short sleep.
-#define TL_NAP_SHORT INT64_C(1000000)
+#define TL_NAP_SHORT TL_STRESS_OR(INT64_C(1000000), 1000)
 
 // Find out whether the thread with park and those that may wake it can run at the same
 // time.

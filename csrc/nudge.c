@@ -1,6 +1,7 @@
 #include "nudge.h"
 #include "clock.h"
 #include "ours.h"
+#include "stress.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -156,8 +157,11 @@ is_prompt(struct tl_nudge *nudge)
 void
 tl_nudge_wake(struct tl_nudge *nudge, struct tl_park *park)
 {
-    if (nudge != NULL && tl_park_is_asleep(park) &&
-        (is_prompt(nudge) || !park->many_cpus)) {
+    if (TL_STRESS_OWES_ALL && nudge != NULL) {
+        tl_nudge_owe(nudge, park);
+        tl_nudge_pay(nudge);
+    } else if (nudge != NULL && tl_park_is_asleep(park) &&
+               (is_prompt(nudge) || !park->many_cpus)) {
         tl_nudge_owe(nudge, park);
     } else {
         tl_park_wake(park);

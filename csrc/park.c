@@ -1,5 +1,6 @@
 #include "park.h"
 #include "clock.h"
+#include "stress.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +15,12 @@
 #include <sys/syscall.h>
 #endif
 
-enum { SPIN_MOST = 20000, SPIN_LEAST = 1000, CHECK_EVERY = 32, LOOK_AT_CPUS = 16 };
+enum {
+    SPIN_MOST = TL_STRESS_OR(20000, 0),
+    SPIN_LEAST = TL_STRESS_OR(1000, 0),
+    CHECK_EVERY = 32,
+    LOOK_AT_CPUS = 16,
+};
 
 // After so many sleeps in a row that ended by somebody on the same CPU there is no spin,
 // but for one in TRY_AGAIN: they may be elsewhere by now.

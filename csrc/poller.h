@@ -6,9 +6,11 @@
 #ifndef TL_POLLER_H
 #define TL_POLLER_H
 
+#include "stress.h"
+
 #include <stdbool.h>
 
-enum { TL_POLLER_READ = 1, TL_POLLER_WRITE = 2, TL_POLLER_MOST = 64 };
+enum { TL_POLLER_READ = 1, TL_POLLER_WRITE = 2, TL_POLLER_MOST = TL_STRESS_OR(64, 1) };
 
 struct tl_poller {
     int fd; // readable when something is ready; -1 before tl_poller_init()

@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "gil.h"
 #include "park.h"
+#include "stress.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@
 #define LOOK_AGAIN INT64_C(1000000)
 
 // For how long one that has asked looks without a pause whether the GIL comes free.
-#define SPIN INT64_C(20000)
+#define SPIN TL_STRESS_OR(INT64_C(20000), 0)
 
 // What is taken by asking is paid for by waiting SHARE times as long, up to ADVANCE of it
 // afterwards. Being interrupted costs the others COST.
@@ -25,7 +26,7 @@ enum { SHARE = 5 };
 // If the GIL went from one of us to the next for BURST, and longer each time that nobody
 // else wanted it, others are given GRACE microseconds to get it. The clock is read every
 // LOOK times.
-enum { GRACE = 50, LOOK = 16 };
+enum { GRACE = 50, LOOK = TL_STRESS_OR(16, 1) };
 #define BURST INT64_C(500000)
 #define BURST_MOST INT64_C(100000000)
 

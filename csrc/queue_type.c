@@ -3,6 +3,7 @@
 #include "live.h"
 #include "lock_ops.h"
 #include "queue_ops.h"
+#include "stress_points.h"
 
 #include <math.h>
 
@@ -195,6 +196,14 @@ queue_dealloc(QueueObject *self)
 
 // ---- put and get
 
+// As tl_stress_before_wait(), for a call that waits as long as it takes.
+static inline int
+before_wait(const struct tl_queue_options *options)
+{
+    bool patient = options->timeout == NULL || options->timeout == Py_None;
+    return options->block && patient ? tl_stress_before_wait() : 0;
+}
+
 PyDoc_STRVAR(put_doc,
 "put($self, /, item, block=True, timeout=None)\n"
 "--\n"
@@ -212,7 +221,10 @@ queue_put(QueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *
     struct tl_queue_options options = {.block = true};
     if (TL_LIKELY(nargs == 1 && kwnames == NULL)) {
         item = args[0];
-        if (tl_queue_is_open(self) && !self->is_shutdown &&
+        if (self->limit > 0 && before_wait(&options) < 0) {
+            return NULL;
+        }
+        if (!tl_takes_detour() && tl_queue_is_open(self) && !self->is_shutdown &&
             (self->limit <= 0 || tl_queue_items_size(self) < self->limit)) {
             if (TL_UNLIKELY(tl_queue_items_put(self, item) < 0)) {
                 return NULL;
@@ -223,7 +235,8 @@ queue_put(QueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *
             }
             Py_RETURN_NONE;
         }
-    } else if (tl_queue_parse(args, nargs, kwnames, &item, &options) < 0) {
+    } else if (tl_queue_parse(args, nargs, kwnames, &item, &options) < 0 ||
+               (self->limit > 0 && before_wait(&options) < 0)) {
         return NULL;
     }
     if (tl_queue_put(self, item, options.block, options.timeout) < 0) {
@@ -247,14 +260,19 @@ queue_get(QueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *
 {
     struct tl_queue_options options = {.block = true};
     if (TL_LIKELY(nargs == 0 && kwnames == NULL)) {
-        if (tl_queue_is_open(self) && tl_queue_items_size(self) > 0) {
+        if (before_wait(&options) < 0) {
+            return NULL;
+        }
+        if (!tl_takes_detour() && tl_queue_is_open(self) &&
+            tl_queue_items_size(self) > 0) {
             PyObject *item = tl_queue_items_get(self);
             if (!tl_link_is_single(&self->not_full->waiters)) {
                 tl_queue_wake(self, false);
             }
             return item;
         }
-    } else if (tl_queue_parse(args, nargs, kwnames, NULL, &options) < 0) {
+    } else if (tl_queue_parse(args, nargs, kwnames, NULL, &options) < 0 ||
+               before_wait(&options) < 0) {
         return NULL;
     }
     return tl_queue_get(self, options.block, options.timeout);
@@ -330,7 +348,8 @@ PyDoc_STRVAR(join_doc,
 static PyObject *
 queue_join(QueueObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return tl_queue_join(self) < 0 ? NULL : Py_NewRef(Py_None);
+    return tl_stress_before_wait() < 0 || tl_queue_join(self) < 0 ? NULL
+                                                                  : Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(shutdown_doc,

@@ -11,6 +11,7 @@
 #include "rounds.h"
 #include "stacks.h"
 #include "stray.h"
+#include "stress_points.h"
 #include "timer.h"
 #include "watch.h"
 
@@ -34,6 +35,10 @@ tl_sched_prepare(struct tl_sched *s, TaskletObject *t)
     }
     if (t->life == TL_NEW && s->npool == 0) {
         return tl_stacks_reserve(s);
+    }
+    if (!s->current->atomic && tl_takes_detour()) {
+        tl_stress_let_threads_run();
+        return 1;
     }
     return 0;
 }
@@ -429,7 +434,7 @@ tl_sched_yield(struct tl_sched *s, PyObject *value)
 {
     TaskletObject *me = s->current, *to = tl_task_next(me);
     tl_sched_check_current(s);
-    if (TL_UNLIKELY(!tl_sched_is_plain(s))) {
+    if (TL_UNLIKELY(!tl_sched_is_plain(s)) || tl_takes_detour()) {
         to = find_next(s);
         if (to == NULL || to == me) {
             return to == NULL ? NULL : Py_NewRef(value);
@@ -563,7 +568,7 @@ revive_or_wait(struct tl_sched *s, TaskletObject *me, TaskletObject *to, bool cl
 
 // The clock is read about once in STAMP_LEAST to STAMP_MOST nanoseconds, and for one wait
 // in STAMP_SHARED at least: to read it for each wait would cost a tenth of a switch.
-enum { STAMP_LEAST = 250000, STAMP_MOST = 1000000, STAMP_SHARED = 16 };
+enum { STAMP_LEAST = 250000, STAMP_MOST = 1000000, STAMP_SHARED = TL_STRESS_OR(16, 2) };
 
 TL_COLD void
 tl_sched_stamp(struct tl_sched *s)

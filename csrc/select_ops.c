@@ -2,6 +2,7 @@
 #include "select_ops.h"
 #include "arrivals.h"
 #include "descriptor.h"
+#include "stress_points.h"
 #include "types.h"
 
 // One case. All zero: it is a Case.
@@ -179,12 +180,32 @@ end(struct mixed *mixed)
     return result;
 }
 
+// As tl_stress_before_timed_wait(): the collector sees what is held meanwhile.
+static inline int
+give_way(struct mixed *mixed, struct tl_sched *s, int64_t deadline)
+{
+    if (!TL_STRESS_YIELDS) {
+        return 0;
+    }
+    TaskletObject *me = s->current;
+    PyObject *outer = me->held;
+    me->held = mixed->held;
+    int result = tl_stress_before_timed_wait(deadline);
+    if (tl_sched_mine == s && s->current == me) {
+        me->held = outer;
+    }
+    return result;
+}
+
 static Py_ssize_t
 select_held(struct mixed *mixed, struct tl_sched *s, int64_t deadline, bool no_wait,
             PyObject **value)
 {
     CaseObject *const *cases =
         (CaseObject *const *)((PyTupleObject *)mixed->held)->ob_item;
+    if (!no_wait && give_way(mixed, s, deadline) < 0) {
+        return -1;
+    }
     Py_ssize_t done = tl_select(s, cases, mixed->count, 0, true, value);
     if (done != -2 || no_wait) {
         return done;

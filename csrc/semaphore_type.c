@@ -2,6 +2,7 @@
 #include "args.h"
 #include "live.h"
 #include "lock_ops.h"
+#include "stress_points.h"
 #include "types.h"
 
 // Invariants
@@ -181,7 +182,10 @@ wait_for(SemaphoreObject *self, int64_t deadline)
 static inline int
 acquire(SemaphoreObject *self, int64_t deadline)
 {
-    if (TL_LIKELY(self->value > 0)) {
+    if (tl_stress_before_timed_wait(deadline) < 0) {
+        return -1;
+    }
+    if (TL_LIKELY(self->value > 0) && !(deadline >= 0 && tl_waits_anyway())) {
         self->value--;
         check(self);
         return 1;

@@ -4,6 +4,7 @@
 #include "fork.h"
 #include "live.h"
 #include "loop.h"
+#include "stress_points.h"
 #include "thread.h"
 #include "types.h"
 
@@ -214,6 +215,25 @@ fn_live_counts(PyObject *mod, PyObject *Py_UNUSED(ignored))
         tl_live[TL_LIVE_QUEUE], "local", tl_live[TL_LIVE_LOCAL]);
 }
 
+PyDoc_STRVAR(stress_yields_doc,
+"stress_yields($module, flag, /)\n"
+"--\n"
+"\n"
+"Whether a build with TL_STRESS yields before each operation that may have to wait; for\n"
+"tests that count turns. Returns what it was before. Without effect in other builds.");
+
+static PyObject *
+fn_stress_yields(PyObject *Py_UNUSED(mod), PyObject *arg)
+{
+    int flag = PyObject_IsTrue(arg);
+    if (flag < 0) {
+        return NULL;
+    }
+    bool before = tl_stress_yields;
+    tl_stress_yields = flag;
+    return PyBool_FromLong(before);
+}
+
 PyDoc_STRVAR(libuv_version_doc,
 "libuv_version($module, /)\n"
 "--\n"
@@ -314,6 +334,7 @@ PyMethodDef tl_settings[] = {
      set_error_handler_doc},
     {"order_seed", fn_order_seed, METH_O, order_seed_doc},
     {"live_counts", fn_live_counts, METH_NOARGS, live_counts_doc},
+    {"stress_yields", fn_stress_yields, METH_O, stress_yields_doc},
     {"libuv_version", fn_libuv_version, METH_NOARGS, libuv_version_doc},
     {"_report_lock_cycles", fn_report_lock_cycles, METH_O, report_lock_cycles_doc},
     {"check_function", TL_FAST(fn_check_function), METH_FASTCALL, check_function_doc},

@@ -1,5 +1,6 @@
 // simple_queue.c - SimpleQueue: items, and who waits for them.
 #include "queue.h"
+#include "stress_points.h"
 
 static const struct tl_wait_kind get_wait = {
     .verb = "get from", .patient = true, .lapsed = tl_block_lapsed};
@@ -10,7 +11,7 @@ static const struct tl_wait_kind get_wait = {
 TL_COLD static int
 grow(SimpleQueueObject *q)
 {
-    Py_ssize_t room = q->room > 0 ? 2 * q->room : 8;
+    Py_ssize_t room = q->room > 0 ? 2 * q->room : TL_STRESS_OR(8, 1);
     PyObject **items = NULL;
     if (room <= PY_SSIZE_T_MAX / (Py_ssize_t)(2 * sizeof *items)) {
         items = PyMem_Malloc((size_t)room * sizeof *items);
@@ -38,7 +39,7 @@ shrink(SimpleQueueObject *q)
     q->room = q->first = 0;
 }
 
-enum { ROOM_KEPT = 1024 };
+enum { ROOM_KEPT = TL_STRESS_OR(1024, 1) };
 
 static PyObject *
 take(SimpleQueueObject *q)
@@ -118,7 +119,7 @@ has_come(struct tl_block *how)
 PyObject *
 tl_simple_queue_get(SimpleQueueObject *q, int64_t deadline)
 {
-    while (unpromised(q) <= 0) {
+    while (unpromised(q) <= 0 || (deadline >= 0 && tl_waits_anyway())) {
         if (deadline < 0) {
             PyErr_SetNone(q->state->queue.empty);
             return NULL;

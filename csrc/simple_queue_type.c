@@ -3,6 +3,7 @@
 #include "live.h"
 #include "lock_ops.h"
 #include "queue_ops.h"
+#include "stress_points.h"
 
 // ---- birth and death
 
@@ -129,6 +130,9 @@ simple_queue_get(SimpleQueueObject *self, PyObject *const *args, Py_ssize_t narg
     }
     if (options.block && (tl_queue_read_timeout(options.timeout, &seconds) < 0 ||
                           tl_queue_deadline(seconds, &deadline) < 0)) {
+        return NULL;
+    }
+    if (tl_stress_before_timed_wait(deadline) < 0) {
         return NULL;
     }
     return tl_simple_queue_get(self, deadline);

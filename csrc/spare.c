@@ -1,4 +1,5 @@
 #include "spare.h"
+#include "stress.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -8,7 +9,7 @@
 // MAX_THREADS: further calls wait for a thread. As many as libuv allows itself.
 // IDLE_SECONDS: an idle thread ends after this time.
 // STACK: bytes of a thread's stack. The system's resolver needs some 100 KB.
-enum { MAX_THREADS = 1024, IDLE_SECONDS = 5, STACK = 1 << 20 };
+enum { MAX_THREADS = 1024, IDLE_SECONDS = TL_STRESS_OR(5, 0), STACK = 1 << 20 };
 
 // Invariants
 // I1: queue holds the calls that have not begun, the oldest first; queued counts them.

@@ -8,6 +8,7 @@
 #include "outcome.h"
 #include "scope.h"
 #include "stray.h"
+#include "stress.h"
 #include "tasklet_end.h"
 
 #include <malloc.h>
@@ -16,7 +17,7 @@
 // Parked stacks kept for the next tasklets; how many tasklets at once make it worth while
 // to hand memory back to the system in the end.
 #ifndef Py_DEBUG
-enum { POOL_MOST = 128, MANY = 20000 };
+enum { POOL_MOST = TL_STRESS_OR(128, 1), MANY = TL_STRESS_OR(20000, 64) };
 #else
 // A debug build of CPython builds greenlet with assertions, and these look at the greenlet
 // that was switched to when its switch() returns. We hold no reference to it then, and
@@ -25,7 +26,7 @@ enum { POOL_MOST = INT_MAX, MANY = INT_MAX };
 #endif
 
 // Stacks in the second lane; how far that lies below the first.
-enum { DEEP_MOST = 64, LANE_GAP = 6000 };
+enum { DEEP_MOST = TL_STRESS_OR(64, 1), LANE_GAP = 6000 };
 
 // ---- births
 //

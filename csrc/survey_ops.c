@@ -7,6 +7,7 @@
 #include "args.h"
 #include "clock.h"
 #include "sched.h"
+#include "stress.h"
 #include "tasklet_ops.h"
 #include "thread.h"
 #include "types.h"
@@ -23,7 +24,7 @@ static int
 add(struct survey *survey, TaskletObject *t)
 {
     if (survey->count == survey->room) {
-        Py_ssize_t room = survey->room ? 2 * survey->room : 64;
+        Py_ssize_t room = survey->room ? 2 * survey->room : TL_STRESS_OR(64, 1);
         TaskletObject **grown =
             PyMem_Realloc(survey->found, (size_t)room * sizeof *grown);
         if (grown == NULL) {

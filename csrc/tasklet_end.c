@@ -4,6 +4,7 @@
 #include "interrupt.h"
 #include "leftover.h"
 #include "outcome.h"
+#include "stress.h"
 
 static bool
 needs_end(TaskletObject *t)
@@ -22,7 +23,7 @@ keep_while_collecting(struct tl_state *state, TaskletObject *t)
         return 0;
     }
     if (state->nkept == state->kept_room) {
-        Py_ssize_t room = state->kept_room ? 2 * state->kept_room : 16;
+        Py_ssize_t room = state->kept_room ? 2 * state->kept_room : TL_STRESS_OR(16, 1);
         PyObject **grown = PyMem_Realloc(state->kept, (size_t)room * sizeof *grown);
         if (grown == NULL) {
             PyErr_NoMemory();

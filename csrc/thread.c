@@ -16,6 +16,7 @@
 #include "rest.h"
 #include "scope.h"
 #include "stacks.h"
+#include "stress.h"
 #include "timer.h"
 #include "watch.h"
 
@@ -28,7 +29,7 @@
 enum { LAST_SWITCHES = 10000 };
 
 // Initial room of the list of references that a switch leaves to be dropped.
-enum { DROP_ROOM = 16 };
+enum { DROP_ROOM = TL_STRESS_OR(16, 1) };
 
 static void thread_ended(PyObject *guard);
 
@@ -504,14 +505,6 @@ tl_thread_at_exit(struct tl_state *state)
 }
 
 // ---- fork
-
-void
-tl_thread_forget_wakers(struct tl_state *state)
-{
-    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
-        TL_CONTAINER(i, struct tl_sched, all)->wakers = 0;
-    }
-}
 
 void
 tl_thread_after_fork(struct tl_state *state, struct tl_sched *mine)

@@ -27,10 +27,8 @@ void tl_thread_main_has_ended(struct tl_state *state);
 // End the calling thread's tasklets, for the end of the interpreter.
 void tl_thread_at_exit(struct tl_state *state);
 
-// In the child of a fork, where mine (may be NULL) is the calling thread's: the counts of
-// wakes on their way; the schedulers, without calling into Python; and at last the
-// tasklets of other threads, which may.
-void tl_thread_forget_wakers(struct tl_state *state);
+// In the child of a fork, where mine (may be NULL) is the calling thread's: the schedulers,
+// without calling into Python; and then the tasklets of other threads, which may.
 void tl_thread_after_fork(struct tl_state *state, struct tl_sched *mine);
 void tl_thread_drop_others(struct tl_state *state);
 

@@ -2,13 +2,14 @@
 #include "clock.h"
 #include "descriptor.h"
 #include "loop.h"
+#include "stress.h"
 #include "watch.h"
 
 #include <math.h>
 
 // While tasklets are runnable, looks are so far apart: in switches at most, and about so
 // many nanoseconds.
-enum { STEP_MOST = 16, LOOK_LEAST = 200000, LOOK_MOST = 500000 };
+enum { STEP_MOST = TL_STRESS_OR(16, 1), LOOK_LEAST = 200000, LOOK_MOST = 500000 };
 
 int64_t
 tl_timer_now(struct tl_sched *s)

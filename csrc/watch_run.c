@@ -6,6 +6,7 @@
 #include "gil.h"
 #include "idle.h"
 #include "rounds.h"
+#include "stress.h"
 #include "timer.h"
 
 #include <errno.h>
@@ -28,7 +29,7 @@ static struct tl_watch *
 watch_new(struct tl_sched *s)
 {
     if (s->nwatch == s->watch_room) {
-        int room = s->watch_room ? 2 * s->watch_room : 4;
+        int room = s->watch_room ? 2 * s->watch_room : TL_STRESS_OR(4, 1);
         struct tl_watch **grown = PyMem_Realloc(s->watch, room * sizeof *grown);
         if (grown == NULL) {
             PyErr_NoMemory();

@@ -1802,6 +1802,13 @@ def statistics() -> _Statistics:
 def live_counts() -> dict[str, int]:
     """Return how many objects of each C type are alive, for leak tests."""
 
+stress: bool
+
+def stress_yields(flag: bool, /) -> bool:
+    """Whether a build with TL_STRESS yields before each operation that may have to wait; for
+    tests that count turns. Returns what it was before. Without effect in other builds.
+    """
+
 def libuv_version() -> str:
     """Return the version of the libuv that is loaded."""
 

@@ -33,6 +33,14 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(items):
+    """Skip what measures that which a stress build changes: csrc/stress.h."""
+    for item in items:
+        mark = item.get_closest_marker("usual_sizes")
+        if mark is not None and _core.stress:
+            item.add_marker(pytest.mark.skip(reason=f"stress build: {mark.args[0]}"))
+
+
 def pytest_collection_finish(session):
     """Leave all that is imported out of the collections round each test."""
     gc.collect()
@@ -92,6 +100,18 @@ def scheduler_as_new(nothing_left_alive):
         # Off the ring first, so that nobody else runs while this one ends.
         here.next.remove().kill()
     assert tasklets.getruncount() == 1, "the test left runnable tasklets behind"
+
+
+@pytest.fixture(autouse=True)
+def turns(request):
+    """Have a stress build yield, but in a test, and its children, that counts turns."""
+    counts = request.node.get_closest_marker("exact_turns") is not None
+    if counts and _core.stress:
+        monkeypatch = request.getfixturevalue("monkeypatch")
+        monkeypatch.setenv("TASKLETS_NO_YIELDS", "1")
+    before = _core.stress_yields(not counts)
+    yield
+    _core.stress_yields(before)
 
 
 @pytest.fixture

@@ -133,6 +133,7 @@ def test_a_call_that_is_killed_alone(log):
     assert log == ["goes on"]
 
 
+@pytest.mark.exact_turns
 def test_a_place_is_given_back_by_a_call_that_never_began(log):
     """Killed before its first turn, it runs none of its code."""
     spawn(lambda: getcurrent().next.kill())

@@ -14,7 +14,7 @@ LAYERS = [
     # Plain C, no Python.h.
     [
         "check", "list", "clock", "inbox", "ours", "park", "nudge", "chunk", "alarm",
-        "turn", "heap", "poller", "room", "spare", "lookup",
+        "turn", "heap", "poller", "room", "spare", "lookup", "stress",
     ],
     # CPython ground.
     [
@@ -32,6 +32,7 @@ LAYERS = [
         "rounds", "kill",
         "interrupt", "scope", "handle", "leftover",
         "descriptor", "local", "request", "nap", "native", "block", "fork",
+        "stress_points",
     ],
     # Services over the scheduler.
     [

@@ -487,6 +487,7 @@ def test_a_wait_with_no_time_lets_others_have_the_lock(make_cond):
     assert log == ["other"]
 
 
+@pytest.mark.exact_turns
 def test_one_that_is_killed_while_it_waits_owns_the_lock_when_it_leaves(make_cond):
     cond = make_cond()
     log = []
@@ -500,6 +501,7 @@ def test_one_that_is_killed_while_it_waits_owns_the_lock_when_it_leaves(make_con
     assert in_thread(lambda: cond.acquire(False) and not cond.release())
 
 
+@pytest.mark.exact_turns
 def test_one_that_leaves_though_it_was_notified_notifies_the_next(make_cond):
     cond = make_cond()
     log = []
@@ -816,6 +818,7 @@ def test_a_reset_turns_those_away_who_wait():
     assert sorted(task.result() for task in tasks) == [0, 1]
 
 
+@pytest.mark.exact_turns
 def test_a_reset_during_the_action_turns_all_away():
     def action():
         schedule()
@@ -1131,6 +1134,7 @@ def test_threads_without_tasklets_are_in_cycles_too():
     assert log[1] == "got it"
 
 
+@pytest.mark.exact_turns
 def test_cycles_can_be_reported_instead():
     first, second, log = Lock(), Lock(), []
     first.acquire()
@@ -1315,7 +1319,7 @@ def test_one_who_runs_is_faster_than_one_of_another_thread_twice_at_most():
                 if not lock.acquire(False):
                     break
             faster += 1
-    assert faster == 2
+    assert faster == (1 if _core.stress else 2)
     assert log == ["got it"]
 
 

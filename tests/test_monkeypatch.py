@@ -215,6 +215,7 @@ def test_a_type_of_theirs_that_was_kept_serves_tasklets():
     assert [task.result() for task in tasks] == [True, True]
 
 
+@pytest.mark.exact_turns
 def test_a_cycle_of_owners_is_reported_and_not_raised(report):
     first, second = threading.Lock(), threading.Lock()
 

@@ -44,6 +44,9 @@ class Hooked(Queue):
         return self.queue.popleft()
 
 
+# How often one comes too late before others are kept out: csrc/queue.c.
+LATE_MOST = 1 if _core.stress else 2
+
 BOUNDED = [Queue, LifoQueue, PriorityQueue, Hooked]
 ALL = [*BOUNDED, SimpleQueue]
 IN_ORDER = [Queue, Hooked, SimpleQueue]
@@ -501,8 +504,8 @@ def test_a_getter_comes_too_late_twice_at_most(make, log):
         q.put(item)
         assert q.get_nowait() == item
 
-    assert lost_before(be_faster, Empty) == 2
-    assert log == [2]
+    assert lost_before(be_faster, Empty) == LATE_MOST
+    assert log == [LATE_MOST]
     assert not q.mutex.locked()
 
 
@@ -517,7 +520,7 @@ def test_a_putter_comes_too_late_twice_at_most(make, log):
         assert q.get() == item
         q.put_nowait(item + 1)
 
-    assert lost_before(be_faster, Full) == 2
+    assert lost_before(be_faster, Full) == LATE_MOST
     assert log == ["last"]
     assert q.get() == "last"
     assert not q.mutex.locked()
