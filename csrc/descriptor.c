@@ -352,13 +352,16 @@ tl_descriptor_check(struct tl_sched *s, int64_t now)
     if (!tl_descriptor_is_awaited(s) || now < table->check_at) {
         return;
     }
+    // Not the time that passes: the thread may have to wait for a CPU meanwhile.
+    int64_t began = tl_clock_read(CLOCK_THREAD_CPUTIME_ID);
     for (int fd = 0; fd < table->room; fd++) {
         struct tl_descriptor *d = table->table[fd];
         if (d != NULL && what_is_awaited(d) != 0) {
             (void)watch_again(&table->poller, d, what_is_awaited(d));
         }
     }
-    int64_t pause = (tl_clock_now() - now) * CHECK_SHARE;
+    int64_t used = tl_clock_read(CLOCK_THREAD_CPUTIME_ID) - began;
+    int64_t pause = used * CHECK_SHARE;
     table->check_at = now + (pause > CHECK_NS ? pause : CHECK_NS);
 }
 

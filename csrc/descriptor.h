@@ -10,8 +10,8 @@
 // Switch: may.
 int tl_descriptor_wait(struct tl_sched *s, int fd, int what, int64_t deadline);
 
-// Is told once when a descriptor is ready or closed, while no tasklet waits for it. All zero: it does
-// not listen.
+// Is told once when a descriptor is ready or closed, while no tasklet waits for it. All
+// zero: it does not listen.
 //
 // Invariants
 // I1: link is in the list of a descriptor of sched's iff sched is not NULL.
