@@ -75,36 +75,28 @@ static bool
 is_async(PyObject *func)
 {
     enum { ASYNC = CO_COROUTINE | CO_ASYNC_GENERATOR, DEPTH_MOST = 10 };
-    for (int depth = 0; depth < DEPTH_MOST; depth++) {
-        const char *attribute = "__call__";
-        PyObject *owner = (PyObject *)Py_TYPE(func);
+    bool result = false, goes_on = true;
+    Py_INCREF(func);
+    for (int depth = 0; goes_on && depth < DEPTH_MOST; depth++) {
+        PyObject *inner = NULL;
+        goes_on = true;
         if (PyFunction_Check(func)) {
-            return ((PyCodeObject *)PyFunction_GET_CODE(func))->co_flags & ASYNC;
+            result = ((PyCodeObject *)PyFunction_GET_CODE(func))->co_flags & ASYNC;
+        } else if (PyMethod_Check(func)) {
+            inner = Py_NewRef(PyMethod_GET_FUNCTION(func));
+        } else if (strcmp(Py_TYPE(func)->tp_name, "functools.partial") == 0) {
+            inner = tl_getattr(func, "func");
+        } else if (!PyType_Check(func) && !PyCFunction_Check(func) &&
+                   PyType_HasFeature(Py_TYPE(func), Py_TPFLAGS_HEAPTYPE)) {
+            inner = tl_getattr((PyObject *)Py_TYPE(func), "__call__");
+            goes_on = inner != NULL && PyFunction_Check(inner);
         }
-        if (PyMethod_Check(func)) {
-            func = PyMethod_GET_FUNCTION(func);
-            continue;
-        }
-        if (strcmp(Py_TYPE(func)->tp_name, "functools.partial") == 0) {
-            attribute = "func";
-            owner = func;
-        } else if (PyType_Check(func) || PyCFunction_Check(func) ||
-                   !PyType_HasFeature(Py_TYPE(func), Py_TPFLAGS_HEAPTYPE)) {
-            return false;
-        }
-        PyObject *inner = tl_getattr(owner, attribute);
-        if (inner == NULL) {
-            PyErr_Clear();
-            return false;
-        }
-        bool goes_on = attribute[0] == 'f' || PyFunction_Check(inner);
-        Py_DECREF(inner); // func holds it
-        if (!goes_on) {
-            return false;
-        }
-        func = inner;
+        PyErr_Clear();
+        goes_on = goes_on && inner != NULL;
+        Py_XSETREF(func, inner);
     }
-    return false;
+    Py_XDECREF(func);
+    return result;
 }
 
 static bool

@@ -52,7 +52,7 @@ tl_args_function(const char *fname, PyObject *func)
     return tl_args_no_function(fname, func);
 }
 
-// The full name of a type: a new reference. No code of others runs.
+// The full name of a type: a new reference. Does not call into Python.
 PyObject *tl_args_type_name(PyTypeObject *type);
 
 // Read a C int. value may be NULL: *result stays as it is. Returns 0, or -1 with

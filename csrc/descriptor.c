@@ -318,6 +318,23 @@ tl_descriptor_wait(struct tl_sched *s, int fd, int what, int64_t deadline)
 }
 
 int
+tl_descriptor_note(struct tl_sched *s, struct tl_descriptor_listener *listener, int fd)
+{
+    struct tl_descriptors *table = make_table(s);
+    struct tl_descriptor *d = table == NULL ? NULL : find(table, fd);
+    if (d == NULL) {
+        return -1;
+    }
+    if (what_is_awaited(d) != 0) {
+        // Waiters of an earlier file of this number are told now, and not counted later.
+        (void)watch_again(&table->poller, d, what_is_awaited(d));
+    }
+    listener->descriptor = d;
+    listener->seen = d->closings;
+    return 0;
+}
+
+int
 tl_descriptor_listen(struct tl_sched *s, struct tl_descriptor_listener *listener,
                      int fd, int what)
 {
@@ -325,11 +342,13 @@ tl_descriptor_listen(struct tl_sched *s, struct tl_descriptor_listener *listener
     if (d == NULL) {
         return PyErr_Occurred() ? -1 : 1;
     }
+    if (tl_descriptor_has_closed(listener)) {
+        stop_watching(s, d);
+        return tl_descriptor_raise_closed(fd);
+    }
     tl_link_insert_before(&listener->link,
                           what == TL_POLLER_READ ? &d->on_read : &d->on_write);
     listener->sched = s;
-    listener->descriptor = d;
-    listener->seen = d->closings;
     check_listener(listener);
     count(s, 1);
     tl_timer_expect(s);

@@ -10,8 +10,8 @@
 // Switch: may.
 int tl_descriptor_wait(struct tl_sched *s, int fd, int what, int64_t deadline);
 
-// Is told once when a descriptor is ready or closed, while no tasklet waits for it. All zero: it does
-// not listen.
+// Is told once when a descriptor is ready or closed, while no tasklet waits for it. All
+// zero: it does not listen.
 //
 // Invariants
 // I1: link is in the list of a descriptor of sched's iff sched is not NULL.
@@ -19,10 +19,16 @@ struct tl_descriptor_listener {
     struct tl_link link;
     struct tl_sched *sched;
     struct tl_descriptor *descriptor;
-    unsigned seen; // the descriptor's closings when it began to listen
+    unsigned seen; // the descriptor's closings at tl_descriptor_note()
     // It does not listen any more. Must not call into Python.
     void (*ready)(struct tl_descriptor_listener *listener);
 };
+
+// fd has just been read from an object: if it is closed before listener listens to it, that
+// is an error then, though its number may be another file's. Returns 0, or -1 with an
+// exception set.
+int tl_descriptor_note(struct tl_sched *s, struct tl_descriptor_listener *listener,
+                       int fd);
 
 // Have a listener, whose ready is set, told when fd is ready for what. It stays where it is
 // until then, or until tl_descriptor_forget(). Returns 0; 1 if fd is ready now, and it does
@@ -31,7 +37,7 @@ int tl_descriptor_listen(struct tl_sched *s, struct tl_descriptor_listener *list
                          int fd, int what);
 void tl_descriptor_forget(struct tl_descriptor_listener *listener);
 
-// Whether the descriptor that it listens or listened to has been closed since it began.
+// Whether the descriptor has been closed since tl_descriptor_note().
 bool tl_descriptor_has_closed(const struct tl_descriptor_listener *listener);
 
 // Raise the OSError of a wait for fd, which has been closed. Returns -1.

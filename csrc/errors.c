@@ -2,8 +2,8 @@
 #include "gil.h"
 #include "interrupt.h"
 
-// LINES_MOST: lines of a deadlock's message, which may be about very many. NOTES_MOST:
-// notes of an exception; one that is kept and raised again and again must not grow.
+// LINES_MOST limits the tasklets that a deadlock's message lists: there may be thousands.
+// NOTES_MOST limits the notes of an exception: a program may raise the same one repeatedly.
 enum { LINES_MOST = 50, NOTES_MOST = 32 };
 
 // ---- interrupts of the program
@@ -171,7 +171,7 @@ list_waiting(struct tl_state *state, struct listing *listing)
     return 0;
 }
 
-// What who was refused: a line, or NULL with an exception set.
+// A line about the operation that the tasklet was refused, or NULL with an exception set.
 static PyObject *
 describe_refused(TaskletObject *who, const struct tl_wait_kind *kind, PyObject *on)
 {

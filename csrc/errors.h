@@ -14,7 +14,7 @@ PyObject *tl_errors_deadlock(TaskletObject *who, const struct tl_wait_kind *kind
 PyObject *tl_errors_stranded(struct tl_state *state, TaskletObject *waiter);
 
 // Note in exc, which leaves t, what t is called (name, or NULL) and where it was spawned.
-// Runs no code of others; without memory there is no note.
+// Does not call into Python. Without memory there is no note.
 void tl_errors_note(TaskletObject *t, PyObject *name, PyObject *exc);
 
 // Whether exc goes to the main tasklet even if others are given it: KeyboardInterrupt, and

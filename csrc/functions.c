@@ -278,8 +278,8 @@ PyDoc_STRVAR(last_run_doc,
 "Return (why, elapsed, switches) of this thread's last scheduler.run(); None before it.\n"
 "\n"
 "why is 'idle' (none was runnable), 'ticks', 'seconds', 'switches', 'rounds',\n"
-"'slice_ticks', 'slice_seconds' (that budget was used up), 'stopped' (by stop(), or\n"
-"somebody inserted the caller) or 'error' (it raised). elapsed is in seconds.");
+"'slice_ticks', 'slice_seconds' (that budget was used up), 'stopped' (by stop(), or by\n"
+"an insert() of the caller) or 'error' (it raised). elapsed is in seconds.");
 
 static PyObject *
 fn_last_run(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -323,8 +323,8 @@ PyDoc_STRVAR(schedule_doc,
 "\n"
 "Let the other runnable tasklets of this thread run, each in its turn.\n"
 "\n"
-"Returns retval, by default the current tasklet, unless somebody set tempval\n"
-"meanwhile. Alone, it returns at once.");
+"Returns retval, by default the current tasklet, unless its tempval was set meanwhile.\n"
+"If no other tasklet is runnable, it returns at once.");
 
 static PyObject *
 fn_schedule(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -362,8 +362,8 @@ PyDoc_STRVAR(schedule_remove_doc,
 "\n"
 "Pause the current tasklet: the others run, and it does when somebody inserts it.\n"
 "\n"
-"Returns retval, by default the current tasklet, unless somebody set tempval meanwhile.\n"
-"The last runnable tasklet wakes the innermost run(); if none is to be woken,\n"
+"Returns retval, by default the current tasklet, unless its tempval was set meanwhile.\n"
+"The last runnable tasklet wakes the innermost run(); if there is none to wake, it gets a\n"
 "DeadlockError. While it is paused, retval is in its tempval: by default it holds\n"
 "itself, and if it is forgotten only the cyclic collector ends it.\n"
 "schedule_remove(None) leaves it to the last reference.");

@@ -1,8 +1,8 @@
 #include "leftover.h"
 #include "errors.h"
 
-// Of so many there is a line of their own: what is wrong with the others is the same, as a
-// rule.
+// At most this many tasklets are listed one by one: the others are usually left for the
+// same reason.
 enum { LISTED_MOST = 10 };
 
 // ---- the warning

@@ -14,7 +14,7 @@ tl_rounds_begin(struct tl_sched *s, struct tl_watch *watch)
     watch->round_look = s->switches + (uint64_t)s->runcount;
 }
 
-// How many have a turn left, from the one that is next.
+// Count the tasklets with a turn left, from the next one on.
 static uint64_t
 count_turns(struct tl_sched *s, const struct tl_watch *watch, const TaskletObject *next)
 {
@@ -75,7 +75,7 @@ tl_rounds_put_before(struct tl_sched *s, TaskletObject *t, TaskletObject *place)
 TL_COLD Py_ssize_t
 tl_rounds_places(struct tl_sched *s)
 {
-    // Who has no turn in the round that began last has none in any other.
+    // A tasklet without a turn in the round that began last has none in any other.
     uint64_t began = 0;
     for (int i = 0; i < s->nwatch; i++) {
         const struct tl_watch *watch = s->watch[i];

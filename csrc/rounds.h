@@ -1,7 +1,8 @@
-// rounds.h - the rounds of run(rounds=n): who has a turn left, and when the round is over.
+// rounds.h - the rounds of run(rounds=n): which tasklets have a turn left, and when a
+// round is over.
 //
 // A tasklet has a turn left in a round if it was runnable when the round began and has not
-// been entered since, or if somebody has named it to run next: by its run(), by a channel's
+// been entered since, or if it was chosen to run next: by its run(), by a channel's
 // preference, by a kill. While rounds are counted the ring is kept so that all of these
 // come right after the current tasklet, before those that have had their turn and those
 // that became runnable since. So the round is over at the first switch to one without a

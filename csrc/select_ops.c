@@ -76,11 +76,14 @@ stand_for(struct mixed *mixed, Py_ssize_t i, ChannelObject *channel, PyObject *m
 }
 
 static int
-add_descriptor(struct mixed *mixed, Py_ssize_t i, PyObject *arg, int what)
+add_descriptor(struct mixed *mixed, struct tl_sched *s, Py_ssize_t i, PyObject *arg,
+               int what)
 {
     struct way *way = &mixed->ways[i];
-    int fd = PyObject_AsFileDescriptor(PyTuple_GET_ITEM(arg, 0));
-    int ready = fd < 0 ? -1 : tl_descriptor_is_ready(fd, what);
+    int fd = PyObject_AsFileDescriptor(PyTuple_GET_ITEM(arg, 0)), ready = -1;
+    if (fd >= 0 && tl_descriptor_note(s, &way->listener, fd) == 0) {
+        ready = tl_descriptor_is_ready(fd, what);
+    }
     PyObject *cls = (PyObject *)mixed->state->queue_channel_type;
     PyObject *made = ready < 0 ? NULL : PyObject_CallNoArgs(cls);
     if (made == NULL) {
@@ -133,7 +136,7 @@ add_all(struct mixed *mixed, struct tl_sched *s, PyObject *const *args)
         }
         int what = readiness_of(mixed->state, args[i]);
         int added = what < 0    ? -1
-                    : what != 0 ? add_descriptor(mixed, i, args[i], what)
+                    : what != 0 ? add_descriptor(mixed, s, i, args[i], what)
                                 : add_waitable(mixed, s, i, args[i]);
         if (added < 0) {
             return -1;

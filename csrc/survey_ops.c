@@ -113,7 +113,7 @@ fn_all_tasklets(PyObject *mod, PyObject *Py_UNUSED(ignored))
 
 // ---- what one does
 
-// Whether what a frame is of is to be shown, and go on outwards.
+// Append (file, line, function) of a frame. Returns 0, or -1 with an exception set.
 static int
 add_frame(PyObject *list, PyObject *frame)
 {

@@ -90,8 +90,8 @@ typedef struct TaskletObject {
     struct tl_hooks *hooks;   // its trace and profile functions; NULL: the thread's
     struct tl_locals *locals; // see local.c; NULL: nothing
     PyObject *weakrefs;
-    // home->switches when it was last entered or became runnable; 0: it runs next because
-    // somebody named it.
+    // home->switches when it was last entered or became runnable; 0: it was chosen to run
+    // next.
     uint64_t turn;
     int64_t since;  // it has been waiting, about: true time in nanoseconds
     int depth;      // Python recursion depth where it left
@@ -176,7 +176,7 @@ PyObject *tl_task_describe(TaskletObject *t);
 const char *tl_task_state_word(TaskletObject *t);
 
 // "waits to receive from <tasklets.channel ...>", for a wait of this kind: a new
-// reference. on may be NULL. No code of others runs.
+// reference. on may be NULL. Does not call into Python.
 PyObject *tl_task_describe_wait(struct tl_state *state, const struct tl_wait_kind *kind,
                                 PyObject *on);
 

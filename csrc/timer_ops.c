@@ -197,8 +197,8 @@ PyDoc_STRVAR(notify_closing_doc,
 "\n"
 "fd: an int, or an object with fileno(). Their wait_readable(), wait_writable() or\n"
 "select() raises an OSError, with errno EBADF and the number as its filename. Has no\n"
-"effect if there are none. Close it next, before another tasklet runs: who begins to wait\n"
-"before that is only told about a second later. May be called by any thread, and by a\n"
+"effect if there are none. Close it next, before another tasklet runs: a wait that begins\n"
+"before that ends only about a second later. May be called by any thread, and by a\n"
 "signal handler. Raises TypeError, ValueError or OverflowError for what is no descriptor.");
 
 static PyObject *

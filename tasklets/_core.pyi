@@ -1286,8 +1286,8 @@ def notify_closing(fd: int | _HasFileno, /) -> None:
 
     fd: an int, or an object with fileno(). Their wait_readable(), wait_writable() or
     select() raises an OSError, with errno EBADF and the number as its filename. Has no
-    effect if there are none. Close it next, before another tasklet runs: who begins to wait
-    before that is only told about a second later. May be called by any thread, and by a
+    effect if there are none. Close it next, before another tasklet runs: a wait that begins
+    before that ends only about a second later. May be called by any thread, and by a
     signal handler. Raises TypeError, ValueError or OverflowError for what is no descriptor.
     """
 
@@ -1623,22 +1623,22 @@ def last_run() -> tuple[str, float, int] | None:
     """Return (why, elapsed, switches) of this thread's last scheduler.run(); None before it.
 
     why is 'idle' (none was runnable), 'ticks', 'seconds', 'switches', 'rounds',
-    'slice_ticks', 'slice_seconds' (that budget was used up), 'stopped' (by stop(), or
-    somebody inserted the caller) or 'error' (it raised). elapsed is in seconds.
+    'slice_ticks', 'slice_seconds' (that budget was used up), 'stopped' (by stop(), or by
+    an insert() of the caller) or 'error' (it raised). elapsed is in seconds.
     """
 
 def schedule(retval: Any = ...) -> Any:
     """Let the other runnable tasklets of this thread run, each in its turn.
 
-    Returns retval, by default the current tasklet, unless somebody set tempval
-    meanwhile. Alone, it returns at once.
+    Returns retval, by default the current tasklet, unless its tempval was set meanwhile.
+    If no other tasklet is runnable, it returns at once.
     """
 
 def schedule_remove(retval: Any = ...) -> Any:
     """Pause the current tasklet: the others run, and it does when somebody inserts it.
 
-    Returns retval, by default the current tasklet, unless somebody set tempval meanwhile.
-    The last runnable tasklet wakes the innermost run(); if none is to be woken,
+    Returns retval, by default the current tasklet, unless its tempval was set meanwhile.
+    The last runnable tasklet wakes the innermost run(); if there is none to wake, it gets a
     DeadlockError. While it is paused, retval is in its tempval: by default it holds
     itself, and if it is forgotten only the cyclic collector ends it.
     schedule_remove(None) leaves it to the last reference.
@@ -1647,8 +1647,8 @@ def schedule_remove(retval: Any = ...) -> Any:
 def stackless_schedule_remove(retval: Any = ...) -> Any:
     """Pause the current tasklet: the others run, and it does when somebody inserts it.
 
-    Returns retval, by default the current tasklet, unless somebody set tempval meanwhile.
-    The last runnable tasklet wakes the innermost run(); if none is to be woken,
+    Returns retval, by default the current tasklet, unless its tempval was set meanwhile.
+    The last runnable tasklet wakes the innermost run(); if there is none to wake, it gets a
     DeadlockError. While it is paused, retval is in its tempval: by default it holds
     itself, and if it is forgotten only the cyclic collector ends it.
     schedule_remove(None) leaves it to the last reference.

@@ -1,6 +1,5 @@
 """What a piece of code leaves behind on this thread, and its end."""
 
-import contextlib
 import time
 from typing import Any
 
@@ -130,19 +129,12 @@ class Leftovers:
 
 def _tasklets() -> list[_core.tasklet]:
     """Return the others of this thread that are runnable or have begun."""
-    me = _core.getcurrent()
-    found = {id(me): me}
-    one = me.next
-    while one is not None and one is not me:
-        found[id(one)] = one
-        one = one.next
-    here = me.thread_id
-    for one in _core.getuncollectables():
-        if one.thread_id == here:
-            found[id(one)] = one
-    found.pop(id(_core.getmain()), None)
-    found.pop(id(me), None)
-    return list(found.values())
+    me, main = _core.getcurrent(), _core.getmain()
+    return [
+        one
+        for one in _core.all_tasklets()
+        if one.thread_id == me.thread_id and one is not me and one is not main
+    ]
 
 
 def _jobs() -> list[_core.job]:
@@ -153,7 +145,6 @@ def _jobs() -> list[_core.job]:
 
 def _describe(tasklet: _core.tasklet) -> str:
     text = repr(tasklet)
-    with contextlib.suppress(TypeError):  # it has not been spawned
-        file, line = tasklet.spawned_at  # type: ignore[misc]
-        text += f", spawned at {file}:{line}"
+    if tasklet.spawned_at is not None:
+        text += ", spawned at {}:{}".format(*tasklet.spawned_at)
     return text

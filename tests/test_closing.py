@@ -365,6 +365,42 @@ def test_a_copy_keeps_nobody_awake():
         os.close(each)
 
 
+def test_a_close_before_a_select_has_begun_to_listen_is_noticed():
+    """The number was read, and is another file's when it would be listened to."""
+    read, write = os.pipe()
+    ends = [write]
+
+    class Closes(Future):
+        def add_done_callback(self, callback):
+            notify_closing(read)
+            os.close(read)
+            ends.extend(os.pipe())
+            assert ends[1] == read
+            super().add_done_callback(callback)
+
+    with pytest.raises(OSError, match="closed while") as caught:
+        select(readable(read), Closes(), timeout=LATE)
+    assert (caught.value.errno, caught.value.filename) == (errno.EBADF, read)
+    for each in ends:
+        os.close(each)
+
+
+def test_a_select_listens_to_the_file_of_now():
+    """Others still wait for an earlier file of that number; they are told."""
+    read, write = os.pipe()
+    old = spawn(attempt, wait_readable, read)
+    run()
+    os.close(read)
+    ends = os.pipe()
+    assert ends[0] == read
+    os.write(ends[1], b"x")
+    case, _ = select(readable(read), Future(), timeout=LATE)
+    assert case == readable(read)
+    assert outcome_of(old) == read
+    for each in (write, *ends):
+        os.close(each)
+
+
 @forks_beside_threads
 def test_only_this_process_is_told():
     status, output, _ = run_program(

@@ -12,6 +12,7 @@ import threading
 import warnings
 
 import pytest
+from children import run_program
 
 import tasklets
 from tasklets import (
@@ -407,6 +408,32 @@ def test_an_async_function_is_refused(kind, pool):
     with TaskGroup() as group, pytest.raises(TypeError, match=r"^spawn\(\) needs a"):
         group.spawn(ASYNC[kind])
     assert tasklets.getruncount() == 1
+
+
+def test_a_function_that_only_its_look_up_makes_is_looked_at_safely(monkeypatch):
+    monkeypatch.setenv("PYTHONMALLOC", "debug")  # what is freed is overwritten
+    status, output, errors = run_program(
+        """
+        import tasklets
+
+        class Fresh:
+            def __get__(self, instance, owner):
+                return lambda: None
+
+        class Callable:
+            __call__ = Fresh()
+
+        # One that calls itself what is looked into, too.
+        Partial = type(
+            "functools.partial", (),
+            {"func": property(lambda self: lambda: None), "__call__": Fresh()},
+        )
+        for _ in range(100):
+            print(*[tasklets.spawn(kind()).name[:0] for kind in (Callable, Partial)])
+        """
+    )
+    assert (status, errors) == (0, [])
+    assert output.count("\n") == 100
 
 
 def test_a_coroutine_is_refused_and_closed(pool):

@@ -1468,6 +1468,7 @@ def test_threads_come_and_go_while_their_tasklets_wait():
             tasklet(ch.receive)()
         schedule()
 
+    sent = 0
     for _ in range(30):
         threads = [
             threading.Thread(target=work, args=(rnd.randrange(4),)) for _ in range(3)
@@ -1475,7 +1476,10 @@ def test_threads_come_and_go_while_their_tasklets_wait():
         for thread in threads:
             thread.start()
         for _ in range(rnd.randrange(5)):
-            ch.try_send(None)
+            sent += ch.try_send(None)
         for thread in threads:
             thread.join()
-    assert ch.balance == 0
+    # What a receiver did not come to take before its thread ended has come back.
+    assert 0 <= ch.balance <= sent
+    while ch.balance:
+        ch.receive()
