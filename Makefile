@@ -19,8 +19,8 @@ SAN      = -O1 -g -UNDEBUG -fno-omit-frame-pointer
 ASAN     = $(SAN) -fsanitize=address,undefined -fno-sanitize-recover=undefined \
            --param asan-stack=0
 LIBSAN   = $(foreach lib,asan ubsan,$(shell $(CC) -print-file-name=lib$(lib).so))
-PLAIN    = $(wildcard $(patsubst %,csrc/%.c,list clock inbox ours park nudge chunk alarm turn heap poller room spare lookup))
-OURS     = csrc/*.[ch] tests/c/*.[ch] benchmarks/*.c tasklets/include/*.h
+PLAIN    = $(wildcard csrc/base/*.c)
+OURS     = csrc/*/*.[ch] tests/c/*.[ch] benchmarks/*.c tasklets/include/*.h
 RACES    = $(patsubst tests/c/%.c,race-%,$(wildcard tests/c/test_*.c))
 
 # Every flavour has its own folder; build/debug is copied into the checkout as well.

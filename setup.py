@@ -153,11 +153,12 @@ setup(
     ext_modules=[
         Extension(
             "tasklets._core",
-            sources=sorted(glob("csrc/*.c")),
-            depends=["setup.py", *sorted(glob("csrc/*.h"))],
+            sources=sorted(glob("csrc/*/*.c")),
+            depends=["setup.py", *sorted(glob("csrc/*/*.h"))],
             define_macros=[("_GNU_SOURCE", "1")],
             extra_compile_args=[
                 "-std=gnu11",
+                "-iquotecsrc",
                 "-fvisibility=hidden",
                 "-fno-plt",
                 # A thread that the interpreter ends is unwound: see run_stack().

@@ -34,7 +34,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Skip what measures that which a stress build changes: csrc/stress.h."""
+    """Skip what measures that which a stress build changes: csrc/base/stress.h."""
     for item in items:
         mark = item.get_closest_marker("usual_sizes")
         if mark is not None and _core.stress:

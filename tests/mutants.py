@@ -58,11 +58,12 @@ class Builder:
         """Return a folder with a copy of the packages that has the change in it."""
         text = (ROOT / "csrc" / name).read_text()
         assert text.count(right) == 1, "the source no longer says this exactly once"
-        source = self.folder / name
+        source = self.folder / Path(name).name
         source.write_text(text.replace(right, wrong))
         made = source.with_suffix(".o")
         run([*self.command, "-c", source, "-o", made])
-        others = [o for o in self.objects.glob("*.o") if o.name != made.name]
+        replaced = (self.objects / name).with_suffix(".o")
+        others = [o for o in self.objects.glob("*/*.o") if o != replaced]
         lib = self.folder / "lib"
         home = Path(tasklets.__file__).parent
         for package in (home, home.parent / "stacklesslib_compat"):

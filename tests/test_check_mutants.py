@@ -11,91 +11,91 @@ PROGRAM = TESTS / "check_program.py"
 # name: file, text, what stands there by mistake, which check notices it
 MUTANTS = {
     "who_leaves_the_ring_is_still_counted": (
-        "runq.c",
+        "core/runq.c",
         "    t->place = TL_FLOATING;\n    s->runcount--;\n",
         "    t->place = TL_FLOATING;\n",
         "I1 of tl_sched",
     ),
     "who_was_woken_still_waits": (
-        "block.c",
+        "sync/wait_queue.c",
         "        tl_task_end_wait(t);\n        tl_sched_ready(t);\n",
         "        tl_wait_end(&t->wait, &t->link);\n        tl_sched_ready(t);\n",
         "I1 of tasklet",
     ),
     "a_timer_stays_where_it_was_put": (
-        "heap.c",
+        "base/timer_heap.c",
         "        if (!is_before(&item, &heap->items[parent])) {",
         "        if (true) {",
-        "I1 of tl_heap",
+        "I1 of tl_timer_heap",
     ),
     "a_lock_is_free_and_has_an_owner": (
-        "lock.c",
+        "sync/lock.c",
         "    if (--lock->count == 0) {\n        tl_lock_free(lock);\n    }\n",
         "    --lock->count;\n",
         "I1 of lock",
     ),
     "a_receiver_that_left_is_still_counted": (
-        "channel.c",
+        "sync/channel.c",
         "    t->sending = 0;\n    ch->waiting++;\n",
         "    t->sending = 0;\n",
         "I1 of channel",
     ),
     "a_job_that_is_over_is_among_the_running": (
-        "job.c",
+        "worker/job.c",
         "    tl_link_remove(&job->link);\n    tl_job_check(job);\n    TL_CHECK",
         "    tl_job_check(job);\n    TL_CHECK",
         "I1 of job",
     ),
     "a_stack_that_is_taken_is_still_counted": (
-        "stacks.c",
+        "core/stacks.c",
         "    s->npool--;\n",
         "",
         "I5 of tl_sched",
     ),
     "a_call_of_run_that_is_over_is_still_listed": (
-        "watch_run.c",
+        "core/run.c",
         "    watch->listed = false;\n",
         "",
-        "I1 of tl_watch",
+        "I1 of tl_run_frame",
     ),
     "who_was_notified_stays_with_the_condition": (
-        "condition.c",
+        "sync/condition.c",
         "(PyObject *)lock, &lock->waiters,\n",
         "(PyObject *)lock, &cond->waiters,\n",
         "I1 of condition",
     ),
     "a_case_that_was_unlinked_is_still_counted": (
-        "select.c",
+        "sync/select.c",
         "    one->of->linked--;\n",
         "",
         "I2 of tl_selection",
     ),
     "who_waits_is_not_told_of_an_item": (
-        "simple_queue.c",
+        "sync/simple_queue.c",
         "    if (!tl_link_is_single(&q->waiters)) {\n        promise(q);",
         "    if (false) {\n        promise(q);",
         "I3 of simple queue",
     ),
     "a_shield_that_was_left_still_counts": (
-        "scope.c",
+        "core/scope.c",
         "        scope->who->shields--;\n    }\n    scope->state = TL_SCOPE_IDLE;",
         "        ;\n    }\n    scope->state = TL_SCOPE_IDLE;",
         "I4 of tl_scope",
     ),
     "a_tasklet_that_left_its_group_still_counts": (
-        "group.c",
+        "sync/group.c",
         "    PyMem_Free(member);\n    group->count--;\n",
         "    PyMem_Free(member);\n",
         "I1 of group",
     ),
     "a_request_that_is_over_is_in_flight": (
-        "loop.c",
+        "io/uv_loop.c",
         "    count(request->loop, -1);\n",
         "",
-        "I1 of tl_loop",
+        "I1 of tl_uv_loop",
     ),
     "a_block_that_came_back_is_still_in_use": (
-        "chunk.c",
+        "base/frame_slab.c",
         "        if (slab->used-- == slab->total) {",
         "        if (slab->used == slab->total) {",
         "I1 of slab",
@@ -134,7 +134,7 @@ def test_the_check_of_a_broken_invariant_names_it(tmp_path, mutant):
 @pytest.mark.slow
 def test_without_a_mistake_no_check_fails(tmp_path):
     lib = builder(tmp_path).build(
-        "heap.c", "static void\nmove_up", "static void move_up"
+        "base/timer_heap.c", "static void\nmove_up", "static void move_up"
     )
     status, output = outcome(lib, PROGRAM)
     assert status == 0, output

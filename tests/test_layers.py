@@ -8,72 +8,36 @@ import pytest
 CSRC = Path(__file__).parent.parent / "csrc"
 LONGEST = 700
 
-# Lowest first. A file may include headers of its own row and of the rows before it.
+# The folders, lowest first; a row's folders are siblings. A file may include headers of
+# its own folder and of the rows before it.
 # fmt: off
-LAYERS = [
-    # Plain C, no Python.h.
-    [
-        "check", "list", "clock", "inbox", "ours", "park", "nudge", "chunk", "alarm",
-        "turn", "heap", "poller", "room", "spare", "lookup", "stress",
-    ],
-    # CPython ground.
-    [
-        "compat", "gil", "frames", "events", "events_monitor", "events_trace",
-        "hooks", "governor", "priority", "state", "live", "args",
-        "wait", "bomb", "callbacks", "where",
-    ],
-    # One file per foreign library.
-    ["fiber", "loop", "detour"],
-    # Core.
-    [
-        "runq", "tasklet", "tasklet_end", "timer", "sched", "sched_check", "thread",
-        "stacks", "stray",
-        "outcome", "errors", "idle", "foreign", "rest", "watch", "watch_run",
-        "rounds", "kill",
-        "interrupt", "scope", "handle", "leftover",
-        "descriptor", "local", "request", "nap", "native", "block", "fork",
-        "stress_points",
-    ],
-    # Services over the scheduler.
-    [
-        "channel", "channel_items", "channel_check", "queue", "lock", "watchdog",
-        "worker", "job",
-        "select", "group", "io", "stream", "file", "resolve", "process", "signal",
-        "atom", "shared", "stm", "join", "arrivals", "cycle", "condition",
-        "queue_items", "simple_queue",
-        "reacquire",
-    ],
-    # The Python face; every *_type and *_ops file belongs here too.
-    ["types", "functions", "settings", "statistics", "capi", "module"],
+RANKS = [
+    ["base"],       # plain C: no Python.h, and part of the programs in tests/c
+    ["cpython"],    # the interpreter's inside; all that depends on its version
+    ["object"],     # what every object of ours is made of
+    ["core"],       # tasklets, their stacks, the scheduler, time, OS threads
+    ["sync", "io", "worker"],
+    ["python"],     # the face: parse, one call down, convert
 ]
 # fmt: on
-ROWS = {name: row for row, names in enumerate(LAYERS) for name in names}
-FACE = len(LAYERS) - 1
+RANK = {folder: rank for rank, folders in enumerate(RANKS) for folder in folders}
 
-# Each foreign header has its owners.
+# Each foreign header has its owners: folders, or files.
 OWNERS = {
-    "greenlet/greenlet.h": {"fiber"},
-    "uv.h": {"loop", "io", "stream", "file", "resolve", "process", "signal"},
-    "Python.h": {"compat"},
-}
-# Who may look into the interpreter, and so may care which version it is.
-INTERNALS = {
-    "compat",
-    "events",
-    "events_monitor",
-    "events_trace",
-    "frames",
-    "gil",
-    "where",
+    "greenlet/greenlet.h": {"core/fiber.c"},
+    "uv.h": {"io"},
+    "Python.h": {"cpython/compat.h"},
 }
 
-FILES = sorted(CSRC.glob("*.[ch]"))
-every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+FILES = sorted(CSRC.rglob("*.[ch]"))
 
 
-def row_of(stem):
-    """Return the row of a file; None for a name that has no place yet."""
-    return FACE if stem.endswith(("_type", "_ops")) else ROWS.get(stem)
+def name_of(path):
+    """Return a file's name as includes write it: "core/sched.h"."""
+    return path.relative_to(CSRC).as_posix()
+
+
+every_file = pytest.mark.parametrize("path", FILES, ids=name_of)
 
 
 def includes(path, opening='[<"]'):
@@ -87,30 +51,37 @@ def test_there_are_files_to_check():
 
 
 @every_file
-def test_a_file_has_a_place_in_the_map(path):
-    assert row_of(path.stem) is not None, f"give {path.name} a row in LAYERS"
+def test_a_file_is_in_a_folder_that_has_a_rank(path):
+    assert path.parent.parent == CSRC
+    assert path.parent.name in RANK, f"{name_of(path)}: no such folder in RANKS"
 
 
 @every_file
 def test_includes_point_down(path):
+    mine = path.parent.name
     for header in includes(path, '"'):
-        mine, other = row_of(path.stem), row_of(header.removesuffix(".h"))
-        assert other <= mine, f"{path.name} reaches up to {header}"
+        assert (CSRC / header).is_file(), f"{header}: is written from csrc/"
+        other = header.split("/")[0]
+        assert other == mine or RANK[other] < RANK[mine], (
+            f"{name_of(path)} reaches up to {header}"
+        )
 
 
 @every_file
 def test_a_foreign_header_is_included_by_its_owners_only(path):
-    for header in includes(path):
+    for header in includes(path, "<"):
         if header in OWNERS:
             owners = OWNERS[header]
-            assert path.stem in owners, f"{header} is only for {sorted(owners)}"
+            assert {path.parent.name, name_of(path)} & owners, (
+                f"{header} is only for {sorted(owners)}"
+            )
         if header.startswith(("internal/", "pycore_", "cpython/")):
-            assert path.stem in INTERNALS, f"{header} is only for {sorted(INTERNALS)}"
+            assert path.parent.name == "cpython", f"{header} is only for cpython/"
 
 
 @every_file
 def test_versions_are_compared_only_where_the_internals_are_known(path):
-    if path.stem not in INTERNALS:
+    if path.parent.name != "cpython":
         assert not re.search(r"PY_VERSION_HEX|Py_GIL_DISABLED", path.read_text())
 
 
@@ -123,4 +94,4 @@ def test_attributes_are_looked_up_by_interned_strings(path):
 
 @every_file
 def test_a_file_stays_readable_in_one_sitting(path):
-    assert len(path.read_text().splitlines()) <= LONGEST, f"split {path.name}"
+    assert len(path.read_text().splitlines()) <= LONGEST, f"split {name_of(path)}"

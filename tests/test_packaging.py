@@ -83,7 +83,7 @@ def files(pattern):
 @pytest.mark.parametrize(
     "pattern",
     [
-        "csrc/*.[ch]",
+        "csrc/*/*.[ch]",
         "tests/**/*.py",
         "tests/c/*.c",
         "tasklets/*.py*",

@@ -44,7 +44,7 @@ class Hooked(Queue):
         return self.queue.popleft()
 
 
-# How often one comes too late before others are kept out: csrc/queue.c.
+# How often one comes too late before others are kept out: csrc/sync/queue.c.
 LATE_MOST = 1 if _core.stress else 2
 
 BOUNDED = [Queue, LifoQueue, PriorityQueue, Hooked]

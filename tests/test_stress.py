@@ -1,4 +1,4 @@
-"""What a build with -DTL_STRESS does: csrc/stress.h. Other builds do none of it."""
+"""What a build with -DTL_STRESS does, and no other: csrc/base/stress.h."""
 
 from concurrent.futures import Future
 from functools import partial

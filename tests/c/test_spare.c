@@ -1,5 +1,5 @@
 // Calls that block take no thread from the others, and each call is done or taken back once.
-#include "spare.h"
+#include "base/spare.h"
 
 #include <assert.h>
 #include <pthread.h>

@@ -1,0 +1,323 @@
+#include "core/local.h"
+#include "cpython/gil.h"
+#include "object/live_counts.h"
+#include "base/stress.h"
+
+// The name of the capsule in a thread state's dict that owns what the thread has.
+#define OWNER "tasklets.local"
+
+// What one tasklet has in one object.
+struct slot {
+    struct tl_link link; // in local->slots
+    struct tl_locals *holder;
+    LocalObject *local; // borrowed: it removes the slot when it goes
+    PyObject *dict;
+};
+
+// What one tasklet has in all objects, by their places.
+struct tl_locals {
+    Py_ssize_t room;
+    struct slot **slots;
+};
+
+// What the calling thread has, and its main tasklet if there is one.
+static TL_THREAD_LOCAL struct tl_locals *thread_locals;
+
+// The thread state on this thread that has lost it: the interpreter is clearing it.
+static TL_THREAD_LOCAL uint64_t ended_id;
+
+// ---- places
+
+struct tl_places *
+tl_local_places(void)
+{
+    struct tl_places *places = PyMem_Calloc(1, sizeof *places);
+    if (places == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    places->refs = 1;
+    return places;
+}
+
+int
+tl_local_init(LocalObject *local, struct tl_places *places)
+{
+    Py_ssize_t i = places->lowest;
+    tl_link_init(&local->slots);
+    while (i < places->room && places->taken[i]) {
+        i++;
+    }
+    if (i == places->room) {
+        Py_ssize_t room = places->room ? 2 * places->room : TL_STRESS_OR(16, 1);
+        bool *grown = PyMem_Realloc(places->taken, (size_t)room * sizeof *grown);
+        if (grown == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        for (Py_ssize_t j = places->room; j < room; j++) {
+            grown[j] = false;
+        }
+        places->taken = grown;
+        places->room = room;
+    }
+    places->taken[i] = true;
+    places->lowest = i + 1;
+    places->refs++;
+    local->places = places;
+    local->place = i;
+    return 0;
+}
+
+void
+tl_local_fini(LocalObject *local)
+{
+    struct tl_places *places = local->places;
+    if (places == NULL) {
+        return;
+    }
+    assert(tl_link_is_single(&local->slots));
+    places->taken[local->place] = false;
+    if (local->place < places->lowest) {
+        places->lowest = local->place;
+    }
+    local->places = NULL;
+    if (--places->refs == 0) {
+        PyMem_Free(places->taken);
+        PyMem_Free(places);
+    }
+}
+
+// ---- slots
+
+#ifndef NDEBUG
+// Locks: the GIL.
+static void
+check(const struct slot *slot)
+{
+    const LocalObject *local = slot->local;
+    TL_CHECK("I1", "local", local, tl_link_may_be_in(&slot->link, &local->slots));
+    TL_CHECK("I1", "local", local,
+             local->place < slot->holder->room &&
+                 slot->holder->slots[local->place] == slot);
+    TL_CHECK("I1", "local", local, local->places->taken[local->place]);
+}
+#else
+TL_CHECKER(check, const struct slot *slot);
+#endif
+
+// Returns what was in it, owned.
+static PyObject *
+slot_free(struct slot *slot)
+{
+    PyObject *dict = slot->dict;
+    check(slot);
+    tl_link_remove(&slot->link);
+    slot->holder->slots[slot->local->place] = NULL;
+    PyMem_Free(slot);
+    return dict;
+}
+
+void
+tl_local_clear(LocalObject *local)
+{
+    while (!tl_link_is_single(&local->slots)) {
+        Py_DECREF(slot_free(TL_CONTAINER(local->slots.next, struct slot, link)));
+    }
+}
+
+int
+tl_local_traverse(LocalObject *local, visitproc visit, void *arg)
+{
+    struct tl_link *i = local->slots.next;
+    for (; i != NULL && i != &local->slots; i = i->next) {
+        Py_VISIT(TL_CONTAINER(i, struct slot, link)->dict);
+    }
+    return 0;
+}
+
+static void
+locals_free(struct tl_locals *locals)
+{
+    // What goes may take others of the slots with it.
+    for (Py_ssize_t i = 0; i < locals->room; i++) {
+        if (locals->slots[i] != NULL) {
+            Py_DECREF(slot_free(locals->slots[i]));
+        }
+    }
+    PyMem_Free(locals->slots);
+    PyMem_Free(locals);
+}
+
+void
+tl_local_forget(struct tl_locals **where)
+{
+    struct tl_locals *locals = *where;
+    *where = NULL;
+    if (locals != NULL) {
+        locals_free(locals);
+    }
+}
+
+// ---- threads
+
+static void
+thread_ended(PyObject *owner)
+{
+    struct tl_locals *locals = PyCapsule_GetPointer(owner, OWNER);
+    PyObject *exc = PyErr_GetRaisedException();
+    if (locals == thread_locals) {
+        thread_locals = NULL;
+        ended_id = PyThreadState_GetID(PyThreadState_Get());
+    }
+    locals_free(locals);
+    PyErr_SetRaisedException(exc);
+}
+
+// Have what thread_locals are go with the thread. Returns 0, or -1 with an exception
+// set.
+static int
+hang_owner(struct tl_locals *locals)
+{
+    PyThreadState *ts = PyThreadState_Get();
+    if (ended_id == PyThreadState_GetID(ts) || tl_gil_is_clearing(ts)) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the thread is ending, and what it had in a local is gone");
+        return -1;
+    }
+    PyObject *dict = PyThreadState_GetDict();
+    PyObject *owner = dict ? PyCapsule_New(locals, OWNER, NULL) : NULL;
+    int result = owner ? PyDict_SetItemString(dict, OWNER, owner) : -1;
+    if (result == 0) {
+        (void)PyCapsule_SetDestructor(owner, thread_ended);
+    } else if (!PyErr_Occurred()) {
+        PyErr_NoMemory();
+    }
+    Py_XDECREF(owner);
+    return result;
+}
+
+// ---- who runs
+
+static struct tl_locals **
+mine(void)
+{
+    struct tl_sched *s = tl_sched_mine;
+    TaskletObject *t = s != NULL ? s->current : NULL;
+    return t == NULL || t->is_main ? &thread_locals : &t->locals;
+}
+
+static struct slot **
+place_of(const LocalObject *local)
+{
+    struct tl_locals *locals = *mine();
+    return locals != NULL && local->place < locals->room ? &locals->slots[local->place]
+                                                         : NULL;
+}
+
+// Other code may run.
+static int
+make_locals(void)
+{
+    struct tl_locals **where = mine();
+    if (*where != NULL) {
+        return 0;
+    }
+    struct tl_locals *locals = PyMem_Calloc(1, sizeof *locals);
+    if (locals == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    // First: the collector may run code that wants them, too.
+    *where = locals;
+    if (where == &thread_locals && hang_owner(locals) < 0) {
+        tl_local_forget(where);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+make_room(const LocalObject *local)
+{
+    struct tl_locals *locals = *mine();
+    Py_ssize_t room = local->place + 4;
+    if (local->place < locals->room) {
+        return 0;
+    }
+    struct slot **grown =
+        PyMem_Realloc(locals->slots, (size_t)room * sizeof *locals->slots);
+    if (grown == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = locals->room; i < room; i++) {
+        grown[i] = NULL;
+    }
+    locals->slots = grown;
+    locals->room = room;
+    return 0;
+}
+
+// Returns a new slot in its place, or NULL with an exception set.
+static struct slot *
+make_slot(LocalObject *local)
+{
+    PyObject *dict = PyDict_New();
+    struct slot *slot = dict ? PyMem_Malloc(sizeof *slot) : NULL;
+    if (slot == NULL) {
+        Py_XDECREF(dict);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    if (make_locals() < 0 || make_room(local) < 0) {
+        PyMem_Free(slot);
+        Py_DECREF(dict);
+        return NULL;
+    }
+    struct slot **place = place_of(local);
+    if (*place != NULL) {
+        // The collector has run code that has come here.
+        PyMem_Free(slot);
+        Py_DECREF(dict);
+        return *place;
+    }
+    *slot = (struct slot){.holder = *mine(), .local = local, .dict = dict};
+    tl_link_insert_before(&slot->link, &local->slots);
+    *place = slot;
+    check(slot);
+    return slot;
+}
+
+TL_COLD static PyObject *
+make_dict(LocalObject *local, bool init)
+{
+    struct slot *slot = make_slot(local);
+    if (slot == NULL) {
+        return NULL;
+    }
+    initproc set_up = Py_TYPE(local)->tp_init;
+    if (!init || set_up == PyBaseObject_Type.tp_init) {
+        return slot->dict;
+    }
+    int result = set_up((PyObject *)local, local->args, local->kwargs);
+    struct slot **place = place_of(local);
+    if (place == NULL || *place == NULL) {
+        return result < 0 ? NULL : tl_local_dict(local, false); // it was cleared
+    }
+    if (result < 0) {
+        PyObject *exc = PyErr_GetRaisedException();
+        Py_DECREF(slot_free(*place)); // the next access tries again
+        PyErr_SetRaisedException(exc);
+        return NULL;
+    }
+    return (*place)->dict;
+}
+
+PyObject *
+tl_local_dict(LocalObject *local, bool init)
+{
+    struct slot **place = place_of(local);
+    return TL_LIKELY(place != NULL && *place != NULL) ? (*place)->dict
+                                                      : make_dict(local, init);
+}

@@ -1,0 +1,84 @@
+#include "core/scheduled_call.h"
+#include "core/timer.h"
+
+#ifndef NDEBUG
+// Locks: the GIL.
+static void
+check(const HandleObject *handle)
+{
+    bool waits = tl_timer_is_set(&handle->timer);
+    TL_CHECK("I1", "handle", handle, waits == !tl_link_is_single(&handle->link));
+    TL_CHECK("I1", "handle", handle, !waits || Py_REFCNT(handle) > 0);
+    TL_CHECK("I2", "handle", handle, !handle->cancelled || handle->who == NULL);
+}
+#else
+TL_CHECKER(check, const HandleObject *handle);
+#endif
+
+static void
+its_time_came(struct tl_timer *timer)
+{
+    HandleObject *handle = TL_CONTAINER(timer, HandleObject, timer);
+    TaskletObject *t = handle->who;
+    tl_link_remove(&handle->link);
+    check(handle);
+    if (t->life == TL_NEW && t->place == TL_FLOATING) {
+        tl_sched_ready((TaskletObject *)Py_NewRef(t));
+    } // else somebody found it in the collector's lists, and did something with it
+    tl_sched_drop_later(t->home, (PyObject *)handle);
+}
+
+int
+tl_scheduled_call_start(HandleObject *handle, int64_t when)
+{
+    struct tl_sched *s = handle->who->home;
+    handle->when = when;
+    if (when == 0) {
+        tl_sched_ready((TaskletObject *)Py_NewRef(handle->who));
+        return 0;
+    }
+    if (tl_timer_reserve(s) < 0) {
+        return -1;
+    }
+    Py_INCREF(handle);
+    tl_link_insert_before(&handle->link, &s->later);
+    handle->timer.fire = its_time_came;
+    tl_timer_set(s, &handle->timer, when);
+    check(handle);
+    return 0;
+}
+
+void
+tl_scheduled_call_cancel(HandleObject *handle)
+{
+    TaskletObject *t = handle->who;
+    bool waits = tl_timer_is_set(&handle->timer);
+    if (waits) {
+        tl_timer_cancel(t->home, &handle->timer);
+        tl_link_remove(&handle->link);
+    }
+    if (t != NULL && t->life == TL_NEW && t->home->target != t) {
+        handle->who = NULL;
+        handle->cancelled = true;
+        if (t->place == TL_RUNNABLE) {
+            tl_ring_remove(t->home, t);
+            Py_DECREF(t);
+        }
+        Py_DECREF(t);
+    } // else it runs, has run, or is about to
+    check(handle);
+    if (waits) {
+        Py_DECREF(handle); // the caller has another
+    }
+}
+
+void
+tl_scheduled_call_forget_all(struct tl_sched *s)
+{
+    while (!tl_link_is_single(&s->later)) {
+        HandleObject *handle = TL_CONTAINER(s->later.next, HandleObject, link);
+        Py_INCREF(handle);
+        tl_scheduled_call_cancel(handle);
+        Py_DECREF(handle);
+    }
+}

@@ -1,0 +1,135 @@
+#include "core/thread_sleep.h"
+#include "core/os_thread.h"
+#include "cpython/gil.h"
+#include "cpython/gil_priority.h"
+
+#include <unistd.h>
+
+static uint64_t
+cpus_of_scheds(struct tl_state *state, uint64_t cpus)
+{
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
+        cpus |= TL_CONTAINER(i, struct tl_sched, all)->park.cpus;
+        if ((cpus & (cpus - 1)) != 0) {
+            break;
+        }
+    }
+    return cpus;
+}
+
+static uint64_t
+cpus_of_natives(struct tl_state *state, uint64_t cpus)
+{
+    for (struct tl_link *i = state->natives.next; i != &state->natives; i = i->next) {
+        cpus |= TL_CONTAINER(i, struct tl_os_thread, all)->park.cpus;
+        if ((cpus & (cpus - 1)) != 0) {
+            break;
+        }
+    }
+    return cpus;
+}
+
+void
+tl_thread_sleep_look_for_cpus(struct tl_state *state, struct tl_park *park)
+{
+    uint64_t cpus = park->cpus;
+    if ((cpus & (cpus - 1)) == 0) {
+        cpus = cpus_of_natives(state, cpus_of_scheds(state, cpus));
+    }
+    park->many_cpus = (cpus & (cpus - 1)) != 0;
+}
+
+void
+tl_thread_sleep(struct tl_park *park, bool in_main, bool poll, int64_t limit_ns)
+{
+    struct tl_sched *s = tl_sched_mine;
+    struct tl_deferred_wakes *nudge = tl_os_thread_nudge();
+    bool marked = s != NULL && s->guard.marked;
+    if (marked) {
+        tl_governor_pause(&s->guard);
+    }
+    tl_deferred_wakes_before_sleep(nudge);
+    tl_gil_priority_leave();
+    PyThreadState *ts = PyEval_SaveThread();
+    tl_gil_priority_left();
+    bool slept = false;
+    tl_deferred_wakes_flush(nudge);
+    // Without the GIL in between: beside threads that compute it is long in coming. And
+    // these need the CPUs.
+    if (poll || tl_gil_priority_is_raid() || !tl_park_spin(park, tl_gil_is_free)) {
+        slept = tl_park_sleep(park, limit_ns, poll);
+    }
+    while (!in_main && Py_IsFinalizing()) {
+        // A daemon thread may not come back: the interpreter would end it in the
+        // middle of a fiber's stack.
+        pause();
+    }
+    tl_gil_priority_take(ts, slept, park->many_cpus);
+    if (marked) {
+        tl_governor_return(&s->guard);
+    }
+}
+
+int
+tl_thread_sleep_run_handlers(void)
+{
+    struct tl_sched *s = tl_sched_mine;
+    if (s == NULL) {
+        return PyErr_CheckSignals();
+    }
+    s->no_switch++;
+    int result = PyErr_CheckSignals();
+    s->no_switch--;
+    return result;
+}
+
+// Have signal handlers write to fd, or to nothing with -1. Returns where they wrote
+// before; -1, with no exception set, if that was nowhere or cannot be found out.
+static int
+set_wakeup_fd(struct tl_state *state, int fd)
+{
+    // Whether a program's own descriptor was to warn when full cannot be asked; asyncio's
+    // is not, and a warning would be the greater harm.
+    PyObject *args = Py_BuildValue("(i)", fd);
+    PyObject *kwargs = Py_BuildValue("{s:O}", "warn_on_full_buffer", Py_False);
+    PyObject *result =
+        args && kwargs ? PyObject_Call(state->set_wakeup_fd, args, kwargs) : NULL;
+    Py_XDECREF(args);
+    Py_XDECREF(kwargs);
+    long before = result == NULL ? -1 : PyLong_AsLong(result);
+    Py_XDECREF(result);
+    PyErr_Clear();
+    return (int)before;
+}
+
+int
+tl_thread_sleep_in_main(struct tl_state *state, struct tl_park *park, int64_t limit_ns,
+                        bool (*goes_on)(void *arg), void *arg)
+{
+    // A signal that comes in, on whatever thread, between our look at it and the sleep
+    // must end the sleep: its handler writes to our pipe. A program that has its own
+    // descriptor there keeps it: then we look again after a while.
+    int fd = tl_park_signal_fd(park);
+    int before = fd >= 0 ? set_wakeup_fd(state, fd) : -1;
+    if (before >= 0) {
+        set_wakeup_fd(state, before);
+        limit_ns = limit_ns < 0 || limit_ns > TL_THREAD_SLEEP_LOOK_AGAIN
+                       ? TL_THREAD_SLEEP_LOOK_AGAIN
+                       : limit_ns;
+    }
+    int result = tl_thread_sleep_run_handlers();
+    if (result == 0 && goes_on(arg)) {
+        tl_thread_sleep(park, true, true, limit_ns);
+    }
+    if (fd >= 0 && before < 0) {
+        PyObject *exc = PyErr_GetRaisedException();
+        set_wakeup_fd(state, -1);
+        PyErr_SetRaisedException(exc);
+    }
+    struct tl_sched *s = tl_sched_mine;
+    if (s != NULL && s->guard.marked) {
+        // The interpreter looks at a descriptor without the GIL.
+        tl_governor_return(&s->guard);
+    }
+    return result;
+}

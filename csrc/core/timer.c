@@ -1,0 +1,216 @@
+#include "core/timer.h"
+#include "core/run_frame.h"
+#include "io/descriptor.h"
+#include "io/uv_loop.h"
+#include "base/clock.h"
+#include "base/stress.h"
+
+#include <math.h>
+
+// While tasklets are runnable, looks are so far apart: in switches at most, and about so
+// many nanoseconds.
+enum { STEP_MOST = TL_STRESS_OR(16, 1), LOOK_LEAST = 200000, LOOK_MOST = 500000 };
+
+int64_t
+tl_timer_now(struct tl_sched *s)
+{
+    return TL_UNLIKELY(s->fake_clock) ? s->fake_now : tl_clock_now();
+}
+
+int
+tl_timer_reserve(struct tl_sched *s)
+{
+    if (!tl_timer_heap_reserve(&s->timers)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+void
+tl_timer_set(struct tl_sched *s, struct tl_timer *timer, int64_t when)
+{
+    tl_timer_heap_add(&s->timers, timer, when);
+    tl_timer_expect(s);
+}
+
+void
+tl_timer_expect(struct tl_sched *s)
+{
+    if (TL_UNLIKELY(s->look_at == UINT64_MAX)) {
+        s->looked = tl_clock_now();
+        s->look_step = 1; // nobody knows how long slices are just now
+        s->look_at = s->switches + s->look_step;
+        s->look_yields = s->yields + s->look_step;
+        if (s->look_at < s->limit) {
+            tl_run_frame_recompute_limits(s);
+        }
+    }
+}
+
+void
+tl_timer_cancel(struct tl_sched *s, struct tl_timer *timer)
+{
+    tl_timer_heap_remove(&s->timers, timer);
+}
+
+void
+tl_task_stop_timer(TaskletObject *t)
+{
+    tl_timer_cancel(t->home, &t->timer);
+}
+
+// Look more often the longer tasklets run without giving way.
+static void
+plan_next_look(struct tl_sched *s)
+{
+    int64_t now = tl_clock_now(), past = now - s->looked;
+    s->looked = now;
+    if (past > LOOK_MOST) {
+        s->look_step = s->look_step * LOOK_MOST / (uint64_t)past;
+        s->look_step += s->look_step == 0;
+    } else if (past < LOOK_LEAST && s->look_step < STEP_MOST) {
+        s->look_step *= 2;
+    }
+    bool pending = tl_timer_is_pending(s) || tl_uv_loop_is_busy(s->loop);
+    s->look_at = pending ? s->switches + s->look_step : UINT64_MAX;
+    s->look_yields = s->yields + s->look_step;
+}
+
+void
+tl_timer_look(struct tl_sched *s)
+{
+    if (s->timers.count > 0) {
+        int64_t now = tl_timer_now(s);
+        while (tl_timer_heap_next(&s->timers) <= now) {
+            int64_t late = now - tl_timer_heap_next(&s->timers);
+            struct tl_timer *timer = tl_timer_heap_pop(&s->timers);
+            s->fired++;
+            s->late_sum += late;
+            s->late_most = late > s->late_most ? late : s->late_most;
+            timer->fire(timer);
+        }
+    }
+    tl_descriptor_look(s);
+    if (s->loop != NULL) {
+        tl_uv_loop_run(s->loop);
+    }
+    if (s->look_at != UINT64_MAX) {
+        plan_next_look(s);
+        tl_descriptor_check(s, s->looked);
+    }
+}
+
+void
+tl_timer_look_alone(struct tl_sched *s)
+{
+    if (s->look_at != UINT64_MAX && s->yields >= s->look_yields) {
+        tl_timer_look(s);
+    }
+}
+
+int64_t
+tl_timer_left(struct tl_sched *s)
+{
+    int64_t next = tl_timer_heap_next(&s->timers);
+    if (next == INT64_MAX) {
+        return -1;
+    }
+    if (s->fake_clock) {
+        s->fake_now = next > s->fake_now ? next : s->fake_now;
+        return 0;
+    }
+    int64_t left = next - tl_clock_now();
+    return left > 0 ? left : 0;
+}
+
+int
+tl_timer_seconds(PyObject *arg, double *seconds)
+{
+    *seconds = PyFloat_AsDouble(arg);
+    if (*seconds == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (isnan(*seconds)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "a time must be a number of seconds, not NaN");
+        return -1;
+    }
+    return 0;
+}
+
+int
+tl_timer_deadline(struct tl_sched *s, PyObject *seconds, int64_t *deadline)
+{
+    *deadline = 0;
+    if (seconds == NULL || seconds == Py_None) {
+        return 0;
+    }
+    double value;
+    if (tl_timer_seconds(seconds, &value) < 0) {
+        return -1;
+    }
+    if (value <= 0) {
+        *deadline = -1;
+    } else if (value < TL_TIMER_LONGEST) {
+        *deadline = tl_timer_now(s) + (int64_t)ceil(value * 1e9);
+    }
+    return 0;
+}
+
+// ---- tasklets that wait until a time
+
+// The time of a tasklet's wait is up.
+static void
+end_wait(struct tl_timer *timer)
+{
+    TaskletObject *t = TL_CONTAINER(timer, TaskletObject, timer);
+    struct tl_sched *s = t->home;
+    PyObject *value = t->wait.kind->lapsed != NULL ? t->wait.kind->lapsed(&t->wait)
+                                                   : Py_NewRef(s->state->timed_out);
+    tl_sched_drop_later(s, tl_task_swap(t, value));
+    tl_task_end_wait(t);
+    tl_sched_ready(t);
+}
+
+void
+tl_timer_arm(struct tl_sched *s, TaskletObject *t, int64_t deadline)
+{
+    t->timer.fire = end_wait;
+    tl_timer_set(s, &t->timer, deadline);
+    tl_task_check(t);
+}
+
+static PyObject *
+end_sleep(struct tl_wait *Py_UNUSED(wait))
+{
+    return NULL;
+}
+
+static const struct tl_wait_kind sleep_wait = {.verb = "sleeps", .lapsed = end_sleep};
+
+PyObject *
+tl_timer_sleep(struct tl_sched *s, int64_t deadline)
+{
+    struct tl_leave how = {
+        .kind = &sleep_wait, .queue = &s->sleepers, .deadline = deadline};
+    return tl_sched_leave(s, &how);
+}
+
+// ---- the thread
+
+void
+tl_timer_init(struct tl_sched *s)
+{
+    s->look_at = UINT64_MAX;
+    s->look_step = 1;
+    tl_link_init(&s->sleepers);
+    tl_link_init(&s->later);
+}
+
+void
+tl_timer_fini(struct tl_sched *s)
+{
+    tl_timer_heap_clear(&s->timers);
+    s->look_at = UINT64_MAX;
+}

@@ -1,0 +1,151 @@
+#include "io/resolve.h"
+#include "base/lookup.h"
+#include "base/preflight.h"
+
+// Names that are longer cannot be found.
+enum { LONGEST = 255 };
+
+struct tl_resolve {
+    struct tl_uv_request request;
+    struct tl_lookup lookup;
+    struct addrinfo *next; // of those still to be told
+};
+
+static void
+resolve_free(struct tl_uv_request *request)
+{
+    struct tl_resolve *resolve = TL_CONTAINER(request, struct tl_resolve, request);
+    tl_lookup_fini(&resolve->lookup);
+    PyMem_RawFree(resolve);
+}
+
+static void
+resolved(struct tl_lookup *lookup)
+{
+    tl_uv_loop_announce(&TL_CONTAINER(lookup, struct tl_resolve, lookup)->request);
+}
+
+static void
+cancel(struct tl_uv_request *request)
+{
+    tl_lookup_cancel(&TL_CONTAINER(request, struct tl_resolve, request)->lookup);
+}
+
+// Whether nothing can be found by such a name: some systems take bytes that are not ASCII
+// for UTF-8, and look for another.
+static bool
+is_hopeless(const char *host)
+{
+    size_t n = 0;
+    for (; host[n] != '\0' && n <= LONGEST; n++) {
+        if (host[n] & 0x80) {
+            return true;
+        }
+    }
+    return n == 0 || n > LONGEST;
+}
+
+// What can be told without asking: 0 or one of EAI_...
+static int
+check(const char *host, const char *port, const struct tl_resolve_hints *hints)
+{
+#ifdef AI_IDN
+    // The names are in ASCII already.
+    if (hints->flags & (AI_IDN | AI_CANONIDN)) {
+        return EAI_BADFLAGS;
+    }
+#endif
+    (void)hints;
+    if ((host == NULL && port == NULL) || (host != NULL && is_hopeless(host))) {
+        return EAI_NONAME;
+    }
+    return 0;
+}
+
+static struct tl_resolve *
+resolve_new(const char *host, const char *port, const struct tl_resolve_hints *hints)
+{
+    struct tl_resolve *resolve =
+        tl_uv_request_new(sizeof *resolve, &tl_uv_request_address, resolve_free);
+    if (resolve == NULL) {
+        return NULL;
+    }
+    struct addrinfo wanted = {.ai_family = hints->family,
+                              .ai_socktype = hints->type,
+                              .ai_protocol = hints->proto,
+                              .ai_flags = hints->flags};
+    resolve->request.cancel = cancel;
+    resolve->lookup.over = resolved;
+    if (tl_lookup_init(&resolve->lookup, host, port, &wanted) != 0) {
+        tl_uv_request_unref(&resolve->request);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    return resolve;
+}
+
+// At most half of the number of libuv's threads, as libuv itself would have it.
+static int
+most_threads(void)
+{
+    return (tl_preflight_pool_size() + 1) / 2;
+}
+
+struct tl_resolve *
+tl_resolve_do(struct tl_sched *s, const char *host, const char *port,
+              const struct tl_resolve_hints *hints, int64_t deadline)
+{
+    struct tl_uv_loop *loop = tl_uv_request_prepare(s, deadline);
+    struct tl_resolve *resolve = loop == NULL ? NULL : resolve_new(host, port, hints);
+    if (resolve == NULL) {
+        return NULL;
+    }
+    resolve->lookup.status = check(host, port, hints);
+    if (resolve->lookup.status != 0) {
+        return resolve;
+    }
+    tl_uv_loop_begun(loop, &resolve->request); // it may be over before the next line
+    int error = tl_lookup_submit(&resolve->lookup, most_threads());
+    if (error != 0) {
+        resolve->lookup.status = EAI_SYSTEM;
+        resolve->lookup.error = error;
+        tl_uv_loop_over(&resolve->request);
+        return resolve;
+    }
+    if (tl_uv_request_wait(s, &resolve->request, deadline) < 0) {
+        tl_uv_request_unref(&resolve->request);
+        return NULL;
+    }
+    resolve->next = resolve->lookup.answers;
+    return resolve;
+}
+
+void
+tl_resolve_free(struct tl_resolve *resolve)
+{
+    tl_uv_request_unref(&resolve->request);
+}
+
+int
+tl_resolve_status(struct tl_resolve *resolve, int *error)
+{
+    *error = resolve->lookup.error;
+    return resolve->lookup.status;
+}
+
+bool
+tl_resolve_next(struct tl_resolve *resolve, struct tl_resolve_answer *answer)
+{
+    const struct addrinfo *i = resolve->next;
+    if (i == NULL) {
+        return false;
+    }
+    *answer = (struct tl_resolve_answer){.family = i->ai_family,
+                                         .type = i->ai_socktype,
+                                         .proto = i->ai_protocol,
+                                         .name = i->ai_canonname,
+                                         .address = i->ai_addr,
+                                         .length = i->ai_addrlen};
+    resolve->next = i->ai_next;
+    return true;
+}

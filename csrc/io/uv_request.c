@@ -1,0 +1,171 @@
+#include "io/uv_request.h"
+#include "core/errors.h"
+#include "core/timer.h"
+#include "object/live_counts.h"
+
+static void
+joined(struct tl_wait *wait)
+{
+    struct tl_sched *s = tl_task_of_wait(wait)->home;
+    s->awaited++;
+    tl_timer_expect(s);
+}
+
+static void
+left(struct tl_wait *wait)
+{
+    tl_task_of_wait(wait)->home->awaited--;
+}
+
+const struct tl_wait_kind tl_uv_request_file = {
+    .verb = "waits for the file system", .joined = joined, .left = left};
+const struct tl_wait_kind tl_uv_request_address = {
+    .verb = "waits for an address", .joined = joined, .left = left};
+
+// ---- requests
+
+// Drop a reference where no code of others may run, if there is a later.
+static void
+unref_later(struct tl_uv_request *request)
+{
+    if (--request->refs > 0) {
+        return;
+    }
+    PyObject *held = request->held;
+    assert(request->state != TL_REQUEST_IN_FLIGHT);
+    request->free(request);
+    tl_live_add(TL_LIVE_REQUEST, -1);
+    if (tl_sched_mine != NULL) {
+        tl_sched_drop_later(tl_sched_mine, held);
+    } // else in the child of a fork, or at the end of the process: there is no later
+}
+
+void
+tl_uv_request_unref(struct tl_uv_request *request)
+{
+    PyObject *held = request->held;
+    if (request->refs == 1) {
+        request->held = NULL;
+    } else {
+        held = NULL;
+    }
+    unref_later(request);
+    Py_XDECREF(held);
+}
+
+static void
+over(struct tl_uv_request *request)
+{
+    if (!tl_link_is_single(&request->waiters)) {
+        TaskletObject *t = tl_task_of(request->waiters.next);
+        tl_task_end_wait(t);
+        tl_sched_ready(t);
+    }
+    unref_later(request);
+}
+
+void *
+tl_uv_request_new(size_t size, const struct tl_wait_kind *kind,
+                  void (*free)(struct tl_uv_request *))
+{
+    // Not Python's memory: it may be in use for longer than the interpreter.
+    struct tl_uv_request *request = PyMem_RawCalloc(1, size);
+    if (request == NULL) {
+        return PyErr_NoMemory();
+    }
+    tl_live_add(TL_LIVE_REQUEST, 1);
+    tl_link_init(&request->link);
+    tl_link_init(&request->waiters);
+    request->kind = kind;
+    request->refs = 1;
+    request->over = over;
+    request->free = free;
+    return request;
+}
+
+// ---- waiting
+
+struct tl_uv_loop *
+tl_uv_request_prepare(struct tl_sched *s, int64_t deadline)
+{
+    if (tl_errors_check_may_wait(s) < 0) {
+        return NULL;
+    }
+    if (deadline < 0) {
+        PyErr_SetString(PyExc_TimeoutError, "timed out");
+        return NULL;
+    }
+    tl_uv_loop_sweep();
+    if (s->loop == NULL) {
+        s->loop = tl_uv_loop_new();
+        s->park.extra_fds[TL_PARK_LOOP] = s->loop == NULL ? -1 : tl_uv_loop_fd(s->loop);
+    }
+    return s->loop;
+}
+
+static bool
+is_over(const struct tl_leave *how)
+{
+    return TL_CONTAINER(how->queue, struct tl_uv_request, waiters)->state !=
+           TL_REQUEST_IN_FLIGHT;
+}
+
+int
+tl_uv_request_wait(struct tl_sched *s, struct tl_uv_request *request, int64_t deadline)
+{
+    tl_timer_expect(s);
+    struct tl_leave how = {.kind = request->kind,
+                           .queue = &request->waiters,
+                           .deadline = deadline,
+                           .comes = true,
+                           .has_come = is_over};
+    PyObject *value = tl_sched_leave(s, &how);
+    if (value == NULL) {
+        tl_uv_loop_cancel(request);
+        return -1;
+    }
+    Py_DECREF(value);
+    if (request->state == TL_REQUEST_LOST) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "what was waited for has stayed behind in the process that "
+                        "forked");
+        return -1;
+    }
+    return 0;
+}
+
+void
+tl_uv_request_fini(struct tl_sched *s, bool quiet)
+{
+    struct tl_uv_loop *loop = s->loop;
+    if (loop != NULL) {
+        s->loop = NULL;
+        s->park.extra_fds[TL_PARK_LOOP] = -1;
+        tl_uv_loop_end(loop, quiet);
+    }
+}
+
+void
+tl_uv_request_after_fork(struct tl_state *state)
+{
+    for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
+        struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
+        s->loop = NULL;
+        s->park.extra_fds[TL_PARK_LOOP] = -1;
+    }
+    tl_uv_loop_after_fork();
+}
+
+void
+tl_uv_request_at_exit(struct tl_sched *s)
+{
+    struct tl_uv_loop *loop = s == NULL ? NULL : s->loop;
+    if (loop != NULL) {
+        s->loop = NULL;
+        s->park.extra_fds[TL_PARK_LOOP] = -1;
+    }
+    tl_uv_loop_at_exit(loop);
+    if (s != NULL) {
+        tl_sched_drop_now(s);
+    }
+}

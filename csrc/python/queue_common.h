@@ -1,0 +1,32 @@
+// queue_common.h - what the faces of the queues have in common.
+#ifndef TL_QUEUE_COMMON_H
+#define TL_QUEUE_COMMON_H
+
+#include "sync/queue.h"
+
+// The arguments of put() and get() after the item.
+struct tl_queue_options {
+    bool block;
+    PyObject *timeout; // borrowed; NULL: none
+};
+
+// Read (item, block=True, timeout=None), item with an item only. Returns 0, or -1 with an
+// exception set.
+int tl_queue_parse(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                   PyObject **item, struct tl_queue_options *options);
+
+// The same for put_nowait(item).
+int tl_queue_parse_item(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                        PyObject **item);
+
+extern PyType_Spec tl_queue_spec, tl_lifo_queue_spec, tl_gil_priority_queue_spec;
+extern PyType_Spec tl_simple_queue_spec;
+
+// Find what the queues need. mod gets the exceptions. Returns 0, or -1 with an exception
+// set.
+int tl_queue_ready(PyObject *mod, struct tl_state *state);
+
+// For the module's traverse.
+int tl_queue_visit_tools(struct tl_state *state, visitproc visit, void *arg);
+
+#endif // TL_QUEUE_COMMON_H

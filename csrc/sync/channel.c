@@ -1,0 +1,671 @@
+#include "core/errors.h"
+#include "core/stress_points.h"
+#include "sync/channel_buffer.h"
+
+enum { SEND = 1, RECEIVE = -1 };
+
+// One operation on its way, kept on the stack of the tasklet that does it.
+struct action {
+    ChannelObject *ch;
+    struct tl_sched *s;
+    PyObject *value; // borrowed; NULL for a receive
+    int dir;
+    const struct tl_wait_kind *kind; // how it waits; NULL if it may not
+    int64_t deadline;                // as in struct tl_leave
+};
+
+// ---- the queue
+
+void
+tl_channel_count_outside(TaskletObject *t, int source, int n)
+{
+    struct tl_sched *s = t->home;
+    if (source == TL_FROM_WORKERS) {
+        s->awaited += n;
+        s->worker_waits += n;
+    } else if (source == TL_FROM_THREADS || source == TL_FROM_HANDLERS) {
+        s->hopes += n;
+    }
+}
+
+static void
+sender_joined(struct tl_wait *wait)
+{
+    tl_task_of_wait(wait)->sending = SEND;
+    ((ChannelObject *)wait->on)->waiting++;
+    tl_channel_check((ChannelObject *)wait->on);
+}
+
+static void
+sender_left(struct tl_wait *wait)
+{
+    tl_task_of_wait(wait)->sending = 0;
+    ((ChannelObject *)wait->on)->waiting--;
+    tl_channel_check((ChannelObject *)wait->on);
+}
+
+static void
+receiver_joined(struct tl_wait *wait)
+{
+    TaskletObject *t = tl_task_of_wait(wait);
+    ChannelObject *ch = (ChannelObject *)wait->on;
+    t->sending = RECEIVE;
+    ch->waiting--;
+    if (TL_UNLIKELY(ch->source != TL_FROM_TASKLETS)) {
+        tl_channel_count_outside(t, ch->source, 1);
+    }
+    tl_channel_check(ch);
+}
+
+static void
+receiver_left(struct tl_wait *wait)
+{
+    TaskletObject *t = tl_task_of_wait(wait);
+    ChannelObject *ch = (ChannelObject *)wait->on;
+    t->sending = 0;
+    ch->waiting++;
+    if (TL_UNLIKELY(ch->source != TL_FROM_TASKLETS)) {
+        tl_channel_count_outside(t, ch->source, -1);
+    }
+    tl_channel_check(ch);
+}
+
+static const struct tl_wait_kind send_wait = {
+    .verb = "send to", .joined = sender_joined, .left = sender_left};
+static bool
+receiver_is_patient(const struct tl_wait *wait)
+{
+    return ((const ChannelObject *)wait->on)->source == TL_FROM_HANDLERS;
+}
+
+static const struct tl_wait_kind receive_wait = {.verb = "receive from",
+                                                 .joined = receiver_joined,
+                                                 .left = receiver_left,
+                                                 .is_patient = receiver_is_patient};
+// In __next__: a waking close() ends the iteration.
+static const struct tl_wait_kind next_wait = {
+    .verb = "receive from", .joined = receiver_joined, .left = receiver_left};
+
+// ---- those that wait for others, too
+
+// The first case in the other direction, or NULL.
+static struct tl_case *
+case_for(ChannelObject *ch, int dir)
+{
+    struct tl_link *list = dir == SEND ? &ch->receivers : &ch->senders;
+    return tl_link_is_single(list) ? NULL
+                                   : TL_CONTAINER(list->next, struct tl_case, link);
+}
+
+// The wait of its tasklet ends with this one, and value (NULL: None). Returns what that
+// tasklet held (stolen), to be let go of.
+static PyObject *
+choose(struct tl_case *one, PyObject *value)
+{
+    TaskletObject *t = one->of->who;
+    one->of->chosen = one - one->of->cases;
+    PyObject *old = tl_task_swap(t, Py_XNewRef(value));
+    t->handed = one->value == NULL ? (PyObject *)one->channel : NULL;
+    tl_task_end_wait(t);
+    tl_sched_ready(t);
+    return old;
+}
+
+static PyObject *
+meet_case(const struct action *act, struct tl_case *one)
+{
+    PyObject *taken = one->value != NULL ? Py_NewRef(one->value) : NULL;
+    Py_XDECREF(choose(one, act->value));
+    if (act->s->ndrop > 0) {
+        tl_sched_drop_now(act->s);
+    }
+    if (taken == NULL) {
+        Py_RETURN_NONE;
+    }
+    return tl_bomb_check(act->s->state, taken) ? tl_bomb_raise(taken) : taken;
+}
+
+// The first that waits in the other direction, or NULL.
+static TaskletObject *
+partner_of(const struct action *act)
+{
+    return act->ch->waiting * act->dir < 0 ? tl_task_of(act->ch->queue.next) : NULL;
+}
+
+// ---- stored values
+
+static bool
+has_room(const ChannelObject *ch)
+{
+    return ch->maxsize <= 0 || ch->count < ch->maxsize;
+}
+
+// Whether the operation is done with the buffer alone.
+static bool
+uses_buffer(const struct action *act)
+{
+    const ChannelObject *ch = act->ch;
+    return ch->buffered &&
+           (act->dir == RECEIVE ? ch->count > 0
+                                : ch->is_queue && ch->waiting >= 0 && has_room(ch) &&
+                                      tl_link_is_single(&ch->receivers));
+}
+
+// ---- errors
+
+static PyObject *
+raise_closed(const struct action *act)
+{
+    struct tl_state *state = act->s->state;
+    PyErr_SetString(act->ch->classic ? PyExc_ValueError : state->channel_closed,
+                    "Send/receive operation on a closed channel");
+    return NULL;
+}
+
+static PyObject *
+raise_block_trap(const struct action *act)
+{
+    struct tl_state *state = act->s->state;
+    PyErr_SetString(act->ch->classic ? PyExc_RuntimeError : state->block_trap_error,
+                    "this tasklet does not like to be blocked.");
+    return NULL;
+}
+
+// ---- the channel callback
+
+static int
+tell_callback(const struct action *act, bool will_block)
+{
+    struct tl_sched *s = act->s;
+    PyObject *callback = Py_NewRef(s->state->channel_callback);
+    PyObject *args[] = {(PyObject *)act->ch, (PyObject *)s->current,
+                        PyLong_FromLong(act->dir > 0), PyLong_FromLong(will_block)};
+    PyObject *result = NULL;
+    if (args[2] != NULL && args[3] != NULL) {
+        s->in_channel_callback = true;
+        s->no_switch++;
+        result = PyObject_Vectorcall(callback, args, 4, NULL);
+        s->no_switch--;
+        s->in_channel_callback = false;
+    }
+    Py_XDECREF(result);
+    Py_XDECREF(args[2]);
+    Py_XDECREF(args[3]);
+    Py_DECREF(callback);
+    return result == NULL ? -1 : 0;
+}
+
+// Told before anything moves, unless the partner is another thread's.
+static int
+tell_before(const struct action *act)
+{
+    TaskletObject *partner = partner_of(act), *me = act->s->current;
+    if (partner != NULL && partner->home != act->s) {
+        return 0;
+    }
+    bool runs = me->place == TL_RUNNABLE; // a signal handler may act for one that waits
+    if (runs) {
+        Py_XSETREF(me->tempval, Py_XNewRef(act->value));
+    }
+    int result = tell_callback(act, partner == NULL && !uses_buffer(act));
+    if (runs) {
+        Py_CLEAR(me->tempval);
+    }
+    return result;
+}
+
+// ---- the operation
+
+// Give the partner its value, take it out of the queue and make it runnable. The caller
+// goes on, with what the partner had for it.
+static PyObject *
+pass_on(struct tl_sched *s, TaskletObject *partner, PyObject *value)
+{
+    PyObject *taken = tl_task_swap(partner, Py_XNewRef(value));
+    partner->handed = value != NULL ? partner->wait.on : NULL;
+    tl_task_end_wait(partner);
+    tl_sched_ready(partner);
+    if (TL_UNLIKELY(s->ndrop > 0)) {
+        tl_sched_drop_now(s);
+    }
+    if (taken == NULL) {
+        Py_RETURN_NONE;
+    }
+    return TL_UNLIKELY(tl_bomb_check(s->state, taken)) ? tl_bomb_raise(taken) : taken;
+}
+
+// Swap the two values, and take the partner out of the queue. Until the receiver runs, a
+// kill gives its value back.
+static inline void
+exchange(struct tl_sched *s, TaskletObject *partner, PyObject *value)
+{
+    PyObject *taken = tl_task_swap(partner, Py_XNewRef(value));
+    tl_sched_drop_later(s, tl_task_swap(s->current, taken));
+    if (value != NULL || taken != NULL) {
+        (value != NULL ? partner : s->current)->handed = partner->wait.on;
+    }
+    tl_task_end_wait(partner);
+}
+
+TL_COLD static PyObject *
+meet_other_thread(const struct action *act, TaskletObject *partner)
+{
+    struct tl_sched *s = act->s;
+    if (partner->home->dead) {
+        PyErr_SetString(PyExc_RuntimeError, "tasklet has no thread");
+        return NULL;
+    }
+    PyObject *result = pass_on(s, partner, act->value);
+    if (s->state->channel_callback != NULL && !s->in_channel_callback) {
+        PyObject *exc = PyErr_GetRaisedException();
+        if (tell_callback(act, false) < 0) {
+            tl_errors_unraisable(s->state, (PyObject *)act->ch); // it is done already
+        }
+        PyErr_SetRaisedException(exc);
+    }
+    return result;
+}
+
+// Returns NULL without an exception set if other code has run, and the partner may be
+// gone.
+static PyObject *
+meet(const struct action *act, TaskletObject *partner)
+{
+    struct tl_sched *s = act->s;
+    ChannelObject *ch = act->ch;
+    if (TL_UNLIKELY(partner->home != s)) {
+        return meet_other_thread(act, partner);
+    }
+    bool held = tl_sched_is_held(s);
+    bool all = ch->schedule_all && !held;
+    bool prefer = ch->preference == -act->dir && !held;
+    if (!all && !prefer) {
+        return pass_on(s, partner, act->value);
+    }
+    TaskletObject *next = tl_task_next(s->current);
+    if (prefer && !all) {
+        next = partner;
+    } else if (next == s->current) {
+        next = partner;
+    }
+    if (TL_UNLIKELY(tl_sched_prepare(s, next) != 0)) {
+        return NULL; // an error, or one stack more: look again
+    }
+    exchange(s, partner, act->value);
+    if (all) {
+        tl_ring_append(s, partner);
+    } else {
+        tl_ring_behind_head(s, partner);
+        s->hands_over = s->limit == 0;
+    }
+    return tl_sched_rotate(s);
+}
+
+static PyObject *
+use_buffer(const struct action *act)
+{
+    ChannelObject *ch = act->ch;
+    if (act->dir == SEND) {
+        if (ch->closing) {
+            return raise_closed(act);
+        }
+        int result = tl_items_push(ch, act->value);
+        tl_channel_check(ch);
+        return result < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    PyObject *value = tl_items_pop(ch);
+    if (!ch->is_queue || !has_room(ch)) {
+        // A value that came back takes no sender's place.
+    } else if (ch->waiting > 0) {
+        // The first sender's value takes the free place.
+        TaskletObject *sender = tl_task_of(ch->queue.next);
+        PyObject *stored = tl_task_swap(sender, NULL);
+        (void)tl_items_push(ch, stored != NULL ? stored : Py_None); // there is room
+        tl_sched_drop_later(act->s, stored);
+        tl_task_end_wait(sender);
+        tl_sched_ready(sender);
+    } else if (!tl_link_is_single(&ch->senders)) {
+        struct tl_case *one = case_for(ch, RECEIVE);
+        (void)tl_items_push(ch, one->value); // there is room
+        tl_sched_drop_later(act->s, choose(one, NULL));
+    }
+    tl_channel_check(ch);
+    if (act->s->ndrop > 0) {
+        tl_sched_drop_now(act->s);
+    }
+    return tl_bomb_check(act->s->state, value) ? tl_bomb_raise(value) : value;
+}
+
+static bool
+receive_has_come(const struct tl_leave *how)
+{
+    return tl_channel_is_ready((ChannelObject *)how->on, false);
+}
+
+static bool
+send_has_come(const struct tl_leave *how)
+{
+    return tl_channel_is_ready((ChannelObject *)how->on, true);
+}
+
+// Sets *came, and returns nothing of interest, if other code has run and made a partner
+// come: then it is to be called again.
+static PyObject *
+attempt(const struct action *act, bool *came)
+{
+    ChannelObject *ch = act->ch;
+    struct tl_sched *s = act->s;
+    if (ch->buffered && uses_buffer(act)) {
+        return use_buffer(act);
+    }
+    for (;;) {
+        TaskletObject *partner = partner_of(act);
+        if (partner == NULL) {
+            break;
+        }
+        PyObject *result = meet(act, partner);
+        if (result != NULL || PyErr_Occurred() || tl_sched_check_thrown(s) < 0) {
+            return result;
+        }
+    }
+    struct tl_case *one = case_for(ch, act->dir);
+    if (one != NULL) {
+        return meet_case(act, one);
+    }
+    if (act->kind == NULL && !ch->closing) {
+        return NULL;
+    }
+    if (act->kind != NULL && s->current->block_trap) {
+        return raise_block_trap(act);
+    }
+    if (ch->closing) {
+        return raise_closed(act);
+    }
+    int source = act->dir == RECEIVE ? ch->source : TL_FROM_TASKLETS;
+    struct tl_leave how = {.kind = act->kind,
+                           .on = (PyObject *)ch,
+                           .queue = &ch->queue,
+                           .value = act->value,
+                           .deadline = act->deadline,
+                           .comes = source == TL_FROM_WORKERS,
+                           .hopes = source == TL_FROM_THREADS,
+                           .patient = source == TL_FROM_HANDLERS,
+                           .has_come =
+                               act->dir == SEND ? send_has_come : receive_has_come,
+                           .came = came,
+                           .classic = ch->classic};
+    return tl_sched_leave(s, &how);
+}
+
+static PyObject *
+perform(const struct action *act)
+{
+    struct tl_sched *s = act->s;
+    if (TL_UNLIKELY(s->in_channel_callback)) {
+        PyErr_SetString(PyExc_RuntimeError, "Recursive channel call due to callbacks!");
+        return NULL;
+    }
+    if (TL_UNLIKELY(tl_sched_check_thrown(s) < 0)) {
+        return NULL;
+    }
+    if (TL_UNLIKELY(s->state->channel_callback != NULL)) {
+        if (tell_before(act) < 0 || tl_sched_check_thrown(s) < 0) {
+            return NULL;
+        }
+    }
+    PyObject *result;
+    bool came;
+    do {
+        came = false;
+        result = attempt(act, &came);
+        if (came) {
+            Py_DECREF(result);
+        }
+    } while (came);
+    return result;
+}
+
+// What is out of the ordinary: callbacks, traps, other threads, an empty ring.
+TL_COLD static PyObject *
+act_slowly(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *kind,
+           int64_t deadline)
+{
+    struct action act = {.ch = ch,
+                         .s = tl_sched_for((PyObject *)ch),
+                         .value = value,
+                         .dir = dir,
+                         .kind = kind,
+                         .deadline = deadline};
+    return act.s == NULL ? NULL : perform(&act);
+}
+
+// The partner lives on this thread, and the channel prefers it. It has been waiting, so
+// it has a stack.
+static inline PyObject *
+give_way(struct tl_sched *s, TaskletObject *partner, PyObject *value)
+{
+    exchange(s, partner, value);
+    tl_ring_behind_head(s, partner);
+    s->hands_over = s->limit == 0;
+    return tl_sched_rotate(s);
+}
+
+static inline PyObject *
+begin(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *kind,
+      int64_t deadline)
+{
+    struct tl_sched *s = tl_sched_mine;
+    if (TL_LIKELY(s != NULL && s->state->channel_callback == NULL &&
+                  !(ch->buffered || ch->selected) && !tl_takes_detour())) {
+        if (ch->waiting * dir < 0) {
+            TaskletObject *partner = tl_task_of(ch->queue.next);
+            if (partner->home == s && !ch->schedule_all && !s->current->thrown &&
+                (s->no_switch | *s->collecting) == 0) {
+                if (ch->preference != -dir) {
+                    return pass_on(s, partner, value);
+                }
+                if (s->trap == 0) {
+                    return give_way(s, partner, value);
+                }
+            }
+        } else if (tl_sched_is_plain(s) && kind != NULL && !ch->closing &&
+                   !s->current->block_trap && deadline == 0) {
+            return tl_sched_wait(s, kind, (PyObject *)ch, &ch->queue, value);
+        }
+    }
+    return act_slowly(ch, dir, value, kind, deadline);
+}
+
+PyObject *
+tl_channel_send(ChannelObject *ch, PyObject *value, int64_t deadline)
+{
+    return begin(ch, SEND, value, &send_wait, deadline);
+}
+
+PyObject *
+tl_channel_receive(ChannelObject *ch, int64_t deadline)
+{
+    return begin(ch, RECEIVE, NULL, &receive_wait, deadline);
+}
+
+PyObject *
+tl_channel_next(ChannelObject *ch)
+{
+    if (ch->closing && tl_channel_balance(ch) <= 0) {
+        return NULL;
+    }
+    return begin(ch, RECEIVE, NULL, &next_wait, 0);
+}
+
+int
+tl_channel_try_send(ChannelObject *ch, PyObject *value)
+{
+    PyObject *result = begin(ch, SEND, value, NULL, 0);
+    Py_XDECREF(result);
+    return result != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
+}
+
+PyObject *
+tl_channel_try_receive(ChannelObject *ch)
+{
+    return begin(ch, RECEIVE, NULL, NULL, 0);
+}
+
+// ---- values that come from elsewhere
+
+static void
+drop(PyObject *object)
+{
+    if (tl_sched_mine != NULL) {
+        tl_sched_drop_later(tl_sched_mine, object);
+    } else {
+        Py_XDECREF(object);
+    }
+}
+
+// Hand value (stolen) to the first waiting receiver, if there is one.
+static bool
+hand_over(ChannelObject *ch, PyObject *value)
+{
+    TaskletObject *t = ch->waiting < 0 ? tl_task_of(ch->queue.next) : NULL;
+    struct tl_case *one = case_for(ch, SEND);
+    if (t != NULL && !t->home->dead) {
+        drop(tl_task_swap(t, value));
+        t->handed = (PyObject *)ch;
+        tl_task_end_wait(t);
+        tl_sched_ready(t);
+    } else if (one != NULL) {
+        drop(choose(one, value));
+        drop(value);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+void
+tl_channel_take_back(PyObject *object, PyObject *value)
+{
+    ChannelObject *ch = (ChannelObject *)object;
+    if (ch->classic) {
+        drop(value); // in Stackless it is lost, and the balance tells
+    } else if (hand_over(ch, value)) {
+        return;
+    } else if (tl_items_reserve(ch) < 0) {
+        if (tl_sched_mine != NULL) {
+            PyErr_Clear();
+            tl_sched_report_lost(tl_sched_mine);
+        } else {
+            PyErr_WriteUnraisable(object);
+        }
+        drop(value);
+    } else {
+        tl_items_put_back(ch, value);
+        tl_channel_check(ch);
+    }
+}
+
+void
+tl_channel_put(ChannelObject *ch, PyObject *value)
+{
+    if (!hand_over(ch, Py_NewRef(value))) {
+        (void)tl_items_push(ch, value); // there is room
+        Py_DECREF(value);
+        tl_channel_check(ch);
+    }
+}
+
+void
+tl_channel_deliver(ChannelObject *ch, PyObject *value)
+{
+    struct tl_state *state = tl_state_of_object((PyObject *)ch);
+    tl_channel_put(ch, value);
+    if (TL_LIKELY(state->channel_callback == NULL)) {
+        return;
+    }
+    struct action act = {
+        .ch = ch, .s = tl_sched_get(state), .value = value, .dir = SEND};
+    if (act.s == NULL ||
+        (!act.s->in_channel_callback && tell_callback(&act, false) < 0)) {
+        tl_errors_unraisable(state, (PyObject *)ch);
+    }
+}
+
+// ---- closing
+
+int
+tl_channel_close(ChannelObject *ch, bool wake)
+{
+    struct tl_state *state = tl_state_of_object((PyObject *)ch);
+    PyObject *closed = NULL, *stop = NULL, *text = NULL;
+    if (wake) {
+        text = PyUnicode_FromString("Send/receive operation on a closed channel");
+        if (text == NULL) {
+            return -1;
+        }
+        closed = tl_bomb_new(state, Py_NewRef(state->channel_closed), text, NULL);
+        stop = tl_bomb_new(state, Py_NewRef(PyExc_StopIteration), NULL, NULL);
+        if (closed == NULL || stop == NULL) {
+            Py_XDECREF(closed);
+            Py_XDECREF(stop);
+            return -1;
+        }
+    }
+    ch->closing = true;
+    // What they held can run any code as it goes: not more than are there now.
+    for (Py_ssize_t left = ch->waiting; wake && left < 0 && ch->waiting < 0; left++) {
+        TaskletObject *t = tl_task_of(ch->queue.next);
+        PyObject *bomb = t->wait.kind == &next_wait ? stop : closed;
+        PyObject *old = tl_task_swap(t, Py_NewRef(bomb));
+        tl_task_end_wait(t);
+        tl_sched_ready(t);
+        Py_XDECREF(old);
+    }
+    for (Py_ssize_t left = ch->selected; wake && left > 0; left--) {
+        struct tl_case *one = case_for(ch, SEND);
+        if (one == NULL) {
+            break;
+        }
+        TaskletObject *t = one->of->who;
+        PyObject *old = choose(one, closed);
+        t->handed = NULL; // that is nobody's value
+        Py_XDECREF(old);
+    }
+    Py_XDECREF(closed);
+    Py_XDECREF(stop);
+    return 0;
+}
+
+static void
+clear_cases(struct tl_link *list)
+{
+    while (!tl_link_is_single(list)) {
+        struct tl_case *one = TL_CONTAINER(list->next, struct tl_case, link);
+        TaskletObject *t = one->of->who;
+        if (one->of->linked > 1) {
+            tl_case_unlink(one);
+        } else {
+            tl_task_end_wait(t);
+        }
+        Py_DECREF(t); // without any channel left, its finalizer ends it
+    }
+}
+
+void
+tl_channel_clear(ChannelObject *ch)
+{
+    while (!tl_link_is_single(&ch->queue)) {
+        TaskletObject *t = tl_task_of(ch->queue.next);
+        tl_task_end_wait(t);
+        Py_DECREF(t); // its finalizer ends it
+    }
+    clear_cases(&ch->receivers);
+    clear_cases(&ch->senders);
+    while (ch->count > 0) {
+        Py_DECREF(tl_items_pop(ch));
+    }
+    PyMem_Free(ch->items);
+    ch->items = NULL;
+    ch->room = ch->first = 0;
+    tl_channel_check(ch);
+}

@@ -1,0 +1,148 @@
+// simple_queue.c - SimpleQueue: items, and who waits for them.
+#include "core/stress_points.h"
+#include "sync/queue.h"
+
+static const struct tl_wait_kind get_wait = {
+    .verb = "get from", .patient = true, .lapsed = tl_wait_queue_timed_out};
+
+// ---- items
+
+// Returns 0, or -1 with MemoryError set.
+TL_COLD static int
+grow(SimpleQueueObject *q)
+{
+    Py_ssize_t room = q->room > 0 ? 2 * q->room : TL_STRESS_OR(8, 1);
+    PyObject **items = NULL;
+    if (room <= PY_SSIZE_T_MAX / (Py_ssize_t)(2 * sizeof *items)) {
+        items = PyMem_Malloc((size_t)room * sizeof *items);
+    }
+    if (items == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < q->count; i++) {
+        items[i] = q->items[(q->first + i) & (q->room - 1)];
+    }
+    PyMem_Free(q->items);
+    q->items = items;
+    q->room = room;
+    q->first = 0;
+    return 0;
+}
+
+// The room of many items that are gone is given back.
+TL_COLD static void
+shrink(SimpleQueueObject *q)
+{
+    PyMem_Free(q->items);
+    q->items = NULL;
+    q->room = q->first = 0;
+}
+
+enum { ROOM_KEPT = TL_STRESS_OR(1024, 1) };
+
+static PyObject *
+take(SimpleQueueObject *q)
+{
+    assert(q->count > 0);
+    PyObject *item = q->items[q->first];
+    q->first = (q->first + 1) & (q->room - 1);
+    if (--q->count == 0 && TL_UNLIKELY(q->room > ROOM_KEPT)) {
+        shrink(q);
+    }
+    return item;
+}
+
+#ifndef NDEBUG
+void
+tl_simple_queue_check(const SimpleQueueObject *q)
+{
+    TL_CHECK("I1", "simple queue", q, q->count >= 0 && q->count <= q->room);
+    TL_CHECK("I1", "simple queue", q, (q->room & (q->room - 1)) == 0);
+    TL_CHECK("I1", "simple queue", q,
+             q->first >= 0 && (q->first < q->room || q->room + q->first == 0));
+    if (q->promised > 0 && q->forks != q->state->forks) {
+        return; // nobody has looked since
+    }
+    TL_CHECK("I2", "simple queue", q, q->promised >= 0 && q->promised <= q->count);
+    TL_CHECK("I3", "simple queue", q,
+             q->count == q->promised ||
+                 tl_wait_queue_first((struct tl_link *)&q->waiters) == NULL);
+}
+#endif
+
+// ---- promises
+
+// How many items anybody may take.
+static inline Py_ssize_t
+unpromised(SimpleQueueObject *q)
+{
+    if (TL_UNLIKELY(q->promised > 0) && q->forks != q->state->forks) {
+        q->promised = 0; // those who were woken before a fork are not all here
+    }
+    return q->count - q->promised;
+}
+
+// Promise items to those who wait.
+static void
+promise(SimpleQueueObject *q)
+{
+    struct tl_waiter *waiter;
+    while (unpromised(q) > 0 && (waiter = tl_wait_queue_first(&q->waiters)) != NULL) {
+        q->forks = q->state->forks;
+        q->promised++;
+        tl_wait_queue_wake(waiter, TL_GIVEN_NOTICE);
+    }
+}
+
+int
+tl_simple_queue_put(SimpleQueueObject *q, PyObject *item)
+{
+    if (TL_UNLIKELY(q->count == q->room) && grow(q) < 0) {
+        return -1;
+    }
+    q->items[(q->first + q->count) & (q->room - 1)] = Py_NewRef(item);
+    q->count++;
+    if (!tl_link_is_single(&q->waiters)) {
+        promise(q);
+    }
+    tl_simple_queue_check(q);
+    return 0;
+}
+
+static bool
+has_come(struct tl_queued_wait *how)
+{
+    return unpromised((SimpleQueueObject *)how->on) > 0;
+}
+
+PyObject *
+tl_simple_queue_get(SimpleQueueObject *q, int64_t deadline)
+{
+    while (unpromised(q) <= 0 || (deadline >= 0 && tl_waits_anyway())) {
+        if (deadline < 0) {
+            PyErr_SetNone(q->state->queue.empty);
+            return NULL;
+        }
+        struct tl_queued_wait how = {.kind = &get_wait,
+                                     .on = (PyObject *)q,
+                                     .queue = &q->waiters,
+                                     .deadline = deadline,
+                                     .has_come = has_come};
+        int result = tl_wait_queue_wait(q->state, &how);
+        if ((how.given & TL_GIVEN_NOTICE) && q->promised > 0) {
+            q->promised--;
+        }
+        if (result < 0) {
+            promise(q);
+            tl_simple_queue_check(q);
+            return NULL;
+        }
+        if (how.given & TL_GIVEN_LAPSED) {
+            deadline = -1;
+        }
+    }
+    PyObject *item = take(q);
+    tl_simple_queue_check(q);
+    return item;
+}

@@ -1,0 +1,79 @@
+// wait_queue.h - a tasklet or an OS thread waits in the queue of a lock or the like.
+//
+// A queue is a ring of tl_waiter links, the first come first. All is guarded by the GIL.
+#ifndef TL_WAIT_QUEUE_H
+#define TL_WAIT_QUEUE_H
+
+#include "core/os_thread.h"
+
+// One wait.
+struct tl_queued_wait {
+    const struct tl_wait_kind *kind; // for a wait without an error if nobody can run:
+                                     // patient; with a deadline: lapsed is
+                                     // tl_wait_queue_timed_out()
+    PyObject *on;                    // borrowed: the caller holds it
+    struct tl_link *queue;
+    int64_t deadline; // of tl_wait_queue_deadline(); not negative
+    // Asked last, at most once, when no other code can run any more before the caller
+    // waits: whether what it would wait for has come. May wake others. May be NULL.
+    bool (*has_come)(struct tl_queued_wait *how);
+    bool insists; // waits whatever block_trap says
+    bool comes; // another thread ends the wait: no deadlock, and run(wait=True) goes on
+    // Afterwards: what it was given, and whether it got so far that it was asked.
+    unsigned char given;
+    bool asked;
+};
+
+// Wait until tl_wait_queue_wake() ends it, or its time is up, which given tells. The current
+// tasklet waits, and others run; or the thread sleeps, if it has none or must not leave
+// it. Returns 0, or -1 with an exception set: whatever was given then is to be passed on.
+// Switch: yes.
+int tl_wait_queue_wait(struct tl_state *state, struct tl_queued_wait *how);
+
+// What a kind has in lapsed.
+PyObject *tl_wait_queue_timed_out(struct tl_wait *wait);
+
+// End the wait of the first or any other waiter of a queue, with given in addition to what
+// it has, and let it run. Runs no code of others.
+void tl_wait_queue_wake(struct tl_waiter *waiter, unsigned char given);
+
+// The same for the first most of a queue that can still run. Returns how many there were.
+Py_ssize_t tl_wait_queue_wake_many(struct tl_link *queue, Py_ssize_t most,
+                                   unsigned char given);
+
+// Have waiter, that has got given, wait in the queue of another object, without a deadline.
+void tl_wait_queue_move(struct tl_waiter *waiter, const struct tl_wait_kind *kind,
+                        PyObject *on, struct tl_link *queue, unsigned char given);
+
+// The first waiter of a queue that can still run, or NULL.
+struct tl_waiter *tl_wait_queue_first(struct tl_link *queue);
+
+// tp_traverse of what has a queue: the queue's references.
+int tl_wait_queue_traverse(const struct tl_link *queue, visitproc visit, void *arg);
+
+// Whether waiter is a tasklet of the calling thread.
+static inline bool
+tl_wait_queue_is_mine(const struct tl_waiter *waiter)
+{
+    return !waiter->wait.native && tl_task_of_waiter(waiter)->home == tl_sched_mine;
+}
+
+// A deadline so many nanoseconds from now; <= 0: it has passed, which is -1.
+int64_t tl_wait_queue_deadline(int64_t nanoseconds);
+
+// threading.TIMEOUT_MAX, in seconds: nanoseconds are counted in 64 bits.
+#define TL_WAIT_QUEUE_LONGEST 9223372036.0
+
+// The same for seconds, infinity included; what nobody sees the end of has no deadline: 0.
+int64_t tl_wait_queue_deadline_in(double seconds);
+
+// The same for threading's timeout arguments: seconds, None or NULL is 0 for no deadline.
+// Returns 0, or -1 with TypeError, ValueError (NaN) or OverflowError set.
+int tl_wait_queue_deadline_of(PyObject *seconds, int64_t *deadline);
+
+// Read the arguments (blocking=True, timeout=-1) of a lock's acquire(). *deadline is
+// negative if it must not block. Returns as above.
+int tl_wait_queue_acquire_args(PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *kwnames, int64_t *deadline);
+
+#endif // TL_WAIT_QUEUE_H

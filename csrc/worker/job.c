@@ -1,0 +1,550 @@
+#include "worker/job.h"
+#include "core/errors.h"
+#include "core/scope.h"
+#include "core/stress_points.h"
+#include "core/timer.h"
+#include "object/live_counts.h"
+
+static bool
+is_over(JobObject *job)
+{
+    return job->state >= TL_JOB_DONE;
+}
+
+// ---- those who wait
+
+static void
+count(struct tl_wait *wait, int n)
+{
+    struct tl_sched *s = tl_task_of_wait(wait)->home;
+    s->awaited += n;
+    s->worker_waits += n;
+}
+
+static void
+joined(struct tl_wait *wait)
+{
+    count(wait, 1);
+}
+
+static void
+left(struct tl_wait *wait)
+{
+    count(wait, -1);
+}
+
+static const struct tl_wait_kind call_wait = {
+    .verb = "get the outcome of", .joined = joined, .left = left};
+static const struct tl_wait_kind room_wait = {
+    .verb = "get room in the queue for", .joined = joined, .left = left};
+const struct tl_wait_kind tl_job_end_wait = {
+    .verb = "see the end of", .joined = joined, .left = left};
+
+int
+tl_job_wait_for_workers(struct tl_sched *s, const struct tl_leave *how)
+{
+    bool plain = tl_sched_is_plain(s) && how->deadline == 0 && !tl_takes_detour() &&
+                 !how->has_come(how);
+    PyObject *value = plain ? tl_sched_wait(s, how->kind, how->on, how->queue, NULL)
+                            : tl_sched_leave(s, how);
+    Py_XDECREF(value);
+    return value == NULL ? -1 : 0;
+}
+
+void
+tl_job_release(struct tl_link *queue, struct tl_sched **asleep)
+{
+    while (!tl_link_is_single(queue)) {
+        TaskletObject *t = tl_task_of(queue->next);
+        tl_task_end_wait(t);
+        if (asleep != NULL && *asleep == NULL) {
+            *asleep = tl_sched_ready_asleep(t);
+        } else {
+            tl_sched_ready(t);
+        }
+    }
+}
+
+#ifndef NDEBUG
+static void
+check_queue(const PoolObject *pool)
+{
+    Py_ssize_t queued = 0, admitted = 0;
+    const struct tl_link *i = pool->queue.next;
+    for (; i != &pool->queue; i = i->next) {
+        const JobObject *job = TL_CONTAINER(i, const JobObject, link);
+        TL_CHECK("I1", "job", job, job->state == TL_JOB_QUEUED && job->pool == pool);
+        TL_CHECK("I3", "job", job, job->admitted == (queued < pool->admitted));
+        TL_CHECK("I1", "pool", pool,
+                 (i == pool->next_outside) == (queued == pool->admitted));
+        admitted += job->admitted;
+        queued++;
+    }
+    TL_CHECK("I1", "pool", pool, pool->queued == queued);
+    TL_CHECK("I1", "pool", pool, pool->admitted == admitted);
+    for (i = pool->running.next; i != &pool->running; i = i->next) {
+        const JobObject *job = TL_CONTAINER(i, const JobObject, link);
+        TL_CHECK("I1", "job", job, job->state == TL_JOB_RUNNING && job->pool == pool);
+    }
+}
+
+static void
+check_idle(const PoolObject *pool)
+{
+    long idle = 0;
+    for (struct tl_link *i = pool->idle.next; i != &pool->idle; i = i->next) {
+        const struct tl_worker *worker = TL_CONTAINER(i, struct tl_worker, idle);
+        TL_CHECK("I5", "pool", pool, worker->pool == pool && !worker->called);
+        idle++;
+    }
+    TL_CHECK("I5", "pool", pool, pool->nidle == idle);
+}
+
+void
+tl_pool_check(PoolObject *pool)
+{
+    TL_CHECK("I1", "pool", pool,
+             tl_link_is_single(&pool->queue) == (pool->queued == 0));
+    TL_CHECK("I1", "pool", pool, pool->admitted >= 0 && pool->admitted <= pool->queued);
+    TL_CHECK("I1", "pool", pool,
+             (pool->next_outside == &pool->queue) == (pool->admitted == pool->queued));
+    TL_CHECK("I4", "pool", pool,
+             pool->max_workers <= pool->limit && pool->limit <= pool->most);
+    TL_CHECK("I3", "pool", pool, pool->nbusy >= 0 && pool->nbusy <= pool->limit);
+    TL_CHECK("I5", "pool", pool, tl_link_is_single(&pool->idle) == (pool->nidle == 0));
+    size_t length = (size_t)(pool->queued + pool->nidle + pool->nworkers);
+    if (tl_check_is_due(&pool->changes, length)) {
+        check_queue(pool);
+        check_idle(pool);
+    }
+}
+
+void
+tl_job_check(const JobObject *job)
+{
+    bool is_listed = !tl_link_is_single(&job->link);
+    TL_CHECK("I1", "job", job, is_listed == !(job->state >= TL_JOB_DONE));
+    TL_CHECK("I1", "job", job,
+             job->state != TL_JOB_QUEUED ||
+                 tl_link_may_be_in(&job->link, &job->pool->queue));
+    TL_CHECK("I1", "job", job,
+             job->state != TL_JOB_RUNNING ||
+                 tl_link_may_be_in(&job->link, &job->pool->running));
+    TL_CHECK("I2", "job", job,
+             job->state != TL_JOB_QUEUED || (job->func != NULL && job->args != NULL));
+    TL_CHECK("I2", "job", job,
+             job->state == TL_JOB_DONE || (job->value == NULL && job->exc == NULL));
+    tl_pool_check(job->pool);
+}
+#endif
+
+// ---- the queue
+
+static bool
+has_room(const PoolObject *pool)
+{
+    return pool->max_queued == 0 || pool->admitted < pool->max_queued;
+}
+
+static void
+admit(PoolObject *pool, JobObject *job)
+{
+    job->admitted = true;
+    pool->admitted++;
+    pool->next_outside = job->link.next;
+    if (!tl_link_is_single(&job->waiters) &&
+        tl_task_of(job->waiters.next)->wait.kind == &room_wait) {
+        tl_job_release(&job->waiters, NULL); // the submitter, nobody else knows it yet
+    }
+}
+
+static void
+append(PoolObject *pool, JobObject *job)
+{
+    Py_INCREF(job);
+    tl_link_insert_before(&job->link, &pool->queue);
+    pool->queued++;
+    if (pool->next_outside == &pool->queue) {
+        if (has_room(pool)) {
+            job->admitted = true;
+            pool->admitted++;
+        } else {
+            pool->next_outside = &job->link;
+        }
+    }
+    tl_job_check(job);
+}
+
+// Take job out of the queue, whose reference passes to the caller.
+static void
+unqueue(PoolObject *pool, JobObject *job)
+{
+    if (&job->link == pool->next_outside) {
+        pool->next_outside = job->link.next;
+    }
+    tl_link_remove(&job->link);
+    pool->queued--;
+    if (job->admitted) {
+        pool->admitted--;
+        if (pool->next_outside != &pool->queue && has_room(pool)) {
+            admit(pool, tl_job_of(pool->next_outside));
+        }
+    }
+}
+
+// From now on it is this thread's.
+static void
+begin(PoolObject *pool, JobObject *job)
+{
+    unqueue(pool, job);
+    job->state = TL_JOB_RUNNING;
+    job->worker = tl_worker_mine;
+    tl_link_insert_before(&job->link, &pool->running);
+    tl_job_check(job);
+}
+
+JobObject *
+tl_job_take(PoolObject *pool)
+{
+    if (pool->queued == 0) {
+        return NULL;
+    }
+    JobObject *job = tl_job_of(pool->queue.next);
+    begin(pool, job);
+    return job;
+}
+
+// ---- jobs
+
+static JobObject *
+job_new(PoolObject *pool, PyObject *func, PyObject *args, PyObject *kwargs,
+        PyObject *owner)
+{
+    PyTypeObject *type = pool->state->job_type;
+    JobObject *job = (JobObject *)type->tp_alloc(type, 0); // zeroed
+    if (job == NULL) {
+        return NULL;
+    }
+    tl_live_add(TL_LIVE_JOB, 1);
+    tl_link_init(&job->link);
+    tl_link_init(&job->waiters);
+    job->pool = (PoolObject *)Py_NewRef(pool);
+    job->func = Py_NewRef(func);
+    job->args = Py_NewRef(args);
+    job->kwargs = Py_XNewRef(kwargs);
+    job->owner = Py_XNewRef(owner);
+    job->context = PyContext_CopyCurrent();
+    if (job->context == NULL) {
+        Py_CLEAR(job);
+    }
+    return job;
+}
+
+// Put a new job into the queue. Returns 0, or -1 with an exception set: then it is not
+// there.
+static int
+enqueue(PoolObject *pool, JobObject *job)
+{
+    if (pool->closed) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "cannot schedule new futures after shutdown");
+        return -1;
+    }
+    if (pool->state->ending) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "cannot schedule new futures after interpreter shutdown");
+        return -1;
+    }
+    append(pool, job);
+    if (tl_worker_call_somebody(pool) < 0) {
+        PyObject *exc = PyErr_GetRaisedException();
+        (void)tl_job_cancel(job);
+        PyErr_SetRaisedException(exc);
+        return -1;
+    }
+    TL_CHECK("I2", "pool", pool,
+             pool->queued == 0 || pool->called + pool->starting > 0 ||
+                 pool->has_lookout || pool->nidle == 0);
+    return 0;
+}
+
+// If nobody is left to take the outcome, hand it over.
+static void
+hand_over(JobObject *job)
+{
+    if (!is_over(job) || job->awaited > 0) {
+        return;
+    }
+    PyObject *owner = job->owner, *func = job->pool->on_abandoned;
+    job->owner = NULL;
+    if (owner != NULL && func != NULL && job->given_up && !job->delivered) {
+        PyObject *exc = PyErr_GetRaisedException();
+        PyObject *result = PyObject_CallOneArg(func, owner);
+        if (result == NULL) {
+            tl_errors_unraisable(job->pool->state, func);
+        }
+        Py_XDECREF(result);
+        PyErr_SetRaisedException(exc);
+    }
+    Py_XDECREF(owner);
+}
+
+static void
+drop_call(JobObject *job)
+{
+    Py_CLEAR(job->func);
+    Py_CLEAR(job->args);
+    Py_CLEAR(job->kwargs);
+    Py_CLEAR(job->context);
+}
+
+bool
+tl_job_cancel(JobObject *job)
+{
+    if (job->state != TL_JOB_QUEUED) {
+        return false;
+    }
+    unqueue(job->pool, job);
+    job->state = TL_JOB_CANCELLED;
+    tl_job_check(job);
+    tl_job_release(&job->waiters, NULL);
+    drop_call(job);
+    Py_CLEAR(job->owner);
+    Py_DECREF(job); // the caller has another
+    return true;
+}
+
+// The call is over: say so. Returns as tl_job_run().
+static struct tl_sched *
+finish(JobObject *job, PyObject *value, PyObject *exc)
+{
+    struct tl_sched *asleep = NULL;
+    job->value = value;
+    job->exc = exc;
+    job->state = TL_JOB_DONE;
+    job->worker = NULL;
+    tl_link_remove(&job->link);
+    tl_job_check(job);
+    TL_CHECK("I2", "job", job, (value == NULL) == (exc != NULL));
+    job->pool->finished++;
+    tl_job_release(&job->waiters, &asleep);
+    hand_over(job);
+    return asleep;
+}
+
+// What a call may have set for the tasklet that makes it, or its thread, and not undone:
+// it is not to meet the next one.
+struct traits {
+    TaskletObject *who; // borrowed
+    const struct tl_scope *scopes;
+    int trap;
+    bool atomic, block_trap;
+};
+
+static struct traits
+traits_here(void)
+{
+    struct traits traits = {0};
+    if (tl_sched_mine != NULL) {
+        TaskletObject *t = traits.who = tl_sched_mine->current;
+        traits.scopes = t->scopes;
+        traits.trap = tl_sched_mine->trap;
+        traits.atomic = t->atomic;
+        traits.block_trap = t->block_trap;
+    }
+    return traits;
+}
+
+static void
+restore(const struct traits *before)
+{
+    TaskletObject *t = tl_sched_mine != NULL ? tl_sched_mine->current : NULL;
+    if (t == NULL || (before->who != NULL && before->who != t)) {
+        return;
+    }
+    if (t->atomic && !before->atomic) {
+        tl_sched_set_atomic(t, false);
+    }
+    t->block_trap = before->block_trap;
+    tl_sched_mine->trap = before->trap;
+    tl_scope_end(t, before->scopes);
+}
+
+struct tl_sched *
+tl_job_run(JobObject *job)
+{
+    PyObject *value = NULL, *exc = NULL;
+    struct traits before = traits_here();
+    if (PyContext_Enter(job->context) == 0) {
+        value = PyObject_Call(job->func, job->args, job->kwargs);
+        exc = value == NULL ? PyErr_GetRaisedException() : NULL;
+        if (PyContext_Exit(job->context) < 0) {
+            PyErr_Clear(); // the call has put another in force
+        }
+    } else {
+        exc = PyErr_GetRaisedException();
+    }
+    restore(&before);
+    drop_call(job);
+    struct tl_sched *asleep = finish(job, value, exc);
+    Py_DECREF(job);
+    return asleep;
+}
+
+// ---- waiting for a job
+
+static bool
+job_is_over(const struct tl_leave *how)
+{
+    return is_over((JobObject *)how->on);
+}
+
+static bool
+is_admitted(JobObject *job)
+{
+    return is_over(job) || job->admitted;
+}
+
+static bool
+job_has_room(const struct tl_leave *how)
+{
+    return is_admitted((JobObject *)how->on);
+}
+
+// A worker that waits for a job that nobody else will ever take, because all are busy,
+// perhaps with the same, does it itself.
+static void
+help(JobObject *job)
+{
+    PoolObject *pool = job->pool;
+    if (tl_worker_mine != NULL && tl_worker_mine->pool == pool &&
+        job->state == TL_JOB_QUEUED && pool->nworkers >= pool->max_workers &&
+        pool->nidle + pool->called == 0) {
+        begin(pool, job);
+        struct tl_sched *asleep = tl_job_run(job);
+        if (asleep != NULL) {
+            tl_sched_wake(asleep);
+        }
+    }
+}
+
+// Wait until job, which the caller holds, is over; deadline as in struct tl_leave. Returns
+// 0, or -1 with an exception set.
+static int
+wait_for_job(struct tl_sched *s, JobObject *job, int64_t deadline)
+{
+    if (tl_errors_check_may_wait(s) < 0) {
+        return -1;
+    }
+    help(job);
+    if (is_over(job)) {
+        return 0;
+    }
+    struct tl_leave how = {.kind = &call_wait,
+                           .on = (PyObject *)job,
+                           .queue = &job->waiters,
+                           .deadline = deadline,
+                           .comes = true,
+                           .has_come = job_is_over};
+    job->given_up = false;
+    job->awaited++;
+    int result = tl_job_wait_for_workers(s, &how);
+    job->awaited--;
+    job->delivered |= result == 0;
+    job->given_up |= result < 0;
+    hand_over(job);
+    return result;
+}
+
+// Raise the error of a job that has no outcome. Returns 0 if it has one, else -1.
+static int
+check_outcome(JobObject *job)
+{
+    if (job->state == TL_JOB_CANCELLED) {
+        PyErr_SetString(job->pool->state->cancelled_error,
+                        "the call was cancelled before a worker began with it");
+        return -1;
+    }
+    if (job->state == TL_JOB_LOST) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the worker with this call has stayed behind in the process "
+                        "that forked");
+        return -1;
+    }
+    return 0;
+}
+
+int
+tl_job_wait(JobObject *job, PyObject *timeout)
+{
+    struct tl_sched *s = tl_sched_for((PyObject *)job);
+    int64_t deadline;
+    if (s == NULL || tl_timer_deadline(s, timeout, &deadline) < 0 ||
+        (!is_over(job) && wait_for_job(s, job, deadline) < 0)) {
+        return -1;
+    }
+    return 0;
+}
+
+PyObject *
+tl_pool_call(PoolObject *pool, PyObject *func, PyObject *args, PyObject *kwargs,
+             PyObject *timeout)
+{
+    struct tl_sched *s = tl_sched_get(pool->state);
+    int64_t deadline;
+    if (s == NULL || tl_timer_deadline(s, timeout, &deadline) < 0 ||
+        tl_errors_check_may_wait(s) < 0) {
+        return NULL;
+    }
+    JobObject *job = job_new(pool, func, args, kwargs, NULL);
+    PyObject *value = NULL;
+    if (job != NULL && enqueue(pool, job) == 0 && wait_for_job(s, job, deadline) == 0 &&
+        check_outcome(job) == 0) {
+        value = job->value;
+        job->value = NULL;
+        if (value == NULL) {
+            PyObject *exc = job->exc;
+            job->exc = NULL;
+            PyErr_SetRaisedException(exc);
+        }
+    }
+    Py_XDECREF(job);
+    return value;
+}
+
+JobObject *
+tl_pool_submit(PoolObject *pool, PyObject *func, PyObject *args, PyObject *kwargs,
+               PyObject *owner, bool at_once)
+{
+    struct tl_sched *s = NULL;
+    if (!has_room(pool) && !at_once) {
+        s = tl_sched_get(pool->state);
+        if (s == NULL || tl_errors_check_may_wait(s) < 0) {
+            return NULL;
+        }
+    }
+    JobObject *job = job_new(pool, func, args, kwargs, owner);
+    if (job == NULL || enqueue(pool, job) < 0) {
+        Py_XDECREF(job);
+        return NULL;
+    }
+    if (at_once || is_admitted(job)) {
+        return job;
+    }
+    if (s == NULL) {
+        s = tl_sched_get(pool->state); // the room was taken meanwhile
+    }
+    struct tl_leave how = {.kind = &room_wait,
+                           .on = (PyObject *)job,
+                           .queue = &job->waiters,
+                           .comes = true,
+                           .has_come = job_has_room};
+    if (s == NULL || tl_job_wait_for_workers(s, &how) < 0) {
+        PyObject *exc = PyErr_GetRaisedException();
+        (void)tl_job_cancel(job);
+        Py_DECREF(job);
+        PyErr_SetRaisedException(exc);
+        return NULL;
+    }
+    return job;
+}
