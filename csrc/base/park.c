@@ -48,8 +48,8 @@ tl_park_init(struct tl_park *park)
 {
     atomic_store_explicit(&park->state, TL_PARK_IDLE, memory_order_relaxed);
     park->event_fd = -1;
-    for (int i = 0; i < TL_PARK_EXTRA; i++) {
-        park->extra_fds[i] = -1;
+    for (int i = 0; i < TL_PARK_SOURCES; i++) {
+        park->source_fds[i] = -1;
     }
     park->signal_fds[0] = park->signal_fds[1] = -1;
     park->spin_limit = SPIN_MOST;
@@ -206,15 +206,15 @@ static void
 wait_in_poll(struct tl_park *park, int64_t limit_ns)
 {
     // poll() leaves out those that are negative.
-    struct pollfd fds[2 + TL_PARK_EXTRA] = {
+    struct pollfd fds[2 + TL_PARK_SOURCES] = {
         {.fd = park->event_fd, .events = POLLIN},
         {.fd = park->signal_fds[0], .events = POLLIN}};
-    for (int i = 0; i < TL_PARK_EXTRA; i++) {
-        fds[2 + i] = (struct pollfd){.fd = park->extra_fds[i], .events = POLLIN};
+    for (int i = 0; i < TL_PARK_SOURCES; i++) {
+        fds[2 + i] = (struct pollfd){.fd = park->source_fds[i], .events = POLLIN};
     }
     struct timespec limit = {.tv_sec = limit_ns / 1000000000,
                              .tv_nsec = limit_ns % 1000000000};
-    if (ppoll(fds, 2 + TL_PARK_EXTRA, limit_ns < 0 ? NULL : &limit, NULL) > 0) {
+    if (ppoll(fds, 2 + TL_PARK_SOURCES, limit_ns < 0 ? NULL : &limit, NULL) > 0) {
         if (fds[0].revents) {
             drain(park->event_fd);
         }

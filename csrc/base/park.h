@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Whose descriptors they are that a sleep in poll() watches too.
-enum { TL_PARK_DESCRIPTORS, TL_PARK_LOOP, TL_PARK_EXTRA };
+// Descriptors that a sleep in poll() watches for its owner: one for each kind of source
+// (core/poll_source.h).
+enum { TL_PARK_SOURCES = 2 };
 
 //   IDLE --wake--> WOKEN --tl_park_reset--> IDLE
 //    |               ^
@@ -16,9 +17,9 @@ enum tl_park_state { TL_PARK_IDLE, TL_PARK_WOKEN, TL_PARK_SLEEPING, TL_PARK_POLL
 
 struct tl_park {
     _Atomic uint32_t state;
-    int event_fd;                 // -1 until the owner first sleeps in poll()
-    int extra_fds[TL_PARK_EXTRA]; // that end a sleep in poll() when they are readable;
-                                  // -1: none
+    int event_fd; // -1 until the owner first sleeps in poll()
+    // End a sleep in poll() when they are readable; -1: none.
+    int source_fds[TL_PARK_SOURCES];
     int signal_fds[2];  // a pipe that signal handlers write to; -1 until needed
     unsigned shared;    // sleeps in a row that one ended who ran on the same CPU
     int64_t spin_limit; // how long the next spin may last, adapted to its success

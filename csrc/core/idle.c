@@ -1,12 +1,11 @@
 #include "core/idle.h"
 #include "core/foreign_threads.h"
+#include "core/poll_source.h"
 #include "core/run_frame.h"
 #include "core/thread.h"
 #include "core/thread_sleep.h"
 #include "core/timer.h"
 #include "cpython/gil.h"
-#include "io/descriptor.h"
-#include "io/uv_loop.h"
 #include "base/clock.h"
 
 // A thread that waits for foreign ones looks at them again after 1, 10 and 100 milliseconds,
@@ -187,12 +186,12 @@ has_time_left(struct tl_sched *s, int64_t *limit_ns)
     return left > 0;
 }
 
-// Shorten the sleep to what is due next, and to when the descriptors are checked. Returns
+// Shorten the sleep to what is due next, and to when the sources are checked. Returns
 // false if something is due now.
 static bool
 nothing_is_due(struct tl_sched *s, int64_t *limit_ns)
 {
-    int64_t left = tl_timer_left(s), check_at = tl_descriptor_next_check(s);
+    int64_t left = tl_timer_left(s), check_at = tl_poll_source_next_check(s);
     if (left >= 0 && (*limit_ns < 0 || left < *limit_ns)) {
         *limit_ns = left;
     }
@@ -256,7 +255,7 @@ tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
         if (!nothing_is_due(s, &limit_ns)) {
             continue;
         }
-        bool needs_poll = tl_descriptor_is_awaited(s) || tl_uv_loop_is_busy(s->loop);
+        bool needs_poll = tl_poll_source_is_busy(s);
         if (!poll && !needs_poll) {
             tl_thread_sleep_look_for_cpus(s->state, &s->park);
             bool nap = in_main && (limit_ns < 0 || limit_ns > TL_THREAD_SLEEP_SHORT);

@@ -11,9 +11,8 @@
 #include "base/deferred_wakes.h"
 #include "base/timekeeper.h"
 
-struct tl_descriptors;
 struct tl_os_thread;
-struct tl_uv_loop;
+struct tl_poll_source;
 
 // In no_switch from the last decision before a switch to the arrival: a trace function
 // of greenlet's may run meanwhile.
@@ -56,9 +55,8 @@ struct tl_sched {
     uint64_t chance;     // what select() begins with
     uint64_t order_seed; // for a random order in the ring; 0: in the usual one
     struct tl_link sleepers, later; // tasklets, and callbacks that wait for their time
-    struct tl_descriptors *descriptors; // NULL: nobody has waited for one yet;
-    struct tl_uv_loop *loop;            // NULL: nobody has needed one yet
-    struct tl_os_thread *native;        // of the same thread, or NULL
+    struct tl_poll_source *sources[TL_PARK_SOURCES]; // see poll_source.h; NULL: none
+    struct tl_os_thread *native;                     // of the same thread, or NULL
     Py_ssize_t awaited; // how many wait for what the system or a worker does
     struct tl_run_frame **watch, *spare_watch; // see watch.h
     int nwatch, watch_room;

@@ -7,6 +7,7 @@
 #include "core/leftover.h"
 #include "core/os_thread.h"
 #include "core/outcome.h"
+#include "core/poll_source.h"
 #include "core/run_frame.h"
 #include "core/scheduled_call.h"
 #include "core/scope.h"
@@ -14,9 +15,6 @@
 #include "core/timer.h"
 #include "cpython/gil.h"
 #include "cpython/gil_priority.h"
-#include "io/descriptor.h"
-#include "io/uv_loop.h"
-#include "io/uv_request.h"
 #include "object/live_counts.h"
 #include "base/stress.h"
 
@@ -185,8 +183,7 @@ tl_sched_unref(struct tl_sched *s)
     tl_park_fini(&s->park);
     tl_run_frame_fini(s);
     tl_timer_fini(s);
-    tl_descriptor_fini(s);
-    tl_uv_request_fini(s, true);
+    tl_poll_source_fini(s);
     tl_guard_fini(&s->guard);
     PyMem_Free(s->watch);
     PyMem_Free(s->drop);
@@ -283,7 +280,7 @@ end_tasklets(struct tl_sched *s)
     PyObject *told = PySet_New(NULL), *kept = PyList_New(0);
     bool again = told != NULL && kept != NULL;
     s->trap = 0;
-    tl_uv_loop_is_ending(s->loop, true);
+    tl_poll_source_set_ending(s, true);
     while (again) {
         again = false;
         drop_unstarted(s);
@@ -440,7 +437,7 @@ thread_ended(PyObject *guard)
         tl_leftover_report(s, false);
         end_tasklets(s);
         tl_run_frame_fini(s); // while there is a thread state to be put in order
-        tl_uv_request_fini(s, false);
+        tl_poll_source_thread_ends(s);
         // What runs from here on, in finalizers, finds a thread without tasklets.
         tl_sched_mine = NULL;
         tl_ticks_mine = NULL;
@@ -482,7 +479,7 @@ tl_thread_main_has_ended(struct tl_state *state)
     if (s != NULL && s->nstarted + s->runcount > 1 && has_threads_to_wait_for()) {
         tl_leftover_report(s, true);
         end_tasklets(s);
-        tl_uv_loop_is_ending(s->loop, false);
+        tl_poll_source_set_ending(s, false);
     }
     state->main_has_ended = true;
     tl_idle_recheck(state);
@@ -495,7 +492,11 @@ tl_thread_at_exit(struct tl_state *state)
         tl_leftover_report(tl_sched_mine, true);
         end_tasklets(tl_sched_mine);
     }
-    tl_uv_request_at_exit(tl_sched_mine);
+}
+
+void
+tl_thread_stop_helpers(struct tl_state *state)
+{
     state->ending = true;
     Py_BEGIN_ALLOW_THREADS;
     tl_timekeeper_stop();

@@ -27,6 +27,10 @@ void tl_thread_main_has_ended(struct tl_state *state);
 // End the calling thread's tasklets, for the end of the interpreter.
 void tl_thread_at_exit(struct tl_state *state);
 
+// After that: no thread runs tasklets any more. Stop the threads that watch the time, the
+// GIL and its priorities.
+void tl_thread_stop_helpers(struct tl_state *state);
+
 // In the child of a fork, where mine (may be NULL) is the calling thread's: the schedulers,
 // without calling into Python; and then the tasklets of other threads, which may.
 void tl_thread_after_fork(struct tl_state *state, struct tl_sched *mine);

@@ -1,7 +1,6 @@
 #include "core/timer.h"
+#include "core/poll_source.h"
 #include "core/run_frame.h"
-#include "io/descriptor.h"
-#include "io/uv_loop.h"
 #include "base/clock.h"
 #include "base/stress.h"
 
@@ -72,7 +71,7 @@ plan_next_look(struct tl_sched *s)
     } else if (past < LOOK_LEAST && s->look_step < STEP_MOST) {
         s->look_step *= 2;
     }
-    bool pending = tl_timer_is_pending(s) || tl_uv_loop_is_busy(s->loop);
+    bool pending = tl_timer_is_pending(s) || tl_poll_source_is_busy(s);
     s->look_at = pending ? s->switches + s->look_step : UINT64_MAX;
     s->look_yields = s->yields + s->look_step;
 }
@@ -91,13 +90,10 @@ tl_timer_look(struct tl_sched *s)
             timer->fire(timer);
         }
     }
-    tl_descriptor_look(s);
-    if (s->loop != NULL) {
-        tl_uv_loop_run(s->loop);
-    }
+    tl_poll_source_look(s);
     if (s->look_at != UINT64_MAX) {
         plan_next_look(s);
-        tl_descriptor_check(s, s->looked);
+        tl_poll_source_check(s, s->looked);
     }
 }
 

@@ -24,12 +24,23 @@ struct tl_descriptor {
 // Invariants
 // I1: table[fd] is NULL or has that fd.
 struct tl_descriptors {
+    struct tl_poll_source source;
     struct tl_poller poller;
     struct tl_descriptor **table;
     int room;
     Py_ssize_t waiting; // tasklets and listeners
     int64_t check_at;   // when those that are awaited are checked next
 };
+
+static const struct tl_poll_source_kind source_kind;
+
+// The table of s, or NULL.
+static struct tl_descriptors *
+table_of(const struct tl_sched *s)
+{
+    struct tl_poll_source *source = tl_poll_source_find(s, &source_kind);
+    return source == NULL ? NULL : TL_CONTAINER(source, struct tl_descriptors, source);
+}
 
 #ifndef NDEBUG
 // Locks: the GIL.
@@ -61,7 +72,7 @@ static void
 count(struct tl_sched *s, int n)
 {
     s->awaited += n;
-    s->descriptors->waiting += n;
+    table_of(s)->waiting += n;
 }
 
 static void
@@ -120,8 +131,9 @@ what_is_awaited(const struct tl_descriptor *d)
 static struct tl_descriptors *
 make_table(struct tl_sched *s)
 {
-    if (s->descriptors == NULL) {
-        struct tl_descriptors *table = PyMem_Calloc(1, sizeof *table);
+    struct tl_descriptors *table = table_of(s);
+    if (table == NULL) {
+        table = PyMem_Calloc(1, sizeof *table);
         if (table == NULL) {
             PyErr_NoMemory();
             return NULL;
@@ -133,10 +145,10 @@ make_table(struct tl_sched *s)
             PyErr_SetFromErrno(PyExc_OSError);
             return NULL;
         }
-        s->descriptors = table;
-        s->park.extra_fds[TL_PARK_DESCRIPTORS] = table->poller.fd;
+        table->source = (struct tl_poll_source){&source_kind, table->poller.fd};
+        tl_poll_source_add(s, &table->source);
     }
-    return s->descriptors;
+    return table;
 }
 
 static struct tl_descriptor *
@@ -254,7 +266,7 @@ static void
 stop_watching(struct tl_sched *s, const struct tl_descriptor *d)
 {
     if (what_is_awaited(d) == 0) {
-        (void)tl_poller_watch(&s->descriptors->poller, d->fd, 0);
+        (void)tl_poller_watch(&table_of(s)->poller, d->fd, 0);
     }
 }
 
@@ -365,12 +377,12 @@ tl_descriptor_forget(struct tl_descriptor_listener *listener)
     }
 }
 
-void
-tl_descriptor_look(struct tl_sched *s)
+static void
+look(struct tl_sched *Py_UNUSED(s), struct tl_poll_source *source)
 {
-    struct tl_descriptors *table = s->descriptors;
+    struct tl_descriptors *table = TL_CONTAINER(source, struct tl_descriptors, source);
     struct tl_poller_event events[TL_POLLER_MOST];
-    int n = table != NULL && table->waiting > 0 ? TL_POLLER_MOST : 0;
+    int n = table->waiting > 0 ? TL_POLLER_MOST : 0;
     while (n == TL_POLLER_MOST) {
         n = tl_poller_collect(&table->poller, events);
         for (int i = 0; i < n; i++) {
@@ -392,11 +404,17 @@ tl_descriptor_look(struct tl_sched *s)
     }
 }
 
-void
-tl_descriptor_check(struct tl_sched *s, int64_t now)
+static bool
+is_busy(const struct tl_poll_source *source)
 {
-    struct tl_descriptors *table = s->descriptors;
-    if (!tl_descriptor_is_awaited(s) || now < table->check_at) {
+    return TL_CONTAINER(source, struct tl_descriptors, source)->waiting > 0;
+}
+
+static void
+check_closed(struct tl_poll_source *source, int64_t now)
+{
+    struct tl_descriptors *table = TL_CONTAINER(source, struct tl_descriptors, source);
+    if (table->waiting == 0 || now < table->check_at) {
         return;
     }
     // Not the time that passes: the thread may have to wait for a CPU meanwhile.
@@ -412,10 +430,12 @@ tl_descriptor_check(struct tl_sched *s, int64_t now)
     table->check_at = now + (pause > CHECK_NS ? pause : CHECK_NS);
 }
 
-int64_t
-tl_descriptor_next_check(const struct tl_sched *s)
+static int64_t
+next_check(const struct tl_poll_source *source)
 {
-    return tl_descriptor_is_awaited(s) ? s->descriptors->check_at : INT64_MAX;
+    return is_busy(source)
+               ? TL_CONTAINER(source, struct tl_descriptors, source)->check_at
+               : INT64_MAX;
 }
 
 bool
@@ -430,7 +450,7 @@ tl_descriptor_notify_closing(struct tl_state *state, int fd)
 {
     for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
         struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
-        struct tl_descriptors *table = s->dead ? NULL : s->descriptors;
+        struct tl_descriptors *table = s->dead ? NULL : table_of(s);
         struct tl_descriptor *d =
             table != NULL && fd < table->room ? table->table[fd] : NULL;
         if (d != NULL) {
@@ -439,12 +459,6 @@ tl_descriptor_notify_closing(struct tl_state *state, int fd)
             fail(d);
         }
     }
-}
-
-bool
-tl_descriptor_is_awaited(const struct tl_sched *s)
-{
-    return s->descriptors != NULL && s->descriptors->waiting > 0;
 }
 
 // Nobody is told any more: d (may be NULL) goes away.
@@ -459,35 +473,37 @@ forget_all(struct tl_descriptor *d)
     }
 }
 
-void
-tl_descriptor_fini(struct tl_sched *s)
+static void
+fini(struct tl_sched *s, struct tl_poll_source *source)
 {
-    struct tl_descriptors *table = s->descriptors;
-    if (table == NULL) {
-        return;
-    }
+    struct tl_descriptors *table = TL_CONTAINER(source, struct tl_descriptors, source);
     for (int fd = 0; fd < table->room; fd++) {
         forget_all(table->table[fd]);
         PyMem_Free(table->table[fd]);
     }
-    s->descriptors = NULL;
-    s->park.extra_fds[TL_PARK_DESCRIPTORS] = -1;
+    tl_poll_source_remove(s, source);
     tl_poller_fini(&table->poller);
     PyMem_Free(table->table);
     PyMem_Free(table);
 }
 
+static const struct tl_poll_source_kind source_kind = {.look = look,
+                                                       .is_busy = is_busy,
+                                                       .check = check_closed,
+                                                       .next_check = next_check,
+                                                       .fini = fini};
+
 void
 tl_descriptor_after_fork(struct tl_sched *s)
 {
-    struct tl_descriptors *table = s->descriptors;
+    struct tl_descriptors *table = table_of(s);
     if (table == NULL) {
         return;
     }
     // The kernel's list is shared with the parent: have one of our own.
     tl_poller_fini(&table->poller);
     (void)tl_poller_init(&table->poller);
-    s->park.extra_fds[TL_PARK_DESCRIPTORS] = table->poller.fd;
+    tl_poll_source_set_fd(s, &table->source, table->poller.fd);
     for (int fd = 0; fd < table->room; fd++) {
         struct tl_descriptor *d = table->table[fd];
         if (d != NULL && what_is_awaited(d) != 0) {

@@ -2,7 +2,7 @@
 #ifndef TL_DESCRIPTOR_H
 #define TL_DESCRIPTOR_H
 
-#include "core/sched.h"
+#include "core/poll_source.h"
 #include "base/poller.h"
 
 // Wait until fd is ready for what, with a deadline as in struct tl_leave. Returns 0, or -1
@@ -48,20 +48,6 @@ void tl_descriptor_notify_closing(struct tl_state *state, int fd);
 
 // Whether fd is ready for what. Returns 0 or 1, or -1 with an exception set.
 int tl_descriptor_is_ready(int fd, int what);
-
-// Make those runnable whose descriptors are ready.
-void tl_descriptor_look(struct tl_sched *s);
-
-// Now and then, look whether some have been closed that are still awaited; and on
-// tl_clock_now()'s clock when that is done next, INT64_MAX if none is awaited.
-void tl_descriptor_check(struct tl_sched *s, int64_t now);
-int64_t tl_descriptor_next_check(const struct tl_sched *s);
-
-// Whether some tasklet of s waits for one.
-bool tl_descriptor_is_awaited(const struct tl_sched *s);
-
-// The thread is gone.
-void tl_descriptor_fini(struct tl_sched *s);
 
 // In the child of a fork, where s is the calling thread's.
 void tl_descriptor_after_fork(struct tl_sched *s);

@@ -1,4 +1,5 @@
 #include "io/uv_loop.h"
+#include "core/poll_source.h"
 #include "io/detour.h"
 #include "base/clock.h"
 #include "base/lookup.h"
@@ -27,6 +28,7 @@ enum { FIRST_DESCRIPTORS = 8, STACK = 8 << 20 };
 //     looked at last.
 // I3: the in_flight of all loops are that of the pool; so are the orphans.
 struct tl_uv_loop {
+    struct tl_poll_source source;
     uv_loop_t uv;
     uv_work_t first; // does nothing
     uv_async_t news; // requests are ready
@@ -60,15 +62,27 @@ tl_uv_loop_uv(struct tl_uv_loop *loop)
 }
 
 int
-tl_uv_loop_fd(struct tl_uv_loop *loop)
+tl_uv_loop_fd(const struct tl_uv_loop *loop)
 {
     return uv_backend_fd(&loop->uv);
+}
+
+struct tl_poll_source *
+tl_uv_loop_source(struct tl_uv_loop *loop)
+{
+    return &loop->source;
+}
+
+struct tl_uv_loop *
+tl_uv_loop_of(const struct tl_poll_source *source)
+{
+    return TL_CONTAINER(source, struct tl_uv_loop, source);
 }
 
 bool
 tl_uv_loop_is_busy(const struct tl_uv_loop *loop)
 {
-    return loop != NULL && loop->in_flight > 0;
+    return loop->in_flight > 0;
 }
 
 static void
@@ -350,9 +364,7 @@ tl_uv_loop_cancel_uv(struct tl_uv_request *request)
 void
 tl_uv_loop_is_ending(struct tl_uv_loop *loop, bool is_ending)
 {
-    if (loop != NULL) {
-        loop->is_ending = is_ending;
-    }
+    loop->is_ending = is_ending;
 }
 
 void

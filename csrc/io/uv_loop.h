@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 
+struct tl_poll_source;
 struct tl_uv_loop;
 struct tl_wait_kind;
 
@@ -69,11 +70,15 @@ struct tl_uv_loop *tl_uv_loop_new(void);
 // Let it report what is over.
 void tl_uv_loop_run(struct tl_uv_loop *loop);
 
-// Whether something is in flight. loop may be NULL.
+// Whether something is in flight.
 bool tl_uv_loop_is_busy(const struct tl_uv_loop *loop);
 
 // Readable when something is over.
-int tl_uv_loop_fd(struct tl_uv_loop *loop);
+int tl_uv_loop_fd(const struct tl_uv_loop *loop);
+
+// The loop as a source of its thread, whose kind and fd the caller sets; and back.
+struct tl_poll_source *tl_uv_loop_source(struct tl_uv_loop *loop);
+struct tl_uv_loop *tl_uv_loop_of(const struct tl_poll_source *source);
 
 // Its thread needs it no more. What has not begun is cancelled; with the rest the loop
 // lives on until that is over. quiet: nothing is reported now.
@@ -113,7 +118,7 @@ void tl_uv_loop_cancel(struct tl_uv_request *request);
 // Have libuv not do it, which reports it all the same. Returns false if it has begun.
 bool tl_uv_loop_cancel_uv(struct tl_uv_request *request);
 
-// Whether the tasklets of the loop's thread (loop may be NULL) are being ended.
+// Whether the tasklets of the loop's thread are being ended.
 void tl_uv_loop_is_ending(struct tl_uv_loop *loop, bool is_ending);
 
 // Call visit for each request in flight of all loops whose threads go on. It must not end

@@ -1,5 +1,6 @@
 #include "io/uv_request.h"
 #include "core/errors.h"
+#include "core/poll_source.h"
 #include "core/timer.h"
 #include "object/live_counts.h"
 
@@ -83,6 +84,65 @@ tl_uv_request_new(size_t size, const struct tl_wait_kind *kind,
     return request;
 }
 
+// ---- the loop of a thread
+
+static void
+look(struct tl_sched *Py_UNUSED(s), struct tl_poll_source *source)
+{
+    tl_uv_loop_run(tl_uv_loop_of(source));
+}
+
+static bool
+is_busy(const struct tl_poll_source *source)
+{
+    return tl_uv_loop_is_busy(tl_uv_loop_of(source));
+}
+
+static void
+set_ending(struct tl_poll_source *source, bool is_ending)
+{
+    tl_uv_loop_is_ending(tl_uv_loop_of(source), is_ending);
+}
+
+static void
+thread_ends(struct tl_sched *s, struct tl_poll_source *source)
+{
+    tl_poll_source_remove(s, source);
+    tl_uv_loop_end(tl_uv_loop_of(source), false);
+}
+
+static void
+fini(struct tl_sched *s, struct tl_poll_source *source)
+{
+    tl_poll_source_remove(s, source);
+    tl_uv_loop_end(tl_uv_loop_of(source), true);
+}
+
+static const struct tl_poll_source_kind source_kind = {.look = look,
+                                                       .is_busy = is_busy,
+                                                       .set_ending = set_ending,
+                                                       .thread_ends = thread_ends,
+                                                       .fini = fini};
+
+// The loop of s, or NULL.
+static struct tl_uv_loop *
+loop_of(const struct tl_sched *s)
+{
+    struct tl_poll_source *source = tl_poll_source_find(s, &source_kind);
+    return source == NULL ? NULL : tl_uv_loop_of(source);
+}
+
+// Take the loop from s, if it has one. Returns it, or NULL.
+static struct tl_uv_loop *
+take_loop(struct tl_sched *s)
+{
+    struct tl_uv_loop *loop = loop_of(s);
+    if (loop != NULL) {
+        tl_poll_source_remove(s, tl_uv_loop_source(loop));
+    }
+    return loop;
+}
+
 // ---- waiting
 
 struct tl_uv_loop *
@@ -96,11 +156,13 @@ tl_uv_request_prepare(struct tl_sched *s, int64_t deadline)
         return NULL;
     }
     tl_uv_loop_sweep();
-    if (s->loop == NULL) {
-        s->loop = tl_uv_loop_new();
-        s->park.extra_fds[TL_PARK_LOOP] = s->loop == NULL ? -1 : tl_uv_loop_fd(s->loop);
+    struct tl_uv_loop *loop = loop_of(s);
+    if (loop == NULL && (loop = tl_uv_loop_new()) != NULL) {
+        struct tl_poll_source *source = tl_uv_loop_source(loop);
+        *source = (struct tl_poll_source){&source_kind, tl_uv_loop_fd(loop)};
+        tl_poll_source_add(s, source);
     }
-    return s->loop;
+    return loop;
 }
 
 static bool
@@ -135,23 +197,10 @@ tl_uv_request_wait(struct tl_sched *s, struct tl_uv_request *request, int64_t de
 }
 
 void
-tl_uv_request_fini(struct tl_sched *s, bool quiet)
-{
-    struct tl_uv_loop *loop = s->loop;
-    if (loop != NULL) {
-        s->loop = NULL;
-        s->park.extra_fds[TL_PARK_LOOP] = -1;
-        tl_uv_loop_end(loop, quiet);
-    }
-}
-
-void
 tl_uv_request_after_fork(struct tl_state *state)
 {
     for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
-        struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
-        s->loop = NULL;
-        s->park.extra_fds[TL_PARK_LOOP] = -1;
+        (void)take_loop(TL_CONTAINER(i, struct tl_sched, all));
     }
     tl_uv_loop_after_fork();
 }
@@ -159,12 +208,7 @@ tl_uv_request_after_fork(struct tl_state *state)
 void
 tl_uv_request_at_exit(struct tl_sched *s)
 {
-    struct tl_uv_loop *loop = s == NULL ? NULL : s->loop;
-    if (loop != NULL) {
-        s->loop = NULL;
-        s->park.extra_fds[TL_PARK_LOOP] = -1;
-    }
-    tl_uv_loop_at_exit(loop);
+    tl_uv_loop_at_exit(s == NULL ? NULL : take_loop(s));
     if (s != NULL) {
         tl_sched_drop_now(s);
     }

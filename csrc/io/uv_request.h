@@ -29,9 +29,6 @@ struct tl_uv_loop *tl_uv_request_prepare(struct tl_sched *s, int64_t deadline);
 int tl_uv_request_wait(struct tl_sched *s, struct tl_uv_request *request,
                        int64_t deadline);
 
-// The thread of s ends; or with quiet: it has ended, and nothing can be done about it.
-void tl_uv_request_fini(struct tl_sched *s, bool quiet);
-
 // In the child of a fork: no thread has a loop, and all requests are lost.
 void tl_uv_request_after_fork(struct tl_state *state);
 

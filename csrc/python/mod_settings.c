@@ -1,10 +1,11 @@
 // mod_settings.c - the module's functions on a thread or the process as a whole.
-#include "core/fork.h"
 #include "core/stress_points.h"
 #include "core/thread.h"
 #include "io/uv_loop.h"
+#include "io/uv_request.h"
 #include "object/args.h"
 #include "object/live_counts.h"
+#include "python/fork.h"
 #include "python/types.h"
 #include "sync/channel.h"
 
@@ -308,6 +309,8 @@ static PyObject *
 fn_at_exit(PyObject *mod, PyObject *Py_UNUSED(ignored))
 {
     tl_thread_at_exit(tl_state_of_module(mod));
+    tl_uv_request_at_exit(tl_sched_mine);
+    tl_thread_stop_helpers(tl_state_of_module(mod));
     Py_RETURN_NONE;
 }
 

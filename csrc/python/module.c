@@ -1,11 +1,11 @@
 // module.c - builds tasklets._core: types, exceptions, hooks into the interpreter.
 #include "core/fiber.h"
-#include "core/fork.h"
 #include "core/local.h"
 #include "core/stacks.h"
 #include "core/stress_points.h"
 #include "cpython/gil.h"
 #include "object/live_counts.h"
+#include "python/fork.h"
 #include "python/lock_common.h"
 #include "python/queue_common.h"
 #include "python/types.h"

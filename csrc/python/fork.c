@@ -1,4 +1,4 @@
-#include "core/fork.h"
+#include "python/fork.h"
 #include "core/os_thread.h"
 #include "core/run_frame.h"
 #include "core/thread.h"
