@@ -72,7 +72,7 @@ begin_budget(struct tl_sched *s, struct tl_run_frame *watch)
     }
     if (tl_run_frame_has_time(watch)) {
         s->stall = TL_RUN_FRAME_STALL;
-        int error = tl_timekeeper_start(&tl_gil_alarm_host);
+        int error = tl_timekeeper_start(&tl_governor_timekeeper_host);
         // A program that is ending is not watched any more.
         if (error != 0 && error != ESHUTDOWN) {
             PyErr_Format(PyExc_RuntimeError, "there is no thread to watch the time: %s",

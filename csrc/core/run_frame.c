@@ -142,7 +142,8 @@ tl_run_frame_set_alarm(struct tl_sched *s, uint64_t moved)
         return;
     }
     // If it fails, there was a thread before: the process is ending.
-    (void)tl_timekeeper_set(&s->alarm, &tl_gil_alarm_host, deadline, slice, moved);
+    (void)tl_timekeeper_set(&s->alarm, &tl_governor_timekeeper_host, deadline, slice,
+                            moved);
 }
 
 static uint64_t

@@ -206,7 +206,7 @@ tl_gil_unfinalize(PyObject *object)
     assert(!PyObject_GC_IsFinalized(object));
 }
 
-// ---- the thread of alarm.c
+// ---- the thread of timekeeper.c
 
 static PyThreadState *alarm_ts;
 
@@ -239,33 +239,22 @@ unlock_alarm(void)
 }
 #endif
 
-static bool
-alarm_enter(void)
+PyThreadState *
+tl_gil_timekeeper_state(void)
 {
     if (Py_IsFinalizing()) {
-        return false;
+        return NULL;
     }
     lock_alarm();
     if (alarm_ts == NULL) {
         alarm_ts = PyThreadState_New(PyInterpreterState_Main());
     }
     unlock_alarm();
-    if (alarm_ts == NULL) {
-        return false;
-    }
-    tl_governor_request();
-    PyEval_RestoreThread(alarm_ts);
-    return true;
+    return alarm_ts;
 }
 
-static void
-alarm_leave(void)
-{
-    (void)PyEval_SaveThread();
-}
-
-static void
-alarm_end(void)
+void
+tl_gil_timekeeper_ends(void)
 {
     if (alarm_ts != NULL && !Py_IsFinalizing()) {
         PyEval_RestoreThread(alarm_ts);
@@ -274,9 +263,6 @@ alarm_end(void)
         alarm_ts = NULL;
     }
 }
-
-const struct tl_timekeeper_host tl_gil_alarm_host = {alarm_enter, alarm_leave,
-                                                     alarm_end};
 
 // ---- fork
 

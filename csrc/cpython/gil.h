@@ -4,7 +4,6 @@
 
 #include "cpython/compat.h" // before all of the system's
 
-#include "base/timekeeper.h"
 
 #include <pthread.h>
 
@@ -66,10 +65,14 @@ bool tl_gil_is_requested(PyThreadState *ts);
 // on as if one had. The GIL is not locked.
 void tl_gil_play_taker(void);
 
-// Has the thread of alarm.c take the GIL, sooner than others would get it.
-extern const struct tl_timekeeper_host tl_gil_alarm_host;
+// The thread state of the timekeeper's thread, made when it is first asked for by that
+// thread; NULL if there is no memory, or the interpreter ends. Needs no GIL.
+PyThreadState *tl_gil_timekeeper_state(void);
 
-// Around a fork: hold the GIL's own mutex, and what guards the thread state of alarm.c's
+// The timekeeper's thread ends, and has no GIL: delete its state.
+void tl_gil_timekeeper_ends(void);
+
+// Around a fork: hold the GIL's own mutex, and what guards the thread state of timekeeper.c's
 // thread, which has none in the child. Returns whether the calling thread has the GIL;
 // false also if the interpreter is ending. tl_gil_release() gives back what was held.
 bool tl_gil_hold(void);

@@ -608,3 +608,26 @@ tl_governor_after_fork(struct tl_guard *guard)
         tl_governor_enter(guard);
     }
 }
+
+// ---- the timekeeper's thread
+
+static bool
+enter_interpreter(void)
+{
+    PyThreadState *ts = tl_gil_timekeeper_state();
+    if (ts == NULL) {
+        return false;
+    }
+    tl_governor_request();
+    PyEval_RestoreThread(ts);
+    return true;
+}
+
+static void
+leave_interpreter(void)
+{
+    (void)PyEval_SaveThread();
+}
+
+const struct tl_timekeeper_host tl_governor_timekeeper_host = {
+    enter_interpreter, leave_interpreter, tl_gil_timekeeper_ends};

@@ -10,6 +10,7 @@
 
 #include "cpython/compat.h"
 #include "base/list.h"
+#include "base/timekeeper.h"
 
 // What the governor knows of one thread.
 //
@@ -70,5 +71,8 @@ void tl_governor_forget_threads(void);
 // The same later, when the interpreter is whole again: go on with the section of the
 // calling thread, whose guard it is (may be NULL).
 void tl_governor_after_fork(struct tl_guard *guard);
+
+// The timekeeper's thread takes the GIL with it, sooner than others would get it.
+extern const struct tl_timekeeper_host tl_governor_timekeeper_host;
 
 #endif // TL_GOVERNOR_H

@@ -22,6 +22,7 @@ struct tl_wait_kind {
     bool patient;
     // The same for one wait of this kind. May be NULL.
     bool (*is_patient)(const struct tl_wait *wait);
+    bool is_lock; // the waiter waits until it owns a lock
 };
 
 // What a waiter of a lock or the like was given, when its wait ended or while it goes on.

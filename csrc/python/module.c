@@ -14,8 +14,6 @@
 #include "sync/condition_foreign.h"
 #include "base/frame_slab.h"
 
-_Atomic long tl_live[TL_LIVE_KINDS];
-
 // ---- frame memory
 
 // The allocator that was there before ours, which serves what is not for us. Set once:
@@ -144,7 +142,7 @@ add_queues(PyObject *mod, struct tl_state *state)
     bool added =
         add_type(mod, &tl_queue_spec, NULL, &state->queue.type) == 0 &&
         add_type(mod, &tl_lifo_queue_spec, state->queue.type, &types[0]) == 0 &&
-        add_type(mod, &tl_gil_priority_queue_spec, state->queue.type, &types[1]) == 0 &&
+        add_type(mod, &tl_priority_queue_spec, state->queue.type, &types[1]) == 0 &&
         add_type(mod, &tl_simple_queue_spec, NULL, &types[2]) == 0;
     for (int i = 0; i < 3; i++) {
         Py_XDECREF(types[i]);
@@ -461,19 +459,12 @@ static PyModuleDef_Slot module_slots[] = {
 
 PyMODINIT_FUNC PyInit__core(void);
 
-struct PyModuleDef tl_module_def = {
-    .m_base = PyModuleDef_HEAD_INIT,
-    .m_name = "tasklets._core",
-    .m_doc = "C core of the tasklets package.",
-    .m_size = sizeof(struct tl_state),
-    .m_methods = tl_functions,
-    .m_slots = module_slots,
-    .m_traverse = module_traverse,
-    .m_clear = module_clear,
-};
-
 PyMODINIT_FUNC
 PyInit__core(void)
 {
+    tl_module_def.m_methods = tl_functions;
+    tl_module_def.m_slots = module_slots;
+    tl_module_def.m_traverse = module_traverse;
+    tl_module_def.m_clear = module_clear;
     return PyModuleDef_Init(&tl_module_def);
 }

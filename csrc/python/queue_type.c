@@ -675,7 +675,7 @@ PyType_Spec tl_lifo_queue_spec = {
     .slots = lifo_slots,
 };
 
-PyType_Spec tl_gil_priority_queue_spec = {
+PyType_Spec tl_priority_queue_spec = {
     .name = "tasklets.queues.PriorityQueue",
     .basicsize = sizeof(QueueObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,

@@ -10,7 +10,7 @@ check_waiter(const ConditionObject *cond, struct tl_link *link)
     const struct tl_wait *wait = &TL_CONTAINER(link, struct tl_waiter, link)->wait;
     TL_CHECK("I1", "condition", cond,
              tl_wait_is_armed(wait) && wait->queue == &cond->waiters);
-    TL_CHECK("I1", "condition", cond, !tl_lock_is_wait(wait->kind));
+    TL_CHECK("I1", "condition", cond, !wait->kind->is_lock);
 }
 
 void

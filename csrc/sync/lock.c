@@ -15,8 +15,10 @@ enum { LATE_MOST = TL_STRESS_OR(2, 1), TRUST = TL_STRESS_OR(1000000, 0) };
 // back.
 enum { FAILURES_MOST = 100 };
 
-const struct tl_wait_kind tl_lock_wait = {
-    .verb = "acquire", .patient = true, .lapsed = tl_wait_queue_timed_out};
+const struct tl_wait_kind tl_lock_wait = {.verb = "acquire",
+                                          .patient = true,
+                                          .is_lock = true,
+                                          .lapsed = tl_wait_queue_timed_out};
 
 // For one that was called, and has come too late.
 static void
@@ -27,10 +29,11 @@ to_the_front(struct tl_wait *wait)
     tl_link_insert_before(&waiter->link, wait->queue->next);
 }
 
-const struct tl_wait_kind tl_lock_again_wait = {.verb = "acquire",
-                                                .patient = true,
-                                                .lapsed = tl_wait_queue_timed_out,
-                                                .joined = to_the_front};
+static const struct tl_wait_kind again_wait = {.verb = "acquire",
+                                               .patient = true,
+                                               .is_lock = true,
+                                               .lapsed = tl_wait_queue_timed_out,
+                                               .joined = to_the_front};
 
 // For a lock of an import that another thread is at: run(wait=True) waits, too.
 static void
@@ -56,11 +59,12 @@ import_left(struct tl_wait *wait)
     count_import(wait, -1);
 }
 
-const struct tl_wait_kind tl_lock_import_wait = {.verb = "acquire",
-                                                 .patient = true,
-                                                 .lapsed = tl_wait_queue_timed_out,
-                                                 .joined = import_joined,
-                                                 .left = import_left};
+static const struct tl_wait_kind import_wait = {.verb = "acquire",
+                                                .patient = true,
+                                                .is_lock = true,
+                                                .lapsed = tl_wait_queue_timed_out,
+                                                .joined = import_joined,
+                                                .left = import_left};
 
 #ifndef NDEBUG
 void
@@ -210,8 +214,8 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
         struct tl_sched *s = lock->is_strict ? tl_sched_mine : NULL;
         bool elsewhere =
             s != NULL && lock->property.owner != NULL && !is_owned_here(s, lock);
-        struct tl_queued_wait how = {.kind = elsewhere  ? &tl_lock_import_wait
-                                             : late > 0 ? &tl_lock_again_wait
+        struct tl_queued_wait how = {.kind = elsewhere  ? &import_wait
+                                             : late > 0 ? &again_wait
                                                         : &tl_lock_wait,
                                      .on = (PyObject *)lock,
                                      .queue = &lock->waiters,
@@ -262,8 +266,7 @@ tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
         if ((given & TL_GIVEN_CALL) && ++late >= LATE_MOST) {
             lock->hurry = true;
         }
-        struct tl_queued_wait how = {.kind =
-                                         late > 0 ? &tl_lock_again_wait : &tl_lock_wait,
+        struct tl_queued_wait how = {.kind = late > 0 ? &again_wait : &tl_lock_wait,
                                      .on = (PyObject *)lock,
                                      .queue = &lock->waiters,
                                      .has_come = is_free,

@@ -29,7 +29,7 @@ typedef struct LockObject {
 TL_CHECKER(tl_lock_check, const LockObject *lock);
 
 // How one waits for a lock that it has not, or has no more.
-extern const struct tl_wait_kind tl_lock_wait, tl_lock_again_wait, tl_lock_import_wait;
+extern const struct tl_wait_kind tl_lock_wait;
 
 // Take a lock that is free.
 static inline void
@@ -82,14 +82,6 @@ int tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *m
 
 // Release it for the calling one. Returns 0, or -1 with RuntimeError set.
 int tl_lock_release(LockObject *lock);
-
-// Whether a wait of this kind is one for a lock.
-static inline bool
-tl_lock_is_wait(const struct tl_wait_kind *kind)
-{
-    return kind == &tl_lock_wait || kind == &tl_lock_again_wait ||
-           kind == &tl_lock_import_wait;
-}
 
 // A new one, free.
 LockObject *tl_lock_new(PyTypeObject *type, bool reentrant);

@@ -15,7 +15,7 @@ struct found {
 static LockObject *
 awaited_by_tasklet(TaskletObject *t)
 {
-    if (t->place != TL_WAITING || !tl_lock_is_wait(t->wait.kind) ||
+    if (t->place != TL_WAITING || !t->wait.kind->is_lock ||
         tl_timer_is_set(&t->timer) || t->home->dead) {
         return NULL;
     }
@@ -33,7 +33,7 @@ awaited_by(struct tl_holder *holder)
     struct tl_sleeper *sleeper = native->asleep;
     if (sleeper != NULL) {
         struct tl_wait *wait = &sleeper->waiter.wait;
-        bool waits = tl_wait_is_armed(wait) && tl_lock_is_wait(wait->kind) &&
+        bool waits = tl_wait_is_armed(wait) && wait->kind->is_lock &&
                      (sleeper->deadline == 0 || wait->queue != sleeper->queue) &&
                      sleeper->holder == holder;
         return waits ? (LockObject *)wait->on : NULL;

@@ -71,11 +71,7 @@ tl_queue_check(const QueueObject *q)
     check_condition(q, q->not_empty);
     check_condition(q, q->not_full);
     check_condition(q, q->all_tasks_done);
-    bool is_exact =
-        q->items != NULL &&
-        (q->order == TL_QUEUE_FIFO ? Py_IS_TYPE(q->items, q->state->queue.deque)
-                                   : PyList_CheckExact(q->items));
-    TL_CHECK("I2", "queue", q, q->is_exact == is_exact);
+    tl_queue_check_items(q);
     TL_CHECK("I3", "queue", q,
              q->type_version == 0 || q->type_version != Py_TYPE(q)->tp_version_tag ||
                  !q->is_patched || (q->is_hooked && q->is_routed));

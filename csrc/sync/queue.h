@@ -43,6 +43,10 @@ typedef struct QueueObject {
 // Locks: the GIL.
 TL_CHECKER(tl_queue_check, const QueueObject *q);
 
+// I2 alone.
+// Locks: the GIL.
+TL_CHECKER(tl_queue_check_items, const QueueObject *q);
+
 // ---- queue_items.c: what is stored, without regard to who waits
 
 // Make the container that __init__() makes. Returns 0, or -1 with an exception set.

@@ -1,6 +1,18 @@
 // queue_items.c - what a queue stores, and the methods of subclasses that do so.
 #include "sync/queue.h"
 
+#ifndef NDEBUG
+void
+tl_queue_check_items(const QueueObject *q)
+{
+    bool is_exact =
+        q->items != NULL &&
+        (q->order == TL_QUEUE_FIFO ? Py_IS_TYPE(q->items, q->state->queue.deque)
+                                   : PyList_CheckExact(q->items));
+    TL_CHECK("I2", "queue", q, q->is_exact == is_exact);
+}
+#endif
+
 // ---- the containers
 
 void
@@ -11,7 +23,7 @@ tl_queue_set_items(QueueObject *q, PyObject *items)
     q->is_exact = items != NULL &&
                   (q->order == TL_QUEUE_FIFO ? Py_IS_TYPE(items, q->state->queue.deque)
                                              : PyList_CheckExact(items));
-    tl_queue_check(q);
+    tl_queue_check_items(q);
     Py_XDECREF(old);
 }
 
