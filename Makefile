@@ -68,7 +68,7 @@ asan: ready    # bad memory, undefined behaviour and leaks, in C and through Pyt
 	    LD_PRELOAD="$(LIBSAN)" $(PY) -m pytest -m "not slow" $(T) $(addprefix \
 	    --ignore=tests/test_,docs.py examples.py layers.py matrix.py \
 	    model_mutants.py interrupt_mutants.py check_mutants.py packaging.py \
-	    parallel.py pytest_plugin.py types.py)
+	    parallel.py pytest_plugin.py symbols.py types.py)
 
 race: $(RACES)    # data races in the layer without Python
 

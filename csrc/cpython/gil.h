@@ -4,7 +4,6 @@
 
 #include "cpython/compat.h" // before all of the system's
 
-
 #include <pthread.h>
 
 // Compare our idea of the interpreter's structs with what can be seen of them from

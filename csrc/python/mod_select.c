@@ -5,6 +5,18 @@
 #include "python/types.h"
 #include "sync/arrivals.h"
 
+PyObject *
+tl_case_new(struct tl_state *state, ChannelObject *channel, PyObject *value)
+{
+    PyTypeObject *type = state->case_type;
+    CaseObject *self = (CaseObject *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->channel = (ChannelObject *)Py_NewRef(channel);
+        self->value = Py_XNewRef(value);
+    }
+    return (PyObject *)self;
+}
+
 // One case. All zero: it is a Case.
 struct way {
     ArrivalsObject *arrivals; // borrowed from held: of a tasklet, future or event

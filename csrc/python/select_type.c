@@ -4,18 +4,6 @@
 #include "python/mod_select.h"
 #include "python/types.h"
 
-PyObject *
-tl_case_new(struct tl_state *state, ChannelObject *channel, PyObject *value)
-{
-    PyTypeObject *type = state->case_type;
-    CaseObject *self = (CaseObject *)type->tp_alloc(type, 0);
-    if (self != NULL) {
-        self->channel = (ChannelObject *)Py_NewRef(channel);
-        self->value = Py_XNewRef(value);
-    }
-    return (PyObject *)self;
-}
-
 static PyObject *
 make_case(PyObject *mod, PyObject *channel, PyObject *value)
 {

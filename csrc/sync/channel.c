@@ -636,6 +636,16 @@ tl_channel_close(ChannelObject *ch, bool wake)
     return 0;
 }
 
+void
+tl_case_unlink(struct tl_case *one)
+{
+    tl_link_remove(&one->link);
+    one->channel->selected--;
+    one->of->linked--;
+    tl_selection_check(one->of);
+    tl_channel_check(one->channel);
+}
+
 static void
 clear_cases(struct tl_link *list)
 {

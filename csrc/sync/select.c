@@ -28,16 +28,6 @@ selection_joined(struct tl_wait *wait)
     tl_selection_check(sel);
 }
 
-void
-tl_case_unlink(struct tl_case *one)
-{
-    tl_link_remove(&one->link);
-    one->channel->selected--;
-    one->of->linked--;
-    tl_selection_check(one->of);
-    tl_channel_check(one->channel);
-}
-
 static void
 selection_left(struct tl_wait *wait)
 {
