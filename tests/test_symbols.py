@@ -1,4 +1,4 @@
-"""Which file of csrc/ uses which: by the symbols of the object files, not by includes."""
+"""Which file of csrc/ uses which: by the symbols of object files, not by includes."""
 
 import collections
 import shutil
