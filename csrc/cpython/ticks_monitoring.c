@@ -3,6 +3,7 @@
 
 #include "cpython/frames.h"
 #include "cpython/gil.h"
+#include "cpython/governor.h"
 #include "base/clock.h"
 #include "base/timekeeper.h"
 
@@ -316,8 +317,8 @@ tl_ticks_stop(struct tl_ticks *events)
     if (--shared.counting == 0 && shared.rest.next == NULL &&
         shared.changes < CHANGES_MOST) {
         shared.rest.fire = rest_if_unused;
-        tl_timekeeper_set(&shared.rest, &tl_gil_alarm_host, tl_clock_now() + REST, 0,
-                          0);
+        tl_timekeeper_set(&shared.rest, &tl_governor_timekeeper_host,
+                          tl_clock_now() + REST, 0, 0);
     }
 }
 
@@ -326,8 +327,8 @@ tl_ticks_after_fork(void)
 {
     if (shared.on) {
         shared.rest.fire = rest_if_unused;
-        tl_timekeeper_set(&shared.rest, &tl_gil_alarm_host, tl_clock_now() + REST, 0,
-                          0);
+        tl_timekeeper_set(&shared.rest, &tl_governor_timekeeper_host,
+                          tl_clock_now() + REST, 0, 0);
     }
 }
 
