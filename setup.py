@@ -35,6 +35,9 @@ def missing():
     cc = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
     if not runs([*shlex.split(cc), "--version"]):
         yield f"no C compiler ({cc}): install gcc and libc6-dev (Debian, Ubuntu)"
+    if sysconfig.get_config_var("Py_GIL_DISABLED") and sys.version_info < (3, 15):
+        version = sys.version.split()[0]
+        yield f"not for the free-threaded build of Python {version}, only from 3.15 on"
     headers = sysconfig.get_path("include")
     if not Path(headers, "Python.h").exists():
         package = "python{}.{}-dev".format(*sys.version_info)

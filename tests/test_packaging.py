@@ -217,6 +217,13 @@ MISSING = {
     ),
     "greenlet.h": ("PYTHONPATH", "{tmp}", "no greenlet.h in {tmp}: pip install"),
 }  # fmt: skip
+if sys.version_info < (3, 15):
+    MISSING["GIL"] = (
+        "",
+        "get = sysconfig.get_config_var\n"
+        "sysconfig.get_config_var = lambda n: n == 'Py_GIL_DISABLED' or get(n)",
+        "not for the free-threaded build of Python",
+    )
 
 
 @pytest.mark.parametrize("what", MISSING)

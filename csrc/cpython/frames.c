@@ -50,7 +50,7 @@ tl_frames_top(PyThreadState *ts)
 #if PY_VERSION_HEX >= 0x030E0000
 
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030F0000
-#define PyStackRef_RefcountOnObject(ref) (!PyStackRef_IsDeferred(ref))
+#define PyStackRef_RefcountOnObject(ref) (!PyStackRef_IsDeferred(ref)) // not imported
 #endif
 
 // How an instruction's operands are shown.
@@ -175,13 +175,21 @@ look_at_instruction(struct view *view)
 static int
 visit_ref(const struct view *view, _PyStackRef ref)
 {
-    // Borrowed entries and small integers hold no count.
-    if (PyStackRef_IsNullOrInt(ref) || !PyStackRef_RefcountOnObject(ref)) {
+    if (PyStackRef_IsNullOrInt(ref)) {
         return 0;
     }
     PyObject *object = PyStackRef_AsPyObjectBorrow(ref);
-    // The collector would try to close a running generator.
-    return object == view->running ? 0 : view->visit(object, view->arg);
+    if (object == view->running) {
+        return 0; // the collector would try to close a running generator
+    }
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030F0000
+    // A deferred reference holds no count, and still keeps its object alive: the collector
+    // has a pass for these.
+    return _PyGC_VisitStackRef(&ref, view->visit, view->arg);
+#else
+    // A borrowed entry holds no count.
+    return PyStackRef_RefcountOnObject(ref) ? view->visit(object, view->arg) : 0;
+#endif
 }
 
 // An operand of a call: after the call it is still there while it is being destroyed.

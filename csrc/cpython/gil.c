@@ -61,7 +61,8 @@ bool
 tl_gil_exists(void)
 {
 #ifdef Py_GIL_DISABLED
-    return false;
+    // tl_gil_check() has found it on. It is never turned off again.
+    return gil_state() != NULL && _Py_atomic_load_int_relaxed(&gil_state()->enabled);
 #else
     return gil_state() != NULL;
 #endif
@@ -470,6 +471,22 @@ refuse(const char *what)
                  "build it again for Python %s",
                  what, Py_GetVersion());
     return -1;
+}
+
+int
+tl_gil_check_build(void)
+{
+#if defined(Py_GIL_DISABLED) && PY_VERSION_HEX < 0x030F0000
+    PyErr_Format(
+        PyExc_ImportError,
+        "tasklets does not run on the free-threaded build of Python %d.%d, also "
+        "with the GIL turned on: its garbage collector frees what suspended "
+        "tasklets use; use the usual build, or the free-threaded one of 3.15",
+        PY_MAJOR_VERSION, PY_MINOR_VERSION);
+    return -1;
+#else
+    return 0;
+#endif
 }
 
 int

@@ -10,6 +10,10 @@
 // outside. Returns 0, or -1 with an ImportError that tells what does not fit.
 int tl_gil_check(void);
 
+// Refuse the builds of CPython on which suspended tasklets would crash the process. Returns
+// 0, or -1 with ImportError set.
+int tl_gil_check_build(void);
+
 // Whether the GIL is free. Unreliable by nature: it may be taken the moment after.
 // Thread: any.  Locks: needs no GIL.
 bool tl_gil_is_free(void);

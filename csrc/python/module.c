@@ -462,6 +462,9 @@ PyMODINIT_FUNC PyInit__core(void);
 PyMODINIT_FUNC
 PyInit__core(void)
 {
+    if (tl_gil_check_build() < 0) {
+        return NULL; // before the GIL is turned on for the module
+    }
     tl_module_def.m_methods = tl_functions;
     tl_module_def.m_slots = module_slots;
     tl_module_def.m_traverse = module_traverse;
