@@ -24,8 +24,7 @@ enum tl_idle tl_idle_wait(struct tl_sched *s, TaskletObject *leaver);
 // the system, a worker or another thread. May run Python code.
 bool tl_idle_others_can_run(struct tl_sched *s);
 
-// A thread has stopped running: all idle threads check again whether anything can wake
-// them.
+// Wake all idle threads, so that each checks again whether anything can still wake it.
 // Thread: any.
 void tl_idle_recheck(struct tl_state *state);
 

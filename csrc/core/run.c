@@ -239,7 +239,7 @@ tl_run(struct tl_sched *s, const struct tl_budget *budget)
 {
     TaskletObject *me = s->current, *to = NULL;
     s->end = TL_END_ERROR;
-    // The caller may have run for long: the next wait reads the clock
+    // The caller may have run for long: the next wait reads the clock.
     s->stamp_left = 0;
     // What may run Python code comes first.
     if (needs_events(budget) && tl_ticks_ready() < 0) {

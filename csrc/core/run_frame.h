@@ -50,7 +50,7 @@ struct tl_budget {
     int64_t time;        // in all, in nanoseconds
     int64_t slice_time;  // of one slice, in nanoseconds
     uint64_t switches, rounds;
-    // The budget that was given as 0 and allows nothing; TL_END_NONE
+    // The budget that was given as 0 and allows nothing, or TL_END_NONE.
     enum tl_end spent;
     bool soft;           // never stop a tasklet in the middle of a slice
     bool threadblock;    // with an empty run queue, sleep until another thread fills it
@@ -66,7 +66,7 @@ struct tl_budget {
 // I1: listed iff it is in sched->watch; the call of run() owns it, listed or not.
 struct tl_run_frame {
     TaskletObject *who; // counted: the caller
-    // Counted: the tasklet that was stopped for a budget, or NULL
+    // Counted: the tasklet that was stopped for a budget, or NULL.
     TaskletObject *victim;
     struct tl_budget budget;
     uint64_t switch_limit; // value of sched->switches at which the caller is resumed
@@ -140,7 +140,7 @@ void tl_run_frame_recompute_limits(struct tl_sched *s);
 void tl_run_frame_set_alarm(struct tl_sched *s, uint64_t moved);
 
 // How long code may run without a tick before the timekeeper probes why. In
-// nanoseconds: longer than nearly all C calls, and too short to be noticed.
+// nanoseconds: long enough that most C calls end before.
 enum { TL_RUN_FRAME_STALL_NS = 2000000 };
 
 // A number for the running slice: no other slice of this thread has the same.
@@ -171,6 +171,7 @@ tl_run_frame_has_time(const struct tl_run_frame *watch)
 // Locks: the GIL.
 TL_CHECKER(tl_run_frame_check, struct tl_sched *s, const struct tl_run_frame *watch);
 
+// For a new scheduler.
 void tl_run_frame_init(struct tl_sched *s);
 
 // The thread is gone, or ends: no call of run() goes on.

@@ -125,7 +125,7 @@ struct tl_sched {
 
     // Stacks: see stacks.c.
     struct tl_stack *pool[2]; // parked stacks, by lane
-    // A stack that is about to be entered for the first time
+    // A stack that is about to be entered for the first time, or NULL.
     struct tl_stack *starting;
     // Stacks that end when the last reference to their greenlet goes.
     struct tl_stack *ending;

@@ -114,7 +114,7 @@ static void
 assign(struct tl_sched *s, struct tl_stack *stack, TaskletObject *t)
 {
     if (TL_UNLIKELY(PyObject_GC_IsFinalized((PyObject *)t))) {
-        // It was revived, and may become garbage again
+        // It was revived, and may become garbage again.
         tl_gil_unfinalize((PyObject *)t);
     }
     stack->job = t;

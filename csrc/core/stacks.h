@@ -11,7 +11,7 @@
 struct tl_stack {
     PyObject *fiber;       // counted
     struct tl_sched *home; // NULL once the thread has ended
-    // First frame memory, from frame_slab.h; NULL: the interpreter's
+    // First frame memory, from frame_slab.h; NULL: the interpreter's.
     void *chunk;
     TaskletObject *job;    // borrowed: the tasklet it runs; NULL while parked
     struct tl_stack *next; // in the pool, or in home->ending or state->lost

@@ -76,13 +76,13 @@ typedef struct TaskletObject {
         };
     };
     struct tl_timer timer; // of its wait's timeout
-    struct tl_sched *home; // counted: its thread's
+    struct tl_sched *home; // counted: the scheduler of its thread
     PyObject *tempval;     // what the pending operation will return; NULL: None
-    // Where it continues: its stack's, or a greenlet made inside it
+    // Where it continues: its stack's fiber, or a greenlet made inside it.
     PyObject *fiber;
-    struct tl_stack *stack;         // that runs its function
+    struct tl_stack *stack;         // on which its function runs
     PyObject *func, *args, *kwargs; // from setup to the end
-    // The contextvars Context to enter when it next runs
+    // The contextvars Context to enter when it next runs, or NULL.
     PyObject *context;
     void *top;              // innermost frame
     PyObject *seen_context; // the Context where it paused, if it has no frame
@@ -91,15 +91,15 @@ typedef struct TaskletObject {
     struct tl_outcome *outcome; // NULL: not needed yet
     struct tl_scope *scopes;    // the blocks it is in, the innermost first
     PyObject *pending;          // bombs not raised in it yet, the strongest first
-    PyObject *handed;           // borrowed: the channel that its tempval comes from
-    // Borrowed: an object to which its stack has a reference
+    PyObject *handed;           // borrowed: the channel of its tempval, or NULL
+    // Borrowed: an object to which its stack has a reference, or NULL.
     PyObject *held;
     struct tl_trace_hooks *hooks; // its trace and profile functions; NULL: the thread's
     struct tl_locals *locals;     // see local.c; NULL: it has none
     PyObject *weakrefs;
-    // Home->switches when it was last entered or became runnable; 0: it was
+    // Value of home->switches when it was last entered or became runnable; 0: it was
+    // chosen to run next.
     uint64_t turn;
-    // chosen to run next
     int64_t since;  // its wait began then or shortly after: true time in nanoseconds
     int depth;      // Python recursion depth where it paused
     unsigned epoch; // tl_ticks_epoch() when its frames were last made to count ticks

@@ -23,7 +23,7 @@ void tl_thread_sleep_look_for_cpus(struct tl_state *state, struct tl_park *park)
 // Give up the GIL and sleep until park, the calling thread's, is woken or limit_ns have
 // passed (< 0: no limit); with poll, also until one of its descriptors is ready. May
 // return early. in_main: this is the main thread. The thread has a scheduler or a
-// struct tl_os_thread. Its deferred wake-ups are made good, and an atomic section is
+// struct tl_os_thread. Its deferred wake-ups are flushed, and an atomic section is
 // suspended for that time.
 void tl_thread_sleep(struct tl_park *park, bool in_main, bool poll, int64_t limit_ns);
 
