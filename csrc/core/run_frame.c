@@ -12,9 +12,9 @@
 #include "base/clock.h"
 #include "base/stress.h"
 
-// A thread that was armed but has not stopped is armed again, since another function may run
-// by now: after MIN_RETRY_NS, then doubled up to MAX_RETRY_NS, because arming costs
-// time.
+// A thread that was armed but has not stopped is armed again, since another function
+// may run by now: after MIN_RETRY_NS, then doubled up to MAX_RETRY_NS, because arming
+// costs time.
 enum { MIN_RETRY_NS = 500000, MAX_RETRY_NS = 4000000 };
 
 // Maximum pause between two probes of code without ticks: sched->stall doubles up to

@@ -157,8 +157,8 @@ is_awaited(struct tl_sched *s, PyObject *fiber)
 
 // Back from a pause that was not plain: status is what the switch returned. Returns 0
 // if me goes on here; -1 with an exception set if me has ended and must not be touched:
-// only this greenlet, made inside it, is left. Until the loop ends, another tasklet is
-// current and no Python code may run here; after it, me is current and consistent.
+// only this greenlet, made inside it, is left. In the loop another tasklet is current;
+// TL_SWITCHING keeps code that runs here from switching. After it, me is current.
 TL_COLD static int
 after_unusual_pause(struct tl_sched *s, TaskletObject *me, int status)
 {

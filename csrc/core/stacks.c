@@ -568,7 +568,7 @@ leave_for(struct tl_sched *s, struct tl_stack *stack, TaskletObject *to)
 
 // Up to Python 3.13 the interpreter, at its end, ends a daemon thread by unwinding its
 // C stack. Beyond a tasklet's base there is no stack to unwind, only leftovers of
-// others: the thread sleeps here forever instead, as all daemon threads do from 3.14
+// other fibers: the thread sleeps here forever instead, as all daemon threads do from 3.14
 // on.
 static void
 stay_if_unwound(const bool *returns)
