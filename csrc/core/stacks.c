@@ -290,7 +290,7 @@ begin_job(struct tl_sched *s, TaskletObject *t)
 }
 
 TL_COLD static void
-end_of_stolen(struct tl_sched *s, TaskletObject *t)
+finish_out_of_turn(struct tl_sched *s, TaskletObject *t)
 {
     end_out_of_turn(s, t);
     PyObject *exc = PyErr_GetRaisedException();
@@ -406,7 +406,7 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
     t->thrown = false;
     if (TL_UNLIKELY(s->current != t)) {
         Py_XDECREF(bomb);
-        end_of_stolen(s, t);
+        finish_out_of_turn(s, t);
         return NULL;
     }
     forget_job(s, t);

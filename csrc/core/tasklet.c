@@ -128,7 +128,7 @@ keep_old(struct old *old, PyObject **slot, PyObject *now)
 }
 
 static void
-let_go(struct old *old)
+drop_old(struct old *old)
 {
     while (old->count > 0) {
         Py_XDECREF(old->held[--old->count]);
@@ -255,7 +255,7 @@ tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
             keep_old(&old, &t->tempval, Py_XNewRef(func));
         }
     }
-    let_go(&old);
+    drop_old(&old);
     return 0;
 
 fail:
@@ -288,7 +288,7 @@ tl_task_setup(TaskletObject *t, PyObject *args, PyObject *kwargs)
         t->context = Py_NewRef(context);
     }
     tl_sched_ready((TaskletObject *)Py_NewRef(t));
-    let_go(&old);
+    drop_old(&old);
     return 0;
 
 fail:

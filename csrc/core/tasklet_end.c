@@ -187,7 +187,7 @@ ask_error_handler(struct tl_sched *s, PyObject *exc)
 // are replaced: a kill that came during the clean-up after KeyboardInterrupt by that
 // KeyboardInterrupt, and the interruption of a block that was left by a RuntimeError.
 static PyObject *
-look_behind(struct tl_sched *s, TaskletObject *t, PyObject *exc)
+exception_to_report(struct tl_sched *s, TaskletObject *t, PyObject *exc)
 {
     bool killed = (PyObject *)Py_TYPE(exc) == s->state->tasklet_exit;
     if (!killed && !PyErr_GivenExceptionMatches(exc, s->state->tasklet_exit)) {
@@ -215,7 +215,7 @@ tl_tasklet_settle(struct tl_sched *s, TaskletObject *t, PyObject *result, PyObje
 {
     bool heard = false;
     if (exc != NULL) {
-        exc = look_behind(s, t, exc);
+        exc = exception_to_report(s, t, exc);
         if (!PyErr_GivenExceptionMatches(exc, s->state->tasklet_exit)) {
             tl_errors_note(t, name, exc);
         }
