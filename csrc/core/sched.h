@@ -206,10 +206,11 @@ void tl_ring_behind_head(struct tl_sched *s, TaskletObject *t);
 void tl_ring_front(struct tl_sched *s, TaskletObject *t);
 void tl_ring_remove(struct tl_sched *s, TaskletObject *t);
 
-// Drop object (stolen; may be NULL) after the next arrival. Without memory it is
-// leaked.
+// tl_sched_drop_later() for an object that is not NULL, when the list is full. Without
+// memory the object is leaked.
 void tl_sched_drop_object(struct tl_sched *s, PyObject *object);
 
+// Drop object (stolen, may be NULL) after the next arrival.
 static inline void
 tl_sched_drop_later(struct tl_sched *s, PyObject *object)
 {
