@@ -1,3 +1,4 @@
+// fiber.c - the only file that calls greenlet.
 #include "core/fiber.h"
 
 #include <greenlet/greenlet.h>
@@ -36,17 +37,17 @@ tl_fiber_is_active(PyObject *fiber)
 PyObject *
 tl_fiber_new(PyObject *args)
 {
-    // As PyGreenlet_New(), less the dict that it makes for its keywords.
+    // What PyGreenlet_New() does, without the dict that it makes for keywords.
     PyTypeObject *type = &PyGreenlet_Type;
     PyObject *fiber = type->tp_new(type, args, NULL);
     if (fiber != NULL && type->tp_init(fiber, args, NULL) < 0) {
         Py_CLEAR(fiber);
     }
     if (fiber != NULL) {
-        // The tasklet shows the collector what the frames hold. From Python 3.15 a
-        // greenlet does too, as one that can never be collected.
+        // The tasklet's tp_traverse visits what the frames hold. From Python 3.15 on a
+        // greenlet's does too, but an active greenlet is never collected.
         PyObject_GC_UnTrack(fiber);
-        // Made on demand by whoever wants it: nobody does, and it takes room.
+        // It takes memory, and is made again on demand.
         Py_CLEAR(((PyGreenlet *)fiber)->dict);
     }
     return fiber;

@@ -1,3 +1,4 @@
+// foreign_threads.c - judges threads by what /proc/self/task says of them.
 #include "core/foreign_threads.h"
 #include "cpython/gil.h"
 #include "base/internal_threads.h"
@@ -8,7 +9,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
-// ---- which threads are Python's
+// ---- threads that Python knows
 
 struct question {
     unsigned long tid;
@@ -41,7 +42,8 @@ open_file(unsigned long tid, const char *name)
     return fopen(path, "re");
 }
 
-// Threads of ours, of libuv and of CPython block all signals. A library's seldom do.
+// Whether the thread blocks all signals. The library's own threads, libuv's and
+// CPython's do; those of C libraries rarely do.
 static bool
 blocks_signals(unsigned long tid)
 {
@@ -56,11 +58,12 @@ blocks_signals(unsigned long tid)
     if (file != NULL) {
         fclose(file);
     }
-    return (mask & 0x7fffffff) == 0x7ffbfeff; // all below 32 but SIGKILL and SIGSTOP
+    // Signals 1 to 31, but SIGKILL and SIGSTOP
+    return (mask & 0x7fffffff) == 0x7ffbfeff;
 }
 
-// Whether the thread waits for another one: in a futex without a timeout, as the threads of
-// an idle pool do; or in any futex, if it is one of those that block all signals.
+// Whether the thread waits for another thread: in a futex without a timeout, as in an
+// idle pool; or in any futex, if it blocks all signals. Also true if it has ended.
 static bool
 waits_for_others(unsigned long tid)
 {
@@ -75,7 +78,7 @@ waits_for_others(unsigned long tid)
     if (sscanf(text, "%ld %llx %llx %llx %llx", &number, &args[0], &args[1], &args[2],
                &args[3]) != 5 ||
         number != SYS_futex) {
-        return text[0] == '\0'; // it has ended, or nothing is told
+        return text[0] == '\0'; // it has ended, or the file cannot be read
     }
     return args[3] == 0 || blocks_signals(tid);
 }

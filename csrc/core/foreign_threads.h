@@ -1,15 +1,17 @@
-// foreign_threads.h - threads that were never in Python, and may enter it any time: a C library's.
+// foreign_threads.h - threads of C libraries, which Python does not know, but which may
+// call into it at any time.
 #ifndef TL_FOREIGN_THREADS_H
 #define TL_FOREIGN_THREADS_H
 
 #include "object/module_state.h"
 
-// Whether such a thread may run without help from another thread of this process. Slow: it
-// reads /proc. False where that is not possible.
+// Whether a foreign thread may run without help from another thread of this process.
+// Slow: reads /proc. False where that is not possible.
+// Thread: any.
 bool tl_foreign_threads_may_run(void);
 
-// Warn that the calling thread waits for what only such a thread could do. Returns 0, or -1
-// with an exception set.
+// Warn that only foreign threads could wake the calling thread. Returns 0, or -1 with
+// an exception set. May run Python code.
 int tl_foreign_threads_warn(void);
 
 #endif // TL_FOREIGN_THREADS_H

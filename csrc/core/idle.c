@@ -1,3 +1,4 @@
+// idle.c - the loop in which an idle thread sleeps, and the verdict on deadlocks.
 #include "core/idle.h"
 #include "core/foreign_threads.h"
 #include "core/poll_source.h"
@@ -8,10 +9,10 @@
 #include "cpython/gil.h"
 #include "base/clock.h"
 
-// A thread that waits for foreign ones looks at them again after 1, 10 and 100 milliseconds,
-// since most that seem to run are about to end or to rest, and then each second. It warns
-// when it looks for the Nth time, after three seconds: what a library does in its own time
-// is no news.
+// An idle thread that only foreign threads could wake looks at these again after 1, 10
+// and 100 ms (SOON_MOST times), since most that seem to run are about to end or to
+// sleep, and then each second. WARN_AT: it warns at its 7th look, after three seconds;
+// a library's thread that answers earlier is nothing to warn of.
 enum { SOON_MOST = 3, WARN_AT = 7 };
 
 static int64_t
@@ -24,7 +25,8 @@ pause_before_look(int looks)
     return pause < TL_THREAD_SLEEP_LOOK_AGAIN ? pause : TL_THREAD_SLEEP_LOOK_AGAIN;
 }
 
-// The main thread is done with the program and only waits for the other threads.
+// Whether ident is the main thread's, which has run the program to its end and now only
+// waits for other threads.
 static bool
 has_ended(struct tl_state *state, unsigned long ident)
 {
@@ -44,8 +46,8 @@ count_thread(unsigned long ident, PyThreadState *Py_UNUSED(ts), void *arg)
     return 0;
 }
 
-// Whether the thread of s runs, or will without our help. That a worker will wake it is
-// for the worker's own thread to say.
+// Whether the thread of s runs, or will be woken without help from the calling thread.
+// A wait for a worker does not count: the worker's own thread counts instead.
 static bool
 may_run(struct tl_sched *s)
 {
@@ -53,8 +55,8 @@ may_run(struct tl_sched *s)
            s->awaited > s->worker_waits;
 }
 
-// A thread's scheduler, other than s, that may run, or NULL. *schedulers counts
-// the threads that have one.
+// A scheduler other than s whose thread may run, or NULL; then *schedulers counts the
+// threads that have a scheduler and are not idle workers.
 static struct tl_sched *
 running_scheduler(struct tl_sched *s, long *schedulers)
 {
@@ -83,7 +85,7 @@ other_scheduler_runs(struct tl_sched *s, long *schedulers)
     return other != NULL;
 }
 
-// Whether there is a thread that has no scheduler, and work: it may make one any time.
+// Whether a Python thread without a scheduler runs: it may wake a tasklet at any time.
 static bool
 plain_thread_runs(struct tl_sched *s, long schedulers)
 {
@@ -92,8 +94,8 @@ plain_thread_runs(struct tl_sched *s, long schedulers)
     return census.threads - s->state->nresting > schedulers;
 }
 
-// Whether the calling thread is a daemon that outlives the program's own end: it is not
-// told that nobody will wake it, it just stays asleep.
+// Whether the calling thread is a daemon and the program has ended: it gets no deadlock
+// error but stays asleep until the process exits.
 static bool
 may_stay_asleep(struct tl_sched *s)
 {
@@ -140,14 +142,16 @@ has_nobody(void *s)
     return ((struct tl_sched *)s)->head == NULL;
 }
 
-// Whether somebody may still wake this thread, and how long it is sure of that. patient: it
-// sleeps whether or not somebody may. *told: whether the others know already that this one
-// does not run.
+// Whether something may still wake this thread. *limit_ns: after how long it must check
+// again, since some changes come without a wake-up; -1: it need not. patient: it is
+// exempt from deadlock detection. *told: whether the other idle threads have checked
+// again since this thread became idle.
 static bool
 may_be_woken(struct tl_sched *s, bool patient, int64_t *limit_ns, bool *told)
 {
     long schedulers;
-    // When the program has ended, the main thread's tasklets finish no import any more.
+    // Once the program has ended, the main thread's tasklets do not finish their
+    // imports.
     Py_ssize_t lost = s->state->main_has_ended ? s->import_waits : 0;
     bool sure = s->timers.count > 0 || s->awaited > lost ||
                 tl_run_frame_is_forever(s) || patient;
@@ -163,15 +167,15 @@ may_be_woken(struct tl_sched *s, bool patient, int64_t *limit_ns, bool *told)
         return true;
     }
     if (sure && !*told) {
-        // The worker itself, or whoever has the lock, waits, perhaps in vain: then it
-        // gets the error, and we get what comes of it.
+        // The worker, or the owner of the lock, is idle itself, perhaps in a deadlock:
+        // then it gets the error, and its tasklet's end wakes this thread.
         *told = true;
         tl_idle_recheck(s->state);
     }
     return sure || may_stay_asleep(s);
 }
 
-// Shorten the sleep to what the callers of run() have. Returns false if that is over.
+// Limit the sleep by the deadlines of the run frames. Returns false if one has passed.
 static bool
 has_time_left(struct tl_sched *s, int64_t *limit_ns)
 {
@@ -186,8 +190,8 @@ has_time_left(struct tl_sched *s, int64_t *limit_ns)
     return left > 0;
 }
 
-// Shorten the sleep to what is due next, and to when the sources are checked. Returns
-// false if something is due now.
+// Limit the sleep by the next timer, and by the next check of the poll sources.
+// Returns false if a timer is due now. Moves a fake clock to the next timer.
 static bool
 nothing_is_due(struct tl_sched *s, int64_t *limit_ns)
 {
@@ -202,8 +206,8 @@ nothing_is_due(struct tl_sched *s, int64_t *limit_ns)
     return left != 0;
 }
 
-// Whether a deadlock is nobody's error: those who would be told only wait for what a
-// signal handler may do. leaver: who left last; NULL: it has ended.
+// Whether no tasklet may be given a deadlock error: all that would get it are exempt.
+// leaver: the tasklet that left the ring last; NULL: it has ended.
 static bool
 is_nobodys_error(struct tl_sched *s, TaskletObject *leaver)
 {

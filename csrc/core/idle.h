@@ -1,28 +1,31 @@
-// idle.h - a thread with nothing to run waits for the others.
+// idle.h - a thread whose run queue is empty sleeps, and finds deadlocks.
+// docs/internals/architecture.md has the rule and a truth table.
 #ifndef TL_IDLE_H
 #define TL_IDLE_H
 
 #include "core/sched.h"
 
+// Why tl_idle_wait() has returned.
 enum tl_idle {
-    TL_IDLE_WORK,
-    TL_IDLE_DEADLOCK,
+    TL_IDLE_WORK,     // a tasklet is runnable
+    TL_IDLE_DEADLOCK, // nothing can make one runnable
+    // A signal handler, or a warning, has raised: the exception is set.
     TL_IDLE_ERROR,
-    TL_IDLE_EXPIRED,
-    TL_IDLE_OVER
+    TL_IDLE_EXPIRED, // a budget of some run() is used up, or it was stopped
+    TL_IDLE_OVER     // the innermost run(wait=True) has nothing left to wait for
 };
 
-// Wait until the ring has somebody (WORK), nobody could ever put one there (DEADLOCK), a
-// signal handler raised (ERROR, the exception is set), the time of a run() is up or it
-// was stopped (EXPIRED), or the innermost one has nothing to wait for any more (OVER).
-// leaver: who left last, to be told of a deadlock; NULL: it has ended.
+// Sleep until one of the above is true. leaver: the tasklet that left the ring last;
+// NULL if it has ended. The caller has raised no_switch. Does not switch, but may run
+// Python code: signal handlers, finalizers.
 enum tl_idle tl_idle_wait(struct tl_sched *s, TaskletObject *leaver);
 
-// Whether anything may still put a tasklet into the ring of s: a time, the system,
-// another thread.
+// Whether anything but the current tasklet may make a tasklet of s runnable: a timer,
+// the system, a worker or another thread. May run Python code.
 bool tl_idle_others_can_run(struct tl_sched *s);
 
-// Have all waiting threads look again whether they can ever be woken.
+// Wake all idle threads, so that each checks again whether anything can still wake it.
+// Thread: any.
 void tl_idle_recheck(struct tl_state *state);
 
 #endif // TL_IDLE_H

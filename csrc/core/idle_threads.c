@@ -1,3 +1,4 @@
+// idle_threads.c - the list of idle worker threads.
 #include "core/idle_threads.h"
 #include "core/idle.h"
 
@@ -9,7 +10,7 @@ tl_idle_threads_begin(struct tl_idle_threads *rest, struct tl_state *state)
     tl_link_insert_before(&rest->link, &state->resting);
     state->nresting++;
     if (rest->sched != NULL) {
-        // Those who hoped for its tasklets were promised to be told.
+        // Idle threads may have counted on this thread's tasklets.
         rest->sched->resting = true;
         tl_idle_recheck(state);
     }

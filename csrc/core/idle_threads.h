@@ -1,4 +1,5 @@
-// idle_threads.h - threads of ours that have nothing to do, and count as if they were not there.
+// idle_threads.h - idle worker threads, which deadlock detection and thread lists
+// ignore.
 #ifndef TL_IDLE_THREADS_H
 #define TL_IDLE_THREADS_H
 
@@ -7,22 +8,26 @@
 #include "core/sched.h"
 #include "base/list.h"
 
-// A thread that waits for work. Invariant: listed in state->resting iff it rests.
+// One worker thread.
+//
+// Invariants
+// I1: link is in state->resting iff the thread waits for work; nresting counts these.
 struct tl_idle_threads {
     struct tl_link link;
-    PyThreadState *ts;
+    PyThreadState *ts; // of the thread
     struct tl_sched
-        *sched; // borrowed: the thread's, which cannot go meanwhile, or NULL
+        *sched; // borrowed: the thread's, which outlives its idle time, or NULL
 };
 
-// The calling thread, which has ts, is about to wait for work.
+// The calling thread is about to wait for work.
 void tl_idle_threads_begin(struct tl_idle_threads *rest, struct tl_state *state);
 
-// It has work, and will run. Called by whoever gives it some, before that is known to
-// anybody else.
+// The thread has work, and will run. Called by the thread that gives it some, before
+// any other can see that work.
+// Thread: any.
 void tl_idle_threads_end(struct tl_idle_threads *rest, struct tl_state *state);
 
-// Whether the thread of ts rests.
+// Whether the thread of ts is an idle worker.  Thread: any.
 bool tl_idle_threads_has(struct tl_state *state, PyThreadState *ts);
 
 #endif // TL_IDLE_THREADS_H

@@ -1,3 +1,4 @@
+// os_thread.c - waits and locks of threads; threads that end, and forks.
 #include "core/os_thread.h"
 #include "core/thread_sleep.h"
 #include "cpython/gil.h"
@@ -7,16 +8,18 @@
 
 TL_THREAD_LOCAL struct tl_os_thread *tl_os_thread_mine;
 
-// Tells of the ends of threads. Process-wide by nature, and made with the GIL held.
+// A thread-specific key whose destructor runs at a thread's end. One for the process;
+// key and made are guarded by the GIL.
 static struct {
     pthread_key_t key;
     bool made;
-    _Atomic long gone; // threads that have ended, and are still listed
+    _Atomic long gone; // threads that have ended and are still in state->natives
 } ends;
 
 // ---- threads come and go
 
-// On the thread, which has no GIL: its locks are taken care of by another.
+// The key's destructor. The thread does not have the GIL, so another one calls
+// free_native().
 static void
 thread_ends(void *arg)
 {
@@ -50,7 +53,7 @@ free_native(struct tl_os_thread *native)
     PyMem_RawFree(native);
 }
 
-// Free what ended threads have left.
+// Free what threads that have ended had.
 static void
 sweep(struct tl_state *state)
 {
@@ -183,7 +186,7 @@ is_armed(void *arg)
     return tl_wait_is_armed(&((struct tl_sleeper *)arg)->waiter.wait);
 }
 
-// How long it may sleep, in nanoseconds; < 0: there is no limit.
+// How long sleeper may sleep, in nanoseconds; < 0: no limit.
 static int64_t
 time_left(const struct tl_sleeper *sleeper)
 {
@@ -247,20 +250,22 @@ tl_os_thread_wake(struct tl_os_thread *native)
 
 // ---- threads about to end
 
-// How long a fork waits for threads that end, and how often it looks, in nanoseconds. They
-// need microseconds; a thread of C code that only has left Python does not end at all.
+// LEAVERS_WAIT_NS limits how long a fork waits for threads that end. These need
+// microseconds; a thread of C code that has left Python may never end. LEAVERS_LOOK:
+// the pause between two looks.
 static const int64_t LEAVERS_WAIT_NS = 5000000;
 static const struct timespec LEAVERS_LOOK = {.tv_nsec = 50000};
 
 static struct {
     pthread_key_t key;
-    bool made;           // with the GIL held
-    _Atomic int threads; // those that leave
+    bool made;           // guarded by the GIL
+    _Atomic int threads; // that are ending
 } leavers;
 
-static TL_THREAD_LOCAL bool leaves;
+static TL_THREAD_LOCAL bool leaves; // the calling thread counts in leavers.threads
 
-// The destructors of C++, greenlet's among them, have run before.
+// The key's destructor: those of C++ thread-locals, greenlet's among them, have run
+// before.
 static void
 has_left(void *Py_UNUSED(arg))
 {
@@ -299,7 +304,7 @@ tl_os_thread_forget_leavers(void)
 
 // ---- fork
 
-// Its thread is not here: it waits for nothing.
+// native's thread does not exist in this process: end its waits.
 static void
 end_waits(struct tl_os_thread *native)
 {
@@ -325,7 +330,7 @@ tl_os_thread_after_fork(struct tl_state *state)
             tl_park_init(&native->park);
         } else {
             end_waits(native);
-            native->sched = NULL; // gone with it
+            native->sched = NULL; // dead, too
             free_native(native);
         }
     }

@@ -1,8 +1,8 @@
 // os_thread.h - OS threads that wait or own locks without a tasklet.
 //
-// A thread that never ran a tasklet is not given one by a lock: it sleeps itself. So does
-// a thread with a scheduler where it may not leave the current tasklet, in a signal
-// handler say.
+// A lock or queue gives no scheduler to a thread that has none: the thread itself
+// sleeps. So does a thread with a scheduler where the current tasklet must not be left,
+// say in a signal handler.
 #ifndef TL_OS_THREAD_H
 #define TL_OS_THREAD_H
 
@@ -10,7 +10,7 @@
 
 struct tl_os_thread;
 
-// Part of a lock: whose it is.
+// The part of a lock that says which tasklet or thread owns it.
 //
 // Invariants
 // I1: held is in owner's list, single iff owner is NULL.
@@ -19,31 +19,33 @@ struct tl_property {
     struct tl_holder *owner;
 };
 
-// One wait of a thread. Signal handlers run meanwhile, and may wait in turn.
+// One wait of a thread. A signal handler that runs during the wait may begin another
+// one.
 //
 // Invariants
-// I1: it is in native->asleep or further out, and stays where it is, until the thread has
-//     returned from the wait.
+// I1: from tl_os_thread_begin() to tl_os_thread_end() it is native->asleep or one of
+//     the outer ones behind that, at the same address.
 struct tl_sleeper {
     struct tl_waiter waiter;
     struct tl_os_thread *native;
-    struct tl_holder *holder; // who is to own what it waits for
-    struct tl_sleeper *outer;
-    struct tl_link *queue; // where the wait began
-    int64_t deadline;      // on the true clock; 0: none
+    struct tl_holder *holder; // that will own the lock it waits for
+    struct tl_sleeper *outer; // the wait that a signal handler has interrupted, or NULL
+    struct tl_link *queue;    // in which the wait began
+    int64_t deadline;         // on tl_clock_now()'s clock, in nanoseconds; 0: none
 };
 
-// What a thread has for its waits and its locks. Made at the first; freed by another
-// thread when it is gone.
+// What a thread needs for its waits and its locks. Made at the first of these; freed by
+// another thread after its end. Guarded by the GIL, but for park, nudge and gone.
 struct tl_os_thread {
-    struct tl_holder holder; // of the thread, and of its main tasklet
+    struct tl_holder holder; // of the thread and of its main tasklet
     struct tl_link all;      // in state->natives
     unsigned long ident;
-    struct tl_sched *sched; // the thread's, or NULL
-    struct tl_park park;
-    struct tl_deferred_wakes nudge;
-    struct tl_sleeper first, *asleep;
-    _Atomic bool gone;
+    struct tl_sched *sched;         // of the same thread, or NULL
+    struct tl_park park;            // where it sleeps in tl_os_thread_sleep()
+    struct tl_deferred_wakes nudge; // wake-ups that it owes while it has no scheduler
+    struct tl_sleeper *asleep;      // the innermost wait, or NULL
+    struct tl_sleeper first;        // memory for the outermost wait
+    _Atomic bool gone;              // the thread has ended
 };
 
 // The calling thread's, or NULL if it has none yet.
@@ -59,9 +61,9 @@ tl_os_thread_get(struct tl_state *state)
                                                 : tl_os_thread_make(state);
 }
 
-// The owner of the locks that the calling thread acquires now: the current tasklet or, for
-// the main one or without any, the thread. NULL with MemoryError set. type: one of ours,
-// or a subclass.
+// The owner of a lock that the calling thread acquires now: the current tasklet or, if
+// that is the main tasklet or there is none, the thread. NULL with MemoryError set.
+// type: a type of this module, or a subclass.
 struct tl_holder *tl_os_thread_make_holder(PyTypeObject *type);
 
 static inline struct tl_holder *
@@ -75,7 +77,7 @@ tl_os_thread_holder(PyTypeObject *type)
                                                 : tl_os_thread_make_holder(type);
 }
 
-// The same, or NULL if the calling thread has none yet: then it owns nothing.
+// The same, or NULL if the calling thread has none yet, so that it owns no lock.
 static inline struct tl_holder *
 tl_os_thread_seen_holder(void)
 {
@@ -86,24 +88,30 @@ tl_os_thread_seen_holder(void)
     return tl_os_thread_mine != NULL ? &tl_os_thread_mine->holder : NULL;
 }
 
-// For a waiter that waits: who is to own what it waits for.
+// The owner-to-be of the lock that waiter, which is armed, waits for.
+// Thread: any.
 struct tl_holder *tl_os_thread_holder_of(struct tl_waiter *waiter);
 
-// A sleeper for the calling thread, not armed. NULL with MemoryError set.
+// A sleeper for the calling thread, not armed; holder: see there, NULL: the thread's.
+// NULL with MemoryError set.
 struct tl_sleeper *tl_os_thread_begin(struct tl_state *state, struct tl_holder *holder);
 
-// Sleep until the wait of sleeper, which is armed, is ended. deadline as in struct tl_leave,
-// on the true clock; it ends with a move to another queue. Returns 0, or -1 with the
-// exception of a signal handler set.
+// Sleep until the wait of sleeper, which is armed, is ended. deadline: in nanoseconds
+// on tl_clock_now()'s clock, 0 for none; a wait that is moved to another queue has none
+// any more. Returns 0, or -1 with the exception of a signal handler set. The wait is
+// not armed then. Signal handlers run in the main thread.
 int tl_os_thread_sleep(struct tl_state *state, struct tl_sleeper *sleeper,
                        int64_t deadline);
 
+// The caller is done with sleeper, which is its innermost and not armed.
 void tl_os_thread_end(struct tl_sleeper *sleeper);
 
-// The wait of waiter has been ended, or it has to look: wake its thread.
+// A wait of native's thread has been ended: wake the thread.
+// Thread: any.
 void tl_os_thread_wake(struct tl_os_thread *native);
 
-// What the calling thread owes others, or NULL if it has no place for it.
+// The wake-ups that the calling thread owes; NULL if it has neither a scheduler nor a
+// struct tl_os_thread, and must wake at once.
 static inline struct tl_deferred_wakes *
 tl_os_thread_nudge(void)
 {
@@ -117,9 +125,12 @@ tl_os_thread_nudge(void)
 TL_CHECKER(tl_property_check, const struct tl_property *property);
 TL_CHECKER(tl_os_thread_check, const struct tl_os_thread *native);
 
-// holder goes away: its locks have no owner any more, but stay locked.
+// holder is about to be freed: its locks stay locked, without an owner.
+// Thread: any.
 void tl_os_thread_disown_all(struct tl_holder *holder);
 
+// holder owns the lock with property, which has no owner, from now on.
+// Thread: any.
 static inline void
 tl_os_thread_own(struct tl_holder *holder, struct tl_property *property)
 {
@@ -128,6 +139,8 @@ tl_os_thread_own(struct tl_holder *holder, struct tl_property *property)
     tl_property_check(property);
 }
 
+// The lock with property has no owner any more.
+// Thread: any.
 static inline void
 tl_os_thread_disown(struct tl_property *property)
 {
@@ -136,14 +149,20 @@ tl_os_thread_disown(struct tl_property *property)
     tl_property_check(property);
 }
 
-// The calling thread has no tasklets any more, and will end. At its end greenlet takes a
-// mutex that it does not care for at a fork: forks wait until the thread is past that, but
-// not for long. With false: it goes on, and begins with tasklets again.
+// The calling thread has no scheduler any more, and will end. At its end greenlet takes
+// a mutex that it does not re-initialize in the child of a fork, so forks must wait
+// until the thread is past that. With false: the thread goes on, and gets a scheduler
+// again.
 void tl_os_thread_leaves(bool flag);
-void tl_os_thread_wait_for_leavers(void);
-void tl_os_thread_forget_leavers(void); // in the child: they do not exist
 
-// In the child of a fork.
+// Before a fork: wait for threads that are ending, LEAVERS_WAIT_NS at most.
+// Locks: none, or the GIL.
+void tl_os_thread_wait_for_leavers(void);
+
+// In the child of a fork: no other thread is ending.
+void tl_os_thread_forget_leavers(void);
+
+// In the child of a fork: end the waits of the other threads and free what they had.
 void tl_os_thread_after_fork(struct tl_state *state);
 
 static inline struct tl_sleeper *

@@ -1,3 +1,4 @@
+// rounds.c - counts turns, and keeps tasklets that have one at the front of the ring.
 #include "core/rounds.h"
 #include "core/timer.h"
 
@@ -14,7 +15,7 @@ tl_rounds_begin(struct tl_sched *s, struct tl_run_frame *watch)
     watch->round_look = s->switches + (uint64_t)s->runcount;
 }
 
-// Count the tasklets with a turn left, from the next one on.
+// Number of tasklets with a turn left, from next on.
 static uint64_t
 count_turns(struct tl_sched *s, const struct tl_run_frame *watch,
             const TaskletObject *next)
@@ -33,8 +34,9 @@ tl_rounds_are_over(struct tl_sched *s, struct tl_run_frame *watch,
                    const TaskletObject *to)
 {
     if (has_turn(watch, to)) {
-        // Some were entered out of turn. Each count halves what is left to be counted, if
-        // half of the switches are such, so all counts together cost as much as those.
+        // Some switches entered tasklets without a turn. If half of them did, each
+        // count finds half as many turns as the one before: all counts together cost no
+        // more than those switches.
         watch->round_look = s->switches + count_turns(s, watch, to);
         return false;
     }
@@ -43,7 +45,7 @@ tl_rounds_are_over(struct tl_sched *s, struct tl_run_frame *watch,
     }
     watch->rounds_left--;
     if (s->look_at != UINT64_MAX) {
-        tl_timer_look(s); // what is due is in the round that begins
+        tl_timer_look(s); // tasklets that are due take part in the new round
     }
     tl_rounds_begin(s, watch);
     return false;

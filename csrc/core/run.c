@@ -1,4 +1,5 @@
-// run.c - run(): its caller waits for the others, with budgets or without.
+// run.c - run(): its caller pauses while the other tasklets run, within a budget or
+// not.
 #include "core/run_frame.h"
 
 #include "core/errors.h"
@@ -71,9 +72,9 @@ begin_budget(struct tl_sched *s, struct tl_run_frame *watch)
         watch->deadline = tl_clock_now() + budget->time;
     }
     if (tl_run_frame_has_time(watch)) {
-        s->stall = TL_RUN_FRAME_STALL;
+        s->stall = TL_RUN_FRAME_STALL_NS;
         int error = tl_timekeeper_start(&tl_governor_timekeeper_host);
-        // A program that is ending is not watched any more.
+        // ESHUTDOWN: the program is ending, and budgets in time do not count any more.
         if (error != 0 && error != ESHUTDOWN) {
             PyErr_Format(PyExc_RuntimeError, "there is no thread to watch the time: %s",
                          strerror(error));
@@ -132,7 +133,7 @@ watch_push(struct tl_sched *s, const struct tl_budget *budget)
     return watch;
 }
 
-// It is no longer among the callers of run(). Whoever waits for it may be elsewhere.
+// watch has been taken out of s->watch.
 static void
 unlist(struct tl_sched *s, struct tl_run_frame *watch)
 {
@@ -143,12 +144,13 @@ unlist(struct tl_sched *s, struct tl_run_frame *watch)
     s->nrounds -= watch->budget.rounds > 0;
 }
 
-// Take watch, whose caller is the current tasklet, off the stack, and with it all above.
+// The caller of watch is resumed: take watch off the stack, and with it all further in,
+// whose callers become runnable.
 static void
 watch_pop(struct tl_sched *s, struct tl_run_frame *watch)
 {
     if (!watch->listed) {
-        return; // one further out came back first, and took us off
+        return; // an outer run() ended first, and has taken it off
     }
     bool plain = s->limit == UINT64_MAX && s->alarm.next == NULL && !s->tripped;
     struct tl_run_frame *top;
@@ -159,7 +161,7 @@ watch_pop(struct tl_sched *s, struct tl_run_frame *watch)
         if (inner->place == TL_FLOATING) {
             tl_ring_append(s, inner);
         } else {
-            Py_DECREF(inner); // its ring or queue has another reference
+            Py_DECREF(inner); // the ring or a queue has another reference
         }
     }
     s->nwatch--;
@@ -170,10 +172,10 @@ watch_pop(struct tl_sched *s, struct tl_run_frame *watch)
         tl_run_frame_recompute_limits(s);
         tl_run_frame_set_alarm(s, tl_run_frame_slice(s));
     }
-    Py_DECREF(watch->who); // it is in the ring
+    Py_DECREF(watch->who); // the ring has another reference
 }
 
-// What run() returns now that its caller goes on.
+// The return value of run(). Frees watch.
 static PyObject *
 watch_end(struct tl_sched *s, struct tl_run_frame *watch)
 {
@@ -185,7 +187,7 @@ watch_end(struct tl_sched *s, struct tl_run_frame *watch)
     if (value == NULL) {
         s->end = TL_END_ERROR;
         if (victim != NULL) {
-            // The error comes first; the tasklet that was stopped goes on some time.
+            // run() raises and cannot return the stopped tasklet: make it runnable.
             if (victim->place == TL_FLOATING && tl_task_is_alive(victim)) {
                 tl_ring_append(s, victim);
             } else {
@@ -206,7 +208,8 @@ needs_events(const struct tl_budget *budget)
            (budget->ticks | budget->slice_ticks | budget->time | budget->slice_time);
 }
 
-// The caller of run() has ended, out of turn.
+// The caller of watch has ended while it was paused in run(): greenlet's own API has
+// continued it.
 static void
 watch_lose(struct tl_sched *s, struct tl_run_frame *watch)
 {
@@ -236,9 +239,9 @@ tl_run(struct tl_sched *s, const struct tl_budget *budget)
 {
     TaskletObject *me = s->current, *to = NULL;
     s->end = TL_END_ERROR;
-    s->stamp_left =
-        0; // the caller may have run for long: the next wait reads the clock
-    // What may run code of others comes first.
+    // The caller may have run for long: the next wait reads the clock.
+    s->stamp_left = 0;
+    // What may run Python code comes first.
     if (needs_events(budget) && tl_ticks_ready() < 0) {
         return NULL;
     }

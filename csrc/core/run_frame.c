@@ -1,3 +1,4 @@
+// run_frame.c - notices used-up budgets, and resumes the callers of run().
 #include "core/run_frame.h"
 #include "core/errors.h"
 #include "core/fiber.h"
@@ -11,12 +12,14 @@
 #include "base/clock.h"
 #include "base/stress.h"
 
-// A thread that was armed and has not been stopped is armed again, its code may be
-// another by now: at first so soon, later not so often. In nanoseconds.
-enum { RETRY_LEAST = 500000, RETRY_MOST = 4000000 };
+// A thread that was armed but has not stopped is armed again, since another function
+// may run by now: after MIN_RETRY_NS, then doubled up to MAX_RETRY_NS, because arming
+// costs time.
+enum { MIN_RETRY_NS = 500000, MAX_RETRY_NS = 4000000 };
 
-// How long code without a tick is left alone at most, once it was looked at.
-enum { STALL_MOST = 100000000 };
+// Maximum pause between two probes of code without ticks: sched->stall doubles up to
+// it.
+enum { MAX_STALL_NS = 100000000 };
 
 // ---- which budget is used up
 
@@ -26,11 +29,11 @@ is_slow(struct tl_sched *s, const struct tl_run_frame *watch)
     return watch->slow_slice == tl_run_frame_slice(s);
 }
 
-// What has ended of watch in the middle of a slice.
+// Which budget of watch is used up in the middle of a slice.
 static enum tl_end
 ended_inside(struct tl_sched *s, const struct tl_run_frame *watch)
 {
-    // If both have ended, the slice's own limit says more about the running tasklet.
+    // If both are used up, that of the slice says more about the running tasklet.
     int64_t ticks = tl_ticks_read(&s->events);
     if (ticks >= watch->slice_limit) {
         return TL_END_SLICE_TICKS;
@@ -44,8 +47,8 @@ ended_inside(struct tl_sched *s, const struct tl_run_frame *watch)
     return watch->time_up ? TL_END_SECONDS : TL_END_NONE;
 }
 
-// What has ended of watch now that a slice is over and to is next. What only bounds the
-// slice is forgotten, unless its end was to be waited for.
+// Which budget of watch is used up now that a slice is over and `to` is next. Budgets
+// of the slice count only if they are soft, and so had to wait for this.
 static enum tl_end
 ended_between(struct tl_sched *s, struct tl_run_frame *watch, const TaskletObject *to)
 {
@@ -67,7 +70,7 @@ ended_between(struct tl_sched *s, struct tl_run_frame *watch, const TaskletObjec
     return watch->time_up ? TL_END_SECONDS : TL_END_NONE;
 }
 
-// Find the outermost that somebody is to be stopped for.
+// The outermost run frame for which the current tasklet must be stopped, or NULL.
 static struct tl_run_frame *
 find_hard(struct tl_sched *s)
 {
@@ -120,9 +123,9 @@ tl_run_frame_set_alarm(struct tl_sched *s, uint64_t moved)
         const struct tl_run_frame *watch = s->watch[i];
         int64_t end = watch->deadline;
         if (watch->time_up) {
-            // Nobody could be stopped for it so far.
+            // The tasklet that should be stopped for it has not stopped yet.
             bool waits = watch->budget.soft || watch->who == s->current;
-            end = waits ? INT64_MAX : tl_clock_now() + RETRY_MOST;
+            end = waits ? INT64_MAX : tl_clock_now() + MAX_RETRY_NS;
         }
         deadline = end < deadline ? end : deadline;
         if (watch->budget.slice_time > 0 &&
@@ -136,14 +139,13 @@ tl_run_frame_set_alarm(struct tl_sched *s, uint64_t moved)
         slice = s->stall;
     }
     s->tripped = false;
-    s->retry = RETRY_LEAST;
+    s->retry = MIN_RETRY_NS;
     if (deadline == INT64_MAX && slice == 0) {
         tl_timekeeper_cancel(&s->alarm);
         return;
     }
-    // If it fails, there was a thread before: the process is ending.
-    (void)tl_timekeeper_set(&s->alarm, &tl_governor_timekeeper_host, deadline, slice,
-                            moved);
+    // The thread was there when run() began. If it is not, the process is ending.
+    (void)tl_timekeeper_set(&s->alarm, &tl_governor_timekeeper_host, deadline, slice, moved);
 }
 
 static uint64_t
@@ -154,8 +156,8 @@ moves(struct tl_timekeeper *alarm)
            (s->probes ? (uint64_t)tl_ticks_read(&s->events) : 0);
 }
 
-// Note what has ended by now. Returns whether anything has; *hard: whether the running
-// tasklet is to be stopped.
+// Mark the run frames whose time is up. Returns whether there are any; *hard: whether
+// the running tasklet must be stopped for one.
 static bool
 note_time(struct tl_sched *s, int64_t now, bool *hard)
 {
@@ -180,7 +182,8 @@ note_time(struct tl_sched *s, int64_t now, bool *hard)
     return ended;
 }
 
-// On the alarm's thread, which has the GIL.
+// The alarm has fired. Returns when to fire again.
+// Thread: the timekeeper's, with the GIL.
 static int64_t
 on_alarm(struct tl_timekeeper *alarm, int64_t now)
 {
@@ -193,7 +196,7 @@ on_alarm(struct tl_timekeeper *alarm, int64_t now)
         if (s->probes && !s->waiting) {
             tl_ticks_probe(&s->events);
         }
-        s->stall = 2 * s->stall > STALL_MOST ? STALL_MOST : 2 * s->stall;
+        s->stall = 2 * s->stall > MAX_STALL_NS ? MAX_STALL_NS : 2 * s->stall;
         tl_run_frame_set_alarm(s, tl_run_frame_slice(s));
         return INT64_MAX;
     }
@@ -209,19 +212,22 @@ on_alarm(struct tl_timekeeper *alarm, int64_t now)
     }
     tl_ticks_arm(&s->events);
     int64_t again = now + s->retry;
-    s->retry = 2 * s->retry > RETRY_MOST ? RETRY_MOST : 2 * s->retry;
+    s->retry = 2 * s->retry > MAX_RETRY_NS ? MAX_RETRY_NS : 2 * s->retry;
     return again;
 }
 
 // ---- in the middle of a slice
 
-// Whether the current tasklet may be left where its code is now.
+// Whether the current tasklet may be stopped for watch where its code is now. Not in
+// the middle of an operation of the library, nor where Python code must not be left: C
+// code that has called it (unless allowed), imports, callbacks, finalizers of a
+// collection.
 static bool
 may_stop(struct tl_sched *s, const struct tl_run_frame *watch)
 {
     TaskletObject *me = s->current;
     if (*s->collecting != 0) {
-        return false; // in a callback of the collector's, maybe, called before ours
+        return false; // perhaps in one of gc.callbacks that runs before the library's
     }
     if (s->trap != 0 || tl_sched_is_held(s) || s->in_channel_callback || me->atomic ||
         me->place != TL_RUNNABLE || s->head != me || watch->who->place == TL_WAITING) {
@@ -231,7 +237,7 @@ may_stop(struct tl_sched *s, const struct tl_run_frame *watch)
         return false;
     }
     if (me->outcome != NULL && me->outcome->done) {
-        return false; // in a callback at its end
+        return false; // it runs its done callbacks
     }
     if (!watch->budget.ignore_nesting && !me->ignore_nesting &&
         tl_frames_nesting(s->ts) > 0) {
@@ -265,7 +271,9 @@ stop(struct tl_sched *s, struct tl_run_frame *watch)
     return value == NULL ? -1 : 0;
 }
 
-// An event of the code that runs: ticks are used up, or it was armed.
+// tl_ticks_due: the tick limit is reached, or the thread was armed. Called by the
+// interpreter in the middle of the current tasklet's code. Returns as tl_ticks_due.
+// Switch: may.
 static int
 on_due(struct tl_ticks *events)
 {
@@ -279,7 +287,7 @@ on_due(struct tl_ticks *events)
     if (!may_stop(s, watch)) {
         return 0;
     }
-    // Instead of stopping, it gets the kill that could not be raised so far.
+    // A kill that could not be raised before is raised instead of stopping.
     return tl_interrupt_is_overdue(s) ? tl_interrupt_check(s) : stop(s, watch);
 }
 
@@ -290,8 +298,8 @@ tl_run_frame_released(struct tl_sched *s)
         return 0;
     }
     if (tl_timekeeper_is_due(&s->alarm)) {
-        // Its thread could not get the GIL so far.
-        bool hard = false; // find_hard() tells
+        // The timekeeper's thread has not got the GIL yet: do its work here.
+        bool hard = false; // unused: find_hard() decides
         (void)note_time(s, tl_clock_now(), &hard);
         s->tripped = true;
         s->limit = 0;
@@ -309,7 +317,8 @@ begin_slices(struct tl_sched *s)
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_run_frame *watch = s->watch[i];
         if (watch->budget.soft && s->hands_over) {
-            watch->slow_slice += is_slow(s, watch); // it passes to the next
+            // The slice goes on in the next tasklet.
+            watch->slow_slice += is_slow(s, watch);
         } else if (watch->budget.slice_ticks > 0) {
             watch->slice_limit = now + watch->budget.slice_ticks;
         }
@@ -323,7 +332,7 @@ find_ended(struct tl_sched *s, TaskletObject *to)
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_run_frame *watch = s->watch[i];
         if (watch->who == to) {
-            return to; // those further in are about to be taken off
+            return to; // this run() ends, and with it those further in
         }
         enum tl_end end = ended_between(s, watch, to);
         if (end != TL_END_NONE && watch->who->place == TL_FLOATING) {
@@ -336,7 +345,8 @@ find_ended(struct tl_sched *s, TaskletObject *to)
     return to;
 }
 
-// t stopped in a greenlet of its own making: the same for those that this one returns to.
+// t paused in a greenlet made inside it: make the frames of the greenlets to which that
+// one returns count ticks, too.
 TL_COLD static void
 repair_parents(struct tl_sched *s, TaskletObject *t)
 {
@@ -354,9 +364,9 @@ repair_parents(struct tl_sched *s, TaskletObject *t)
     PyErr_Clear();
 }
 
-// Frames that were suspended when counting began do not count yet.
+// Counting may have begun while `to` was suspended: make its frames count ticks.
 static void
-have_counted(struct tl_sched *s, TaskletObject *to)
+make_frames_count(struct tl_sched *s, TaskletObject *to)
 {
     if (s->events.counting == 0) {
         return;
@@ -380,8 +390,8 @@ tl_run_frame_at_switch(struct tl_sched *s, TaskletObject *to)
     }
     to = find_ended(s, to);
     begin_slices(s);
-    have_counted(s, to);
-    s->stall = TL_RUN_FRAME_STALL;
+    make_frames_count(s, to);
+    s->stall = TL_RUN_FRAME_STALL_NS;
     if (s->tripped) {
         tl_run_frame_set_alarm(s, tl_run_frame_slice(s) + 1);
     }
@@ -402,7 +412,7 @@ tl_run_frame_at_yield(struct tl_sched *s)
     if (to == s->current) {
         for (int i = 0; i < s->nwatch; i++) {
             if (s->watch[i]->budget.switches + s->watch[i]->budget.rounds > 0) {
-                to->turn = ++s->switches; // it spends these budgets, too
+                to->turn = ++s->switches; // budgets in switches and rounds count this
                 break;
             }
         }
@@ -416,7 +426,7 @@ tl_run_frame_at_yield(struct tl_sched *s)
 
 // ---- while the thread waits
 
-// What has ended of watch now that nobody is runnable, apart from its time.
+// Which budget of watch, other than time, is used up while no tasklet is runnable.
 static enum tl_end
 ended_idle(struct tl_sched *s, const struct tl_run_frame *watch)
 {

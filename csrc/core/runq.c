@@ -1,12 +1,12 @@
-// runq.c - the ring of the runnable, and how others come to know that it has changed.
+// runq.c - the run queue, the drop list, and wake-ups of other threads' schedulers.
 #include "core/os_thread.h"
 #include "core/rounds.h"
 #include "core/stacks.h"
 
 // ---- the ring
 
-// A tasklet of the ring, or its head for the end, before which the next is put: each
-// place behind the head comes as often.
+// Pick an insertion point behind the head, uniformly at random: the next tasklet goes
+// before the one returned, where the head stands for the end of the ring.
 TL_COLD static TaskletObject *
 random_place(struct tl_sched *s)
 {
@@ -84,7 +84,7 @@ tl_ring_behind_head(struct tl_sched *s, TaskletObject *t)
     tl_task_check(t);
 }
 
-// ---- what is dropped when all is whole again
+// ---- the drop list
 
 TL_COLD void
 tl_sched_drop_object(struct tl_sched *s, PyObject *object)
@@ -95,7 +95,7 @@ tl_sched_drop_object(struct tl_sched *s, PyObject *object)
         s->drop = grown;
         s->drop_room = room;
     } else if (s->ndrop == room) {
-        return; // the reserve is used up: leak it, rather than run code now
+        return; // the reserve is used up: leak it, since a decref may run Python code
     }
     s->drop[s->ndrop++] = object;
 }
@@ -103,7 +103,8 @@ tl_sched_drop_object(struct tl_sched *s, PyObject *object)
 void
 tl_sched_drop_now(struct tl_sched *s)
 {
-    // In a callback or signal handler the current tasklet itself may be among them.
+    // Not in a callback or signal handler: the list may have the last reference to the
+    // current tasklet, on whose stack that runs.
     while (s->ndrop > 0 && s->no_switch == 0) {
         PyObject *object = s->drop[--s->ndrop];
         Py_DECREF(object);
@@ -126,7 +127,7 @@ void
 tl_sched_report_lost(struct tl_sched *s)
 {
     s->has_lost = true;
-    tl_sched_drop_later(s, Py_NewRef(Py_None)); // so that it is looked at
+    tl_sched_drop_later(s, Py_NewRef(Py_None)); // an arrival looks if ndrop > 0
 }
 
 // ---- waking other threads
@@ -164,7 +165,7 @@ tl_sched_ready_asleep(TaskletObject *t)
     if (s == tl_sched_mine || !s->waiting) {
         return NULL;
     }
-    // Relaxed: raised with the GIL, which tl_sched_unref() has when it looks.
+    // Relaxed: both this and the load in tl_sched_unref() are made with the GIL.
     atomic_fetch_add_explicit(&s->wakers, 1, memory_order_relaxed);
     tl_sched_check_told(s);
     return s;

@@ -1,4 +1,5 @@
-// sched.c - the ring and every switch. Nothing else continues a fiber, but stacks.c.
+// sched.c - switching, blocking and waking. Only this file and stacks.c switch fibers.
+// Why the steps of a function stand in their order: see its declaration in sched.h.
 #include "core/sched.h"
 #include "core/errors.h"
 #include "core/fiber.h"
@@ -60,7 +61,8 @@ tell_callback(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
     tl_sched_drop_later(s, callback);
 }
 
-// The last decisions before from is left for to, which is in the ring.
+// The last decisions before a switch to `to`, which is in the ring. From here on a
+// switch cannot be refused. The schedule callback comes last: `to` is final for it.
 static inline TaskletObject *
 decide(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
 {
@@ -77,7 +79,7 @@ decide(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
 
 // ---- making a tasklet the next
 
-// Put t, which is about to run, into the ring, wherever it is now.
+// Put t, which is about to run, into the ring, whatever place it has.
 static void
 into_ring(struct tl_sched *s, TaskletObject *t)
 {
@@ -97,7 +99,7 @@ bomb_of(struct tl_sched *s, PyObject *exc)
     return tl_bomb_of_error(s->state, exc != NULL ? exc : PyErr_GetRaisedException());
 }
 
-// Have bomb (stolen) go off in t, and make it the next.
+// Make t the next tasklet, which will raise bomb (stolen). Returns t.
 static TaskletObject *
 deliver(struct tl_sched *s, TaskletObject *t, PyObject *bomb)
 {
@@ -115,8 +117,8 @@ deliver(struct tl_sched *s, TaskletObject *t, PyObject *bomb)
 int
 tl_sched_bounce(struct tl_sched *s)
 {
-    // greenlet's own API has continued a fiber whose tasklet is not the current one.
-    // Whoever did it gets the error, and the tasklet here goes on waiting.
+    // The current tasklet called greenlet's API and gets the error; the one here goes
+    // on waiting.
     TaskletObject *current = s->current;
     PyObject *here = tl_fiber_current();
     PyObject *thrown = PyErr_GetRaisedException();
@@ -130,8 +132,8 @@ tl_sched_bounce(struct tl_sched *s)
         PyErr_SetRaisedException(exc);
     }
     if (current->fiber == here || !tl_fiber_is_active(current->fiber)) {
-        // Its last stop was on this very fiber, which is not its own, or in a greenlet
-        // that has ended.
+        // current paused last on this very fiber, which is not its own, or in a
+        // greenlet that has ended: continue it on its own.
         PyObject *own = current->stack ? current->stack->fiber : s->main_fiber;
         assert(own != here); // no other tasklet may wait there
         Py_SETREF(current->fiber, Py_NewRef(own));
@@ -140,7 +142,7 @@ tl_sched_bounce(struct tl_sched *s)
     return tl_fiber_throw(current->fiber);
 }
 
-// Whether some tasklet of this thread is to continue on fiber.
+// Whether a tasklet of this thread will continue on fiber.
 static bool
 is_awaited(struct tl_sched *s, PyObject *fiber)
 {
@@ -153,14 +155,15 @@ is_awaited(struct tl_sched *s, PyObject *fiber)
     return s->main->fiber == fiber;
 }
 
-// Back from a pause that was not plain: status is what the switch returned. Returns 0 if
-// me is the current tasklet, and meant to be; -1 with an exception set if me has ended,
-// and is not to be touched: this greenlet of its making is all that is left.
+// Back from a pause that was not plain: status is what the switch returned. Returns 0
+// if me goes on here; -1 with an exception set if me has ended and must not be touched:
+// only this greenlet, made inside it, is left. In the loop another tasklet is current;
+// TL_SWITCHING keeps code that runs here from switching. After it, me is current.
 TL_COLD static int
 after_unusual_pause(struct tl_sched *s, TaskletObject *me, int status)
 {
     if (tl_sched_mine != s) {
-        // A finalizer of the thread, when all was over: s may be gone, too.
+        // A finalizer continued this greenlet after the thread's end: s may be freed.
         if (status == 0) {
             PyErr_SetString(PyExc_RuntimeError,
                             "the tasklet that this greenlet waited for has ended");
@@ -183,7 +186,7 @@ after_unusual_pause(struct tl_sched *s, TaskletObject *me, int status)
             }
             return -1;
         }
-        PyObject *again = s->birth != NULL ? tl_stacks_bear_again(s) : NULL;
+        PyObject *again = s->starting != NULL ? tl_stacks_start_again(s) : NULL;
         status = again != NULL ? tl_fiber_switch(again) : tl_sched_bounce(s);
     }
     s->no_switch &= ~TL_SWITCHING;
@@ -217,7 +220,7 @@ tl_sched_set_atomic(TaskletObject *t, bool flag)
     struct tl_sched *s = t->home;
     t->atomic = flag;
     if (s->dead || s->current != t) {
-        return; // when it runs
+        return; // the switch to t does the rest
     }
     if (s != tl_sched_mine) {
         tl_governor_mark(&s->guard, flag);
@@ -228,8 +231,7 @@ tl_sched_set_atomic(TaskletObject *t, bool flag)
     }
 }
 
-// The switch itself, where from is atomic, or has trace functions of its own, or is
-// inside one.
+// Step 5 and 6 of a switch whose from is atomic, has trace functions or is inside one.
 TL_COLD static int
 switch_traced(struct tl_sched *s, TaskletObject *from, TaskletObject *to,
               struct tl_tracing *tracing)
@@ -250,7 +252,7 @@ go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
     bool plain = tl_stray_is_at_home(s, from);
     if (TL_UNLIKELY(!plain) && tl_stray_note(s, from) < 0) {
         deliver(s, from, bomb_of(s, NULL));
-        return 0; // from goes on, with the error
+        return 0; // from goes on with the error
     }
     to = decide(s, from, to);
     if (TL_UNLIKELY(to == from)) {
@@ -312,8 +314,8 @@ tl_sched_arrive(struct tl_sched *s)
 
 // ---- the ring became empty
 
-// Whether the innermost run() goes on while nobody is runnable. timed: something is about
-// to be pending.
+// Whether the innermost run() goes on while no tasklet is runnable. timed: a wait that
+// the system, a worker or time ends is about to begin.
 static bool
 run_goes_on(struct tl_sched *s, bool timed)
 {
@@ -324,7 +326,7 @@ run_goes_on(struct tl_sched *s, bool timed)
     return tl_run_frame_waits(s, budget) || (budget->wait && timed);
 }
 
-// Nobody can run, now or ever: who is resumed, or NULL if it is the leaver's fault.
+// A deadlock. Returns the tasklet to resume, or NULL if leaver must get the error.
 static TaskletObject *
 after_deadlock(struct tl_sched *s, TaskletObject *leaver, bool has_ended)
 {
@@ -341,10 +343,10 @@ after_deadlock(struct tl_sched *s, TaskletObject *leaver, bool has_ended)
     return deliver(s, watcher, bomb_of(s, tl_errors_stranded(s->state, watcher)));
 }
 
-// Wait for other threads. Returns who is next, in the ring; or NULL with an exception
-// set that is for the leaver, who is back in the ring then.
-// The current tasklet is not in the ring: code that runs here, in finalizers say, may
-// not switch.
+// tl_sched_wait_for_others(), with no_switch raised: the current tasklet is not in the
+// ring, so Python code that runs here (signal handlers, finalizers) must not switch. It
+// may fill the ring or end the leaver's wait, so each step that can run any is followed
+// by another look.
 static TaskletObject *
 wait_and_decide(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool classic)
 {
@@ -372,7 +374,7 @@ wait_and_decide(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool 
     if (exc != NULL && found == TL_IDLE_ERROR && leaver != s->main) {
         return deliver(s, s->main, bomb_of(s, exc));
     }
-    // Making an exception or a stack may let others act: look again until all holds.
+    // Making the exception or a stack may have run Python code: check again.
     while (s->head != NULL && s->head->life == TL_NEW && s->npool == 0 && exc == NULL) {
         if (tl_stacks_reserve(s) < 0) {
             exc = PyErr_GetRaisedException();
@@ -384,7 +386,7 @@ wait_and_decide(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool 
         return s->head;
     }
     if (found == TL_IDLE_DEADLOCK && s->head != NULL) {
-        Py_DECREF(exc); // somebody came after all
+        Py_DECREF(exc); // a tasklet has become runnable: no deadlock
         return wait_and_decide(s, leaver, has_ended, classic);
     }
     into_ring(s, leaver);
@@ -405,8 +407,8 @@ tl_sched_wait_for_others(struct tl_sched *s, TaskletObject *leaver, bool has_end
 
 // ---- the public moves
 
-// Who is next after the current one in the ring, ready to be entered. NULL with an
-// exception set if it may not be.
+// The tasklet after the current one in the ring, ready to be entered: the current one
+// if it is alone. NULL with an exception set if a switch is not allowed.
 TL_COLD static TaskletObject *
 find_next(struct tl_sched *s)
 {
@@ -462,7 +464,7 @@ tl_sched_jump(struct tl_sched *s, TaskletObject *t, bool leave)
         bool in_turn = t->place == TL_RUNNABLE;
         into_ring(s, t);
         if (TL_UNLIKELY(s->nrounds > 0)) {
-            // Those that have had their turn of the round stay behind those that have not.
+            // Tasklets that have had their turn of the round stay behind the others.
             tl_rounds_put_before(s, t, in_turn ? tl_task_next(me) : me);
             me->turn = in_turn || leave ? me->turn : 0; // it goes on after t
         }
@@ -477,8 +479,8 @@ tl_sched_jump(struct tl_sched *s, TaskletObject *t, bool leave)
     return tl_sched_arrive(s);
 }
 
-// Who runs if the current one leaves. NULL: nobody on this thread; the current one:
-// there is no point in leaving.
+// The tasklet that runs if the current one leaves. NULL: none of this thread; the
+// current one: it pauses with no one else to run, and goes on at once.
 static TaskletObject *
 successor(struct tl_sched *s, const struct tl_leave *how)
 {
@@ -497,14 +499,14 @@ successor(struct tl_sched *s, const struct tl_leave *how)
     return NULL;
 }
 
-// Find who runs if the current one leaves, and check that it may. *to is NULL if the
-// thread has to wait for others. Returns 0, or -1 with an exception set.
+// Find the successor, and check that the current tasklet may be left for it. *to is
+// NULL if the thread has to wait. Returns 0, or -1 with an exception set.
 TL_COLD static int
 find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **to)
 {
     TaskletObject *me = s->current;
     int ready;
-    bool waits_on; // what is due can only be raised later
+    bool waits_on; // what is due is held off now, and will be raised later
     do {
         if (tl_sched_check_thrown(s) < 0) {
             return -1;
@@ -541,8 +543,8 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
     return ready;
 }
 
-// The ring is empty, and me has left it: who is next, in the ring. NULL with an
-// exception set if me is to go on, which is back in the ring then.
+// The ring is empty, and me has left it. Returns the next tasklet, in the ring; or NULL
+// with an exception set if me, in the ring again, must go on.
 TL_COLD static TaskletObject *
 revive_or_wait(struct tl_sched *s, TaskletObject *me, TaskletObject *to, bool classic)
 {
@@ -556,8 +558,8 @@ revive_or_wait(struct tl_sched *s, TaskletObject *me, TaskletObject *to, bool cl
         }
         return to;
     }
-    // The watcher gets the bomb of a tasklet that has paused. The bomb of a waiting sender
-    // belongs to its receiver, but Stackless raises it in the watcher as well.
+    // The watcher gets the bomb of a tasklet that has paused. The bomb of a waiting
+    // sender belongs to its receiver, but Stackless raises it in the watcher as well.
     if ((me->place == TL_FLOATING || classic) && me->tempval != NULL &&
         tl_bomb_check(s->state, me->tempval)) {
         tl_sched_drop_later(s, tl_task_swap(to, Py_NewRef(me->tempval)));
@@ -566,24 +568,25 @@ revive_or_wait(struct tl_sched *s, TaskletObject *me, TaskletObject *to, bool cl
     return to;
 }
 
-// The clock is read about once in STAMP_LEAST to STAMP_MOST nanoseconds, and for one wait
-// in STAMP_SHARED at least: to read it for each wait would cost a tenth of a switch.
-enum { STAMP_LEAST = 250000, STAMP_MOST = 1000000, STAMP_SHARED = TL_STRESS_OR(16, 2) };
+// Waits share a reading of the clock, which costs a tenth of a switch: up to
+// MAX_STAMP_WAITS, adapted so that two readings are MIN_STAMP_NS to MAX_STAMP_NS apart.
+enum { MIN_STAMP_NS = 250000, MAX_STAMP_NS = 1000000 };
+enum { MAX_STAMP_WAITS = TL_STRESS_OR(16, 2) };
 
 TL_COLD void
 tl_sched_stamp(struct tl_sched *s)
 {
     int64_t now = tl_clock_now(), past = now - s->stamp;
-    if (past > STAMP_MOST) {
-        s->stamp_step = (unsigned)(s->stamp_step * (int64_t)STAMP_MOST / past);
-    } else if (past < STAMP_LEAST && s->stamp_step < STAMP_SHARED / 2) {
+    if (past > MAX_STAMP_NS) {
+        s->stamp_step = (unsigned)(s->stamp_step * (int64_t)MAX_STAMP_NS / past);
+    } else if (past < MIN_STAMP_NS && s->stamp_step < MAX_STAMP_WAITS / 2) {
         s->stamp_step = 2 * s->stamp_step + 1;
     }
     s->stamp = now;
     s->stamp_left = s->stamp_step;
 }
 
-// From here to the switch no other code runs.
+// Step 5 of tl_sched_leave(): from here to the switch no Python code runs.
 static inline void
 move_out(struct tl_sched *s, TaskletObject *me, const struct tl_wait_kind *kind,
          PyObject *on, struct tl_link *queue, PyObject *value)
@@ -626,7 +629,7 @@ tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
         Py_RETURN_NONE;
     }
     if ((to == NULL || to->place == TL_FLOATING) && !tl_link_is_single(&me->link)) {
-        to = tl_task_next(me); // woken by has_come
+        to = tl_task_next(me); // has_come() woke it
     }
     if (to == me) {
         tl_sched_drop_later(s, tl_task_swap(me, Py_XNewRef(how->value)));
@@ -661,7 +664,7 @@ TaskletObject *
 tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *bomb, bool exits)
 {
     TaskletObject *to;
-    // From here to the switch no other code runs, unless no_switch is raised.
+    // From here to the switch, Python code runs only with no_switch raised.
     tl_ring_remove(s, ended);
     tl_sched_drop_later(s, (PyObject *)ended);
     if (bomb != NULL) {
@@ -674,16 +677,16 @@ tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *bomb, boo
     } else {
         to = tl_sched_wait_for_others(s, ended, true, false);
         if (to == NULL) {
-            // No memory for the stack of the one that is next.
+            // There was no memory for the stack of the next tasklet.
             tl_ring_remove(s, ended);
-            Py_DECREF(ended); // another is to be dropped later
+            Py_DECREF(ended); // the drop list has another reference
             to = deliver(s, s->main, bomb_of(s, NULL));
         }
     }
     to = decide(s, ended, to);
     if (TL_UNLIKELY(ended->scopes != NULL || ended->locals != NULL ||
                     ended->hooks != NULL || ended->atomic)) {
-        // A signal handler or callback found ended to be the current one.
+        // A signal handler or callback has set something for ended, still current.
         s->no_switch++;
         s->target = to;
         tl_stacks_strip(s, ended);

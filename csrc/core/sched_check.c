@@ -1,4 +1,4 @@
-// sched_check.c - whether a scheduler is as sched.h and watch.h say.
+// sched_check.c - asserts the invariants of sched.h and run_frame.h in debug builds.
 #include "core/sched.h"
 
 #ifndef NDEBUG

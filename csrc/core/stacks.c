@@ -1,3 +1,4 @@
+// stacks.c - the pool of stacks, and the life of a tasklet on its stack.
 #include "core/stacks.h"
 #include "core/errors.h"
 #include "core/fiber.h"
@@ -14,40 +15,44 @@
 #include <malloc.h>
 #include <unistd.h>
 
-// Parked stacks kept for the next tasklets; how many tasklets at once make it worth while
-// to hand memory back to the system in the end.
+// MAX_PARKED: stacks that the pool keeps, some 3 KB each. More would help only programs
+// that start and end hundreds of tasklets at a time. MANY_TASKLETS: memory is given
+// back to the system only after that many at once, because that walks through the whole
+// heap.
 #ifndef Py_DEBUG
-enum { POOL_MOST = TL_STRESS_OR(128, 1), MANY = TL_STRESS_OR(20000, 64) };
+enum { MAX_PARKED = TL_STRESS_OR(128, 1), MANY_TASKLETS = TL_STRESS_OR(20000, 64) };
 #else
-// A debug build of CPython builds greenlet with assertions, and these look at the greenlet
-// that was switched to when its switch() returns. We hold no reference to it then, and
-// so never free one before its thread ends.
-enum { POOL_MOST = INT_MAX, MANY = INT_MAX };
+// For a debug build of CPython greenlet has assertions, which look at the greenlet that
+// was switched to when switch() returns. It may be freed by then, so no stack is freed
+// before its thread ends.
+enum { MAX_PARKED = INT_MAX, MANY_TASKLETS = INT_MAX };
 #endif
 
-// Stacks in the second lane; how far that lies below the first.
-enum { DEEP_MOST = TL_STRESS_OR(64, 1), LANE_GAP = 6000 };
+// MAX_DEEP: stacks in the second lane, which helps only while few tasklets take turns.
+// LANE_GAP_BYTES: how far it lies below the first; stacks of the first lane that are no
+// deeper than that do not reach into it.
+enum { MAX_DEEP = TL_STRESS_OR(64, 1), LANE_GAP_BYTES = 6000 };
 
-// ---- births
+// ---- stacks begin
 //
-// A nursery is a fiber from which others are first switched to, so that all have the
-// same base: born from each other, they would lie ever deeper.
+// A base fiber is one from which stacks are entered for the first time, so that all
+// have the same base address: entered from each other, they would begin ever deeper.
 //
 // There are two, the second some way below the first. To continue a stack, greenlet
-// saves what lies below that stack's base, and so a switch between two of one lane
-// copies both. Two tasklets of different lanes that take turns, sender and receiver say,
-// stay in place, but for one half of one of them. With many tasklets that wins nothing,
-// so only a few stacks are born there.
+// copies away all that lies below that stack's base, so a switch between two stacks of
+// one lane copies both. Of two tasklets of different lanes that take turns, say sender
+// and receiver, only the one in the lower lane is copied. With many tasklets that gains
+// nothing, so only a few stacks begin in the second lane.
 
 static int
-nursery_make(struct tl_sched *s)
+make_base_fibers(struct tl_sched *s)
 {
     for (int lane = 0; lane < 2; lane++) {
-        if (s->nursery[lane] == NULL) {
+        if (s->base_fibers[lane] == NULL) {
             PyObject *args = PyTuple_Pack(2, s->state->run_nursery, s->main_fiber);
-            s->nursery[lane] = args == NULL ? NULL : tl_fiber_new(args);
+            s->base_fibers[lane] = args == NULL ? NULL : tl_fiber_new(args);
             Py_XDECREF(args);
-            if (s->nursery[lane] == NULL) {
+            if (s->base_fibers[lane] == NULL) {
                 return -1;
             }
         }
@@ -84,7 +89,7 @@ tl_stacks_reserve(struct tl_sched *s)
     if (s->npool > 0) {
         return 0;
     }
-    if (nursery_make(s) < 0) {
+    if (make_base_fibers(s) < 0) {
         return -1;
     }
     struct tl_stack *stack = PyMem_Calloc(1, sizeof *stack);
@@ -99,7 +104,7 @@ tl_stacks_reserve(struct tl_sched *s)
     }
     stack->home = s;
     stack->fresh = true;
-    stack->lane = s->next_lane == 1 && s->deep < DEEP_MOST;
+    stack->lane = s->next_lane == 1 && s->deep < MAX_DEEP;
     s->deep += stack->lane;
     park(s, stack);
     return 1;
@@ -109,7 +114,8 @@ static void
 assign(struct tl_sched *s, struct tl_stack *stack, TaskletObject *t)
 {
     if (TL_UNLIKELY(PyObject_GC_IsFinalized((PyObject *)t))) {
-        tl_gil_unfinalize((PyObject *)t); // it was garbage, and was revived
+        // It was revived, and may become garbage again.
+        tl_gil_unfinalize((PyObject *)t);
     }
     stack->job = t;
     s->next_lane = !stack->lane;
@@ -133,28 +139,28 @@ tl_stacks_start(struct tl_sched *s, TaskletObject *t)
         return stack->fiber;
     }
     stack->fresh = false;
-    s->birth = stack;
-    // The second nursery begins out of the first.
-    return s->nursery[s->nurseries_begun == 2 ? stack->lane : 0];
+    s->starting = stack;
+    // The second base fiber is entered from the first.
+    return s->base_fibers[s->bases_begun == 2 ? stack->lane : 0];
 }
 
 static void
-drop_nurseries(struct tl_sched *s)
+drop_base_fibers(struct tl_sched *s)
 {
     for (int lane = 1; lane >= 0; lane--) {
-        Py_CLEAR(s->nursery[lane]);
+        Py_CLEAR(s->base_fibers[lane]);
     }
-    s->nurseries_begun = 0;
+    s->bases_begun = 0;
 }
 
 PyObject *
-tl_stacks_bear_again(struct tl_sched *s)
+tl_stacks_start_again(struct tl_sched *s)
 {
-    struct tl_stack *stack = s->birth;
+    struct tl_stack *stack = s->starting;
     tl_errors_unraisable(s->state, NULL);
-    s->birth = NULL;
-    drop_nurseries(s);
-    if (nursery_make(s) < 0) {
+    s->starting = NULL;
+    drop_base_fibers(s);
+    if (make_base_fibers(s) < 0) {
         Py_FatalError("tasklets: no memory to begin a tasklet again");
     }
     PyObject *fiber = tl_fiber_new(s->stack_args);
@@ -163,26 +169,27 @@ tl_stacks_bear_again(struct tl_sched *s)
     }
     Py_SETREF(stack->fiber, fiber);
     Py_SETREF(stack->job->fiber, Py_NewRef(fiber));
-    s->birth = stack;
-    return s->nursery[0];
+    s->starting = stack;
+    return s->base_fibers[0];
 }
 
-// Begin the second nursery, from far down. It comes back at once.
+// Enter the second base fiber from LANE_GAP_BYTES further down. It switches back at
+// once.
 __attribute__((noinline)) static void
-begin_second_nursery(struct tl_sched *s)
+begin_second_base(struct tl_sched *s)
 {
-    volatile char gap[LANE_GAP];
+    volatile char gap[LANE_GAP_BYTES];
     gap[0] = 0;
-    (void)tl_fiber_switch(s->nursery[1]);
-    gap[LANE_GAP - 1] = gap[0];
+    (void)tl_fiber_switch(s->base_fibers[1]);
+    gap[LANE_GAP_BYTES - 1] = gap[0];
 }
 
 static PyObject *
 run_nursery(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
 {
     struct tl_sched *s = tl_sched_mine;
-    int lane = s->nurseries_begun++;
-    int status = lane == 1 ? tl_fiber_switch(s->nursery[0]) : 0;
+    int lane = s->bases_begun++;
+    int status = lane == 1 ? tl_fiber_switch(s->base_fibers[0]) : 0;
     for (;;) {
         if (tl_sched_mine != s) {
             if (status == 0) {
@@ -190,18 +197,18 @@ run_nursery(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
             }
             return NULL;
         }
-        struct tl_stack *birth = s->birth;
-        if (status < 0 && birth != NULL) {
-            tl_errors_unraisable(s->state, NULL); // a trace function's, of greenlet
+        struct tl_stack *starting = s->starting;
+        if (status < 0 && starting != NULL) {
+            tl_errors_unraisable(s->state, NULL); // of greenlet's trace function
         }
-        if (birth != NULL && birth->lane == lane) {
-            status = tl_fiber_switch(birth->fiber);
-        } else if (birth != NULL) {
-            if (s->nurseries_begun == 1) {
-                begin_second_nursery(s);
+        if (starting != NULL && starting->lane == lane) {
+            status = tl_fiber_switch(starting->fiber);
+        } else if (starting != NULL) {
+            if (s->bases_begun == 1) {
+                begin_second_base(s);
             }
-            status = tl_fiber_switch(s->nursery[1]);
-        } else if (status < 0 && s->nursery[lane] == NULL) {
+            status = tl_fiber_switch(s->base_fibers[1]);
+        } else if (status < 0 && s->base_fibers[lane] == NULL) {
             return NULL; // tl_stacks_free() dropped it
         } else {
             status = tl_sched_bounce(s);
@@ -211,9 +218,9 @@ run_nursery(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
 
 // ---- one tasklet's life
 
-// Its function returned while another tasklet was the current one: code of it had been
-// continued by greenlet's own API. It is over all the same; the error goes to whoever
-// did it, through the fiber's parent.
+// t's function returned while another tasklet was current: greenlet's own API had
+// continued it. It has ended all the same. The error goes through the fiber's parent to
+// the current tasklet, which did that.
 static void
 end_out_of_turn(struct tl_sched *s, TaskletObject *t)
 {
@@ -228,19 +235,21 @@ end_out_of_turn(struct tl_sched *s, TaskletObject *t)
                     "ended, while another tasklet was running");
 }
 
-// t no longer holds the fiber it stopped on; it may be one of its own making.
+// Drop t's reference to the fiber it last paused on, which may be a greenlet made
+// inside it.
 static void
 release_fiber(struct tl_sched *s, TaskletObject *t, struct tl_stack *stack)
 {
     PyObject *fiber = t->fiber;
     t->fiber = NULL;
     if (fiber == stack->fiber) {
-        Py_DECREF(fiber); // the stack holds another
+        Py_DECREF(fiber); // the stack has another reference
     } else {
         tl_sched_drop_later(s, fiber);
     }
 }
 
+// t has ended: detach it from its stack. Does not call into Python.
 static void
 forget_job(struct tl_sched *s, TaskletObject *t)
 {
@@ -257,8 +266,11 @@ forget_job(struct tl_sched *s, TaskletObject *t)
     tl_task_check(t);
 }
 
-// Put the tasklet's context in force, and look at what was thrown at it before its
-// first step. Returns whether there was nothing.
+// t, current and in the ring, is about to call its function: give the thread t's
+// context, trace functions and atomic section, and drop what the switch left. Returns
+// false with an exception set if one was thrown at t before its first step. Python code
+// may run and switch from tl_sched_arrive() on, so that comes last; the recursion depth
+// is reset first, since dropping the previous context may run some.
 static __attribute__((noinline)) bool
 begin_job(struct tl_sched *s, TaskletObject *t)
 {
@@ -278,11 +290,11 @@ begin_job(struct tl_sched *s, TaskletObject *t)
 }
 
 TL_COLD static void
-end_of_stolen(struct tl_sched *s, TaskletObject *t)
+finish_out_of_turn(struct tl_sched *s, TaskletObject *t)
 {
     end_out_of_turn(s, t);
     PyObject *exc = PyErr_GetRaisedException();
-    t->top = NULL; // it stopped elsewhere, in a frame that it will not come back to
+    t->top = NULL; // the frame where it paused last may be gone
     forget_job(s, t);
     if (t->place == TL_WAITING) {
         tl_task_end_wait(t);
@@ -291,7 +303,7 @@ end_of_stolen(struct tl_sched *s, TaskletObject *t)
         tl_ring_remove(s, t);
         tl_sched_drop_later(s, (PyObject *)t);
     }
-    tl_sched_drop_now(s); // greenlets inside it end, and so may what they hold
+    tl_sched_drop_now(s); // ends greenlets made inside it, and what these hold
     PyErr_SetRaisedException(exc);
 }
 
@@ -318,14 +330,35 @@ tl_stacks_strip(struct tl_sched *s, TaskletObject *t)
     tl_sched_drop_later(s, tl_interrupt_clear(t));
 }
 
-// The tasklet's function has returned result, or NULL with an exception set. Returns who
-// is next, made current; or NULL with an exception set if the stack is to die of it.
+// The tasklet's function has returned result, or NULL with an exception set. Returns
+// the next tasklet, now current; or NULL with an exception set that must end the stack.
+//
+// Most steps may run Python code: finalizers, callbacks, the error handler. That code
+// finds t current, runnable and on its stack, so it may even switch. The order:
+// 1. The exception is fetched, and the name for its note while func is there: the steps
+//    that follow run without an exception set.
+// 2. Trace functions and the atomic section end: they cover t's function, not
+//    callbacks.
+// 3. func and its arguments go before anyone is told, so that a waiter finds them
+//    released. From here on args == NULL tells that the function has returned (I3 of
+//    TaskletObject).
+// 4. The outcome is delivered. Error handler and callbacks see t's locals and context.
+// 5. Locals and context go, since no code of t is left that could ask for them.
+// 6. The fiber is released: only then do its references tell whether anyone else knows
+//    the stack. If so it is not used again, and another one must be in the pool now,
+//    while an allocation may still run Python code. If that switches, t holds a fiber
+//    once more.
+// 7. Interruptions that arrived during steps 2 to 6 have nothing left to interrupt.
+// 8. forget_job() and tl_sched_after_end(): t leaves the ring. From here to the switch
+//    in run_stack() Python code runs only where no_switch is raised. References that
+//    remain are dropped by the tasklet that arrives: this stack cannot drop the last
+//    one to itself.
 static __attribute__((noinline)) TaskletObject *
 finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
 {
     TaskletObject *t = stack->job;
     PyObject *exc = TL_UNLIKELY(result == NULL) ? PyErr_GetRaisedException() : NULL;
-    PyObject *name = NULL; // for the note of exc
+    PyObject *name = NULL; // for the note in exc
     if (TL_UNLIKELY(exc != NULL)) {
         name = tl_task_name(t);
         PyErr_Clear();
@@ -337,7 +370,7 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
         tl_sched_set_atomic(t, false);
     }
     if (t->outcome != NULL && t->outcome->name == NULL) {
-        t->outcome->name = tl_task_name(t); // or NULL: a name is not worth an error
+        t->outcome->name = tl_task_name(t); // without memory it has none
         PyErr_Clear();
     }
     Py_CLEAR(t->args);
@@ -363,7 +396,7 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
     release_fiber(s, t, stack);
     if (TL_UNLIKELY(!tl_fiber_is_private(stack->fiber))) {
         if (tl_stacks_reserve(s) < 0) {
-            PyErr_Clear(); // this stack serves once more, known or not
+            PyErr_Clear(); // this stack will be used again all the same
         }
         release_fiber(s, t, stack);
     }
@@ -373,7 +406,7 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
     t->thrown = false;
     if (TL_UNLIKELY(s->current != t)) {
         Py_XDECREF(bomb);
-        end_of_stolen(s, t);
+        finish_out_of_turn(s, t);
         return NULL;
     }
     forget_job(s, t);
@@ -382,8 +415,9 @@ finish_job(struct tl_sched *s, struct tl_stack *stack, PyObject *result)
 
 // ---- the life of a stack
 
-// A stack that is not kept: with the last reference gone, greenlet ends it where it
-// stops. Somebody else may hold it for longer. Returns its fiber, owned.
+// The stack will not be used again. When the last reference to its fiber goes, greenlet
+// throws GreenletExit into it, and it ends; Python code may have another. Returns the
+// fiber, owned.
 static PyObject *
 let_end(struct tl_sched *s, struct tl_stack *stack)
 {
@@ -395,8 +429,8 @@ let_end(struct tl_sched *s, struct tl_stack *stack)
     return fiber;
 }
 
-// The thread is ending: from here on the stack knows no scheduler. Where greenlet's own
-// API continues it all the same, it ends with an error.
+// The thread has ended, and the stack has not: it has no scheduler any more. If
+// greenlet's own API continues it, it ends with an error.
 static void
 outlive(struct tl_state *state, struct tl_stack *stack)
 {
@@ -405,6 +439,7 @@ outlive(struct tl_state *state, struct tl_stack *stack)
     state->lost = stack;
 }
 
+// Free stack, the running one, which is about to return to greenlet.
 static void
 stack_end(struct tl_state *state, struct tl_stack *stack)
 {
@@ -426,14 +461,14 @@ stack_end(struct tl_state *state, struct tl_stack *stack)
     if (chunk != NULL) {
         tl_frame_slab_free(chunk);
     }
-    // We run on it: greenlet's thread state holds another reference.
+    // Not the last reference: greenlet's thread state has one to the running fiber.
     Py_XDECREF(stack->fiber);
     Py_XDECREF(stack->stopped_in);
     PyMem_Free(stack);
 }
 
-// End the stack that runs, of an exception: the one that is set or, if none is, that it
-// was continued when its thread had ended. Always returns NULL.
+// End stack, the running one, with the exception that is set or, if none is, with an
+// error that its thread's tasklets have ended. Always returns NULL.
 TL_COLD static PyObject *
 die(struct tl_state *state, struct tl_stack *stack)
 {
@@ -449,15 +484,15 @@ die(struct tl_state *state, struct tl_stack *stack)
     return NULL;
 }
 
-// When most of very many tasklets have ended, their stacks are scattered over all the
-// memory that they had: none is kept, lest it keep a megabyte, until nearly all are gone.
+// Whether most of very many tasklets have ended. Their stacks are scattered over much
+// memory, and each that is kept can keep a slab of a megabyte, so none is.
 static bool
 is_shrinking(struct tl_sched *s)
 {
-    return s->peak >= MANY && s->nstarted < s->peak / 4;
+    return s->peak >= MANY_TASKLETS && s->nstarted < s->peak / 4;
 }
 
-// Have the parked stacks end, and when all is over, memory given back.
+// End the parked stacks; when no tasklet is left, have memory given back to the system.
 TL_COLD static void
 shrink(struct tl_sched *s)
 {
@@ -487,30 +522,31 @@ tl_stacks_trim(struct tl_sched *s)
 #endif
 }
 
-// The stack is born, with s->birth as its description. Returns that, or NULL with an
-// exception set.
+// A stack has been entered for the first time: return its description, s->starting,
+// with its first frame memory, which must be there before any Python code runs on it.
+// NULL with an exception set.
 static struct tl_stack *
-take_birth(struct tl_sched *s)
+begin_stack(struct tl_sched *s)
 {
-    struct tl_stack *stack = s != NULL ? s->birth : NULL;
+    struct tl_stack *stack = s != NULL ? s->starting : NULL;
     if (stack == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "only the scheduler starts a stack");
         return NULL;
     }
-    s->birth = NULL;
+    s->starting = NULL;
     s->no_switch &= ~TL_SWITCHING;
     stack->chunk = tl_frame_slab_alloc(TL_FRAME_SLAB_SMALL);
     if (stack->chunk != NULL &&
         !tl_gil_give_chunk(s->ts, stack->chunk, TL_FRAME_SLAB_SMALL)) {
-        // A trace function of greenlet's was here first.
+        // A trace function of greenlet's has run on it, and has frame memory.
         tl_frame_slab_free(stack->chunk);
         stack->chunk = NULL;
     }
     return stack;
 }
 
-// Leave the stack, whose tasklet has ended, for to. Returns 0 when it has another
-// tasklet; -1, with or without an exception set, if it is to end.
+// Switch from the stack, whose tasklet has ended, to `to`. Returns 0 when it has
+// another tasklet to run; -1, with or without an exception set, if it must end.
 static int
 leave_for(struct tl_sched *s, struct tl_stack *stack, TaskletObject *to)
 {
@@ -525,14 +561,15 @@ leave_for(struct tl_sched *s, struct tl_stack *stack, TaskletObject *to)
     }
     s->no_switch &= ~TL_SWITCHING;
     if (status < 0) {
-        tl_errors_unraisable(s->state, NULL); // a trace function's, of greenlet
+        tl_errors_unraisable(s->state, NULL); // of greenlet's trace function
     }
     return 0;
 }
 
-// Up to Python 3.13 the interpreter ends a daemon thread, when the program has ended, by
-// unwinding its C stack. Beyond the base of a tasklet there is none, only what others
-// have left there: the thread stays here instead, as it does from 3.14.
+// Up to Python 3.13 the interpreter, at its end, ends a daemon thread by unwinding its
+// C stack. Beyond a tasklet's base there is no stack to unwind, only leftovers of
+// other fibers: the thread sleeps here forever instead, as all daemon threads do from 3.14
+// on.
 static void
 stay_if_unwound(const bool *returns)
 {
@@ -541,13 +578,24 @@ stay_if_unwound(const bool *returns)
     }
 }
 
+// What each stack runs, one tasklet per turn of the loop. Python code runs in
+// begin_job(), in the function and in finish_job(); between finish_job() and the switch
+// none does, since s->current is another tasklet already.
+// - If the thread has ended while the function ran, s is not touched: it may be freed.
+// - job is cleared first: leave_for() takes a job for a sign that the stack is used
+//   again.
+// - A new tasklet runs on this very stack, without a switch, if no one else knows the
+//   stack, or if there is no other.
+// - The stack is parked before the switch, so that the next tasklet to start can have
+//   it. A stack that is not kept cannot drop its own fiber: the next tasklet does, on
+//   arrival.
 static PyObject *
 run_stack(PyObject *mod, PyObject *Py_UNUSED(ignored))
 {
     struct tl_state *state = tl_state_of_module(mod);
     struct tl_sched *s = tl_sched_mine;
     __attribute__((cleanup(stay_if_unwound))) bool returns = true;
-    struct tl_stack *stack = take_birth(s);
+    struct tl_stack *stack = begin_stack(s);
     if (stack == NULL) {
         return NULL;
     }
@@ -557,7 +605,7 @@ run_stack(PyObject *mod, PyObject *Py_UNUSED(ignored))
         PyObject *result =
             begin_job(s, t) ? PyObject_Call(t->func, t->args, t->kwargs) : NULL;
         if (TL_UNLIKELY(stack->home == NULL)) {
-            Py_XDECREF(result); // it went on when all was over, t too
+            Py_XDECREF(result); // a finalizer continued it after the thread's end
             returns = true;
             return die(state, stack);
         }
@@ -573,7 +621,7 @@ run_stack(PyObject *mod, PyObject *Py_UNUSED(ignored))
             continue;
         }
         bool shrinking = is_shrinking(s);
-        if (clean && s->npool < POOL_MOST && !shrinking) {
+        if (clean && s->npool < MAX_PARKED && !shrinking) {
             park(s, stack);
         } else {
             tl_sched_drop_later(s, let_end(s, stack));
@@ -620,7 +668,7 @@ tl_stacks_free(struct tl_sched *s)
         s->ending = stack->next;
         outlive(s->state, stack);
     }
-    drop_nurseries(s);
+    drop_base_fibers(s);
     Py_CLEAR(s->stack_args);
     Py_CLEAR(s->left);
 }
@@ -628,7 +676,7 @@ tl_stacks_free(struct tl_sched *s)
 // clang-format off
 
 PyMethodDef tl_stacks_run_def = {
-    "run_stack", run_stack, METH_NOARGS, "What the stacks of tasklets run."};
+    "run_stack", run_stack, METH_NOARGS, "Run tasklets, one after the other."};
 
 PyMethodDef tl_stacks_nursery_def = {
-    "run_nursery", run_nursery, METH_NOARGS, "What bears the stacks of tasklets."};
+    "run_nursery", run_nursery, METH_NOARGS, "Enter the stacks of tasklets first."};

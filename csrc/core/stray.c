@@ -1,9 +1,11 @@
+// stray.c - notes on which fiber a tasklet pauses.
 #include "core/stray.h"
 #include "core/fiber.h"
 
-// The fibers of stacks whose tasklet has paused elsewhere are noted in a set, by their
-// addresses: on such a one, greenlet's own API can continue code of a tasklet while
-// another is current. (A greenlet of a user's own may have any __eq__ and __hash__.)
+// s->left is the set of fibers of stacks whose tasklet has paused on another fiber. On
+// such a fiber greenlet's own API can continue code of a tasklet that is not current.
+// The set has addresses, because greenlets of a subclass may define __eq__ and
+// __hash__.
 
 static PyObject *
 home_of(struct tl_sched *s, TaskletObject *t)
@@ -11,7 +13,7 @@ home_of(struct tl_sched *s, TaskletObject *t)
     return t->stack != NULL ? t->stack->fiber : s->main_fiber;
 }
 
-// Whether fiber is in the set. Without memory it is not.
+// Whether fiber is in the set; false without memory.
 static bool
 is_left(struct tl_sched *s, PyObject *fiber)
 {

@@ -1,3 +1,4 @@
+// tasklet.c - tasklet objects: made, bound, set up, named.
 #include "core/tasklet.h"
 #include "core/interrupt.h"
 #include "core/sched.h"
@@ -112,8 +113,8 @@ check_bind_args(PyObject *func, PyObject *args, PyObject *kwargs)
     return 0;
 }
 
-// What a tasklet held before, to be let go of when it is whole again: that can run any
-// code.
+// References that a tasklet held before a change, to drop once it is consistent: a
+// decref may run Python code. tl_task_bind() replaces 8 at most.
 struct old {
     PyObject *held[8];
     int count;
@@ -127,7 +128,7 @@ keep_old(struct old *old, PyObject **slot, PyObject *now)
 }
 
 static void
-let_go(struct old *old)
+drop_old(struct old *old)
 {
     while (old->count > 0) {
         Py_XDECREF(old->held[--old->count]);
@@ -145,19 +146,20 @@ forget_outcome(TaskletObject *t, struct old *old)
     }
 }
 
-// The calling thread's state, without asking the interpreter if it can be avoided.
+// The calling thread's state, from the scheduler if it has one: that is quicker.
 static PyThreadState *
 this_thread(void)
 {
     return TL_LIKELY(tl_sched_mine != NULL) ? tl_sched_mine->ts : PyThreadState_Get();
 }
 
-// Copies of what a tasklet is to be called with.
+// The arguments that a tasklet will be called with: kwargs is a copy.
 struct call {
     PyObject *args, *kwargs;
 };
 
-// Making them can run any code: whatever is to be checked is checked after.
+// Returns 0, or -1 with an exception set. Copying may run Python code, so the tasklet's
+// state is checked afterwards.
 static int
 make_call(struct call *call, PyObject *args, PyObject *kwargs)
 {
@@ -188,8 +190,8 @@ forget_pending(TaskletObject *t, struct old *old)
     }
 }
 
-// Give t, whose function is func, its arguments (stolen): it can run from now on. No
-// other code runs here.
+// Set t up to call func with the arguments of call (stolen). Returns 0, or -1 with an
+// exception set. Does not call into Python.
 static int
 give_call(TaskletObject *t, PyObject *func, struct call *call, struct old *old)
 {
@@ -243,7 +245,7 @@ tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
         keep_old(&old, &t->context, Py_NewRef(context));
     }
     if (!set_up) {
-        // What it was set up for, it forgets.
+        // Undo an earlier setup.
         t->life = TL_UNBOUND;
         keep_old(&old, &t->args, NULL);
         keep_old(&old, &t->kwargs, NULL);
@@ -253,7 +255,7 @@ tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
             keep_old(&old, &t->tempval, Py_XNewRef(func));
         }
     }
-    let_go(&old);
+    drop_old(&old);
     return 0;
 
 fail:
@@ -286,7 +288,7 @@ tl_task_setup(TaskletObject *t, PyObject *args, PyObject *kwargs)
         t->context = Py_NewRef(context);
     }
     tl_sched_ready((TaskletObject *)Py_NewRef(t));
-    let_go(&old);
+    drop_old(&old);
     return 0;
 
 fail:
@@ -296,7 +298,7 @@ fail:
 
 // ---- names
 
-// What func is called, as far as no code of others has to be asked.
+// The name of func, found without calling into Python.
 static PyObject *
 name_of_function(PyObject *func)
 {
@@ -364,13 +366,14 @@ tl_task_set_call(TaskletObject *t, PyObject *const *args, Py_ssize_t nargs)
     return 0;
 }
 
-// What a tasklet waits on. A tasklet is named, and a channel as it shows itself.
+// Text for an object that a tasklet waits on: a tasklet's with its name, a channel's
+// repr.
 static PyObject *
 describe_object(struct tl_state *state, PyObject *on)
 {
     if (PyObject_TypeCheck(on, state->channel_type)) {
         return state->channel_type->tp_repr(
-            on); // not a subclass's, which is Python code
+            on); // not a subclass's, which may be Python code
     }
     PyObject *type = tl_args_type_name(Py_TYPE(on)), *name = NULL, *text = NULL;
     if (type != NULL && PyObject_TypeCheck(on, state->tasklet_type)) {

@@ -1,3 +1,4 @@
+// tasklet_end.c - the end of a tasklet: unreachable ones are killed, results delivered.
 #include "core/tasklet_end.h"
 #include "core/errors.h"
 #include "core/interrupt.h"
@@ -6,6 +7,7 @@
 #include "cpython/gil.h"
 #include "base/stress.h"
 
+// Whether t has frames that a kill could unwind. A runnable one is reachable.
 static bool
 needs_end(TaskletObject *t)
 {
@@ -14,8 +16,9 @@ needs_end(TaskletObject *t)
            t->place != TL_RUNNABLE && !Py_IsFinalizing();
 }
 
-// Another thread may run the revived before the collector has looked who was, and have
-// it block in the same garbage: keep a reference until the collection ends.
+// Another thread may run a revived tasklet before the collector has looked which
+// objects were revived, and it may block in the same garbage: keep a reference until
+// the collection ends. Returns 0, or -1 with MemoryError set.
 static int
 keep_while_collecting(struct tl_state *state, TaskletObject *t)
 {
@@ -36,7 +39,7 @@ keep_while_collecting(struct tl_state *state, TaskletObject *t)
     return 0;
 }
 
-// Have it killed when its thread next switches.
+// Kill t when its thread next switches. Returns 0, or -1 with an exception set.
 static int
 end_later(TaskletObject *t)
 {
@@ -56,7 +59,9 @@ end_later(TaskletObject *t)
     return 0;
 }
 
-// Kill it here and now, up to ten times while it refuses.
+// Kill t now, up to ten times if it catches TaskletExit. Returns 0, or -1 with an
+// exception set.
+// Switch: yes.
 static int
 end_now(struct tl_sched *s, TaskletObject *t)
 {
@@ -66,18 +71,19 @@ end_now(struct tl_sched *s, TaskletObject *t)
         }
         PyObject *bomb = tl_interrupt_kill(s->state);
         if (!needs_end(t) || t->place != TL_FLOATING) {
-            Py_DECREF(bomb); // making it let others act
+            Py_DECREF(bomb); // making it has run Python code, which has ended or run t
             break;
         }
         tl_sched_drop_later(s, tl_interrupt_force(t, bomb));
-        // The value that is on its way to the current tasklet is not for us.
+        // A value may be on its way to the current tasklet: the jump must not return
+        // it.
         TaskletObject *me = s->current;
         PyObject *kept = tl_task_swap(me, NULL);
         PyObject *result = tl_sched_jump(s, t, false);
         if (tl_sched_mine == s && me->tempval == NULL) {
             me->tempval = kept;
         } else {
-            Py_XDECREF(kept); // or all is over, and me may be gone
+            Py_XDECREF(kept); // the thread has ended: me may be freed
         }
         if (result == NULL) {
             tl_errors_unraisable(s->state, (PyObject *)t);
@@ -88,7 +94,7 @@ end_now(struct tl_sched *s, TaskletObject *t)
     if (!needs_end(t) || t->place != TL_FLOATING) {
         return 0;
     }
-    // It refuses to end: keep it, where the collector keeps what it cannot free.
+    // It did not end: keep it in gc.garbage, as the collector does.
     PyObject *gc = PyImport_ImportModule("gc");
     PyObject *garbage = gc ? tl_getattr(gc, "garbage") : NULL;
     int result = garbage ? PyList_Append(garbage, (PyObject *)t) : -1;
@@ -101,7 +107,7 @@ void
 tl_tasklet_finalize(TaskletObject *self)
 {
     if (!needs_end(self)) {
-        // Another finalizer may have revived it; ask it again the next time.
+        // Another finalizer may have revived it: its own has to run again then.
         self->revived |= self->life == TL_STARTED;
         if (self->life == TL_STARTED && !self->is_main &&
             keep_while_collecting(self->home->state, self) < 0) {
@@ -113,7 +119,7 @@ tl_tasklet_finalize(TaskletObject *self)
     PyObject *exc = PyErr_GetRaisedException();
     if (TL_UNLIKELY(self->stopped)) {
         tl_leftover_dropped(self);
-        if (!needs_end(self)) { // the warning has run Python code
+        if (!needs_end(self)) { // the warning may run Python code, which has ended it
             PyErr_SetRaisedException(exc);
             return;
         }
@@ -122,7 +128,7 @@ tl_tasklet_finalize(TaskletObject *self)
                s->trap == 0 && s->current->place == TL_RUNNABLE &&
                s->current == s->head && !tl_gil_is_collecting();
     if ((now ? end_now(s, self) : end_later(self)) < 0) {
-        Py_INCREF(self); // rather keep it than free a stack in use
+        Py_INCREF(self); // leak it: its stack is in use and cannot be freed
         tl_errors_unraisable(self->home->state, (PyObject *)self);
     }
     PyErr_SetRaisedException(exc);
@@ -144,7 +150,8 @@ tl_tasklet_is_resurrected(TaskletObject *self)
 
 // ---- its function has returned
 
-// What remains to be told to main or run() of exc (stolen): NULL if nothing does.
+// exc (stolen) has left a tasklet that has no waiters: drop it if it is an exit,
+// else call the error handler. Returns what main or run() must still raise, or NULL.
 static PyObject *
 ask_error_handler(struct tl_sched *s, PyObject *exc)
 {
@@ -176,11 +183,11 @@ ask_error_handler(struct tl_sched *s, PyObject *exc)
     return PyErr_GetRaisedException();
 }
 
-// What the tasklet ends with is an exit: return what is reported in its place, or exc. A
-// kill that came during the clean-up after KeyboardInterrupt does not replace that, and
-// the interruption of a block is an error outside the block. exc is stolen.
+// Return the exception to report for a tasklet that ends with exc (stolen). Only exits
+// are replaced: a kill that came during the clean-up after KeyboardInterrupt by that
+// KeyboardInterrupt, and the interruption of a block that was left by a RuntimeError.
 static PyObject *
-look_behind(struct tl_sched *s, TaskletObject *t, PyObject *exc)
+exception_to_report(struct tl_sched *s, TaskletObject *t, PyObject *exc)
 {
     bool killed = (PyObject *)Py_TYPE(exc) == s->state->tasklet_exit;
     if (!killed && !PyErr_GivenExceptionMatches(exc, s->state->tasklet_exit)) {
@@ -208,7 +215,7 @@ tl_tasklet_settle(struct tl_sched *s, TaskletObject *t, PyObject *result, PyObje
 {
     bool heard = false;
     if (exc != NULL) {
-        exc = look_behind(s, t, exc);
+        exc = exception_to_report(s, t, exc);
         if (!PyErr_GivenExceptionMatches(exc, s->state->tasklet_exit)) {
             tl_errors_note(t, name, exc);
         }

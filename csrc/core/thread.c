@@ -1,3 +1,4 @@
+// thread.c - a thread's scheduler: made at the first use of tasklets, ended with it.
 #include "core/thread.h"
 #include "core/errors.h"
 #include "core/fiber.h"
@@ -20,22 +21,21 @@
 
 #include <sched.h>
 
-// The name of the capsule in a thread state's dict that tells us of the thread's end.
+// Names the capsule in the thread state's dict whose destructor is thread_ended().
 #define GUARD "tasklets.thread"
 
-// How much a thread's tasklets may still do once they were told to end.
+// Switches that a thread's tasklets may still make after each was killed, to clean up.
 enum { LAST_SWITCHES = 10000 };
 
-// Initial room of the list of references that a switch leaves to be dropped.
+// Half the initial capacity of the drop list.
 enum { DROP_ROOM = TL_STRESS_OR(16, 1) };
 
 static void thread_ended(PyObject *guard);
 
-// The thread state on this thread that has lost its scheduler, and gets no other: the
-// interpreter is clearing it.
+// The id of this thread's state if the interpreter is clearing it: no new scheduler.
 static TL_THREAD_LOCAL uint64_t ended_id;
 
-// ---- births
+// ---- a thread gets a scheduler
 
 static void
 call_for_new_main(struct tl_sched *s)
@@ -104,7 +104,7 @@ hang_guard(struct tl_sched *s)
     return result;
 }
 
-// s could not be made whole: let go of what there is of it.
+// Making s failed: free what was made of it.
 static void
 unmake(struct tl_sched *s)
 {
@@ -160,7 +160,7 @@ tl_sched_make(struct tl_state *state)
     if (s->native != NULL) {
         s->native->sched = s;
     }
-    tl_sched_unref(s); // the guard holds it
+    tl_sched_unref(s); // the guard has a reference
     tl_os_thread_leaves(false);
     call_for_new_main(s);
     return s;
@@ -173,8 +173,8 @@ tl_sched_unref(struct tl_sched *s)
         return;
     }
     assert(s->dead && s->main == NULL && s->head == NULL);
-    // Acquire: pairs with the release in tl_sched_wake(). Whoever is about to wake the
-    // thread does nothing else before, and needs no GIL for it.
+    // Acquire: pairs with the release in tl_sched_wake(). A waker needs no GIL and does
+    // nothing else before it wakes, so this loop is short.
     while (atomic_load_explicit(&s->wakers, memory_order_acquire) > 0) {
         sched_yield();
     }
@@ -201,14 +201,14 @@ report(TaskletObject *t)
     }
 }
 
-// Throw TaskletExit into t, out of its turn.
+// Kill t now, without waiting for its turn.  Switch: yes.
 static void
 tell_to_end(struct tl_sched *s, TaskletObject *t)
 {
     PyObject *bomb = tl_interrupt_kill(s->state);
     if (t->life != TL_STARTED || t == s->current) {
-        // Making the bomb let others act. Or greenlet's own API has continued main's stack
-        // while t is current, which runs no more.
+        // Making the bomb has run Python code, which has ended t; or greenlet's own API
+        // has continued main's stack while t is current.
         Py_DECREF(bomb);
         return;
     }
@@ -224,7 +224,7 @@ tell_to_end(struct tl_sched *s, TaskletObject *t)
     report(t);
 }
 
-// None of list (stolen, may be NULL) comes to its end.
+// Call the done callbacks of the tasklets in list (stolen, may be NULL): none will end.
 static void
 give_up(PyObject *list)
 {
@@ -235,7 +235,7 @@ give_up(PyObject *list)
     PyErr_Clear();
 }
 
-// Take those out of the ring that have not begun: they never will.
+// Take tasklets that have not started out of the ring: they will not run any more.
 static void
 drop_unstarted(struct tl_sched *s)
 {
@@ -246,7 +246,7 @@ drop_unstarted(struct tl_sched *s)
         if (t->life == TL_NEW) {
             tl_ring_remove(s, t);
             if (dropped == NULL || PyList_Append(dropped, (PyObject *)t) < 0) {
-                PyErr_Clear(); // then its callbacks are not called
+                PyErr_Clear(); // without memory its callbacks are not called
             }
             tl_sched_drop_later(s, (PyObject *)t);
         }
@@ -256,7 +256,7 @@ drop_unstarted(struct tl_sched *s)
     tl_sched_drop_now(s);
 }
 
-// The started ones as a list, or NULL.
+// The started tasklets as a list, or NULL with an exception set.
 static PyObject *
 list_started(struct tl_sched *s)
 {
@@ -271,12 +271,12 @@ list_started(struct tl_sched *s)
     return list;
 }
 
-// Tell every started tasklet of the calling thread once to end, those too that are born
-// meanwhile, and let them.
+// Kill every started tasklet of the calling thread once, also those that start during
+// this, and run them for up to LAST_SWITCHES.  Switch: yes.
 static void
 end_tasklets(struct tl_sched *s)
 {
-    // Kept to the end, so that no address comes twice.
+    // told has their addresses; kept makes sure that no address is used twice.
     PyObject *told = PySet_New(NULL), *kept = PyList_New(0);
     bool again = told != NULL && kept != NULL;
     s->trap = 0;
@@ -310,7 +310,7 @@ end_tasklets(struct tl_sched *s)
     give_up(list_started(s));
 }
 
-// Their thread is gone, and they never run again.
+// The thread of s is gone. leave_channels: also end the waits of tasklets on an object.
 static void
 abandon_tasklets(struct tl_sched *s, bool leave_channels)
 {
@@ -339,7 +339,7 @@ abandon_tasklets(struct tl_sched *s, bool leave_channels)
     }
 }
 
-// Wake t if it waits for the end of a tasklet of a thread that is gone.
+// Wake t if it is inside join() of a tasklet whose thread is gone.
 static void
 wake_joiner(TaskletObject *t)
 {
@@ -350,7 +350,8 @@ wake_joiner(TaskletObject *t)
     }
 }
 
-// Those that never began are in no list; who waits for them can be found.
+// Wake tasklets inside join() of a tasklet whose thread is gone. They are looked for,
+// since tasklets that never started are in no list.
 static void
 wake_joiners(struct tl_state *state)
 {
@@ -384,7 +385,7 @@ let_go_of_main(struct tl_sched *s)
     Py_DECREF(t);
 }
 
-// Nothing of s runs any more. Does not call into Python.
+// No tasklet of s will run any more. Does not call into Python.
 static void
 die(struct tl_sched *s)
 {
@@ -398,8 +399,7 @@ die(struct tl_sched *s)
     }
 }
 
-// The thread of s is gone, or all but: so are its tasklets. Takes over the guard's
-// reference.
+// The thread of s is gone or ends: end s (stolen). May run Python code, in finalizers.
 static void
 bury(struct tl_sched *s)
 {
@@ -416,7 +416,7 @@ bury(struct tl_sched *s)
     tl_sched_unref(s);
 }
 
-// The thread state goes away, as a rule with its thread, which runs this.
+// The guard's destructor: the thread state is cleared, normally by its own thread.
 static void
 thread_ended(PyObject *guard)
 {
@@ -424,21 +424,21 @@ thread_ended(PyObject *guard)
     struct tl_state *state = s->state;
     PyObject *exc = PyErr_GetRaisedException();
     if (s != tl_sched_mine || state->ending || Py_IsFinalizing()) {
-        // A daemon thread at the end of the interpreter, or a thread that did not come
-        // along through a fork: nothing of it can run.
+        // A daemon thread at the end of the interpreter, or a thread that does not
+        // exist in the child of a fork: its tasklets cannot run.
         s->dead = true;
         if (s->native != NULL) {
             s->native->sched = NULL;
         }
         s->events.ts = NULL;
         tl_timekeeper_cancel(&s->alarm);
-        tl_sched_unref(s); // its main tasklet, at least, holds another
+        tl_sched_unref(s); // not the last: its main tasklet has one
     } else {
         tl_leftover_report(s, false);
         end_tasklets(s);
-        tl_run_frame_fini(s); // while there is a thread state to be put in order
+        tl_run_frame_fini(s); // needs the thread state
         tl_poll_source_thread_ends(s);
-        // What runs from here on, in finalizers, finds a thread without tasklets.
+        // Finalizers that run from here on find a thread without tasklets.
         tl_sched_mine = NULL;
         tl_ticks_mine = NULL;
         ended_id = PyThreadState_GetID(PyThreadState_Get());
@@ -448,7 +448,7 @@ thread_ended(PyObject *guard)
     PyErr_SetRaisedException(exc);
 }
 
-// Whether the interpreter, at its end, has to wait for other threads.
+// Whether the interpreter, at its end, will wait for other threads: non-daemon ones.
 static bool
 has_threads_to_wait_for(void)
 {
@@ -475,7 +475,7 @@ void
 tl_thread_main_has_ended(struct tl_state *state)
 {
     struct tl_sched *s = tl_sched_mine;
-    // Those threads may wait for locks that tasklets of this one hold.
+    // Those threads may wait for locks that tasklets of this one own.
     if (s != NULL && s->nstarted + s->runcount > 1 && has_threads_to_wait_for()) {
         tl_leftover_report(s, true);
         end_tasklets(s);
@@ -511,7 +511,7 @@ void
 tl_thread_after_fork(struct tl_state *state, struct tl_sched *mine)
 {
     state->forks++;
-    state->main_has_ended = false; // whoever forked is the main thread here
+    state->main_has_ended = false; // the forking thread is the main thread here
     for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
         struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
         if (s != mine) {
@@ -563,8 +563,8 @@ tl_thread_is_there(struct tl_sched *s)
     if (s->dead || !TL_GIL_ENDS_UNSEEN || s == tl_sched_mine) {
         return !s->dead;
     }
-    // It may have begun with tasklets in a finalizer, when the dict that should have had
-    // the guard was cleared already.
+    // The scheduler may have been made in a finalizer, when the dict that should have
+    // kept the guard had been cleared.
     uint64_t wanted = s->ts_id;
     tl_gil_each_thread(same_id, &wanted);
     if (wanted != 0) {
@@ -684,7 +684,7 @@ tl_thread_sched_of(struct tl_state *state, PyObject *object)
     Py_DECREF(ident);
     struct tl_sched *s = tl_thread_sched(state, number);
     if (s == NULL && !PyLong_Check(object) && is_main_thread(object)) {
-        // gevent has patched it: its ident is that of a greenlet.
+        // gevent has patched it, and ident is a greenlet's.
         s = tl_thread_sched(state, tl_gil_main_ident());
     }
     if (s == NULL) {

@@ -1,3 +1,4 @@
+// thread_sleep.c - how a thread gives up the GIL, sleeps and gets the GIL again.
 #include "core/thread_sleep.h"
 #include "core/os_thread.h"
 #include "cpython/gil.h"
@@ -54,14 +55,14 @@ tl_thread_sleep(struct tl_park *park, bool in_main, bool poll, int64_t limit_ns)
     tl_gil_priority_left();
     bool slept = false;
     tl_deferred_wakes_flush(nudge);
-    // Without the GIL in between: beside threads that compute it is long in coming. And
-    // these need the CPUs.
+    // The spin and the sleep follow each other without the GIL in between: beside busy
+    // threads it takes long to get. While one of these was preempted, no spin: it needs
+    // the CPU.
     if (poll || tl_gil_priority_is_raid() || !tl_park_spin(park, tl_gil_is_free)) {
         slept = tl_park_sleep(park, limit_ns, poll);
     }
     while (!in_main && Py_IsFinalizing()) {
-        // A daemon thread may not come back: the interpreter would end it in the
-        // middle of a fiber's stack.
+        // Taking the GIL would end this daemon thread, by unwinding a fiber's stack.
         pause();
     }
     tl_gil_priority_take(ts, slept, park->many_cpus);
@@ -83,13 +84,14 @@ tl_thread_sleep_run_handlers(void)
     return result;
 }
 
-// Have signal handlers write to fd, or to nothing with -1. Returns where they wrote
-// before; -1, with no exception set, if that was nowhere or cannot be found out.
+// Call signal.set_wakeup_fd(fd); -1: none. Returns the descriptor set before; -1, with
+// no exception set, if there was none or the call failed.
 static int
 set_wakeup_fd(struct tl_state *state, int fd)
 {
-    // Whether a program's own descriptor was to warn when full cannot be asked; asyncio's
-    // is not, and a warning would be the greater harm.
+    // There is no way to ask whether a program's own descriptor had
+    // warn_on_full_buffer. asyncio's has not, and a warning that is not wanted does
+    // more harm.
     PyObject *args = Py_BuildValue("(i)", fd);
     PyObject *kwargs = Py_BuildValue("{s:O}", "warn_on_full_buffer", Py_False);
     PyObject *result =
@@ -106,9 +108,10 @@ int
 tl_thread_sleep_in_main(struct tl_state *state, struct tl_park *park, int64_t limit_ns,
                         bool (*goes_on)(void *arg), void *arg)
 {
-    // A signal that comes in, on whatever thread, between our look at it and the sleep
-    // must end the sleep: its handler writes to our pipe. A program that has its own
-    // descriptor there keeps it: then we look again after a while.
+    // A signal between the check for signals and the sleep must end the sleep, whatever
+    // thread receives it: the C handler writes to the park's pipe. A program that has
+    // set its own descriptor keeps it; then the sleep is limited, and the check
+    // repeated.
     int fd = tl_park_signal_fd(park);
     int before = fd >= 0 ? set_wakeup_fd(state, fd) : -1;
     if (before >= 0) {
@@ -128,7 +131,7 @@ tl_thread_sleep_in_main(struct tl_state *state, struct tl_park *park, int64_t li
     }
     struct tl_sched *s = tl_sched_mine;
     if (s != NULL && s->guard.marked) {
-        // The interpreter looks at a descriptor without the GIL.
+        // set_wakeup_fd() gave up the GIL to check the descriptor.
         tl_governor_return(&s->guard);
     }
     return result;

@@ -1,3 +1,4 @@
+// fork.c - mutexes held during a fork, and what is made anew in the child.
 #include "python/fork.h"
 #include "core/os_thread.h"
 #include "core/run_frame.h"
@@ -19,17 +20,17 @@
 
 // A fork has three stages.
 //
-// hold: the forking thread takes every mutex of ours. No other thread is in the middle of a
-// change then, nor has a mutex that would stay locked in the child.
+// hold: the forking thread takes every mutex of the library. No other thread is in the
+// middle of a change then, or has a mutex that would stay locked in the child.
 //
-// release: both processes give the mutexes back. In the child, what threads that do not
-// exist there have left behind is forgotten first. That must not wait for the third stage:
-// between the two the interpreter drops the dicts of the other threads, and their
-// finalizers may use anything.
+// release: both processes release the mutexes. In the child, the traces of threads that
+// do not exist there are cleared first. That cannot wait for the third stage: between
+// the two the interpreter drops the dicts of the other threads, and finalizers may use
+// anything.
 //
-// renew, in the child only: the interpreter is whole again, and what the calling thread
-// still uses is made anew. No step of it calls into Python. The schedulers of the other
-// threads are dropped after that, which does.
+// renew, in the child only, once the interpreter is usable again: what the calling
+// thread still uses is made anew. This does not call into Python. Dropping the
+// schedulers of the other threads may, so that comes after all of it.
 struct part {
     void (*hold)(void);
     void (*release)(bool in_child);
@@ -37,7 +38,7 @@ struct part {
 };
 
 static struct tl_state *the_state;
-static bool has_gil; // the forking thread has it: what it guards is whole, too
+static bool has_gil; // the forking thread has the GIL: what that guards is consistent
 
 // ---- parts that need more than their own functions
 
@@ -146,8 +147,8 @@ renew_alarms(struct tl_state *Py_UNUSED(state), struct tl_sched *mine)
     }
 }
 
-// In the order of holding; released in the opposite order. No function takes two of these
-// mutexes in another order.
+// In the order of holding; released in the opposite order. No function takes two of
+// these mutexes in another order: this is the library's lock order.
 // clang-format off
 static const struct part parts[] = {
     // hold             release              renew
@@ -157,11 +158,11 @@ static const struct part parts[] = {
     {hold_gil,          release_gil,         NULL},              // ticker and priority
     {hold_loops,        release_loops,       renew_loops},       // libuv's loops
     {NULL,              release_threads,     renew_threads},     // schedulers, parks
-    {NULL,              NULL,                renew_natives},     // threads without one
+    {NULL,              NULL,                renew_natives},     // waits of OS threads
     {NULL,              NULL,                renew_descriptors}, // the poller
-    {tl_section_lock_hold,      release_turn,        NULL},              // turns at sections
-    {tl_timekeeper_hold,     tl_timekeeper_release,    renew_alarms},      // the alarm's thread
-    {tl_deferred_wakes_hold,     tl_deferred_wakes_release,    NULL},              // the payer's thread
+    {tl_section_lock_hold,      release_turn,        NULL},              // atomic sections
+    {tl_timekeeper_hold,     tl_timekeeper_release,    renew_alarms},      // its thread
+    {tl_deferred_wakes_hold,     tl_deferred_wakes_release,    NULL},              // its thread
     {NULL,              NULL,                renew_governor},    // the ticker
     {tl_frame_slab_hold,     tl_frame_slab_release,    NULL},              // frame memory
 };
