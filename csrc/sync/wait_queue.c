@@ -1,3 +1,4 @@
+// wait_queue.c - waiting in a queue, waking, and the deadlines of such waits.
 #include "sync/wait_queue.h"
 #include "core/errors.h"
 #include "core/interrupt.h"
@@ -47,7 +48,7 @@ block_thread(struct tl_state *state, struct tl_queued_wait *how)
     return result;
 }
 
-// What the scheduler asks last.
+// The last check of a tasklet's wait, as the scheduler wants it.
 struct question {
     struct tl_leave leave;
     struct tl_queued_wait *how;
@@ -56,7 +57,7 @@ struct question {
 static bool
 ask(const struct tl_leave *leave)
 {
-    // Other code that ran since it set out may have made it wait for something else.
+    // Python code that ran since the wait was begun may have waited for something else.
     tl_sched_mine->current->wait.given = 0;
     return has_come(TL_CONTAINER(leave, struct question, leave)->how);
 }
@@ -65,14 +66,16 @@ static int
 block_tasklet(struct tl_sched *s, struct tl_queued_wait *how)
 {
     TaskletObject *me = s->current;
-    if (!how->insists && tl_errors_block_trap(s)) {
+    if (!how->is_mandatory && tl_errors_block_trap(s)) {
         return -1;
     }
-    // Should it end in here, what it was given is still to be passed on. The collector
-    // is told, or nobody could ever find that only the tasklet knows itself.
+    // A reference of its own: if the tasklet is killed during the wait, it must still
+    // pass on what it was given. own_refs lets the collector see through that
+    // reference, or a tasklet that nothing else refers to would never be found to be
+    // garbage.
     Py_INCREF(me);
     me->own_refs++;
-    if (how->insists) {
+    if (how->is_mandatory) {
         tl_interrupt_hold(me);
     }
     PyObject *value;
@@ -96,7 +99,7 @@ block_tasklet(struct tl_sched *s, struct tl_queued_wait *how)
     }
     how->given = came ? 0 : me->wait.given;
     me->wait.given = 0;
-    if (how->insists) {
+    if (how->is_mandatory) {
         tl_interrupt_release(me);
     }
     me->own_refs--;
@@ -160,11 +163,11 @@ tl_wait_queue_first(struct tl_link *queue)
 }
 
 Py_ssize_t
-tl_wait_queue_wake_many(struct tl_link *queue, Py_ssize_t most, unsigned char given)
+tl_wait_queue_wake_many(struct tl_link *queue, Py_ssize_t max, unsigned char given)
 {
     Py_ssize_t woken = 0;
     struct tl_waiter *waiter;
-    while (woken < most && (waiter = tl_wait_queue_first(queue)) != NULL) {
+    while (woken < max && (waiter = tl_wait_queue_first(queue)) != NULL) {
         tl_wait_queue_wake(waiter, given);
         woken++;
     }
