@@ -83,7 +83,7 @@ tl_lock_free(LockObject *lock)
     tl_lock_check(lock);
 }
 
-// Whether the caller may wake_to_retry a Condition's methods: it owns the RLock, or the
+// Whether the caller may call a Condition's methods: it owns the RLock, or the
 // Lock is acquired, no matter by whom.
 static inline bool
 tl_lock_is_owned(const LockObject *lock)
@@ -102,7 +102,7 @@ int tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder 
                      int64_t deadline);
 
 // Re-acquire the lock unconditionally, after a wait that ended with given. An exception
-// that is set on entry, or occurs during the wake_to_retry, is raised in the end, as by
+// that is set on entry, or occurs during the call, is raised in the end, as by
 // tl_reacquire(): returns 0, or -1 with an exception set. In either case the caller
 // owns the lock, except for RuntimeError where its owner can never release it, because
 // that is a tasklet of this thread, whose current tasklet must not be left.

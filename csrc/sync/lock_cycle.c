@@ -53,7 +53,7 @@ awaited_by(struct tl_holder *holder)
                : NULL;
 }
 
-// The owner of lock if it is the one who will release it, or NULL.
+// The owner of lock, or NULL if there is none or another may release the lock.
 static struct tl_holder *
 owner_of(LockObject *lock)
 {

@@ -9,7 +9,7 @@
 struct tl_kept {
     PyObject *exc;     // the strongest so far, or NULL
     int interruptions; // number of exceptions that are not an Exception
-    int failures;      // number of others, and of refusals
+    int failures;      // number of Exceptions, and of refusals
 };
 
 // Keep the exception that is set, if there is one. Returns whether the caller may try

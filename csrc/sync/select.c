@@ -1,7 +1,12 @@
+// select.c - select(): wait for the first of several channel operations.
+//
+// The tasklet waits in the queue of its selection, which contains nothing else, and has
+// a case in each channel. The partner that chooses a case ends the wait; all other
+// cases are unlinked with it.
 #include "sync/select.h"
 #include "core/errors.h"
 
-// ---- how a tasklet waits
+// ---- the wait
 
 static struct tl_selection *
 selection_of(const struct tl_wait *wait)
@@ -65,7 +70,7 @@ const struct tl_wait_kind tl_selection_wait = {
     .left = selection_left,
     .is_patient = selection_is_patient};
 
-// None has a right to be first.
+// The index at which the search begins: at random, so that no channel starves another.
 static Py_ssize_t
 pick(struct tl_sched *s, Py_ssize_t count)
 {
@@ -73,7 +78,8 @@ pick(struct tl_sched *s, Py_ssize_t count)
     return (Py_ssize_t)(((s->chance >> 32) * (uint64_t)count) >> 32);
 }
 
-// Do the first that can be done. Returns which; -1 with an exception set, -2 if none can.
+// Do an operation that can be done now. Returns its index; -1 with an exception set, or
+// -2 if there is none.
 static Py_ssize_t
 do_now(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count, PyObject **value)
 {
@@ -166,6 +172,6 @@ tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
         if (!came) {
             return done;
         }
-        Py_DECREF(*value); // other code has run: look again
+        Py_DECREF(*value); // Python code has run, and a channel is ready: look again
     }
 }

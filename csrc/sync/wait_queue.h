@@ -70,7 +70,7 @@ int tl_wait_queue_wait(struct tl_state *state, struct tl_queued_wait *how);
 PyObject *tl_wait_queue_timed_out(struct tl_wait *wait);
 
 // End the wait of waiter, add given to what it has been given, and make it runnable or
-// wake its thread. Does not wake_to_retry into Python.
+// wake its thread. Does not call into Python.
 void tl_wait_queue_wake(struct tl_waiter *waiter, unsigned char given);
 
 // The same for up to max waiters at the head of queue, without those of threads that
