@@ -1,20 +1,22 @@
+// detour.c - running requests on spare threads while all threads of libuv are blocked.
 #include "io/detour.h"
 #include "base/clock.h"
 
 #include <errno.h>
 
-// The threads count as blocked if all are busy and nothing has come back for this long:
-// longer than a disk takes, also on a busy machine.
+// libuv's threads count as blocked if all are busy and none has finished a request for
+// this long: longer than a disk needs, even on a busy machine.
 #define STALL_NS INT64_C(1000000000)
 
-// The threads of libuv. With the GIL.
+// The threads of libuv. Guarded by the GIL.
 //
 // Invariants
-// I1: busy counts the requests in flight that libuv has, stuck those of them that have
-//     begun and that nobody waits for.
+// I1: busy counts the requests in flight that libuv has; stuck counts those of them
+//     that have begun and have no waiter.
 static struct {
-    int size, busy, stuck;
-    int64_t progress; // when all became busy, or when something has come back since
+    int size; // number of threads
+    int busy, stuck;
+    int64_t progress; // when all became busy, or a request was last finished since then
 } threads;
 
 // ---- when
@@ -47,10 +49,11 @@ check(void)
 TL_CHECKER(check, void);
 #endif
 
+// Whether libuv has request, and not an internal thread.
 static bool
 is_libuvs(const struct tl_uv_request *request)
 {
-    return request->handle != NULL && request->cancel == NULL;
+    return request->uv_req != NULL && request->cancel == NULL;
 }
 
 void
@@ -67,14 +70,14 @@ tl_detour_over(struct tl_uv_request *request)
     if (!is_libuvs(request)) {
         return;
     }
-    threads.stuck -= request->is_stuck;
+    threads.stuck -= request->is_abandoned;
     if (threads.busy-- >= threads.size && !request->is_cancelled) {
         threads.progress = tl_clock_now();
     }
     check();
 }
 
-// ---- on spare threads
+// ---- on a spare thread
 
 static void
 work(struct tl_spare *call)
@@ -109,22 +112,24 @@ is_wanted(const struct tl_uv_request *request)
 static void
 take_one_back(struct tl_uv_request *request)
 {
-    if (is_libuvs(request) && !request->moves && is_wanted(request)) {
-        request->moves = tl_uv_loop_cancel_uv(request);
+    if (is_libuvs(request) && !request->is_taken_back && is_wanted(request)) {
+        request->is_taken_back = tl_uv_loop_cancel_uv(request);
     }
 }
 
-// Take back from libuv what waits for a thread: tl_detour_takes() is called for each.
+// Cancel the requests that wait in libuv's queue for a thread. libuv calls back for
+// each, and tl_detour_takes() moves it to a spare thread.
 static void
 take_back(void)
 {
     tl_uv_loop_each_request(take_one_back);
 }
 
+// Run request on a spare thread. Returns 0 or an errno.
 static int
 take(struct tl_uv_request *request)
 {
-    threads.busy--; // libuv does not have it
+    threads.busy--; // it is not libuv's any more
     request->cancel = cancel;
     request->call.work = work;
     request->call.done = done;
@@ -143,9 +148,9 @@ tl_detour_start(struct tl_uv_request *request)
 bool
 tl_detour_takes(struct tl_uv_request *request, bool cancelled)
 {
-    bool moves = request->moves && cancelled && is_wanted(request);
-    request->moves = false;
-    if (!moves) {
+    bool is_taken_back = request->is_taken_back && cancelled && is_wanted(request);
+    request->is_taken_back = false;
+    if (!is_taken_back) {
         return false;
     }
     int error = take(request);
@@ -158,8 +163,8 @@ tl_detour_takes(struct tl_uv_request *request, bool cancelled)
 void
 tl_detour_abandoned(struct tl_uv_request *request)
 {
-    if (!request->is_stuck) {
-        request->is_stuck = true;
+    if (!request->is_abandoned) {
+        request->is_abandoned = true;
         if (++threads.stuck >= threads.size) {
             take_back();
         }

@@ -1,3 +1,5 @@
+// job.c - jobs: calls in the queue of a pool, running them, and waiting for their
+// outcome.
 #include "worker/job.h"
 #include "core/errors.h"
 #include "core/scope.h"
@@ -11,7 +13,7 @@ is_over(JobObject *job)
     return job->state >= TL_JOB_DONE;
 }
 
-// ---- those who wait
+// ---- waiters
 
 static void
 count(struct tl_wait *wait, int n)
@@ -94,7 +96,7 @@ check_idle(const PoolObject *pool)
     long idle = 0;
     for (struct tl_link *i = pool->idle.next; i != &pool->idle; i = i->next) {
         const struct tl_worker *worker = TL_CONTAINER(i, struct tl_worker, idle);
-        TL_CHECK("I5", "pool", pool, worker->pool == pool && !worker->called);
+        TL_CHECK("I5", "pool", pool, worker->pool == pool && !worker->woken);
         idle++;
     }
     TL_CHECK("I5", "pool", pool, pool->nidle == idle);
@@ -154,7 +156,8 @@ admit(PoolObject *pool, JobObject *job)
     pool->next_outside = job->link.next;
     if (!tl_link_is_single(&job->waiters) &&
         tl_task_of(job->waiters.next)->wait.kind == &room_wait) {
-        tl_job_release(&job->waiters, NULL); // the submitter, nobody else knows it yet
+        tl_job_release(&job->waiters,
+                       NULL); // the submitter: no other knows the job yet
     }
 }
 
@@ -175,7 +178,7 @@ append(PoolObject *pool, JobObject *job)
     tl_job_check(job);
 }
 
-// Take job out of the queue, whose reference passes to the caller.
+// Take job out of the queue. The queue's reference passes to the caller.
 static void
 unqueue(PoolObject *pool, JobObject *job)
 {
@@ -192,7 +195,7 @@ unqueue(PoolObject *pool, JobObject *job)
     }
 }
 
-// From now on it is this thread's.
+// Take job out of the queue and make the calling worker its owner.
 static void
 begin(PoolObject *pool, JobObject *job)
 {
@@ -240,8 +243,8 @@ job_new(PoolObject *pool, PyObject *func, PyObject *args, PyObject *kwargs,
     return job;
 }
 
-// Put a new job into the queue. Returns 0, or -1 with an exception set: then it is not
-// there.
+// Put a new job into the queue, and see that a worker comes. Returns 0, or -1 with an
+// exception set: then the job is not in the queue.
 static int
 enqueue(PoolObject *pool, JobObject *job)
 {
@@ -256,19 +259,20 @@ enqueue(PoolObject *pool, JobObject *job)
         return -1;
     }
     append(pool, job);
-    if (tl_worker_call_somebody(pool) < 0) {
+    if (tl_worker_ensure(pool) < 0) {
         PyObject *exc = PyErr_GetRaisedException();
         (void)tl_job_cancel(job);
         PyErr_SetRaisedException(exc);
         return -1;
     }
     TL_CHECK("I2", "pool", pool,
-             pool->queued == 0 || pool->called + pool->starting > 0 ||
-                 pool->has_lookout || pool->nidle == 0);
+             pool->queued == 0 || pool->nwoken + pool->starting > 0 ||
+                 pool->has_monitor || pool->nidle == 0);
     return 0;
 }
 
-// If nobody is left to take the outcome, hand it over.
+// If the job is over and the last waiter has left without the outcome, call
+// on_abandoned.
 static void
 hand_over(JobObject *job)
 {
@@ -310,11 +314,11 @@ tl_job_cancel(JobObject *job)
     tl_job_release(&job->waiters, NULL);
     drop_call(job);
     Py_CLEAR(job->owner);
-    Py_DECREF(job); // the caller has another
+    Py_DECREF(job); // the queue's reference; the caller has another
     return true;
 }
 
-// The call is over: say so. Returns as tl_job_run().
+// Store the outcome, and wake the waiters. Returns as tl_job_run().
 static struct tl_sched *
 finish(JobObject *job, PyObject *value, PyObject *exc)
 {
@@ -332,8 +336,8 @@ finish(JobObject *job, PyObject *value, PyObject *exc)
     return asleep;
 }
 
-// What a call may have set for the tasklet that makes it, or its thread, and not undone:
-// it is not to meet the next one.
+// Settings of the worker's tasklet and thread that a call may have changed and not
+// restored. They must not affect the next call.
 struct traits {
     TaskletObject *who; // borrowed
     const struct tl_scope *scopes;
@@ -379,7 +383,7 @@ tl_job_run(JobObject *job)
         value = PyObject_Call(job->func, job->args, job->kwargs);
         exc = value == NULL ? PyErr_GetRaisedException() : NULL;
         if (PyContext_Exit(job->context) < 0) {
-            PyErr_Clear(); // the call has put another in force
+            PyErr_Clear(); // the call has entered another context
         }
     } else {
         exc = PyErr_GetRaisedException();
@@ -411,15 +415,15 @@ job_has_room(const struct tl_leave *how)
     return is_admitted((JobObject *)how->on);
 }
 
-// A worker that waits for a job that nobody else will ever take, because all are busy,
-// perhaps with the same, does it itself.
+// A worker that waits for a queued job runs it itself if all workers of the pool are
+// busy: they may all wait for such jobs, which would then never run.
 static void
 help(JobObject *job)
 {
     PoolObject *pool = job->pool;
     if (tl_worker_mine != NULL && tl_worker_mine->pool == pool &&
         job->state == TL_JOB_QUEUED && pool->nworkers >= pool->max_workers &&
-        pool->nidle + pool->called == 0) {
+        pool->nidle + pool->nwoken == 0) {
         begin(pool, job);
         struct tl_sched *asleep = tl_job_run(job);
         if (asleep != NULL) {
@@ -428,8 +432,8 @@ help(JobObject *job)
     }
 }
 
-// Wait until job, which the caller holds, is over; deadline as in struct tl_leave. Returns
-// 0, or -1 with an exception set.
+// Wait until job is over; deadline as in struct tl_leave. The caller holds a reference
+// to job. Returns 0, or -1 with an exception set.
 static int
 wait_for_job(struct tl_sched *s, JobObject *job, int64_t deadline)
 {
@@ -532,7 +536,7 @@ tl_pool_submit(PoolObject *pool, PyObject *func, PyObject *args, PyObject *kwarg
         return job;
     }
     if (s == NULL) {
-        s = tl_sched_get(pool->state); // the room was taken meanwhile
+        s = tl_sched_get(pool->state); // the queue has become full since the look above
     }
     struct tl_leave how = {.kind = &room_wait,
                            .on = (PyObject *)job,
