@@ -95,7 +95,7 @@ tl_local_fini(LocalObject *local)
 #ifndef NDEBUG
 // Locks: the GIL.
 static void
-check(const struct slot *slot)
+check_slot(const struct slot *slot)
 {
     const LocalObject *local = slot->local;
     TL_CHECK("I1", "local", local, tl_link_may_be_in(&slot->link, &local->slots));
@@ -113,7 +113,7 @@ static PyObject *
 slot_free(struct slot *slot)
 {
     PyObject *dict = slot->dict;
-    check(slot);
+    check_slot(slot);
     tl_link_remove(&slot->link);
     slot->holder->slots[slot->local->place] = NULL;
     PyMem_Free(slot);
@@ -290,7 +290,7 @@ make_slot(LocalObject *local)
     *slot = (struct slot){.holder = *mine(), .local = local, .dict = dict};
     tl_link_insert_before(&slot->link, &local->slots);
     *place = slot;
-    check(slot);
+    check_slot(slot);
     return slot;
 }
 

@@ -5,7 +5,7 @@
 #ifndef NDEBUG
 // Locks: the GIL.
 static void
-check(const HandleObject *handle)
+check_call(const HandleObject *handle)
 {
     bool waits = tl_timer_is_set(&handle->timer);
     TL_CHECK("I1", "handle", handle, waits == !tl_link_is_single(&handle->link));
@@ -22,7 +22,7 @@ make_runnable(struct tl_timer *timer)
     HandleObject *handle = TL_CONTAINER(timer, HandleObject, timer);
     TaskletObject *t = handle->who;
     tl_link_remove(&handle->link);
-    check(handle);
+    check_call(handle);
     if (t->life == TL_NEW && t->place == TL_FLOATING) {
         tl_sched_ready((TaskletObject *)Py_NewRef(t));
     } // else the program has found it through the collector, and changed it
@@ -45,7 +45,7 @@ tl_scheduled_call_start(HandleObject *handle, int64_t when)
     tl_link_insert_before(&handle->link, &s->later);
     handle->timer.fire = make_runnable;
     tl_timer_set(s, &handle->timer, when);
-    check(handle);
+    check_call(handle);
     return 0;
 }
 
@@ -67,7 +67,7 @@ tl_scheduled_call_cancel(HandleObject *handle)
         }
         Py_DECREF(t);
     } // else it is running, has run, or is about to run
-    check(handle);
+    check_call(handle);
     if (waits) {
         Py_DECREF(handle); // the reference of s->later; the caller has another
     }

@@ -80,14 +80,14 @@ tl_detour_over(struct tl_uv_request *request)
 // ---- on a spare thread
 
 static void
-work(struct tl_spare *call)
+spare_work(struct tl_spare *call)
 {
     struct tl_uv_request *request = TL_CONTAINER(call, struct tl_uv_request, call);
     request->run(request);
 }
 
 static void
-done(struct tl_spare *call)
+spare_done(struct tl_spare *call)
 {
     tl_uv_loop_announce(TL_CONTAINER(call, struct tl_uv_request, call));
 }
@@ -95,7 +95,7 @@ done(struct tl_spare *call)
 // ---- on the loop's thread
 
 static void
-cancel(struct tl_uv_request *request)
+cancel_spare(struct tl_uv_request *request)
 {
     if (tl_spare_cancel(&request->call)) {
         request->fail(request, -ECANCELED);
@@ -127,12 +127,12 @@ take_back(void)
 
 // Run request on a spare thread. Returns 0 or an errno.
 static int
-take(struct tl_uv_request *request)
+run_on_spare(struct tl_uv_request *request)
 {
     threads.busy--; // it is not libuv's any more
-    request->cancel = cancel;
-    request->call.work = work;
-    request->call.done = done;
+    request->cancel = cancel_spare;
+    request->call.work = spare_work;
+    request->call.done = spare_done;
     tl_link_init(&request->call.link);
     return request->keep(request) ? tl_spare_run(&request->call) : ENOMEM;
 }
@@ -140,7 +140,7 @@ take(struct tl_uv_request *request)
 int
 tl_detour_start(struct tl_uv_request *request)
 {
-    int error = take(request);
+    int error = run_on_spare(request);
     take_back();
     return error;
 }
@@ -153,7 +153,7 @@ tl_detour_takes(struct tl_uv_request *request, bool cancelled)
     if (!is_taken_back) {
         return false;
     }
-    int error = take(request);
+    int error = run_on_spare(request);
     if (error != 0) {
         request->fail(request, -error);
     }

@@ -68,7 +68,7 @@ file_free(struct tl_uv_request *request)
 
 // Grow the buffer if it is full. Returns 0, or -1 with errno set.
 static int
-grow(struct tl_file *file, size_t used)
+grow_buffer(struct tl_file *file, size_t used)
 {
     if (used < file->size) {
         return 0;
@@ -104,7 +104,7 @@ read_all(struct tl_file *file, int fd)
         }
     }
     for (;;) {
-        if (grow(file, used) < 0) {
+        if (grow_buffer(file, used) < 0) {
             return -1;
         }
         ssize_t n = read(fd, file->memory + used, file->size - used);
@@ -281,7 +281,7 @@ file_run(struct tl_uv_request *request)
 
 // Start the request. Returns 0 if it is in flight or over, or a negative errno.
 static int
-begin(struct tl_file *file, struct tl_uv_loop *loop)
+start_request(struct tl_file *file, struct tl_uv_loop *loop)
 {
     if (TL_LIKELY(!tl_detour_is_needed())) {
         int error = start(file, tl_uv_loop_uv(loop), fs_over);
@@ -320,7 +320,7 @@ tl_file_do(struct tl_sched *s, const struct tl_file_args *args)
     file->args = *args;
     int error = is_whole(file) ? keep_whole(file, args) : 0;
     if (error == 0) {
-        error = begin(file, loop);
+        error = start_request(file, loop);
     }
     if (error != 0) {
         tl_uv_request_unref(&file->request);

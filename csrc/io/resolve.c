@@ -30,7 +30,7 @@ resolved(struct tl_lookup *lookup)
 }
 
 static void
-cancel(struct tl_uv_request *request)
+cancel_lookup(struct tl_uv_request *request)
 {
     tl_lookup_cancel(&TL_CONTAINER(request, struct tl_resolve, request)->lookup);
 }
@@ -51,7 +51,7 @@ is_impossible(const char *host)
 
 // The status of questions that need no look-up: one of EAI_..., or 0.
 static int
-check(const char *host, const char *port, const struct tl_resolve_hints *hints)
+quick_status(const char *host, const char *port, const struct tl_resolve_hints *hints)
 {
 #ifdef AI_IDN
     // The names are in ASCII already.
@@ -78,7 +78,7 @@ resolve_new(const char *host, const char *port, const struct tl_resolve_hints *h
                               .ai_socktype = hints->type,
                               .ai_protocol = hints->proto,
                               .ai_flags = hints->flags};
-    resolve->request.cancel = cancel;
+    resolve->request.cancel = cancel_lookup;
     resolve->lookup.over = resolved;
     if (tl_lookup_init(&resolve->lookup, host, port, &wanted) != 0) {
         tl_uv_request_unref(&resolve->request);
@@ -105,7 +105,7 @@ tl_resolve_do(struct tl_sched *s, const char *host, const char *port,
     if (resolve == NULL) {
         return NULL;
     }
-    resolve->lookup.status = check(host, port, hints);
+    resolve->lookup.status = quick_status(host, port, hints);
     if (resolve->lookup.status != 0) {
         return resolve;
     }

@@ -81,8 +81,8 @@ yield_lock(struct tl_state *state, LockObject *lock, struct tl_holder *me)
 }
 
 static int
-wait_for(struct tl_state *state, ConditionObject *cond, LockObject *lock,
-         int64_t deadline)
+wait_and_reacquire(struct tl_state *state, ConditionObject *cond, LockObject *lock,
+                   int64_t deadline)
 {
     struct tl_holder *me = tl_os_thread_holder(Py_TYPE(lock));
     if (me == NULL) {
@@ -125,7 +125,7 @@ tl_condition_wait(struct tl_state *state, ConditionObject *cond, int64_t deadlin
     // A notified waiter still needs this lock when __init__() gives the condition
     // another.
     LockObject *lock = (LockObject *)Py_NewRef(cond->own);
-    int result = wait_for(state, cond, lock, deadline);
+    int result = wait_and_reacquire(state, cond, lock, deadline);
     Py_DECREF(lock);
     return result;
 }

@@ -20,7 +20,7 @@ static const struct tl_wait_kind place_wait = {.verb = "spawn into"};
 // ---- errors
 
 static void
-keep(PyObject **list, PyObject *error, GroupObject *group)
+append_error(PyObject **list, PyObject *error, GroupObject *group)
 {
     if (*list == NULL) {
         *list = PyList_New(0);
@@ -53,7 +53,7 @@ note_error(GroupObject *group, PyObject *error)
             group->base_error = Py_NewRef(error);
         }
     } else if (!has(group->errors, error)) {
-        keep(&group->errors, error, group);
+        append_error(&group->errors, error, group);
     }
 }
 
@@ -64,7 +64,7 @@ note_parents(GroupObject *group, PyObject *error)
     struct tl_state *state = group->home->state;
     if (PyErr_GivenExceptionMatches(error, state->tasklet_exit) ||
         PyErr_GivenExceptionMatches(error, PyExc_GeneratorExit)) {
-        keep(&group->exits, error, group);
+        append_error(&group->exits, error, group);
     } else {
         note_error(group, error);
     }
@@ -251,14 +251,14 @@ tl_group_abort(GroupObject *group)
 // ---- the end
 
 static bool
-is_over(const struct tl_leave *how)
+has_no_children(const struct tl_leave *how)
 {
     return ((GroupObject *)how->on)->count == 0;
 }
 
 // Wait once for the last child. Returns 0, or -1 with an exception set.
 static int
-wait_once(struct tl_sched *s, GroupObject *group)
+wait_for_last_child(struct tl_sched *s, GroupObject *group)
 {
     if (tl_errors_block_trap(s)) {
         return -1;
@@ -266,7 +266,7 @@ wait_once(struct tl_sched *s, GroupObject *group)
     struct tl_leave how = {.kind = &end_wait,
                            .on = (PyObject *)group,
                            .queue = &group->enders,
-                           .has_come = is_over};
+                           .has_come = has_no_children};
     PyObject *value = tl_sched_leave(s, &how);
     Py_XDECREF(value);
     return value == NULL ? -1 : 0;
@@ -304,7 +304,7 @@ wait_for_children(struct tl_sched *s, GroupObject *group)
 {
     int refusals = 0;
     while (group->count > 0 && refusals < MAX_REFUSALS) {
-        if (wait_once(s, group) == 0) {
+        if (wait_for_last_child(s, group) == 0) {
             refusals = 0;
             continue;
         }

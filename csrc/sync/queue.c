@@ -3,11 +3,11 @@
 // The mutex. A call that cannot run Python code relies on the GIL and leaves the free
 // mutex alone; any other call holds it, as described in queue.h. A caller that has to
 // wait releases the mutex, if it holds it, as the last step before the wait
-// (has_come()), and takes it again after the wait only if it needs it.
+// (release_or_look()), and takes it again after the wait only if it needs it.
 //
 // Waiting. A getter waits in the queue of not_empty, a putter in not_full, a joiner in
 // all_tasks_done, with a kind of this file. The program may call wait() of the same
-// conditions: is_ours() tells its waiters from ours.
+// conditions: is_method_waiter() tells the two apart.
 //
 // Waking. A call that has put an item wakes the first getter; a call that has taken one
 // wakes the first putter. The item or the free slot is not reserved: another caller may
@@ -60,7 +60,7 @@ static const struct tl_wait_kind kinds[][2] = {
 
 // Whether waiter waits in a method of the queue, and not in a condition's wait().
 static bool
-is_ours(const struct tl_waiter *waiter)
+is_method_waiter(const struct tl_waiter *waiter)
 {
     uintptr_t kind = (uintptr_t)waiter->wait.kind;
     return kind >= (uintptr_t)kinds && kind < (uintptr_t)kinds + sizeof kinds;
@@ -75,7 +75,7 @@ check_waiter(const QueueObject *q, struct tl_link *queue, struct tl_link *link,
     PyObject *on = waiter->wait.on;
     TL_CHECK("I4", "queue", q,
              link == queue ||
-                 on == (is_ours(waiter) ? (PyObject *)q : (PyObject *)cond));
+                 on == (is_method_waiter(waiter) ? (PyObject *)q : (PyObject *)cond));
 }
 
 static void
@@ -195,7 +195,7 @@ leave(struct visit *visit)
 static void
 wake(ConditionObject *cond, struct tl_waiter *waiter)
 {
-    if (is_ours(waiter) || cond->own == NULL) {
+    if (is_method_waiter(waiter) || cond->own == NULL) {
         tl_wait_queue_wake(waiter, TL_GIVEN_NOTICE);
     } else {
         tl_condition_notify(cond, 1);
@@ -217,7 +217,7 @@ leave_and_wake(struct visit *visit, enum side side)
     }
     struct tl_property *property = &q->mutex->property;
     bool mine = visit->is_held && property->owner == visit->me;
-    if (must_hand_off != NULL && *must_hand_off && is_ours(waiter) &&
+    if (must_hand_off != NULL && *must_hand_off && is_method_waiter(waiter) &&
         (mine || q->mutex->count == 0)) {
         *must_hand_off = false;
         if (mine) {
@@ -302,7 +302,7 @@ struct queue_wait {
 };
 
 static bool
-has_come(struct tl_queued_wait *block)
+release_or_look(struct tl_queued_wait *block)
 {
     struct queue_wait *wait = TL_CONTAINER(block, struct queue_wait, block);
     struct visit *visit = wait->visit;
@@ -336,7 +336,7 @@ wait_once(struct visit *visit, int64_t deadline, bool again)
                                         .on = (PyObject *)q,
                                         .queue = &cond->waiters,
                                         .deadline = deadline,
-                                        .has_come = has_come},
+                                        .has_come = release_or_look},
                               .visit = visit,
                               .was_held = visit->is_held};
     visit->is_notified = false;
@@ -389,7 +389,7 @@ tl_queue_deadline(double seconds, int64_t *deadline)
 // Wait until the caller can go on, for seconds at most, or not at all unless block.
 // Returns 0 with the mutex held if the call needs it, or -1 with an exception set.
 static int
-wait_for(struct visit *visit, bool block, double seconds)
+wait_until_ready(struct visit *visit, bool block, double seconds)
 {
     QueueObject *q = visit->q;
     enum side side = visit->side;
@@ -438,7 +438,7 @@ tl_queue_put(QueueObject *q, PyObject *item, bool block, PyObject *timeout)
         enter(&visit) < 0) {
         return -1;
     }
-    if (wait_for(&visit, block, seconds) < 0 ||
+    if (wait_until_ready(&visit, block, seconds) < 0 ||
         (q->is_hooked ? tl_queue_hook_put(q, item) : tl_queue_items_put(q, item)) < 0) {
         fail(&visit);
         return -1;
@@ -457,7 +457,7 @@ tl_queue_get(QueueObject *q, bool block, PyObject *timeout)
         return NULL;
     }
     PyObject *item = NULL;
-    if (wait_for(&visit, block, seconds) == 0) {
+    if (wait_until_ready(&visit, block, seconds) == 0) {
         item = q->is_hooked ? tl_queue_hook_get(q) : tl_queue_items_get(q);
     }
     if (item == NULL) {
@@ -494,7 +494,7 @@ tl_queue_join(QueueObject *q)
     if (enter_any(&visit) < 0) {
         return -1;
     }
-    if (wait_for(&visit, true, INFINITY) < 0) {
+    if (wait_until_ready(&visit, true, INFINITY) < 0) {
         fail(&visit);
         return -1;
     }

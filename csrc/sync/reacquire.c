@@ -61,7 +61,7 @@ add_context(PyObject *winner, PyObject *loser)
 // ones. An interruption that gives way to a stronger one is raised again later; any
 // other exception becomes the context.
 static void
-keep(struct tl_kept *kept, PyObject *second)
+keep_stronger(struct tl_kept *kept, PyObject *second)
 {
     PyObject *first = kept->exc;
     if (first == NULL) {
@@ -86,7 +86,7 @@ tl_kept_add(struct tl_kept *kept)
         bool outside = !PyErr_GivenExceptionMatches(exc, PyExc_Exception);
         kept->interruptions += outside;
         kept->failures += !outside;
-        keep(kept, exc);
+        keep_stronger(kept, exc);
     }
     return kept->failures < MAX_FAILURES && kept->interruptions < MAX_INTERRUPTIONS;
 }
@@ -124,7 +124,7 @@ tl_kept_give_up(struct tl_kept *kept)
 // Whether the caller owns the lock although acquire() has raised: a signal handler may
 // raise after the lock was acquired. This can be seen only of this module's locks.
 static bool
-has_it(struct tl_state *state, PyObject *lock)
+owns_lock(struct tl_state *state, PyObject *lock)
 {
     struct tl_holder *me = tl_os_thread_seen_holder();
     bool ours = PyObject_TypeCheck(lock, state->lock_type) ||
@@ -162,7 +162,7 @@ tl_reacquire(struct tl_state *state, PyObject *lock, PyObject *acquire, PyObject
             PyErr_Clear();
             break;
         }
-        held = got > 0 || has_it(state, lock);
+        held = got > 0 || owns_lock(state, lock);
         kept.failures += got == 0;
         again = tl_kept_add(&kept);
     }

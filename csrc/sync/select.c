@@ -128,7 +128,7 @@ selection_new(CaseObject *const *cases, Py_ssize_t count)
 }
 
 static bool
-has_come(const struct tl_leave *how)
+any_is_ready(const struct tl_leave *how)
 {
     const struct tl_selection *sel =
         TL_CONTAINER(how->queue, struct tl_selection, queue);
@@ -164,7 +164,7 @@ tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
                                .comes = sel->source == TL_FROM_WORKERS,
                                .hopes = sel->source == TL_FROM_THREADS,
                                .patient = sel->source == TL_FROM_HANDLERS,
-                               .has_come = has_come,
+                               .has_come = any_is_ready,
                                .came = &came};
         *value = tl_sched_leave(s, &how);
         done = *value != NULL ? sel->chosen : -1;

@@ -49,7 +49,7 @@ enum { MAX_ROOM_KEPT = TL_STRESS_OR(1024, 1) };
 
 // Take the first item, of which there is one.
 static PyObject *
-take(SimpleQueueObject *q)
+take_first(SimpleQueueObject *q)
 {
     assert(q->count > 0);
     PyObject *item = q->items[q->first];
@@ -118,7 +118,7 @@ tl_simple_queue_put(SimpleQueueObject *q, PyObject *item)
 }
 
 static bool
-has_come(struct tl_queued_wait *how)
+has_free_item(struct tl_queued_wait *how)
 {
     return unpromised((SimpleQueueObject *)how->on) > 0;
 }
@@ -135,7 +135,7 @@ tl_simple_queue_get(SimpleQueueObject *q, int64_t deadline)
                                      .on = (PyObject *)q,
                                      .queue = &q->waiters,
                                      .deadline = deadline,
-                                     .has_come = has_come};
+                                     .has_come = has_free_item};
         int result = tl_wait_queue_wait(q->state, &how);
         if ((how.given & TL_GIVEN_NOTICE) && q->promised > 0) {
             q->promised--;
@@ -149,7 +149,7 @@ tl_simple_queue_get(SimpleQueueObject *q, int64_t deadline)
             deadline = -1;
         }
     }
-    PyObject *item = take(q);
+    PyObject *item = take_first(q);
     tl_simple_queue_check(q);
     return item;
 }

@@ -16,7 +16,7 @@ is_over(JobObject *job)
 // ---- waiters
 
 static void
-count(struct tl_wait *wait, int n)
+count_waiter(struct tl_wait *wait, int n)
 {
     struct tl_sched *s = tl_task_of_wait(wait)->home;
     s->awaited += n;
@@ -24,23 +24,23 @@ count(struct tl_wait *wait, int n)
 }
 
 static void
-joined(struct tl_wait *wait)
+waiter_joined(struct tl_wait *wait)
 {
-    count(wait, 1);
+    count_waiter(wait, 1);
 }
 
 static void
-left(struct tl_wait *wait)
+waiter_left(struct tl_wait *wait)
 {
-    count(wait, -1);
+    count_waiter(wait, -1);
 }
 
 static const struct tl_wait_kind call_wait = {
-    .verb = "get the outcome of", .joined = joined, .left = left};
+    .verb = "get the outcome of", .joined = waiter_joined, .left = waiter_left};
 static const struct tl_wait_kind room_wait = {
-    .verb = "get room in the queue for", .joined = joined, .left = left};
+    .verb = "get room in the queue for", .joined = waiter_joined, .left = waiter_left};
 const struct tl_wait_kind tl_job_end_wait = {
-    .verb = "see the end of", .joined = joined, .left = left};
+    .verb = "see the end of", .joined = waiter_joined, .left = waiter_left};
 
 int
 tl_job_wait_for_workers(struct tl_sched *s, const struct tl_leave *how)
@@ -149,7 +149,7 @@ has_room(const PoolObject *pool)
 }
 
 static void
-admit(PoolObject *pool, JobObject *job)
+admit_job(PoolObject *pool, JobObject *job)
 {
     job->admitted = true;
     pool->admitted++;
@@ -162,7 +162,7 @@ admit(PoolObject *pool, JobObject *job)
 }
 
 static void
-append(PoolObject *pool, JobObject *job)
+append_job(PoolObject *pool, JobObject *job)
 {
     Py_INCREF(job);
     tl_link_insert_before(&job->link, &pool->queue);
@@ -180,7 +180,7 @@ append(PoolObject *pool, JobObject *job)
 
 // Take job out of the queue. The queue's reference passes to the caller.
 static void
-unqueue(PoolObject *pool, JobObject *job)
+unqueue_job(PoolObject *pool, JobObject *job)
 {
     if (&job->link == pool->next_outside) {
         pool->next_outside = job->link.next;
@@ -190,16 +190,16 @@ unqueue(PoolObject *pool, JobObject *job)
     if (job->admitted) {
         pool->admitted--;
         if (pool->next_outside != &pool->queue && has_room(pool)) {
-            admit(pool, tl_job_of(pool->next_outside));
+            admit_job(pool, tl_job_of(pool->next_outside));
         }
     }
 }
 
 // Take job out of the queue and make the calling worker its owner.
 static void
-begin(PoolObject *pool, JobObject *job)
+begin_job(PoolObject *pool, JobObject *job)
 {
-    unqueue(pool, job);
+    unqueue_job(pool, job);
     job->state = TL_JOB_RUNNING;
     job->worker = tl_worker_mine;
     tl_link_insert_before(&job->link, &pool->running);
@@ -213,7 +213,7 @@ tl_job_take(PoolObject *pool)
         return NULL;
     }
     JobObject *job = tl_job_of(pool->queue.next);
-    begin(pool, job);
+    begin_job(pool, job);
     return job;
 }
 
@@ -258,7 +258,7 @@ enqueue(PoolObject *pool, JobObject *job)
                         "cannot schedule new futures after interpreter shutdown");
         return -1;
     }
-    append(pool, job);
+    append_job(pool, job);
     if (tl_worker_ensure(pool) < 0) {
         PyObject *exc = PyErr_GetRaisedException();
         (void)tl_job_cancel(job);
@@ -274,7 +274,7 @@ enqueue(PoolObject *pool, JobObject *job)
 // If the job is over and the last waiter has left without the outcome, call
 // on_abandoned.
 static void
-hand_over(JobObject *job)
+report_abandoned(JobObject *job)
 {
     if (!is_over(job) || job->awaited > 0) {
         return;
@@ -308,7 +308,7 @@ tl_job_cancel(JobObject *job)
     if (job->state != TL_JOB_QUEUED) {
         return false;
     }
-    unqueue(job->pool, job);
+    unqueue_job(job->pool, job);
     job->state = TL_JOB_CANCELLED;
     tl_job_check(job);
     tl_job_release(&job->waiters, NULL);
@@ -332,7 +332,7 @@ finish(JobObject *job, PyObject *value, PyObject *exc)
     TL_CHECK("I2", "job", job, (value == NULL) == (exc != NULL));
     job->pool->finished++;
     tl_job_release(&job->waiters, &asleep);
-    hand_over(job);
+    report_abandoned(job);
     return asleep;
 }
 
@@ -418,13 +418,13 @@ job_has_room(const struct tl_leave *how)
 // A worker that waits for a queued job runs it itself if all workers of the pool are
 // busy: they may all wait for such jobs, which would then never run.
 static void
-help(JobObject *job)
+run_it_here(JobObject *job)
 {
     PoolObject *pool = job->pool;
     if (tl_worker_mine != NULL && tl_worker_mine->pool == pool &&
         job->state == TL_JOB_QUEUED && pool->nworkers >= pool->max_workers &&
         pool->nidle + pool->nwoken == 0) {
-        begin(pool, job);
+        begin_job(pool, job);
         struct tl_sched *asleep = tl_job_run(job);
         if (asleep != NULL) {
             tl_sched_wake(asleep);
@@ -440,7 +440,7 @@ wait_for_job(struct tl_sched *s, JobObject *job, int64_t deadline)
     if (tl_errors_check_may_wait(s) < 0) {
         return -1;
     }
-    help(job);
+    run_it_here(job);
     if (is_over(job)) {
         return 0;
     }
@@ -456,7 +456,7 @@ wait_for_job(struct tl_sched *s, JobObject *job, int64_t deadline)
     job->awaited--;
     job->delivered |= result == 0;
     job->given_up |= result < 0;
-    hand_over(job);
+    report_abandoned(job);
     return result;
 }
 

@@ -223,7 +223,7 @@ is_blocked(struct tl_worker *worker, int64_t now, int64_t min_ns)
 
 // Raise pool->limit if busy workers are blocked. Returns whether it was raised.
 static bool
-grow(PoolObject *pool, int64_t min_ns)
+raise_limit(PoolObject *pool, int64_t min_ns)
 {
     int64_t now = tl_clock_now();
     long blocked = 0;
@@ -253,7 +253,7 @@ monitor(struct tl_worker *worker, struct tl_sched *asleep)
     PoolObject *pool = worker->pool;
     int64_t pause_ns = MIN_POLL_NS;
     pool->has_monitor = true;
-    (void)grow(pool, SURELY_BLOCKED_NS); // note what the workers do now
+    (void)raise_limit(pool, SURELY_BLOCKED_NS); // note what the workers do now
     tl_idle_threads_begin(&worker->idle_thread, pool->state);
     bool done;
     do {
@@ -264,8 +264,8 @@ monitor(struct tl_worker *worker, struct tl_sched *asleep)
         cpu = tl_clock_read(CLOCK_PROCESS_CPUTIME_ID) - cpu;
         computing |= 2 * cpu > tl_clock_now() - start;
         pause_ns = pause_ns < MAX_POLL_NS ? 2 * pause_ns : MAX_POLL_NS;
-        done =
-            !is_full(pool) || grow(pool, computing ? SURELY_BLOCKED_NS : MIN_POLL_NS);
+        done = !is_full(pool) ||
+               raise_limit(pool, computing ? SURELY_BLOCKED_NS : MIN_POLL_NS);
     } while (!done);
     tl_idle_threads_end(&worker->idle_thread, pool->state);
     pool->has_monitor = false;
