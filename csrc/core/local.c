@@ -17,7 +17,7 @@ struct slot {
 
 // The slots of one tasklet or thread.
 struct tl_locals {
-    Py_ssize_t room; // the length of slots
+    Py_ssize_t capacity; // the length of slots
     struct slot **slots;
 };
 
@@ -47,21 +47,22 @@ tl_local_init(LocalObject *local, struct tl_places *places)
 {
     Py_ssize_t i = places->lowest;
     tl_link_init(&local->slots);
-    while (i < places->room && places->taken[i]) {
+    while (i < places->capacity && places->taken[i]) {
         i++;
     }
-    if (i == places->room) {
-        Py_ssize_t room = places->room ? 2 * places->room : TL_STRESS_OR(16, 1);
-        bool *grown = PyMem_Realloc(places->taken, (size_t)room * sizeof *grown);
+    if (i == places->capacity) {
+        Py_ssize_t capacity =
+            places->capacity ? 2 * places->capacity : TL_STRESS_OR(16, 1);
+        bool *grown = PyMem_Realloc(places->taken, (size_t)capacity * sizeof *grown);
         if (grown == NULL) {
             PyErr_NoMemory();
             return -1;
         }
-        for (Py_ssize_t j = places->room; j < room; j++) {
+        for (Py_ssize_t j = places->capacity; j < capacity; j++) {
             grown[j] = false;
         }
         places->taken = grown;
-        places->room = room;
+        places->capacity = capacity;
     }
     places->taken[i] = true;
     places->lowest = i + 1;
@@ -100,7 +101,7 @@ check_slot(const struct slot *slot)
     const LocalObject *local = slot->local;
     TL_CHECK("I1", "local", local, tl_link_may_be_in(&slot->link, &local->slots));
     TL_CHECK("I1", "local", local,
-             local->place < slot->holder->room &&
+             local->place < slot->holder->capacity &&
                  slot->holder->slots[local->place] == slot);
     TL_CHECK("I1", "local", local, local->places->taken[local->place]);
 }
@@ -142,7 +143,7 @@ static void
 locals_free(struct tl_locals *locals)
 {
     // A finalizer of the attributes may free other slots.
-    for (Py_ssize_t i = 0; i < locals->room; i++) {
+    for (Py_ssize_t i = 0; i < locals->capacity; i++) {
         if (locals->slots[i] != NULL) {
             Py_DECREF(slot_free(locals->slots[i]));
         }
@@ -215,8 +216,9 @@ static struct slot **
 place_of(const LocalObject *local)
 {
     struct tl_locals *locals = *mine();
-    return locals != NULL && local->place < locals->room ? &locals->slots[local->place]
-                                                         : NULL;
+    return locals != NULL && local->place < locals->capacity
+               ? &locals->slots[local->place]
+               : NULL;
 }
 
 // Make the array of the current tasklet or thread if it has none. Returns 0, or -1 with
@@ -243,24 +245,24 @@ make_locals(void)
 }
 
 static int
-make_room(const LocalObject *local)
+reserve_slot(const LocalObject *local)
 {
     struct tl_locals *locals = *mine();
-    Py_ssize_t room = local->place + 4;
-    if (local->place < locals->room) {
+    Py_ssize_t capacity = local->place + 4;
+    if (local->place < locals->capacity) {
         return 0;
     }
     struct slot **grown =
-        PyMem_Realloc(locals->slots, (size_t)room * sizeof *locals->slots);
+        PyMem_Realloc(locals->slots, (size_t)capacity * sizeof *locals->slots);
     if (grown == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    for (Py_ssize_t i = locals->room; i < room; i++) {
+    for (Py_ssize_t i = locals->capacity; i < capacity; i++) {
         grown[i] = NULL;
     }
     locals->slots = grown;
-    locals->room = room;
+    locals->capacity = capacity;
     return 0;
 }
 
@@ -275,7 +277,7 @@ make_slot(LocalObject *local)
         PyErr_NoMemory();
         return NULL;
     }
-    if (make_locals() < 0 || make_room(local) < 0) {
+    if (make_locals() < 0 || reserve_slot(local) < 0) {
         PyMem_Free(slot);
         Py_DECREF(dict);
         return NULL;

@@ -12,8 +12,8 @@
 // Which indices are used.
 struct tl_places {
     long refs;
-    Py_ssize_t room;   // the length of taken
-    Py_ssize_t lowest; // every index below it is used
+    Py_ssize_t capacity; // the length of taken
+    Py_ssize_t lowest;   // every index below it is used
     bool *taken;
 };
 

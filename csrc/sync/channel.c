@@ -329,13 +329,13 @@ use_buffer(const struct action *act)
         // The first sender's value takes the free slot.
         TaskletObject *sender = tl_task_of(ch->queue.next);
         PyObject *stored = tl_task_swap(sender, NULL);
-        (void)tl_items_push(ch, stored != NULL ? stored : Py_None); // there is room
+        (void)tl_items_push(ch, stored != NULL ? stored : Py_None); // a slot is free
         tl_sched_drop_later(act->s, stored);
         tl_task_end_wait(sender);
         tl_sched_ready(sender);
     } else if (!tl_link_is_single(&ch->senders)) {
         struct tl_case *one = case_for(ch, RECEIVE);
-        (void)tl_items_push(ch, one->value); // there is room
+        (void)tl_items_push(ch, one->value); // a slot is free
         tl_sched_drop_later(act->s, choose(one, NULL));
     }
     tl_channel_check(ch);
@@ -578,7 +578,7 @@ void
 tl_channel_put(ChannelObject *ch, PyObject *value)
 {
     if (!hand_over(ch, Py_NewRef(value))) {
-        (void)tl_items_push(ch, value); // there is room
+        (void)tl_items_push(ch, value); // a slot was reserved
         Py_DECREF(value);
         tl_channel_check(ch);
     }
@@ -657,7 +657,7 @@ clear_cases(struct tl_link *list)
         } else {
             tl_task_end_wait(t);
         }
-        Py_DECREF(t); // without any channel left, its finalizer ends it
+        Py_DECREF(t); // if it waits in no other channel, its finalizer kills it
     }
 }
 
@@ -667,7 +667,7 @@ tl_channel_clear(ChannelObject *ch)
     while (!tl_link_is_single(&ch->queue)) {
         TaskletObject *t = tl_task_of(ch->queue.next);
         tl_task_end_wait(t);
-        Py_DECREF(t); // its finalizer ends it
+        Py_DECREF(t); // its finalizer kills it
     }
     clear_cases(&ch->receivers);
     clear_cases(&ch->senders);

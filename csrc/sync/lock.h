@@ -69,7 +69,8 @@ tl_lock_take(LockObject *lock, struct tl_holder *me)
 // The lock has become free: hand it to the first waiter, or wake that, or do nothing.
 void tl_lock_pass_on(LockObject *lock);
 
-// Release the lock, whatever its count.
+// Release the lock, whatever its count. Does not call into Python.
+// Thread: any.
 static inline void
 tl_lock_free(LockObject *lock)
 {

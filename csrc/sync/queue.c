@@ -378,7 +378,7 @@ tl_queue_deadline(double seconds, int64_t *deadline)
         PyErr_SetString(PyExc_ValueError, "'timeout' must be a non-negative number");
         return -1;
     }
-    if (seconds > TL_WAIT_QUEUE_LONGEST && seconds != INFINITY) {
+    if (seconds > TL_WAIT_QUEUE_MAX_SECONDS && seconds != INFINITY) {
         PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
         return -1;
     }
@@ -578,7 +578,7 @@ tl_queue_forget(struct tl_link *queue, PyObject *on)
         i = i->next;
         if (t != NULL) {
             tl_task_end_wait(t);
-            Py_DECREF(t); // its finalizer ends it
+            Py_DECREF(t); // its finalizer kills it
             i = queue->next;
         }
     }

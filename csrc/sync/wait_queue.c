@@ -19,7 +19,7 @@ tl_wait_queue_timed_out(struct tl_wait *wait)
 }
 
 static bool
-last_check(struct tl_queued_wait *how)
+run_last_check(struct tl_queued_wait *how)
 {
     how->asked = true;
     return how->has_come != NULL && how->has_come(how);
@@ -38,7 +38,7 @@ block_thread(struct tl_state *state, struct tl_queued_wait *how)
         deadline += tl_clock_now() - tl_timer_now(s);
     }
     int result = 0;
-    if (!last_check(how)) {
+    if (!run_last_check(how)) {
         struct tl_waiter *waiter = &sleeper->waiter;
         tl_wait_arm(&waiter->wait, how->kind, how->on, &waiter->link, how->queue);
         result = tl_os_thread_sleep(state, sleeper, deadline);
@@ -59,7 +59,7 @@ ask(const struct tl_leave *leave)
 {
     // Python code that ran since the wait was begun may have waited for something else.
     tl_sched_mine->current->wait.given = 0;
-    return last_check(TL_CONTAINER(leave, struct question, leave)->how);
+    return run_last_check(TL_CONTAINER(leave, struct question, leave)->how);
 }
 
 static int
@@ -82,7 +82,7 @@ block_tasklet(struct tl_sched *s, struct tl_queued_wait *how)
     bool came = false;
     if (tl_sched_is_plain(s) && how->deadline == 0 && !tl_takes_detour()) {
         me->wait.given = 0;
-        came = last_check(how);
+        came = run_last_check(how);
         value = came ? Py_NewRef(Py_None)
                      : tl_sched_wait(s, how->kind, how->on, how->queue, NULL);
     } else {
@@ -205,7 +205,7 @@ parse_seconds(PyObject *arg, double *seconds)
     if (tl_timer_seconds(arg, seconds) < 0) {
         return -1;
     }
-    if (*seconds > TL_WAIT_QUEUE_LONGEST) {
+    if (*seconds > TL_WAIT_QUEUE_MAX_SECONDS) {
         PyErr_Format(PyExc_OverflowError,
                      "a timeout must not exceed threading.TIMEOUT_MAX, %R does", arg);
         return -1;

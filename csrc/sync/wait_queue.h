@@ -71,15 +71,18 @@ PyObject *tl_wait_queue_timed_out(struct tl_wait *wait);
 
 // End the wait of waiter, add given to what it has been given, and make it runnable or
 // wake its thread. Does not call into Python.
+// Thread: any.
 void tl_wait_queue_wake(struct tl_waiter *waiter, unsigned char given);
 
 // The same for up to max waiters at the head of queue, without those of threads that
 // are gone. Returns the number of waiters that were woken.
+// Thread: any.
 Py_ssize_t tl_wait_queue_wake_many(struct tl_link *queue, Py_ssize_t max,
                                    unsigned char given);
 
 // Move waiter to the end of another object's queue, and add given to what it has been
 // given. It goes on waiting, without a deadline.
+// Thread: any.
 void tl_wait_queue_move(struct tl_waiter *waiter, const struct tl_wait_kind *kind,
                         PyObject *on, struct tl_link *queue, unsigned char given);
 
@@ -101,7 +104,7 @@ tl_wait_queue_is_mine(const struct tl_waiter *waiter)
 int64_t tl_wait_queue_deadline(int64_t nanoseconds);
 
 // The longest timeout, threading.TIMEOUT_MAX: its nanoseconds fit into 64 bits.
-#define TL_WAIT_QUEUE_LONGEST 9223372036.0
+#define TL_WAIT_QUEUE_MAX_SECONDS 9223372036.0
 
 // The same for seconds, which may be infinite. From TL_TIMER_LONGEST on there is no
 // deadline: 0.

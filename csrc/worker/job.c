@@ -54,7 +54,7 @@ tl_job_wait_for_workers(struct tl_sched *s, const struct tl_leave *how)
 }
 
 void
-tl_job_release(struct tl_link *queue, struct tl_sched **asleep)
+tl_job_wake_all(struct tl_link *queue, struct tl_sched **asleep)
 {
     while (!tl_link_is_single(queue)) {
         TaskletObject *t = tl_task_of(queue->next);
@@ -156,8 +156,8 @@ admit_job(PoolObject *pool, JobObject *job)
     pool->next_outside = job->link.next;
     if (!tl_link_is_single(&job->waiters) &&
         tl_task_of(job->waiters.next)->wait.kind == &room_wait) {
-        tl_job_release(&job->waiters,
-                       NULL); // the submitter: no other knows the job yet
+        tl_job_wake_all(&job->waiters,
+                        NULL); // the submitter: no other knows the job yet
     }
 }
 
@@ -311,7 +311,7 @@ tl_job_cancel(JobObject *job)
     unqueue_job(job->pool, job);
     job->state = TL_JOB_CANCELLED;
     tl_job_check(job);
-    tl_job_release(&job->waiters, NULL);
+    tl_job_wake_all(&job->waiters, NULL);
     drop_call(job);
     Py_CLEAR(job->owner);
     Py_DECREF(job); // the queue's reference; the caller has another
@@ -331,7 +331,7 @@ finish(JobObject *job, PyObject *value, PyObject *exc)
     tl_job_check(job);
     TL_CHECK("I2", "job", job, (value == NULL) == (exc != NULL));
     job->pool->finished++;
-    tl_job_release(&job->waiters, &asleep);
+    tl_job_wake_all(&job->waiters, &asleep);
     report_abandoned(job);
     return asleep;
 }

@@ -22,7 +22,7 @@ extern const struct tl_wait_kind tl_job_end_wait;
 
 // Wake all tasklets in queue. If asleep is not NULL, *asleep takes the scheduler of the
 // first one whose thread sleeps: the caller must wake it by tl_sched_wake().
-void tl_job_release(struct tl_link *queue, struct tl_sched **asleep);
+void tl_job_wake_all(struct tl_link *queue, struct tl_sched **asleep);
 
 // Take the first job of the queue, with the queue's reference, for the calling worker;
 // or NULL.

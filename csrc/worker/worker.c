@@ -50,7 +50,7 @@ capacity(const PoolObject *pool)
     return pool->limit < pool->most ? pool->limit + 1 : pool->most;
 }
 
-// A call of Python code that another thread makes for the main one.
+// A call of func(arg) that a helper thread makes for the main thread.
 struct errand {
     PyObject *func, *arg;     // borrowed
     PyObject *result, *error; // new references
@@ -141,10 +141,10 @@ tl_worker_ensure(PoolObject *pool)
 static bool
 park_worker(struct tl_worker *worker, struct tl_sched *asleep, int64_t limit_ns)
 {
-    struct tl_deferred_wakes *nudge = tl_os_thread_nudge();
+    struct tl_deferred_wakes *deferred = tl_os_thread_nudge();
     PyThreadState *ts = PyEval_SaveThread();
-    if (nudge != NULL) {
-        tl_deferred_wakes_flush(nudge);
+    if (deferred != NULL) {
+        tl_deferred_wakes_flush(deferred);
     }
     if (asleep != NULL) {
         tl_sched_wake(asleep);
@@ -380,7 +380,7 @@ tl_pool_work(PoolObject *pool)
     tl_worker_mine = NULL;
     worker_free(worker);
     if (generation == pool->generation && --pool->nworkers == 0) {
-        tl_job_release(&pool->waiters, NULL);
+        tl_job_wake_all(&pool->waiters, NULL);
     }
     return 0;
 }
@@ -452,7 +452,7 @@ lose(JobObject *job, PyObject *jobs)
     tl_link_remove(&job->link);
     job->state = TL_JOB_LOST;
     job->worker = NULL;
-    tl_job_release(&job->waiters, NULL);
+    tl_job_wake_all(&job->waiters, NULL);
     return PyList_Append(jobs, (PyObject *)job);
 }
 
@@ -480,7 +480,7 @@ tl_pool_after_fork(PoolObject *pool)
         }
         PyMem_Free(worker);
     }
-    tl_job_release(&pool->waiters, NULL);
+    tl_job_wake_all(&pool->waiters, NULL);
     JobObject *lost;
     while (result == 0 && (lost = find_lost(pool)) != NULL) {
         result = lose(lost, jobs);
