@@ -373,7 +373,7 @@ tl_interrupt_again(TaskletObject *t, PyObject *exc)
     PyErr_SetRaisedException(raised);
 }
 
-// Whether t's tempval is an interruption that is weaker than the one that is due.
+// Whether t's tempval is an interruption, and a stronger one is due.
 static bool
 is_outranked(TaskletObject *t)
 {

@@ -126,8 +126,8 @@ tl_lock_is_wait(const struct tl_wait_kind *kind)
 // A new lock, free. NULL with MemoryError set.
 LockObject *tl_lock_new(PyTypeObject *type, bool reentrant);
 
-// Make the lock free, whoever owned it, and forget the waiter that was woken: for the
-// child of a fork, and for a lock whose owner is lost.
+// Make the lock free without regard to its owner, and forget the waiter that was woken:
+// for the child of a fork, and for a lock whose owner is lost.
 void tl_lock_reset(LockObject *lock);
 
 // If the lock is an import's and its owner has no thread any more, free it, which wakes

@@ -17,9 +17,9 @@
 // keeps all others out until it has run. A woken waiter that leaves with an exception
 // wakes the next instead.
 //
-// If the program calls notify() of a condition, condition.c moves our waiter to the
-// queue of the mutex. It then returns from the wait with the mutex or with
-// TL_GIVEN_CALL, and acquires the mutex as Condition.wait() does.
+// If the program calls notify() of a condition, condition.c moves a waiter of this file
+// to the queue of the mutex. The waiter then returns from the wait as the owner of the
+// mutex or with TL_GIVEN_CALL, and acquires the mutex as Condition.wait() does.
 #include "sync/queue.h"
 #include "core/timer.h"
 #include "base/stress.h"

@@ -25,9 +25,9 @@ int tl_kept_raise(struct tl_kept *kept);
 int tl_kept_give_up(struct tl_kept *kept);
 
 // Call acquire(arg), a method of lock, until it succeeds; arg may be NULL: no argument.
-// The exception that is set on entry, and those that occur during the call, are raised
-// in the end. Returns 0, or -1 with an exception set. In either case the caller holds
-// the lock, except for RuntimeError: the lock kept refusing.
+// The exception that is set on entry, and exceptions that occur during the call, are
+// raised in the end. Returns 0, or -1 with an exception set. In either case the caller
+// holds the lock, except for RuntimeError: the lock kept refusing.
 // Switch: may.
 int tl_reacquire(struct tl_state *state, PyObject *lock, PyObject *acquire,
                  PyObject *arg);
