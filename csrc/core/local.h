@@ -39,7 +39,8 @@ int tl_local_init(LocalObject *local, struct tl_places *places);
 void tl_local_fini(LocalObject *local);
 
 // The attributes of local in the current tasklet: borrowed from its slot, or NULL with
-// an exception set. If there are none, makes them, and with init calls __init__().
+// an exception set. If there are none, makes them, and with init calls __init__(). May
+// run Python code.
 PyObject *tl_local_dict(LocalObject *local, bool init);
 
 // Drop the attributes of local in all tasklets and threads. May run Python code.

@@ -60,7 +60,7 @@ PyObject *tl_arrivals_take(ArrivalsObject *self, struct tl_sched *s, int64_t dea
 
 // Remove the callback from all objects and drop them. An exception that is set stays,
 // unless an object's own methods raise a new one. Returns 0, or -1 with an exception
-// set.
+// set. May run Python code.
 int tl_arrivals_end(ArrivalsObject *self);
 
 // A future has just been cancelled: call those of its callbacks that are Arrivals

@@ -132,6 +132,7 @@ int tl_channel_reserve(ChannelObject *ch, Py_ssize_t room);
 void tl_channel_put(ChannelObject *ch, PyObject *value);
 
 // The same, and then call the channel callback, whose error goes to sys.unraisablehook.
+// May run Python code.
 // Thread: any.
 void tl_channel_deliver(ChannelObject *ch, PyObject *value);
 
@@ -147,14 +148,14 @@ tl_channel_balance(const ChannelObject *ch)
 
 // Close the channel: no operation may wait any more. With wake, waiting receivers get
 // ChannelClosed, or the end of their iteration. Returns 0, or -1 with MemoryError set
-// and no receiver woken.
+// and no receiver woken. May run Python code.
 int tl_channel_close(ChannelObject *ch, bool wake);
 
 // A receiver of ch was handed value (stolen) and killed before it ran: give value to
 // the next receiver, or put it at the head of the buffer. Does not call into Python.
 void tl_channel_take_back(PyObject *ch, PyObject *value);
 
-// The channel goes away: end all waits and drop all values.
+// The channel goes away: end all waits and drop all values. May run Python code.
 void tl_channel_clear(ChannelObject *ch);
 
 #endif // TL_CHANNEL_H

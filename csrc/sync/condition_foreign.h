@@ -7,10 +7,12 @@
 
 // Call the lock's method of that name. Returns a new reference, or NULL with an
 // exception set.
+// Switch: may.
 PyObject *tl_condition_call(ConditionObject *cond, const char *name,
                             PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames);
 
 // Whether the caller owns the lock: 1, 0, or -1 with an exception set.
+// Switch: may.
 int tl_condition_is_owned(ConditionObject *cond);
 
 // Call _release_save() or _acquire_restore(), or release() or acquire() if the lock

@@ -60,7 +60,8 @@ void tl_group_abort(GroupObject *group);
 // Switch: may.
 PyObject *tl_group_end(struct tl_sched *s, GroupObject *group, PyObject *exc);
 
-// Drop all members: the group takes no more notice of their tasklets.
+// Drop all members: the group takes no more notice of their tasklets. May run Python
+// code.
 void tl_group_disband(GroupObject *group);
 
 #endif // TL_GROUP_H

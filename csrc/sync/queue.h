@@ -64,7 +64,7 @@ PyObject *tl_queue_hook_get(QueueObject *q);
 // The container (borrowed), or NULL with AttributeError set.
 PyObject *tl_queue_items(QueueObject *q);
 
-// Replace the container. Steals items, which may be NULL.
+// Replace the container. Steals items, which may be NULL. May run Python code.
 void tl_queue_set_items(QueueObject *q, PyObject *items);
 
 // Refresh the flags of I3. May run Python code of a metaclass.

@@ -30,6 +30,7 @@ JobObject *tl_job_take(PoolObject *pool);
 
 // Run a job that tl_job_take() returned, and drop it. Returns the scheduler that the
 // caller must wake by tl_sched_wake(), or NULL.
+// Thread: a worker's.  Switch: may.
 struct tl_sched *tl_job_run(JobObject *job);
 
 // ---- worker.c

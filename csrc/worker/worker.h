@@ -151,6 +151,7 @@ JobObject *tl_pool_submit(PoolObject *pool, PyObject *func, PyObject *args,
 int tl_job_wait(JobObject *job, PyObject *timeout);
 
 // Take job out of the queue: it will never run. Returns false if a worker has begun it.
+// May run Python code.
 bool tl_job_cancel(JobObject *job);
 
 // Call func(arg) where no signal handler can interrupt it: if this is the main thread,
