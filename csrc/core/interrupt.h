@@ -9,9 +9,10 @@
 // - the state TL_SCOPE_DUE of a block, which needs no memory.
 // t->thrown says whether the tasklet has to look for what is due.
 //
-// No request gets lost. If two meet, the stronger one is raised first and the other is
-// kept and raised later. enum tl_rank is the order; of two blocks the outer one is
-// stronger. docs/semantics.md has the rules.
+// A request is kept until it was raised. (But several plain kills are raised once, and
+// of two throws only the later one, as in Stackless.) If two meet, the stronger one is
+// raised first and the other later. enum tl_rank is the order; of two blocks the outer
+// one is stronger. docs/semantics.md has the rules.
 #ifndef TL_INTERRUPT_H
 #define TL_INTERRUPT_H
 
