@@ -1,12 +1,16 @@
+// errors.c - deadlock messages, the errors of traps, and exceptions without a caller.
 #include "core/errors.h"
 #include "core/interrupt.h"
 #include "cpython/gil.h"
 
-// LINES_MOST limits the tasklets that a deadlock's message lists: there may be thousands.
-// NOTES_MOST limits the notes of an exception: a program may raise the same one repeatedly.
-enum { LINES_MOST = 50, NOTES_MOST = 32 };
+// The number of tasklets that a deadlock's message lists: there may be thousands.
+enum { MAX_LINES = 50 };
 
-// ---- interrupts of the program
+// The number of notes that an exception gets: a program may raise one instance
+// repeatedly.
+enum { MAX_NOTES = 32 };
+
+// ---- KeyboardInterrupt and SystemExit
 
 bool
 tl_errors_always_go_to_main(struct tl_state *state, PyObject *exc)
@@ -19,8 +23,8 @@ tl_errors_always_go_to_main(struct tl_state *state, PyObject *exc)
             tl_gil_is_main_thread());
 }
 
-// A pending call of the interpreter: it runs between two bytecodes of the main thread. If
-// that is in the main tasklet, raise what was posted for it.
+// Run by the interpreter as a pending call, between two bytecodes of the main thread.
+// If the main tasklet runs there, raise the exception that ends the program.
 static int
 raise_in_main(void *Py_UNUSED(ignored))
 {
@@ -33,9 +37,9 @@ raise_in_main(void *Py_UNUSED(ignored))
     return tl_sched_check_thrown(s);
 }
 
-// Make t runnable, the next one if a tasklet runs.
+// Make t runnable, and the next to run after the current tasklet.
 static void
-hurry(struct tl_sched *s, TaskletObject *t)
+make_next(struct tl_sched *s, TaskletObject *t)
 {
     bool running = s->head != NULL && s->head == s->current;
     if (t->place == TL_RUNNABLE) {
@@ -71,12 +75,12 @@ tl_errors_interrupt_main(struct tl_state *state)
     TaskletObject *main = s->main;
     tl_interrupt_rated(state, bomb);
     if (main == s->current && main->place == TL_RUNNABLE) {
-        // Raised at its next operation, at the latest.
+        // Raised at its next operation that may wait, if not by the pending call.
         tl_sched_drop_later(s, tl_interrupt_add(main, bomb));
         (void)Py_AddPendingCall(raise_in_main, NULL);
     } else {
         tl_sched_drop_later(s, tl_interrupt_force(main, bomb));
-        hurry(s, main);
+        make_next(s, main);
     }
     return true;
 }
@@ -117,7 +121,7 @@ tl_errors_block_trap(struct tl_sched *s)
     return false;
 }
 
-// One line on a waiting tasklet.
+// A line about a waiting tasklet, or NULL with an exception set.
 static PyObject *
 describe(TaskletObject *t)
 {
@@ -131,7 +135,7 @@ describe(TaskletObject *t)
 
 struct listing {
     PyObject *text;
-    TaskletObject *refused; // has a line of its own
+    TaskletObject *refused; // already listed
     int lines, left_out;
 };
 
@@ -141,7 +145,7 @@ list_one(struct listing *listing, TaskletObject *t)
     if (t->place != TL_WAITING || t == listing->refused) {
         return 0;
     }
-    if (listing->lines == LINES_MOST) {
+    if (listing->lines == MAX_LINES) {
         listing->left_out++;
         return 0;
     }
@@ -171,7 +175,7 @@ list_waiting(struct tl_state *state, struct listing *listing)
     return 0;
 }
 
-// A line about the operation that the tasklet was refused, or NULL with an exception set.
+// A line about the operation that who was refused, or NULL with an exception set.
 static PyObject *
 describe_refused(TaskletObject *who, const struct tl_wait_kind *kind, PyObject *on)
 {
@@ -189,8 +193,8 @@ describe_refused(TaskletObject *who, const struct tl_wait_kind *kind, PyObject *
     return line;
 }
 
-// The exception for who, which waits or wants to. Its text (stolen, may be NULL) goes on
-// with what it waits for, and who else does.
+// The exception for who. Its message is text (stolen, may be NULL), followed by the
+// refused operation and a list of the other tasklets that wait.
 static PyObject *
 with_waiting(TaskletObject *who, const struct tl_wait_kind *kind, PyObject *on,
              bool classic, PyObject *text)
@@ -258,7 +262,8 @@ text_of_note(TaskletObject *t, PyObject *name)
     return text;
 }
 
-// As BaseException.add_note(), but a class of the program is not asked.
+// As BaseException.add_note(), but without calling a method that the program has
+// overridden.
 static int
 add_note(PyObject *exc, PyObject *text)
 {
@@ -276,7 +281,7 @@ add_note(PyObject *exc, PyObject *text)
                      : PyDict_SetItem(*dict, key, list);
         Py_XDECREF(list);
     } else if (result == 0 && PyList_Check(notes) &&
-               PyList_GET_SIZE(notes) < NOTES_MOST) {
+               PyList_GET_SIZE(notes) < MAX_NOTES) {
         result = PyList_Append(notes, text);
     }
     Py_XDECREF(key);
@@ -293,7 +298,7 @@ tl_errors_note(TaskletObject *t, PyObject *name, PyObject *exc)
     Py_XDECREF(text);
 }
 
-// ---- what may wait
+// ---- whether the current tasklet may wait
 
 int
 tl_errors_check_may_wait(struct tl_sched *s)

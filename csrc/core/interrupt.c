@@ -1,11 +1,15 @@
+// interrupt.c - exceptions that are raised in a tasklet from outside: their order, and
+// when each is raised.
 #include "core/interrupt.h"
 #include "core/scope.h"
 #include "cpython/frames.h"
 
-// How far a chain of contexts is followed: Python code can make it endless.
+// The length up to which a chain of contexts is followed: Python code can make it
+// circular.
 enum { MAX_CONTEXTS = 1000 };
 
-// Strengths of exceptions. Scopes lie between 1 and KILL, the outermost highest.
+// Strengths of exceptions, as of tl_interrupt_strength(). The interruptions of blocks
+// have 1 (the innermost) and more, but less than STRENGTH_KILL.
 enum { STRENGTH_KILL = 1 << 24, STRENGTH_EXIT = 1 << 25 };
 
 static inline BombObject *
@@ -63,7 +67,8 @@ is_plain_kill(TaskletObject *t, PyObject *value)
            bomb_of(value)->type == t->home->state->tasklet_exit;
 }
 
-// Whether exc is what was raised for the block. The address alone may be an old one.
+// Whether exc is the interruption of the block. Its address is not enough: the
+// exception that was raised may be gone, and its memory used again.
 static bool
 was_raised_for(struct tl_state *state, const struct tl_scope *scope, PyObject *exc)
 {
@@ -125,8 +130,8 @@ innermost_shield(const TaskletObject *t)
     return i;
 }
 
-// The outermost block inside every shield whose interruption is requested, or NULL.
-// fresh: not one whose interruption a finalizer has swallowed.
+// The outermost block inside the innermost shield whose interruption is requested, or
+// NULL. fresh: without blocks whose interruption a finalizer has swallowed.
 static struct tl_scope *
 due_scope(TaskletObject *t, bool fresh)
 {
@@ -140,15 +145,16 @@ due_scope(TaskletObject *t, bool fresh)
     return due;
 }
 
-// Whether a shield holds off what bomb carries. The end of the program passes.
+// Whether a shield holds off bomb. The end of the program (KeyboardInterrupt,
+// SystemExit) passes a shield.
 static bool
 is_shielded(const TaskletObject *t, PyObject *bomb)
 {
     return t->shields > 0 && bomb_of(bomb)->rank < TL_RANK_EXIT;
 }
 
-// The place of the strongest pending bomb, if that may be raised, or NULL. fresh: as for
-// due_scope().
+// The link to the strongest pending bomb, if that may be raised now, or NULL. fresh:
+// without bombs that a finalizer has swallowed.
 static PyObject **
 pending_place(TaskletObject *t, bool fresh)
 {
@@ -166,7 +172,7 @@ tl_interrupt_update(TaskletObject *t)
                                   (t->scopes != NULL && due_scope(t, false) != NULL));
 }
 
-// Take bomb out of the line that it leads. Returns the rest.
+// Take bomb out of the list of which it is the first. Returns the rest of the list.
 static PyObject *
 take_out(PyObject *bomb)
 {
@@ -182,8 +188,9 @@ in_finalizer(TaskletObject *t, void *top)
     return tl_location_in_finalizer(top, t->home->state->del_name);
 }
 
-// Take the strongest of what is due in t, whose innermost frame is top, or NULL. What a
-// finalizer has swallowed waits for its end.
+// Take the strongest interruption that is due in t, whose innermost frame is top: a
+// bomb, or NULL. An interruption that a finalizer has swallowed is due again after the
+// finalizer's end.
 static PyObject *
 take_next(TaskletObject *t, void *top)
 {
@@ -222,8 +229,9 @@ coming_scope(TaskletObject *t)
 
 // ---- requests
 
-// Put bomb behind those that are as strong. Returns what is no longer needed: one plain
-// kill does for all, and of two throws the later one counts, as in Stackless.
+// Put bomb into t->pending, behind bombs of the same rank. Returns the bomb that is no
+// longer needed, or NULL: several plain kills are raised once, and of two throws only
+// the later one is raised, as in Stackless.
 static PyObject *
 put_in_line(TaskletObject *t, PyObject *bomb)
 {
@@ -246,7 +254,7 @@ put_in_line(TaskletObject *t, PyObject *bomb)
         link = &bomb_of(*link)->next;
     }
     if (bomb_of(bomb)->in_line) {
-        tl_sched_report_lost(t->home); // a spare one, in use
+        tl_sched_report_lost(t->home); // the spare bomb for want of memory is in use
         return bomb;
     }
     bomb_of(bomb)->in_line = true;
@@ -263,7 +271,8 @@ tl_interrupt_add(TaskletObject *t, PyObject *bomb)
     return drop;
 }
 
-// old (stolen, may be NULL) was t's tempval, and something stronger takes its place.
+// old (stolen, may be NULL) was t's tempval, and a stronger interruption has taken its
+// place. Returns what must be dropped, or NULL.
 static PyObject *
 displaced(TaskletObject *t, PyObject *old)
 {
@@ -271,7 +280,7 @@ displaced(TaskletObject *t, PyObject *old)
     t->handed = NULL;
     unsigned char rank = rank_of(t, old);
     if (rank == TL_RANK_THROW && rank_of(t, t->tempval) == rank) {
-        return old; // of two throws the later one counts
+        return old; // of two throws only the later one is raised
     }
     if (rank > TL_RANK_SCOPE) {
         return put_in_line(t, old);
@@ -364,7 +373,7 @@ tl_interrupt_again(TaskletObject *t, PyObject *exc)
     PyErr_SetRaisedException(raised);
 }
 
-// Whether t is runnable with an interruption that is weaker than what is due.
+// Whether t's tempval is an interruption, and a stronger one is due.
 static bool
 is_outranked(TaskletObject *t)
 {
@@ -393,12 +402,12 @@ tl_interrupt_wake(TaskletObject *t)
     if (!t->thrown) {
         return;
     }
-    // A tasklet that has ended is current until the next one is: what runs then may enter
-    // blocks, but cannot wait.
+    // A tasklet that has ended stays current until the next one runs. Callbacks that
+    // run in between may enter blocks, but cannot wait.
     bool runs = (t == s->current && !s->waiting) || t->stopped || t->life != TL_STARTED;
     bool runnable = t->place == TL_RUNNABLE;
     if (!waits && (runs || (runnable && !is_outranked(t)))) {
-        return; // at its next operation that may block
+        return; // raised at its next operation that may wait
     }
     PyObject *bomb = take_next(t, t->top);
     if (bomb == NULL) {
@@ -442,7 +451,7 @@ tl_interrupt_clear(TaskletObject *t)
     while (*link != NULL) {
         PyObject *bomb = *link;
         if (bomb == state->spare_error || bomb == state->spare_exit) {
-            *link = take_out(bomb); // it is used again
+            *link = take_out(bomb); // it can be used again
             Py_DECREF(bomb);
         } else {
             link = &bomb_of(bomb)->next;
@@ -459,7 +468,8 @@ tl_interrupt_clear(TaskletObject *t)
 // The names of the kinds, as the program writes them.
 static const char *const kind_names[] = {"timeout()", "TaskGroup()", "shield()"};
 
-// A RuntimeError in place of the interruption of a block that is suspended.
+// Raise RuntimeError in place of the interruption of a block inside a suspended
+// generator.
 static void
 raise_suspended(const struct tl_scope *scope)
 {
@@ -469,12 +479,13 @@ raise_suspended(const struct tl_scope *scope)
             PyExc_RuntimeError,
             "the block of %s entered at %U was to be interrupted while its "
             "generator or coroutine was suspended inside it: it must not yield "
-            "there, because the block would interrupt whatever runs meanwhile",
+            "there, because the block would interrupt the code that runs instead",
             kind_names[scope->kind], place);
         Py_DECREF(place);
     }
 }
 
+// Raise the interruption of scope; NULL: of a block that is gone.
 static void
 raise_scope(struct tl_sched *s, struct tl_scope *scope)
 {
@@ -499,21 +510,21 @@ raise_scope(struct tl_sched *s, struct tl_scope *scope)
         Py_DECREF(place);
     }
     if (text == NULL) {
-        PyErr_Clear(); // its message is not worth another error
+        PyErr_Clear(); // without a message
     }
     PyErr_SetObject(type, text);
     Py_XDECREF(text);
     PyObject *exc = PyErr_GetRaisedException();
     for (struct tl_scope *i = s->current->scopes; i != NULL; i = i->outer) {
         if (i->raised == exc) {
-            i->raised = NULL; // the address of an exception that was freed
+            i->raised = NULL; // an exception that was freed had the same address
         }
     }
     scope->raised = exc;
     PyErr_SetRaisedException(exc);
 }
 
-// What is raised inside a finalizer stays there: raise it again later.
+// An exception cannot leave a finalizer, which swallows it: request it again.
 static void
 keep_for_later(TaskletObject *me, PyObject *object, struct tl_scope *scope)
 {
@@ -561,8 +572,8 @@ tl_interrupt_raise(struct tl_sched *s, PyObject *bomb)
     bool has_traceback = bomb_of(bomb)->traceback != NULL;
     (void)tl_bomb_raise(bomb);
     if (rank == TL_RANK_KILL && has_traceback) {
-        // It has been raised without a context, and the end of a block or of the tasklet
-        // would not find what it replaces.
+        // tl_bomb_raise() has set no context. Set it, so that the end of a block or of
+        // the tasklet finds the exception that this one replaces.
         PyObject *exc = PyErr_GetRaisedException();
         PyErr_SetObject((PyObject *)Py_TYPE(exc), exc);
         Py_DECREF(exc);

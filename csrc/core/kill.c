@@ -1,3 +1,4 @@
+// kill.c - killing many tasklets at once.
 #include "core/kill.h"
 #include "core/errors.h"
 #include "core/interrupt.h"
@@ -8,7 +9,8 @@ item(PyObject *list, Py_ssize_t i)
     return (TaskletObject *)PyList_GET_ITEM(list, i);
 }
 
-// Whether one of them has to be entered now.
+// Whether a switch is needed: list has a live tasklet of this thread besides the
+// current one.
 static bool
 needs_switch(struct tl_sched *s, PyObject *list)
 {
@@ -21,8 +23,9 @@ needs_switch(struct tl_sched *s, PyObject *list)
     return false;
 }
 
-// Request the kill of all but the current one. Those that a shield protects, and those of
-// other threads, do not run now: their places in ready are NULL.
+// Request the kill of all tasklets except the current one. ready[i] is the tasklet if
+// it can run now; NULL if an interruption is held off there, or it belongs to another
+// thread.
 static void
 request(struct tl_sched *s, PyObject *list, TaskletObject **ready)
 {
@@ -32,7 +35,7 @@ request(struct tl_sched *s, PyObject *list, TaskletObject **ready)
         if (t == s->current) {
             continue;
         }
-        PyObject *bomb = tl_interrupt_kill(s->state); // other code may run
+        PyObject *bomb = tl_interrupt_kill(s->state); // may run Python code
         if (!tl_task_is_alive(t)) {
             Py_DECREF(bomb);
             continue;
@@ -44,8 +47,8 @@ request(struct tl_sched *s, PyObject *list, TaskletObject **ready)
     }
 }
 
-// Move those that are ready to before the current tasklet, which so comes next after them.
-// Returns the first, or NULL.
+// Move the ready tasklets to the places before the current one, which is next after
+// them. Returns the first, or NULL.
 static TaskletObject *
 line_up(struct tl_sched *s, TaskletObject **ready, Py_ssize_t count)
 {
@@ -63,7 +66,8 @@ line_up(struct tl_sched *s, TaskletObject **ready, Py_ssize_t count)
     return first;
 }
 
-// Let them run, then go on.
+// Switch to the first of the ready tasklets, and return when the current one is next.
+// Returns 0, or -1 with an exception set.
 static int
 enter(struct tl_sched *s, TaskletObject **ready, Py_ssize_t count)
 {
@@ -109,7 +113,7 @@ tl_kill_all(struct tl_sched *s, PyObject *list, bool pending)
     int result = now ? enter(s, ready, count) : 0;
     PyMem_Free(ready);
     if (result == 0) {
-        tl_sched_drop_now(s); // what was displaced, if nobody has been entered
+        tl_sched_drop_now(s); // the displaced values, if there was no switch
     }
     if (result == 0 && me_too) {
         (void)tl_bomb_raise(tl_interrupt_kill(s->state));

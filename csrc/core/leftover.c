@@ -1,9 +1,10 @@
+// leftover.c - warnings about tasklets that a thread's or the program's end cuts short.
 #include "core/leftover.h"
 #include "core/errors.h"
 
-// At most this many tasklets are listed one by one: the others are usually left for the
-// same reason.
-enum { LISTED_MOST = 10 };
+// The number of tasklets that the warning lists: the rest is usually there for the same
+// reason.
+enum { MAX_LISTED = 10 };
 
 // ---- the warning
 
@@ -22,7 +23,8 @@ is_debugging(void)
     return result;
 }
 
-// Warn of about, at the line that spawned it.
+// Issue the ResourceWarning text about a tasklet, at the line that spawned it. Returns
+// 0, or -1 with an exception set.
 static int
 warn_explicit(PyObject *text, TaskletObject *about)
 {
@@ -34,8 +36,8 @@ warn_explicit(PyObject *text, TaskletObject *about)
         file = Py_NewRef(code->co_filename);
         line = PyCode_Addr2Line(code, outcome->lasti);
     } else {
-        file =
-            PyUnicode_FromString("tasklets"); // made by tasklet(): nobody knows where
+        // Made by tasklet(), which does not note the place.
+        file = PyUnicode_FromString("tasklets");
     }
     PyObject *mod = PyImport_ImportModule("warnings");
     PyObject *func = mod ? tl_getattr(mod, "warn_explicit") : NULL;
@@ -53,7 +55,8 @@ warn_explicit(PyObject *text, TaskletObject *about)
     return result == NULL ? -1 : 0;
 }
 
-// text is stolen, and may be NULL with an exception set.
+// Issue the warning, and print it if tasklets.debug is set. text is stolen, and may be
+// NULL with an exception set.
 static void
 warn(PyObject *text, TaskletObject *about)
 {
@@ -74,14 +77,15 @@ warn(PyObject *text, TaskletObject *about)
     Py_XDECREF(text);
 }
 
-// ---- what is left
+// ---- finding the tasklets
 
 struct leftovers {
-    TaskletObject *listed[LISTED_MOST]; // counted: describing them may run Python code
+    TaskletObject *listed[MAX_LISTED]; // counted: describing them may run Python code
     Py_ssize_t count;
 };
 
-// Whether t has been told to end: by the collector, say, which has found it.
+// Whether t has been killed and has not run since: by its finalizer (revived), for
+// example.
 static bool
 is_being_killed(TaskletObject *t)
 {
@@ -96,7 +100,7 @@ add(struct leftovers *found, TaskletObject *t)
     if (t->inherited || is_being_killed(t)) {
         return;
     }
-    if (found->count < LISTED_MOST) {
+    if (found->count < MAX_LISTED) {
         found->listed[found->count] = (TaskletObject *)Py_NewRef(t);
     }
     found->count++;
@@ -162,12 +166,12 @@ describe_all(struct tl_sched *s, const struct leftovers *found, bool program)
                                        found->count, noun)
                 : PyUnicode_FromFormat("%zd %s had not ended when thread %lu did",
                                        found->count, noun, s->ident);
-    for (Py_ssize_t i = 0; text != NULL && i < found->count && i < LISTED_MOST; i++) {
+    for (Py_ssize_t i = 0; text != NULL && i < found->count && i < MAX_LISTED; i++) {
         PyUnicode_AppendAndDel(&text, describe(found->listed[i]));
     }
-    if (text != NULL && found->count > LISTED_MOST) {
-        PyUnicode_AppendAndDel(&text, PyUnicode_FromFormat("\n  and %zd more",
-                                                           found->count - LISTED_MOST));
+    if (text != NULL && found->count > MAX_LISTED) {
+        PyUnicode_AppendAndDel(
+            &text, PyUnicode_FromFormat("\n  and %zd more", found->count - MAX_LISTED));
     }
     if (text != NULL) {
         PyUnicode_AppendAndDel(
@@ -186,7 +190,7 @@ tl_leftover_report(struct tl_sched *s, bool program)
         return;
     }
     warn(describe_all(s, &found, program), found.listed[0]);
-    for (Py_ssize_t i = 0; i < found.count && i < LISTED_MOST; i++) {
+    for (Py_ssize_t i = 0; i < found.count && i < MAX_LISTED; i++) {
         Py_DECREF(found.listed[i]);
     }
 }

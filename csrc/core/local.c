@@ -1,32 +1,34 @@
+// local.c - tasklets.local: slots, and the threads' own.
 #include "core/local.h"
 #include "cpython/gil.h"
 #include "object/live_counts.h"
 #include "base/stress.h"
 
-// The name of the capsule in a thread state's dict that owns what the thread has.
-#define OWNER "tasklets.local"
+// The name of the capsule in a thread state's dict that owns the thread's slots.
+#define CAPSULE_NAME "tasklets.local"
 
-// What one tasklet has in one object.
+// The attributes of one object in one tasklet or thread.
 struct slot {
     struct tl_link link; // in local->slots
     struct tl_locals *holder;
-    LocalObject *local; // borrowed: it removes the slot when it goes
+    LocalObject *local; // borrowed: it frees its slots when it goes
     PyObject *dict;
 };
 
-// What one tasklet has in all objects, by their places.
+// The slots of one tasklet or thread.
 struct tl_locals {
-    Py_ssize_t room;
+    Py_ssize_t capacity; // the length of slots
     struct slot **slots;
 };
 
-// What the calling thread has, and its main tasklet if there is one.
+// The slots of the calling thread, which its main tasklet uses, too.
 static TL_THREAD_LOCAL struct tl_locals *thread_locals;
 
-// The thread state on this thread that has lost it: the interpreter is clearing it.
+// The id of the thread state that has dropped thread_locals because the interpreter is
+// clearing it. No new ones must be made for it.
 static TL_THREAD_LOCAL uint64_t ended_id;
 
-// ---- places
+// ---- indices
 
 struct tl_places *
 tl_local_places(void)
@@ -45,21 +47,22 @@ tl_local_init(LocalObject *local, struct tl_places *places)
 {
     Py_ssize_t i = places->lowest;
     tl_link_init(&local->slots);
-    while (i < places->room && places->taken[i]) {
+    while (i < places->capacity && places->taken[i]) {
         i++;
     }
-    if (i == places->room) {
-        Py_ssize_t room = places->room ? 2 * places->room : TL_STRESS_OR(16, 1);
-        bool *grown = PyMem_Realloc(places->taken, (size_t)room * sizeof *grown);
+    if (i == places->capacity) {
+        Py_ssize_t capacity =
+            places->capacity ? 2 * places->capacity : TL_STRESS_OR(16, 1);
+        bool *grown = PyMem_Realloc(places->taken, (size_t)capacity * sizeof *grown);
         if (grown == NULL) {
             PyErr_NoMemory();
             return -1;
         }
-        for (Py_ssize_t j = places->room; j < room; j++) {
+        for (Py_ssize_t j = places->capacity; j < capacity; j++) {
             grown[j] = false;
         }
         places->taken = grown;
-        places->room = room;
+        places->capacity = capacity;
     }
     places->taken[i] = true;
     places->lowest = i + 1;
@@ -93,12 +96,12 @@ tl_local_fini(LocalObject *local)
 #ifndef NDEBUG
 // Locks: the GIL.
 static void
-check(const struct slot *slot)
+check_slot(const struct slot *slot)
 {
     const LocalObject *local = slot->local;
     TL_CHECK("I1", "local", local, tl_link_may_be_in(&slot->link, &local->slots));
     TL_CHECK("I1", "local", local,
-             local->place < slot->holder->room &&
+             local->place < slot->holder->capacity &&
                  slot->holder->slots[local->place] == slot);
     TL_CHECK("I1", "local", local, local->places->taken[local->place]);
 }
@@ -106,12 +109,12 @@ check(const struct slot *slot)
 TL_CHECKER(check, const struct slot *slot);
 #endif
 
-// Returns what was in it, owned.
+// Free slot. Returns its attributes, owned.
 static PyObject *
 slot_free(struct slot *slot)
 {
     PyObject *dict = slot->dict;
-    check(slot);
+    check_slot(slot);
     tl_link_remove(&slot->link);
     slot->holder->slots[slot->local->place] = NULL;
     PyMem_Free(slot);
@@ -139,8 +142,8 @@ tl_local_traverse(LocalObject *local, visitproc visit, void *arg)
 static void
 locals_free(struct tl_locals *locals)
 {
-    // What goes may take others of the slots with it.
-    for (Py_ssize_t i = 0; i < locals->room; i++) {
+    // A finalizer of the attributes may free other slots.
+    for (Py_ssize_t i = 0; i < locals->capacity; i++) {
         if (locals->slots[i] != NULL) {
             Py_DECREF(slot_free(locals->slots[i]));
         }
@@ -164,7 +167,7 @@ tl_local_forget(struct tl_locals **where)
 static void
 thread_ended(PyObject *owner)
 {
-    struct tl_locals *locals = PyCapsule_GetPointer(owner, OWNER);
+    struct tl_locals *locals = PyCapsule_GetPointer(owner, CAPSULE_NAME);
     PyObject *exc = PyErr_GetRaisedException();
     if (locals == thread_locals) {
         thread_locals = NULL;
@@ -174,20 +177,21 @@ thread_ended(PyObject *owner)
     PyErr_SetRaisedException(exc);
 }
 
-// Have what thread_locals are go with the thread. Returns 0, or -1 with an exception
-// set.
+// Make the calling thread's state the owner of locals, so that they go with the thread.
+// Returns 0, or -1 with an exception set.
 static int
-hang_owner(struct tl_locals *locals)
+tie_to_thread(struct tl_locals *locals)
 {
     PyThreadState *ts = PyThreadState_Get();
     if (ended_id == PyThreadState_GetID(ts) || tl_gil_is_clearing(ts)) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "the thread is ending, and what it had in a local is gone");
+                        "the thread is ending, and its attributes of tasklets.local "
+                        "objects are gone");
         return -1;
     }
     PyObject *dict = PyThreadState_GetDict();
-    PyObject *owner = dict ? PyCapsule_New(locals, OWNER, NULL) : NULL;
-    int result = owner ? PyDict_SetItemString(dict, OWNER, owner) : -1;
+    PyObject *owner = dict ? PyCapsule_New(locals, CAPSULE_NAME, NULL) : NULL;
+    int result = owner ? PyDict_SetItemString(dict, CAPSULE_NAME, owner) : -1;
     if (result == 0) {
         (void)PyCapsule_SetDestructor(owner, thread_ended);
     } else if (!PyErr_Occurred()) {
@@ -197,8 +201,9 @@ hang_owner(struct tl_locals *locals)
     return result;
 }
 
-// ---- who runs
+// ---- the current tasklet
 
+// Where the slots of the current tasklet or thread are.
 static struct tl_locals **
 mine(void)
 {
@@ -211,11 +216,13 @@ static struct slot **
 place_of(const LocalObject *local)
 {
     struct tl_locals *locals = *mine();
-    return locals != NULL && local->place < locals->room ? &locals->slots[local->place]
-                                                         : NULL;
+    return locals != NULL && local->place < locals->capacity
+               ? &locals->slots[local->place]
+               : NULL;
 }
 
-// Other code may run.
+// Make the array of the current tasklet or thread if it has none. Returns 0, or -1 with
+// an exception set. May run Python code.
 static int
 make_locals(void)
 {
@@ -228,9 +235,9 @@ make_locals(void)
         PyErr_NoMemory();
         return -1;
     }
-    // First: the collector may run code that wants them, too.
+    // Before the next step, in which a finalizer may access a local object, too.
     *where = locals;
-    if (where == &thread_locals && hang_owner(locals) < 0) {
+    if (where == &thread_locals && tie_to_thread(locals) < 0) {
         tl_local_forget(where);
         return -1;
     }
@@ -238,28 +245,28 @@ make_locals(void)
 }
 
 static int
-make_room(const LocalObject *local)
+reserve_slot(const LocalObject *local)
 {
     struct tl_locals *locals = *mine();
-    Py_ssize_t room = local->place + 4;
-    if (local->place < locals->room) {
+    Py_ssize_t capacity = local->place + 4;
+    if (local->place < locals->capacity) {
         return 0;
     }
     struct slot **grown =
-        PyMem_Realloc(locals->slots, (size_t)room * sizeof *locals->slots);
+        PyMem_Realloc(locals->slots, (size_t)capacity * sizeof *locals->slots);
     if (grown == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    for (Py_ssize_t i = locals->room; i < room; i++) {
+    for (Py_ssize_t i = locals->capacity; i < capacity; i++) {
         grown[i] = NULL;
     }
     locals->slots = grown;
-    locals->room = room;
+    locals->capacity = capacity;
     return 0;
 }
 
-// Returns a new slot in its place, or NULL with an exception set.
+// A new slot of the current tasklet or thread for local, or NULL with an exception set.
 static struct slot *
 make_slot(LocalObject *local)
 {
@@ -270,14 +277,14 @@ make_slot(LocalObject *local)
         PyErr_NoMemory();
         return NULL;
     }
-    if (make_locals() < 0 || make_room(local) < 0) {
+    if (make_locals() < 0 || reserve_slot(local) < 0) {
         PyMem_Free(slot);
         Py_DECREF(dict);
         return NULL;
     }
     struct slot **place = place_of(local);
     if (*place != NULL) {
-        // The collector has run code that has come here.
+        // A finalizer that the collector has run has made the slot.
         PyMem_Free(slot);
         Py_DECREF(dict);
         return *place;
@@ -285,7 +292,7 @@ make_slot(LocalObject *local)
     *slot = (struct slot){.holder = *mine(), .local = local, .dict = dict};
     tl_link_insert_before(&slot->link, &local->slots);
     *place = slot;
-    check(slot);
+    check_slot(slot);
     return slot;
 }
 

@@ -1,14 +1,15 @@
+// outcome.c - the outcome of a tasklet, and who is notified of its end.
 #include "core/outcome.h"
 #include "core/errors.h"
 #include "object/callback_list.h"
 
 static PyObject *
-lapsed(struct tl_wait *Py_UNUSED(wait))
+timed_out(struct tl_wait *Py_UNUSED(wait))
 {
     return Py_NewRef(Py_False);
 }
 
-const struct tl_wait_kind tl_outcome_wait = {.verb = "join", .lapsed = lapsed};
+const struct tl_wait_kind tl_outcome_wait = {.verb = "join", .lapsed = timed_out};
 
 struct tl_outcome *
 tl_outcome_of(TaskletObject *t)
@@ -73,9 +74,9 @@ tl_outcome_record(TaskletObject *t, PyObject *result, PyObject *exc)
     struct tl_outcome *outcome = t->outcome;
     PyObject *exit_type = t->home->state->tasklet_exit;
     PyObject *callbacks = outcome->callbacks;
-    bool heard = (callbacks != NULL && PyList_GET_SIZE(callbacks) > 0) ||
-                 (outcome->keep && !tl_link_is_single(&outcome->waiters)) ||
-                 outcome->member != NULL;
+    bool is_delivered = (callbacks != NULL && PyList_GET_SIZE(callbacks) > 0) ||
+                        (outcome->keep && !tl_link_is_single(&outcome->waiters)) ||
+                        outcome->member != NULL;
     outcome->cancelled = exc != NULL && PyErr_GivenExceptionMatches(exc, exit_type);
     if (outcome->keep) {
         outcome->value = result;
@@ -83,7 +84,7 @@ tl_outcome_record(TaskletObject *t, PyObject *result, PyObject *exc)
     } else {
         Py_XDECREF(result);
     }
-    return heard;
+    return is_delivered;
 }
 
 PyObject *

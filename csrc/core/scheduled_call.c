@@ -1,10 +1,11 @@
+// scheduled_call.c - call_soon() and call_later().
 #include "core/scheduled_call.h"
 #include "core/timer.h"
 
 #ifndef NDEBUG
 // Locks: the GIL.
 static void
-check(const HandleObject *handle)
+check_call(const HandleObject *handle)
 {
     bool waits = tl_timer_is_set(&handle->timer);
     TL_CHECK("I1", "handle", handle, waits == !tl_link_is_single(&handle->link));
@@ -16,15 +17,15 @@ TL_CHECKER(check, const HandleObject *handle);
 #endif
 
 static void
-its_time_came(struct tl_timer *timer)
+make_runnable(struct tl_timer *timer)
 {
     HandleObject *handle = TL_CONTAINER(timer, HandleObject, timer);
     TaskletObject *t = handle->who;
     tl_link_remove(&handle->link);
-    check(handle);
+    check_call(handle);
     if (t->life == TL_NEW && t->place == TL_FLOATING) {
         tl_sched_ready((TaskletObject *)Py_NewRef(t));
-    } // else somebody found it in the collector's lists, and did something with it
+    } // else the program has found it through the collector, and changed it
     tl_sched_drop_later(t->home, (PyObject *)handle);
 }
 
@@ -42,9 +43,9 @@ tl_scheduled_call_start(HandleObject *handle, int64_t when)
     }
     Py_INCREF(handle);
     tl_link_insert_before(&handle->link, &s->later);
-    handle->timer.fire = its_time_came;
+    handle->timer.fire = make_runnable;
     tl_timer_set(s, &handle->timer, when);
-    check(handle);
+    check_call(handle);
     return 0;
 }
 
@@ -65,10 +66,10 @@ tl_scheduled_call_cancel(HandleObject *handle)
             Py_DECREF(t);
         }
         Py_DECREF(t);
-    } // else it runs, has run, or is about to
-    check(handle);
+    } // else it is running, has run, or is about to run
+    check_call(handle);
     if (waits) {
-        Py_DECREF(handle); // the caller has another
+        Py_DECREF(handle); // the reference of s->later; the caller has another
     }
 }
 

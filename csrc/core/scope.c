@@ -1,3 +1,5 @@
+// scope.c - entering and leaving timeout(), TaskGroup and shield(), and the ends of
+// their time.
 #include "core/scope.h"
 #include "core/interrupt.h"
 #include "core/timer.h"
@@ -6,9 +8,9 @@
 #include "base/clock.h"
 
 #ifndef NDEBUG
-// Blocks that are looked at: more are nested by a program that runs away, where each change
-// would cost too much.
-enum { CHECKED_MOST = 32 };
+// The number of nested blocks that a check looks at. A program that recurses without
+// end nests many more, and a check of all at each change would take too long.
+enum { MAX_CHECKED = 32 };
 
 void
 tl_scope_check_all(const TaskletObject *t)
@@ -16,7 +18,7 @@ tl_scope_check_all(const TaskletObject *t)
     unsigned shields = 0;
     int coming = 0, depth = 0;
     const struct tl_scope *i = t->scopes;
-    for (; i != NULL && depth < CHECKED_MOST; i = i->outer, depth++) {
+    for (; i != NULL && depth < MAX_CHECKED; i = i->outer, depth++) {
         TL_CHECK("I1", "tl_scope", i, i->who == t && i->state != TL_SCOPE_IDLE);
         TL_CHECK("I2", "tl_scope", i,
                  !tl_timer_is_set(&i->timer) ||
@@ -40,7 +42,7 @@ tl_scope_check(const struct tl_scope *scope)
         return;
     }
     const struct tl_scope *i = scope->who->scopes;
-    for (int depth = 0; i != scope && depth < CHECKED_MOST; depth++) {
+    for (int depth = 0; i != scope && depth < MAX_CHECKED; depth++) {
         TL_CHECK("I1", "tl_scope", scope, i != NULL);
         i = i->outer;
     }
@@ -51,7 +53,7 @@ tl_scope_check(const struct tl_scope *scope)
 // ---- times
 
 static void
-limit_is_over(struct tl_scope *shield)
+end_shield(struct tl_scope *shield)
 {
     shield->state = TL_SCOPE_SPENT;
     shield->expired = true;
@@ -63,7 +65,7 @@ void
 tl_scope_request(struct tl_scope *scope)
 {
     if (scope->kind == TL_SCOPE_SHIELD) {
-        limit_is_over(scope);
+        end_shield(scope);
     } else {
         scope->state = TL_SCOPE_DUE;
         tl_interrupt_wake(scope->who);
@@ -72,7 +74,7 @@ tl_scope_request(struct tl_scope *scope)
 }
 
 static void
-time_is_up(struct tl_timer *timer)
+on_deadline(struct tl_timer *timer)
 {
     tl_scope_request(TL_CONTAINER(timer, struct tl_scope, timer));
 }
@@ -90,7 +92,7 @@ set_timer(struct tl_sched *s, struct tl_scope *scope)
     if (tl_timer_reserve(s) < 0) {
         return -1;
     }
-    scope->timer.fire = time_is_up;
+    scope->timer.fire = on_deadline;
     tl_timer_set(s, &scope->timer, scope->when);
     return 0;
 }
@@ -105,7 +107,7 @@ stop_timer(struct tl_scope *scope)
 
 // ---- entering and leaving
 
-// Take it out of its tasklet's list.
+// Take scope out of its tasklet's list.
 static inline void
 unlist(struct tl_scope *scope)
 {
@@ -156,7 +158,7 @@ tl_scope_leave_at_exit(struct tl_scope *scope)
     PyObject *handled = scope->handled, *code = scope->where.code;
     scope->handled = scope->where.code = NULL;
     tl_scope_leave_quietly(scope);
-    Py_XDECREF(handled); // from here on Python code may run
+    Py_XDECREF(handled); // may run Python code, as may the next line
     Py_XDECREF(code);
 }
 
@@ -199,9 +201,10 @@ tl_scope_check_leave(struct tl_sched *s, const struct tl_scope *scope, const cha
     return -1;
 }
 
-// Whether exc is the interruption of scope. An equal one that the program raised counts,
-// if it is not another block's. The type is compared first: what was raised for scope may
-// be gone, and a kill may have its address.
+// Whether exc is the interruption of scope. Another instance of its type that the
+// program has raised counts, too, unless it is another block's. The type is compared
+// first: the exception that was raised for scope may be gone, and a kill may have its
+// address.
 static bool
 is_own(const struct tl_scope *scope, PyObject *exc)
 {
@@ -238,7 +241,7 @@ tl_scope_move(struct tl_sched *s, struct tl_scope *scope, int64_t when)
     }
     stop_timer(scope);
     scope->state = TL_SCOPE_ACTIVE;
-    tl_interrupt_update(scope->who); // it may have been due
+    tl_interrupt_update(scope->who); // its interruption may have been due
     return set_timer(s, scope);
 }
 

@@ -1,5 +1,9 @@
 // scope.h - blocks of code that can be interrupted, or that hold off interruptions:
 // timeout(), TaskGroup and shield().
+//
+// A tasklet's blocks are a list, the innermost first. A block is interrupted by an
+// exception (TimeoutExit, GroupExit) that only its own __exit__() catches. interrupt.h
+// decides when it is raised.
 #ifndef TL_SCOPE_H
 #define TL_SCOPE_H
 
@@ -8,14 +12,14 @@
 
 enum tl_scope_kind { TL_SCOPE_TIMEOUT, TL_SCOPE_GROUP, TL_SCOPE_SHIELD };
 
-//   IDLE --enter--> ACTIVE --time is up, cancel()--> DUE --taken to be raised--> COMING
+//   IDLE --enter--> ACTIVE --deadline, cancel()--> DUE --taken to be raised--> COMING
 //    ^                                              ^  ^                        |  |
-//    |                                              |  +-- a stronger one's turn +  |
-//    |                                              |                               v
-//    |                                              +--- put off, or given back -- SPENT
-//    +------------- leave or the tasklet's end, from every state -------------------+
+//    |                                              |  +-- a stronger one first +  |
+//    |                                              |                              v
+//    |                                              +-- gave way to another -- SPENT
+//    +------------- leave or the tasklet's end, from every state ------------------+
 //
-// A shield goes from ACTIVE to SPENT when its limit is over.
+// A shield goes from ACTIVE to SPENT when its limit has passed.
 enum tl_scope_state {
     TL_SCOPE_IDLE,
     TL_SCOPE_ACTIVE,
@@ -33,42 +37,44 @@ enum tl_scope_state {
 // I4: who->shields counts the shields that are ACTIVE.
 struct tl_scope {
     struct tl_timer timer;
-    TaskletObject *who;     // borrowed: it leaves its scopes before it goes
-    struct tl_scope *outer; // the next one of who
+    TaskletObject *who;     // borrowed: a tasklet leaves its scopes before it is freed
+    struct tl_scope *outer; // the next outer block of who
     PyObject *handled;      // the exception that was being handled at entry, or NULL
-    PyObject *raised; // borrowed, compared only: the last instance that was raised
-    struct tl_location where; // it was entered
-    int64_t when;             // on tl_timer_now()'s clock; 0: never, negative: at once
-    unsigned char kind, state;
-    bool expired;   // its interruption was sent, or its limit is over
-    bool swallowed; // its interruption has been raised, in a finalizer
-    bool outlived;  // its tasklet ended inside the block, which was not left yet
+    PyObject *raised;       // borrowed, compared only: the last instance raised for it
+    struct tl_location where; // where it was entered
+    int64_t when;        // its end on tl_timer_now()'s clock; 0: none, < 0: at once
+    unsigned char kind;  // enum tl_scope_kind
+    unsigned char state; // enum tl_scope_state
+    bool expired;        // its interruption was raised, or its limit has passed
+    bool swallowed;      // a finalizer has swallowed its interruption
+    bool outlived;       // its tasklet ended without leaving the block
 };
 
-// t's blocks; and one that has been entered or left, or is in another state.
+// Check all blocks of t; or one block, after a change of its state.
 // Locks: the GIL.
 TL_CHECKER(tl_scope_check_all, const TaskletObject *t);
 TL_CHECKER(tl_scope_check, const struct tl_scope *scope);
 
-// Enter the block for the current tasklet, to end at scope->when. Returns 0, or -1 with
-// an exception set.
+// The current tasklet enters the block, which ends at scope->when. Returns 0, or -1
+// with an exception set.
 int tl_scope_enter(struct tl_sched *s, struct tl_scope *scope);
 
-// Leave the block of the current tasklet with exc (None or NULL: without). *own: whether
-// exc is the block's own interruption. If a stronger interruption that arose inside the
-// block was replaced by it, returns that one, a new reference; else NULL.
+// The current tasklet leaves its block with exc (None or NULL: without an exception).
+// *own: whether exc is the block's own interruption. If that has replaced a stronger
+// interruption inside the block, returns the stronger one, a new reference; else NULL.
 PyObject *tl_scope_leave(struct tl_sched *s, struct tl_scope *scope, PyObject *exc,
                          bool *own);
 
-// Leave the block, which nothing has interrupted. Runs no Python code.
+// Leave the block without looking at exceptions. The objects that it noted at entry are
+// dropped after the next switch. Does not call into Python.
 void tl_scope_leave_quietly(struct tl_scope *scope);
 
-// The same as the last act of an __exit__(): drops at once what the block noted, and may
-// run Python code then.
+// The same as the last step of an __exit__(): drops the noted objects at once, which
+// may run Python code.
 void tl_scope_leave_at_exit(struct tl_scope *scope);
 
-// At the end of an __exit__(): drop what the block noted. A loop of blocks in which
-// nothing waits would keep it all.
+// At the end of an __exit__(): drop now what waits for the next switch. A loop of
+// blocks in which nothing waits would never drop it.
 static inline void
 tl_scope_drop(struct tl_sched *s)
 {
@@ -77,22 +83,25 @@ tl_scope_drop(struct tl_sched *s)
     }
 }
 
-// The repr of a timeout or shield: "<tasklets.timeout active, 2.500 s left, at 0x...>". word:
-// its state. after: how many nanoseconds it lasts once entered, or as many as are left until
-// scope->when, with that set; 0: no end.
+// The repr of a timeout or shield: "<tasklets.timeout active, 2.500 s left, at 0x...>".
+// name: of its type, NULL: self's own. word: its state. after: the nanoseconds that the
+// block will last from its entry on; 0: only scope->when counts, if it is set.
 PyObject *tl_scope_repr(PyObject *self, const char *name, const char *word,
                         const struct tl_scope *scope, int64_t after);
 
-// Let the block end at another time. Returns 0, or -1 with an exception set.
+// Change the time when the block ends, and forget an interruption that is due. Returns
+// 0, or -1 with an exception set.
 int tl_scope_move(struct tl_sched *s, struct tl_scope *scope, int64_t when);
 
-// Request the block's interruption now. The caller is on the thread of its tasklet.
+// Request the block's interruption now.
+// Thread: that of its tasklet.
 void tl_scope_request(struct tl_scope *scope);
 
-// For tl_scope_forget().
+// The slow path of tl_scope_forget().
 void tl_scope_forget_all(struct tl_scope *scope);
 
-// The object that contains the scope goes away, maybe inside the block.
+// The object that contains the scope goes away, perhaps inside the block. May run
+// Python code.
 static inline void
 tl_scope_forget(struct tl_scope *scope)
 {
@@ -102,18 +111,19 @@ tl_scope_forget(struct tl_scope *scope)
     }
 }
 
-// t is being deallocated: part with the blocks that it has not left.
+// t is being deallocated: unlink the blocks that it has not left.
 void tl_scope_abandon(TaskletObject *t);
 
-// Leave the blocks inside outer (NULL: all) that t, which has ended, or a call that it
-// made, has not left. Runs no Python code.
+// t, or a call that it made, has ended: leave the blocks inside outer (NULL: all) that
+// it has not left. Does not call into Python.
 void tl_scope_end(TaskletObject *t, const struct tl_scope *outer);
 
-// Why the current tasklet may not leave the block: an exception is set. Returns 0 if it
-// may.
+// Check that the current tasklet may leave the block; what is its name in messages.
+// Returns 0, or -1 with RuntimeError set.
 int tl_scope_check_leave(struct tl_sched *s, const struct tl_scope *scope,
                          const char *what);
 
+// For tp_traverse of the object that contains the scope.
 int tl_scope_traverse(struct tl_scope *scope, visitproc visit, void *arg);
 
 #endif // TL_SCOPE_H

@@ -1,4 +1,4 @@
-// stress_points.c - the yields and detours of stress.h.
+// stress_points.c - the yields and slow paths of a build with TL_STRESS.
 #include "core/stress_points.h"
 
 #include <sched.h>
@@ -34,13 +34,14 @@ tl_stress_give_way(void)
 bool
 tl_stress_detours(void)
 {
-    // The parity of a count has no period, so that no pair of operations always meets the
-    // same answers. Guarded by the GIL.
+    // The parities of successive numbers have no period, so that no pair of operations
+    // always gets the same answers. Guarded by the GIL.
     static unsigned count;
     return __builtin_parity(++count);
 }
 
-// Beside a thread that computes, each time costs a switch interval: not every time.
+// Let threads run at every THREADS_EVERY-th call only: while another thread computes,
+// each time costs a switch interval.
 enum { THREADS_EVERY = 64 };
 
 void

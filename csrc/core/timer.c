@@ -1,3 +1,4 @@
+// timer.c - timers of a scheduler, and when a busy thread polls for what is due.
 #include "core/timer.h"
 #include "core/poll_source.h"
 #include "core/run_frame.h"
@@ -6,8 +7,10 @@
 
 #include <math.h>
 
-// While tasklets are runnable, looks are so far apart: in switches at most, and about so
-// many nanoseconds.
+// A thread with runnable tasklets polls every s->look_step switches. STEP_MOST is the
+// maximum of that number. It is adapted so that polls are between LOOK_LEAST and
+// LOOK_MOST nanoseconds apart: a timer is normally less than half a millisecond late,
+// and the polls cost little.
 enum { STEP_MOST = TL_STRESS_OR(16, 1), LOOK_LEAST = 200000, LOOK_MOST = 500000 };
 
 int64_t
@@ -38,7 +41,7 @@ tl_timer_expect(struct tl_sched *s)
 {
     if (TL_UNLIKELY(s->look_at == UINT64_MAX)) {
         s->looked = tl_clock_now();
-        s->look_step = 1; // nobody knows how long slices are just now
+        s->look_step = 1; // it is not known how long tasklets run between switches
         s->look_at = s->switches + s->look_step;
         s->look_yields = s->yields + s->look_step;
         if (s->look_at < s->limit) {
@@ -59,7 +62,8 @@ tl_task_stop_timer(TaskletObject *t)
     tl_timer_cancel(t->home, &t->timer);
 }
 
-// Look more often the longer tasklets run without giving way.
+// Set the switch at which to poll next. The longer tasklets run between switches, the
+// fewer switches there are between polls.
 static void
 plan_next_look(struct tl_sched *s)
 {
@@ -156,7 +160,7 @@ tl_timer_deadline(struct tl_sched *s, PyObject *seconds, int64_t *deadline)
 
 // ---- tasklets that wait until a time
 
-// The time of a tasklet's wait is up.
+// The deadline of a tasklet's wait has passed.
 static void
 end_wait(struct tl_timer *timer)
 {

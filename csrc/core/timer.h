@@ -1,62 +1,77 @@
-// timer.h - what is to happen at a time, and looks whether it is due.
+// timer.h - timers of a scheduler, and when a busy thread polls for what is due.
+//
+// A scheduler's timers are in a heap (base/timer_heap.h): the deadlines of waits, the
+// limits of timeout() and shield(), and scheduled calls. An idle thread sleeps until
+// the next one is due. A thread with runnable tasklets polls at a switch, every few
+// switches: it fires the timers that are due, collects ready descriptors and runs its
+// libuv loop (tl_timer_look()).
 #ifndef TL_TIMER_H
 #define TL_TIMER_H
 
 #include "core/sched.h"
 
-// A duration that nobody sees the end of, in seconds.
+// From this number of seconds on (31 years) a timeout is treated as none.
 #define TL_TIMER_LONGEST 1e9
 
-// The scheduler's time in nanoseconds: CLOCK_MONOTONIC, or a clock that tests move.
+// The scheduler's time in nanoseconds: CLOCK_MONOTONIC, or a fake clock that tests
+// move.
 int64_t tl_timer_now(struct tl_sched *s);
 
-// Have room for one more timer. Returns 0, or -1 with MemoryError set.
+// Reserve a slot for one more timer. Returns 0, or -1 with MemoryError set.
 int tl_timer_reserve(struct tl_sched *s);
 
-// Set a timer that is not set, there is room; cancel one that is. When it goes off, fire
-// is called on the scheduler's thread, and must run no code of others.
+// Set a timer that is not set, to fire at when on tl_timer_now()'s clock. A slot was
+// reserved. timer->fire is called on the scheduler's thread, and must not call into
+// Python.
 void tl_timer_set(struct tl_sched *s, struct tl_timer *timer, int64_t when);
+
+// Cancel a timer that is set.
 void tl_timer_cancel(struct tl_sched *s, struct tl_timer *timer);
 
-// Something is pending: look for it now and then.
+// A timer, a descriptor or a request is pending: begin to poll at switches, if that is
+// not done already.
 void tl_timer_expect(struct tl_sched *s);
 
-// Let go off what is due. Tasklets may come into the ring.
+// Poll: fire the timers that are due, collect ready descriptors, run the libuv loop.
+// All of these may make tasklets runnable.
 void tl_timer_look(struct tl_sched *s);
 
-// The current tasklet is alone in the ring and gives way: look, now and then.
+// The current tasklet yields and is alone in the ring, so there is no switch: poll, if
+// that is due.
 void tl_timer_look_alone(struct tl_sched *s);
 
-// The thread has nothing to run: how long until the next goes off, in nanoseconds; 0 if
-// one is due, -1 if there is none. A fake clock moves there at once.
+// The thread has nothing to run: the time until the next timer is due, in nanoseconds;
+// 0 if one is due, -1 if there is none. Has a side effect on a fake clock, which it
+// moves to that time: then it returns 0.
 int64_t tl_timer_left(struct tl_sched *s);
 
-// Whether something is to come that does not depend on a tasklet: a time, the system, a
-// worker.
+// Whether a tasklet may become runnable without another tasklet: by a timer, the system
+// or a worker.
 static inline bool
 tl_timer_is_pending(const struct tl_sched *s)
 {
     return s->timers.count > 0 || s->awaited > 0;
 }
 
-// t, which is about to wait or waits, stops waiting at that time. There is room.
+// End the wait of t, which waits or is about to, at deadline. A slot was reserved.
 void tl_timer_arm(struct tl_sched *s, TaskletObject *t, int64_t deadline);
 
-// Read a number of seconds, which may be infinite. Returns 0, or -1 with TypeError or
-// ValueError set.
+// Read a number of seconds, which may be infinite or negative. Returns 0, or -1 with
+// TypeError or ValueError set. May run Python code.
 int tl_timer_seconds(PyObject *arg, double *seconds);
 
-// A deadline of so many seconds from now, for struct tl_leave. None or NULL: 0, there is
-// none. Returns 0, or -1 with TypeError or ValueError set.
+// The deadline for struct tl_leave that is that many seconds from now: 0 (none) for
+// None or NULL, -1 (passed) for 0 and less. Returns 0, or -1 with TypeError or
+// ValueError set. May run Python code.
 int tl_timer_deadline(struct tl_sched *s, PyObject *seconds, int64_t *deadline);
 
-// Wait so long. Returns None.
+// Wait until deadline. Returns None, or NULL with an exception set.
 // Switch: yes.
 PyObject *tl_timer_sleep(struct tl_sched *s, int64_t deadline);
 
 void tl_timer_init(struct tl_sched *s);
 
-// The thread is gone: nothing is due any more.
+// The thread has ended: drop all timers without firing them.
 void tl_timer_fini(struct tl_sched *s);
 
 #endif // TL_TIMER_H

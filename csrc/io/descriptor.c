@@ -1,3 +1,4 @@
+// descriptor.c - waiting until a file descriptor is readable or writable.
 #include "io/descriptor.h"
 #include "core/errors.h"
 #include "core/timer.h"
@@ -5,21 +6,21 @@
 
 #include <errno.h>
 
-// A descriptor that is closed while it is watched is never reported: the kernel is asked for
-// each that is awaited, after CHECK_NS, which is how late a waiter is told, or after
-// CHECK_SHARE times as long as the last round of questions took, so that thousands of
-// descriptors cost a thousandth of the time.
+// The search for closed descriptors asks the kernel about each awaited one. CHECK_NS is
+// the normal period, and so the delay until a waiter learns of a closing. With
+// thousands of descriptors the pause is CHECK_SHARE times the CPU time of the last
+// search, so that these use a thousandth of a CPU at most.
 enum { CHECK_NS = 1000000000, CHECK_SHARE = 1000 };
 
-// A descriptor that somebody waits for, or waited for once.
+// A descriptor number that has or had waiters.
 struct tl_descriptor {
     int fd;
-    unsigned closings; // how often its waiters have been told it is closed
+    unsigned closings;                // number of times that it was found closed
     struct tl_link readers, writers;  // tasklets
     struct tl_link on_read, on_write; // listeners
 };
 
-// Made when first needed.
+// The descriptors of one scheduler, made when first needed.
 //
 // Invariants
 // I1: table[fd] is NULL or has that fd.
@@ -27,9 +28,9 @@ struct tl_descriptors {
     struct tl_poll_source source;
     struct tl_poller poller;
     struct tl_descriptor **table;
-    int room;
-    Py_ssize_t waiting; // tasklets and listeners
-    int64_t check_at;   // when those that are awaited are checked next
+    int room;           // the length of table
+    Py_ssize_t waiting; // number of waiting tasklets and listeners
+    int64_t check_at;   // when to search for closed ones next, tl_clock_now()
 };
 
 static const struct tl_poll_source_kind source_kind;
@@ -67,7 +68,7 @@ TL_CHECKER(check, const struct tl_descriptors *table, int fd);
 TL_CHECKER(check_listener, const struct tl_descriptor_listener *listener);
 #endif
 
-// n: 1 or -1.
+// A tasklet or listener begins (n = 1) or ends (n = -1) to wait.
 static void
 count(struct tl_sched *s, int n)
 {
@@ -94,7 +95,7 @@ static const struct tl_wait_kind read_wait = {
 static const struct tl_wait_kind write_wait = {
     .verb = "waits for a descriptor to write to", .joined = joined, .left = left};
 
-// Raise OSError for fd.
+// Raise OSError for fd. Returns -1.
 static int
 raise(int error, int fd)
 {
@@ -216,7 +217,8 @@ wake(struct tl_link *queue, struct tl_link *listeners)
     }
 }
 
-// The waiters of d find that it is closed.
+// d was found closed: end the waits of all its waiters, who see the new count of
+// closings.
 static void
 fail(struct tl_descriptor *d)
 {
@@ -225,8 +227,9 @@ fail(struct tl_descriptor *d)
     wake(&d->writers, &d->on_write);
 }
 
-// Watch d for what, while it is awaited already. Returns an errno, or 0; also if it is
-// closed, or another file by now: then its waiters have been told, and it is not watched.
+// Watch d, which is awaited already, for what. Returns 0 or an errno. If d is closed,
+// or its number belongs to another file by now, fails its waiters and returns 0 without
+// watching.
 static int
 watch_again(struct tl_poller *poller, struct tl_descriptor *d, int what)
 {
@@ -238,8 +241,8 @@ watch_again(struct tl_poller *poller, struct tl_descriptor *d, int what)
     return error;
 }
 
-// Watch fd for what, too. Returns its descriptor, and NULL with an exception set, or
-// without one if fd is a file, which is always ready.
+// Watch fd for what, in addition to what is awaited already. Returns its descriptor; or
+// NULL with an exception set, or without one if fd is always ready, as files are.
 static struct tl_descriptor *
 watch(struct tl_sched *s, int fd, int what)
 {
@@ -261,7 +264,7 @@ watch(struct tl_sched *s, int fd, int what)
     return error == 0 ? d : NULL;
 }
 
-// A wait for d has ended without its being ready.
+// A waiter of d has left before d was ready: stop watching if it was the last.
 static void
 stop_watching(struct tl_sched *s, const struct tl_descriptor *d)
 {
@@ -277,11 +280,11 @@ tl_descriptor_is_ready(int fd, int what)
     return ready < 0 ? raise(-ready, fd) : ready;
 }
 
-// A wait as struct tl_leave describes it, for a descriptor.
+// A struct tl_leave for a descriptor.
 struct descriptor_leave {
     struct tl_leave leave;
     const struct tl_descriptor *descriptor;
-    unsigned seen; // its closings when it began to be watched
+    unsigned seen; // the descriptor's closings when the wait began
 };
 
 static bool
@@ -338,7 +341,7 @@ tl_descriptor_note(struct tl_sched *s, struct tl_descriptor_listener *listener, 
         return -1;
     }
     if (what_is_awaited(d) != 0) {
-        // Waiters of an earlier file of this number are told now, and not counted later.
+        // If the number had an earlier file, its closing is counted now, and not later.
         (void)watch_again(&table->poller, d, what_is_awaited(d));
     }
     listener->descriptor = d;
@@ -417,7 +420,7 @@ check_closed(struct tl_poll_source *source, int64_t now)
     if (table->waiting == 0 || now < table->check_at) {
         return;
     }
-    // Not the time that passes: the thread may have to wait for a CPU meanwhile.
+    // CPU time: the thread may have to wait for a CPU during the search.
     int64_t began = tl_clock_read(CLOCK_THREAD_CPUTIME_ID);
     for (int fd = 0; fd < table->room; fd++) {
         struct tl_descriptor *d = table->table[fd];
@@ -454,14 +457,14 @@ tl_descriptor_notify_closing(struct tl_state *state, int fd)
         struct tl_descriptor *d =
             table != NULL && fd < table->room ? table->table[fd] : NULL;
         if (d != NULL) {
-            // Otherwise a copy of the descriptor would keep it watched.
+            // A duplicate of the descriptor would keep it watched.
             (void)tl_poller_watch(&table->poller, fd, 0);
             fail(d);
         }
     }
 }
 
-// Nobody is told any more: d (may be NULL) goes away.
+// d (may be NULL) goes away: unlink its listeners without calling them.
 static void
 forget_all(struct tl_descriptor *d)
 {
@@ -500,7 +503,7 @@ tl_descriptor_after_fork(struct tl_sched *s)
     if (table == NULL) {
         return;
     }
-    // The kernel's list is shared with the parent: have one of our own.
+    // The kernel's list is shared with the parent: make a new one.
     tl_poller_fini(&table->poller);
     (void)tl_poller_init(&table->poller);
     tl_poll_source_set_fd(s, &table->source, table->poller.fd);

@@ -1,20 +1,22 @@
+// detour.c - running requests on spare threads while all threads of libuv are blocked.
 #include "io/detour.h"
 #include "base/clock.h"
 
 #include <errno.h>
 
-// The threads count as blocked if all are busy and nothing has come back for this long:
-// longer than a disk takes, also on a busy machine.
+// libuv's threads count as blocked if all are busy and none has finished a request for
+// this long: longer than a disk needs, even on a busy machine.
 #define STALL_NS INT64_C(1000000000)
 
-// The threads of libuv. With the GIL.
+// The threads of libuv. Guarded by the GIL.
 //
 // Invariants
-// I1: busy counts the requests in flight that libuv has, stuck those of them that have
-//     begun and that nobody waits for.
+// I1: busy counts the requests in flight that libuv has; stuck counts those of them
+//     that have begun and have no waiter.
 static struct {
-    int size, busy, stuck;
-    int64_t progress; // when all became busy, or when something has come back since
+    int size; // number of threads
+    int busy, stuck;
+    int64_t progress; // when all became busy, or a request was last finished since then
 } threads;
 
 // ---- when
@@ -47,10 +49,11 @@ check(void)
 TL_CHECKER(check, void);
 #endif
 
+// Whether libuv has request, and not an internal thread.
 static bool
 is_libuvs(const struct tl_uv_request *request)
 {
-    return request->handle != NULL && request->cancel == NULL;
+    return request->uv_req != NULL && request->cancel == NULL;
 }
 
 void
@@ -67,24 +70,24 @@ tl_detour_over(struct tl_uv_request *request)
     if (!is_libuvs(request)) {
         return;
     }
-    threads.stuck -= request->is_stuck;
+    threads.stuck -= request->is_abandoned;
     if (threads.busy-- >= threads.size && !request->is_cancelled) {
         threads.progress = tl_clock_now();
     }
     check();
 }
 
-// ---- on spare threads
+// ---- on a spare thread
 
 static void
-work(struct tl_spare *call)
+spare_work(struct tl_spare *call)
 {
     struct tl_uv_request *request = TL_CONTAINER(call, struct tl_uv_request, call);
     request->run(request);
 }
 
 static void
-done(struct tl_spare *call)
+spare_done(struct tl_spare *call)
 {
     tl_uv_loop_announce(TL_CONTAINER(call, struct tl_uv_request, call));
 }
@@ -92,7 +95,7 @@ done(struct tl_spare *call)
 // ---- on the loop's thread
 
 static void
-cancel(struct tl_uv_request *request)
+cancel_spare(struct tl_uv_request *request)
 {
     if (tl_spare_cancel(&request->call)) {
         request->fail(request, -ECANCELED);
@@ -109,25 +112,27 @@ is_wanted(const struct tl_uv_request *request)
 static void
 take_one_back(struct tl_uv_request *request)
 {
-    if (is_libuvs(request) && !request->moves && is_wanted(request)) {
-        request->moves = tl_uv_loop_cancel_uv(request);
+    if (is_libuvs(request) && !request->is_taken_back && is_wanted(request)) {
+        request->is_taken_back = tl_uv_loop_cancel_uv(request);
     }
 }
 
-// Take back from libuv what waits for a thread: tl_detour_takes() is called for each.
+// Cancel the requests that wait in libuv's queue for a thread. libuv calls back for
+// each, and tl_detour_takes() moves it to a spare thread.
 static void
 take_back(void)
 {
     tl_uv_loop_each_request(take_one_back);
 }
 
+// Run request on a spare thread. Returns 0 or an errno.
 static int
-take(struct tl_uv_request *request)
+run_on_spare(struct tl_uv_request *request)
 {
-    threads.busy--; // libuv does not have it
-    request->cancel = cancel;
-    request->call.work = work;
-    request->call.done = done;
+    threads.busy--; // it is not libuv's any more
+    request->cancel = cancel_spare;
+    request->call.work = spare_work;
+    request->call.done = spare_done;
     tl_link_init(&request->call.link);
     return request->keep(request) ? tl_spare_run(&request->call) : ENOMEM;
 }
@@ -135,7 +140,7 @@ take(struct tl_uv_request *request)
 int
 tl_detour_start(struct tl_uv_request *request)
 {
-    int error = take(request);
+    int error = run_on_spare(request);
     take_back();
     return error;
 }
@@ -143,12 +148,12 @@ tl_detour_start(struct tl_uv_request *request)
 bool
 tl_detour_takes(struct tl_uv_request *request, bool cancelled)
 {
-    bool moves = request->moves && cancelled && is_wanted(request);
-    request->moves = false;
-    if (!moves) {
+    bool is_taken_back = request->is_taken_back && cancelled && is_wanted(request);
+    request->is_taken_back = false;
+    if (!is_taken_back) {
         return false;
     }
-    int error = take(request);
+    int error = run_on_spare(request);
     if (error != 0) {
         request->fail(request, -error);
     }
@@ -158,8 +163,8 @@ tl_detour_takes(struct tl_uv_request *request, bool cancelled)
 void
 tl_detour_abandoned(struct tl_uv_request *request)
 {
-    if (!request->is_stuck) {
-        request->is_stuck = true;
+    if (!request->is_abandoned) {
+        request->is_abandoned = true;
         if (++threads.stuck >= threads.size) {
             take_back();
         }

@@ -1,3 +1,8 @@
+// file.c - operations on files, done by libuv's threads.
+//
+// Most are requests of libuv's own (uv_fs_t). Reading or writing a whole file is
+// several system calls in one request (uv_work_t). Any of them can run on a spare
+// thread (detour.h).
 #include "io/file.h"
 #include "io/detour.h"
 
@@ -9,8 +14,9 @@
 #include <unistd.h>
 #include <uv.h>
 
-// How much is read at once of a file that does not tell its size, at least.
-enum { STEP = 65536 };
+// The size of the first read, in bytes, from a file whose size is not known, such as a
+// pipe or a file in /proc. It is the capacity of a Linux pipe.
+enum { MIN_READ_BYTES = 65536 };
 
 struct tl_file {
     struct tl_uv_request request;
@@ -19,15 +25,16 @@ struct tl_file {
         uv_fs_t fs;
         uv_work_t work;
     } uv;
-    struct tl_file_args args; // the paths are the waiter's, or copies of ours
-    char *path2;              // ours, or NULL
-    // Of operations on whole files, which have no uv_fs_t; path also of others that a
-    // spare thread does.
-    char *path, *memory; // memory is ours iff op is TL_FILE_READ_WHOLE
-    size_t size;
+    struct tl_file_args args; // its paths are the waiter's, or path and path2
+    char *path2;              // a copy, or NULL
+    // For operations on whole files, which have no uv_fs_t; path also for other
+    // operations that a spare thread does.
+    char *path;   // a copy, or NULL
+    char *memory; // to be freed iff op is TL_FILE_READ_WHOLE
+    size_t size;  // of memory
     int flags, mode;
     int64_t result;
-    bool taken; // the result
+    bool taken; // the waiter has read the result
 };
 
 static bool
@@ -40,10 +47,10 @@ static void
 file_free(struct tl_uv_request *request)
 {
     struct tl_file *file = TL_CONTAINER(request, struct tl_file, request);
-    // What is lost may have been left half done, in the child of a fork.
+    // In the child of a fork a thread of the parent may have been using a lost request.
     if (request->state == TL_REQUEST_OVER && !is_whole(file)) {
         if (file->op == TL_FILE_OPEN && !file->taken && file->uv.fs.result >= 0) {
-            close((int)file->uv.fs.result); // whoever wanted it is gone
+            close((int)file->uv.fs.result); // the waiter was killed or timed out
         }
         uv_fs_req_cleanup(&file->uv.fs);
     }
@@ -59,14 +66,15 @@ file_free(struct tl_uv_request *request)
 
 // ---- whole files, on one of libuv's threads
 
-// Have room for more to read. Returns 0 or -1.
+// Grow the buffer if it is full. Returns 0, or -1 with errno set.
 static int
-grow(struct tl_file *file, size_t used)
+grow_buffer(struct tl_file *file, size_t used)
 {
     if (used < file->size) {
         return 0;
     }
-    size_t size = file->size < STEP ? STEP : file->size + file->size / 2;
+    size_t size =
+        file->size < MIN_READ_BYTES ? MIN_READ_BYTES : file->size + file->size / 2;
     char *grown = realloc(file->memory, size);
     if (grown == NULL) {
         errno = ENOMEM;
@@ -86,7 +94,8 @@ read_all(struct tl_file *file, int fd)
         return -1;
     }
     if (S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t)st.st_size < SIZE_MAX) {
-        // One more, so that the end is seen without another step.
+        // One byte more, so that the read that finds the end does not need a larger
+        // buffer.
         file->size = (size_t)st.st_size + 1;
         file->memory = malloc(file->size);
         if (file->memory == NULL) {
@@ -95,7 +104,7 @@ read_all(struct tl_file *file, int fd)
         }
     }
     for (;;) {
-        if (grow(file, used) < 0) {
+        if (grow_buffer(file, used) < 0) {
             return -1;
         }
         ssize_t n = read(fd, file->memory + used, file->size - used);
@@ -135,7 +144,7 @@ do_whole(uv_work_t *work)
     int64_t result = fd < 0 ? -1 : writes ? write_all(file, fd) : read_all(file, fd);
     int error = errno;
     if (fd >= 0 && close(fd) < 0 && writes && result >= 0 && errno != EINTR) {
-        result = -1; // some file systems tell only now that it could not be written
+        result = -1; // some file systems report a failed write only when closing
         error = errno;
     }
     file->result = result < 0 ? -error : result;
@@ -157,14 +166,14 @@ whole_over(uv_work_t *work, int status)
 {
     struct tl_file *file = TL_CONTAINER(work, struct tl_file, uv.work);
     if (status < 0) {
-        file->result = status; // it was cancelled
+        file->result = status; // cancelled
     }
     if (!tl_detour_takes(&file->request, status == UV_ECANCELED)) {
         tl_uv_loop_over(&file->request);
     }
 }
 
-// Returns 0 or a negative errno.
+// Copy what do_whole() needs. Returns 0 or a negative errno.
 static int
 keep_whole(struct tl_file *file, const struct tl_file_args *args)
 {
@@ -181,8 +190,8 @@ keep_whole(struct tl_file *file, const struct tl_file_args *args)
     return 0;
 }
 
-// Give it to libuv. Returns 0 or a negative errno. Without fs_over, and a loop, it is done
-// at once.
+// Give the operation to libuv, which calls fs_over in the end. With uv and fs_over
+// NULL, do it synchronously (not for whole files). Returns 0 or a negative errno.
 static int
 start(struct tl_file *file, uv_loop_t *uv, uv_fs_cb fs_over)
 {
@@ -234,7 +243,7 @@ file_keep(struct tl_uv_request *request)
     if (is_whole(file)) {
         return true;
     }
-    uv_fs_req_cleanup(&file->uv.fs); // libuv may have had it
+    uv_fs_req_cleanup(&file->uv.fs); // if libuv had it before
     if (args->path != NULL) {
         args->path = file->path = strdup(args->path);
     }
@@ -270,9 +279,9 @@ file_run(struct tl_uv_request *request)
     }
 }
 
-// Returns 0 if it is in flight, or a negative errno.
+// Start the request. Returns 0 if it is in flight or over, or a negative errno.
 static int
-begin(struct tl_file *file, struct tl_uv_loop *loop)
+start_request(struct tl_file *file, struct tl_uv_loop *loop)
 {
     if (TL_LIKELY(!tl_detour_is_needed())) {
         int error = start(file, tl_uv_loop_uv(loop), fs_over);
@@ -281,7 +290,7 @@ begin(struct tl_file *file, struct tl_uv_loop *loop)
         }
         return error;
     }
-    tl_uv_loop_begun(loop, &file->request); // it may be over before the next line
+    tl_uv_loop_begun(loop, &file->request); // first: the thread may be done at once
     int error = tl_detour_start(&file->request);
     if (error != 0) {
         file_fail(&file->request, -error);
@@ -301,9 +310,9 @@ tl_file_do(struct tl_sched *s, const struct tl_file_args *args)
         return NULL;
     }
     file->op = args->op;
-    file->request.handle = &file->uv;
+    file->request.uv_req = &file->uv;
     file->request.held = Py_XNewRef(args->held);
-    // Who closes a descriptor does not know it afterwards, whatever becomes of the wait.
+    // The caller of close() forgets the descriptor, however its wait ends.
     file->request.must_run = args->op == TL_FILE_CLOSE;
     file->request.keep = file_keep;
     file->request.run = file_run;
@@ -311,7 +320,7 @@ tl_file_do(struct tl_sched *s, const struct tl_file_args *args)
     file->args = *args;
     int error = is_whole(file) ? keep_whole(file, args) : 0;
     if (error == 0) {
-        error = begin(file, loop);
+        error = start_request(file, loop);
     }
     if (error != 0) {
         tl_uv_request_unref(&file->request);
@@ -332,7 +341,7 @@ tl_file_free(struct tl_file *file)
     tl_uv_request_unref(&file->request);
 }
 
-// ---- what came of it
+// ---- results
 
 int64_t
 tl_file_result(struct tl_file *file)

@@ -1,14 +1,18 @@
+// resolve.c - getaddrinfo() on internal threads, for tasklets.
+//
+// The threads are those of base/lookup.h, which explains why they are not libuv's. Each
+// look-up is a request of the thread's loop, which reports it when it is over.
 #include "io/resolve.h"
 #include "base/lookup.h"
 #include "base/preflight.h"
 
-// Names that are longer cannot be found.
-enum { LONGEST = 255 };
+// The maximum length of a host name in DNS, in bytes. A longer name has no address.
+enum { MAX_NAME = 255 };
 
 struct tl_resolve {
     struct tl_uv_request request;
     struct tl_lookup lookup;
-    struct addrinfo *next; // of those still to be told
+    struct addrinfo *next; // the next answer for tl_resolve_next()
 };
 
 static void
@@ -26,28 +30,28 @@ resolved(struct tl_lookup *lookup)
 }
 
 static void
-cancel(struct tl_uv_request *request)
+cancel_lookup(struct tl_uv_request *request)
 {
     tl_lookup_cancel(&TL_CONTAINER(request, struct tl_resolve, request)->lookup);
 }
 
-// Whether nothing can be found by such a name: some systems take bytes that are not ASCII
-// for UTF-8, and look for another.
+// Whether host cannot be a name. Bytes that are not ASCII must be refused here: some
+// systems take them for UTF-8 and look up a different name.
 static bool
-is_hopeless(const char *host)
+is_impossible(const char *host)
 {
     size_t n = 0;
-    for (; host[n] != '\0' && n <= LONGEST; n++) {
+    for (; host[n] != '\0' && n <= MAX_NAME; n++) {
         if (host[n] & 0x80) {
             return true;
         }
     }
-    return n == 0 || n > LONGEST;
+    return n == 0 || n > MAX_NAME;
 }
 
-// What can be told without asking: 0 or one of EAI_...
+// The status of questions that need no look-up: one of EAI_..., or 0.
 static int
-check(const char *host, const char *port, const struct tl_resolve_hints *hints)
+quick_status(const char *host, const char *port, const struct tl_resolve_hints *hints)
 {
 #ifdef AI_IDN
     // The names are in ASCII already.
@@ -56,7 +60,7 @@ check(const char *host, const char *port, const struct tl_resolve_hints *hints)
     }
 #endif
     (void)hints;
-    if ((host == NULL && port == NULL) || (host != NULL && is_hopeless(host))) {
+    if ((host == NULL && port == NULL) || (host != NULL && is_impossible(host))) {
         return EAI_NONAME;
     }
     return 0;
@@ -74,7 +78,7 @@ resolve_new(const char *host, const char *port, const struct tl_resolve_hints *h
                               .ai_socktype = hints->type,
                               .ai_protocol = hints->proto,
                               .ai_flags = hints->flags};
-    resolve->request.cancel = cancel;
+    resolve->request.cancel = cancel_lookup;
     resolve->lookup.over = resolved;
     if (tl_lookup_init(&resolve->lookup, host, port, &wanted) != 0) {
         tl_uv_request_unref(&resolve->request);
@@ -84,9 +88,10 @@ resolve_new(const char *host, const char *port, const struct tl_resolve_hints *h
     return resolve;
 }
 
-// At most half of the number of libuv's threads, as libuv itself would have it.
+// The maximum number of look-ups at a time: half the number of libuv's threads, which
+// is libuv's own limit.
 static int
-most_threads(void)
+max_lookups(void)
 {
     return (tl_preflight_pool_size() + 1) / 2;
 }
@@ -100,12 +105,12 @@ tl_resolve_do(struct tl_sched *s, const char *host, const char *port,
     if (resolve == NULL) {
         return NULL;
     }
-    resolve->lookup.status = check(host, port, hints);
+    resolve->lookup.status = quick_status(host, port, hints);
     if (resolve->lookup.status != 0) {
         return resolve;
     }
-    tl_uv_loop_begun(loop, &resolve->request); // it may be over before the next line
-    int error = tl_lookup_submit(&resolve->lookup, most_threads());
+    tl_uv_loop_begun(loop, &resolve->request); // first: the thread may be done at once
+    int error = tl_lookup_submit(&resolve->lookup, max_lookups());
     if (error != 0) {
         resolve->lookup.status = EAI_SYSTEM;
         resolve->lookup.error = error;

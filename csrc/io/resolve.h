@@ -1,4 +1,4 @@
-// resolve.h - addresses of hosts and services, looked up by threads of ours.
+// resolve.h - getaddrinfo() on internal threads, for tasklets.
 #ifndef TL_RESOLVE_H
 #define TL_RESOLVE_H
 
@@ -6,6 +6,7 @@
 
 struct tl_resolve;
 
+// As in struct addrinfo.
 struct tl_resolve_hints {
     int family, type, proto, flags;
 };
@@ -18,8 +19,9 @@ struct tl_resolve_answer {
     size_t length; // of address
 };
 
-// Look up host and port, either of which may be NULL, and wait for the answers. NULL with
-// an exception set; else the caller has to call tl_resolve_free().
+// Look up host and port, either of which may be NULL, and wait for the answers until
+// deadline (as in struct tl_leave). Returns what the caller must free by
+// tl_resolve_free(), or NULL with an exception set.
 // Switch: yes.
 struct tl_resolve *tl_resolve_do(struct tl_sched *s, const char *host, const char *port,
                                  const struct tl_resolve_hints *hints,
@@ -27,7 +29,7 @@ struct tl_resolve *tl_resolve_do(struct tl_sched *s, const char *host, const cha
 
 void tl_resolve_free(struct tl_resolve *resolve);
 
-// 0 or one of EAI_...; with EAI_SYSTEM the error is in *error.
+// The status: 0 or one of EAI_...; with EAI_SYSTEM *error is the errno.
 int tl_resolve_status(struct tl_resolve *resolve, int *error);
 
 // Fill in the next answer. Returns false at the end.

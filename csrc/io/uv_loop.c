@@ -1,3 +1,5 @@
+// uv_loop.c - libuv: loops, requests in flight, and what becomes of both at a thread's
+// end, a fork and the end of the process.
 #include "io/uv_loop.h"
 #include "core/poll_source.h"
 #include "io/detour.h"
@@ -13,40 +15,48 @@
 #include <unistd.h>
 #include <uv.h>
 
-// How long the end of the interpreter waits for what is in flight, in nanoseconds.
-#define GRACE INT64_C(500000000)
+// How long the end of the interpreter waits for requests in flight, in nanoseconds. A
+// disk needs less; a call that takes longer may be blocked forever.
+#define EXIT_GRACE_NS INT64_C(500000000)
 
-// What the first loop of a process takes at most: descriptors, and the stack of each
-// thread.
-enum { FIRST_DESCRIPTORS = 8, STACK = 8 << 20 };
+// The maximum number of descriptors that the first loop of a process opens. libuv
+// aborts the process if it cannot open them.
+enum { MAX_FIRST_DESCRIPTORS = 8 };
 
-// With the GIL.
+// The size to assume for the stack of each thread of libuv, in bytes.
+enum { STACK_BYTES = 8 << 20 };
+
+// Guarded by the GIL.
 //
 // Invariants
-// I1: in_flight is the length of requests, and one more until first is over.
-// I2: is_orphan iff no thread has it any more; then something was in flight when it was
-//     looked at last.
-// I3: the in_flight of all loops are that of the pool; so are the orphans.
+// I1: in_flight is the length of requests, plus one until first is over.
+// I2: is_orphan iff its thread has ended; then a request was in flight when the loop
+//     was run last.
+// I3: pool.in_flight is the sum of the in_flight of all loops; pool.orphans counts the
+//     orphans among them.
 struct tl_uv_loop {
     struct tl_poll_source source;
     uv_loop_t uv;
-    uv_work_t first; // does nothing
-    uv_async_t news; // requests are ready
-    struct tl_link all, requests;
+    uv_work_t first;         // does nothing: see warm_up()
+    uv_async_t news;         // sent when a request is ready
+    struct tl_link all;      // in pool.loops
+    struct tl_link requests; // in flight
     Py_ssize_t in_flight;
-    bool is_orphan, is_ending;
+    bool is_orphan;
+    bool is_ending; // the tasklets of its thread are being ended
 #ifndef NDEBUG
     size_t changes; // since the requests were last walked over
 #endif
 };
 
-// libuv's threads serve all loops of the process.
+// libuv's threads, which serve all loops of the process.
 static struct {
     struct tl_link loops;
     Py_ssize_t in_flight, orphans;
-    bool is_ready, was_used;
-    bool has_stayed_behind; // the threads are those of the process that forked
-    int status;             // with which the process ends
+    bool is_ready;          // loops was initialized
+    bool was_used;          // the threads were started in this process
+    bool has_stayed_behind; // they were started in the process that forked
+    int status;             // the exit status of the process
 } pool;
 
 const char *
@@ -149,8 +159,9 @@ note_status(int status, void *Py_UNUSED(arg))
     pool.status = status;
 }
 
-// libuv, which ends after us, joins its threads. That would never end while one of them is
-// blocked, and crash where they have stayed behind in another process.
+// libuv's own destructor runs after this one, and joins its threads. It would never
+// return while one of them is blocked, and crash in a forked child, where they do not
+// exist.
 __attribute__((destructor)) static void
 leave_without_threads(void)
 {
@@ -168,9 +179,9 @@ pool_init(void)
     if (pool.was_used) {
         return 0;
     }
-    int error = tl_preflight_for_descriptors(FIRST_DESCRIPTORS);
+    int error = tl_preflight_for_descriptors(MAX_FIRST_DESCRIPTORS);
     if (error == 0) {
-        error = tl_preflight_for_threads(tl_preflight_pool_size(), STACK);
+        error = tl_preflight_for_threads(tl_preflight_pool_size(), STACK_BYTES);
     }
     if (error != 0) {
         return -error;
@@ -185,7 +196,7 @@ pool_init(void)
     return 0;
 }
 
-// ---- births
+// ---- making a loop
 
 static void
 do_nothing(uv_work_t *Py_UNUSED(work))
@@ -198,8 +209,9 @@ first_is_over(uv_work_t *work, int Py_UNUSED(status))
     count(TL_CONTAINER(work, struct tl_uv_loop, first), -1);
 }
 
-// A first request starts libuv's threads, none of which is to get the process's signals;
-// and has the loop register its own descriptors, which it does only while it is in use.
+// Make a first request, for two reasons. It starts libuv's threads, here with all
+// signals blocked, so that these stay with Python's threads. And the loop registers its
+// own descriptors, which it does only while it is in use.
 static int
 warm_up(struct tl_uv_loop *loop)
 {
@@ -215,7 +227,7 @@ warm_up(struct tl_uv_loop *loop)
     return error;
 }
 
-// Report what threads of ours have done.
+// Report the requests that internal threads have done.
 static void
 report_ready(uv_async_t *news)
 {
@@ -231,7 +243,7 @@ report_ready(uv_async_t *news)
     }
 }
 
-// The loop is not used any more: let libuv forget its only handle. Returns as
+// The loop is not used any more: close its only uv_handle_t, and the loop. Returns as
 // uv_loop_close().
 static int
 close_uv(struct tl_uv_loop *loop)
@@ -257,7 +269,7 @@ loop_init(struct tl_uv_loop *loop)
         return error;
     }
     tl_link_init(&loop->requests);
-    // Always active, so that the loop looks at it.
+    // An active handle, so that uv_run() looks for events at all.
     error = uv_async_init(&loop->uv, &loop->news, report_ready);
     if (error != 0) {
         (void)uv_loop_close(&loop->uv);
@@ -279,7 +291,7 @@ loop_init(struct tl_uv_loop *loop)
 struct tl_uv_loop *
 tl_uv_loop_new(void)
 {
-    // Not Python's memory: it may be in use for longer than the interpreter.
+    // Raw memory: the loop may outlive the interpreter.
     struct tl_uv_loop *loop = PyMem_RawCalloc(1, sizeof *loop);
     if (loop == NULL) {
         PyErr_NoMemory();
@@ -357,7 +369,7 @@ tl_uv_loop_cancel(struct tl_uv_request *request)
 bool
 tl_uv_loop_cancel_uv(struct tl_uv_request *request)
 {
-    request->is_cancelled |= uv_cancel(request->handle) == 0;
+    request->is_cancelled |= uv_cancel(request->uv_req) == 0;
     return request->is_cancelled;
 }
 
@@ -387,19 +399,19 @@ tl_uv_loop_run(struct tl_uv_loop *loop)
     }
 }
 
-// ---- ends
+// ---- ending a loop
 
 static void
 cancel_all(struct tl_uv_loop *loop)
 {
-    (void)uv_cancel((uv_req_t *)&loop->first); // it fails if that is over
+    (void)uv_cancel((uv_req_t *)&loop->first); // fails if that is over
     struct tl_link *i = loop->requests.next;
     for (; i != &loop->requests; i = i->next) {
         tl_uv_loop_cancel(TL_CONTAINER(i, struct tl_uv_request, link));
     }
 }
 
-// Returns whether it could be closed, and is gone.
+// Close and free loop unless a request is in flight. Returns whether that was possible.
 static bool
 close_loop(struct tl_uv_loop *loop)
 {
@@ -421,8 +433,8 @@ tl_uv_loop_end(struct tl_uv_loop *loop, bool quiet)
     if (!quiet) {
         tl_uv_loop_run(loop);
         while (loop->in_flight > 0 && tl_link_is_single(&loop->requests)) {
-            (void)uv_run(&loop->uv,
-                         UV_RUN_ONCE); // one of the threads is about to do it
+            // Only first is left, and a thread of libuv is about to do it.
+            (void)uv_run(&loop->uv, UV_RUN_ONCE);
         }
     }
     if (!close_loop(loop)) {
@@ -451,7 +463,7 @@ tl_uv_loop_at_exit(struct tl_uv_loop *loop)
     if (loop != NULL) {
         tl_uv_loop_end(loop, false);
     }
-    int64_t deadline = tl_clock_now() + GRACE;
+    int64_t deadline = tl_clock_now() + EXIT_GRACE_NS;
     for (;;) {
         tl_uv_loop_sweep();
         if (pool.orphans == 0 || tl_clock_now() >= deadline) {
@@ -461,7 +473,8 @@ tl_uv_loop_at_exit(struct tl_uv_loop *loop)
         while (!TL_CONTAINER(i, struct tl_uv_loop, all)->is_orphan) {
             i = i->next;
         }
-        // Another may be the next that reports: look at all of them soon.
+        // Another orphan may be the next to report: wait for this one only 10 ms at a
+        // time.
         int fd = tl_uv_loop_fd(TL_CONTAINER(i, struct tl_uv_loop, all));
         struct pollfd entry = {.fd = fd, .events = POLLIN};
         Py_BEGIN_ALLOW_THREADS;
@@ -488,8 +501,8 @@ tl_uv_loop_release_all(bool in_child)
     for (; i != &pool.loops; i = i->next) {
         uv_mutex_t *mutex = &TL_CONTAINER(i, struct tl_uv_loop, all)->uv.wq_mutex;
         if (in_child) {
-            // Some builds of libuv check who unlocks a mutex, and abort: the thread's
-            // number is another here.
+            // Do not unlock: debug builds of libuv check the owner of a mutex and
+            // abort, because the thread has another number in the child.
             (void)uv_mutex_init(mutex);
         } else {
             uv_mutex_unlock(mutex);
@@ -497,16 +510,17 @@ tl_uv_loop_release_all(bool in_child)
     }
 }
 
-// Close a loop of which the threads have stayed behind.
+// In the child of a fork: close a loop whose threads do not exist here.
 static void
 dispose(struct tl_uv_loop *loop)
 {
-    // First it must have its own descriptors: those of before are the parent's too.
+    // Replace the loop's descriptors, which are shared with the parent, before closing
+    // them.
     if (uv_loop_fork(&loop->uv) != 0) {
-        return; // its memory is lost
+        return; // leaks the loop
     }
-    // One of the threads may have put something into the queue. It still may hold the
-    // lock if the interpreter was ending.
+    // A thread of libuv may have put a finished request into the queue, and may hold
+    // the mutex if the interpreter was ending: make both new.
     (void)uv_mutex_init(&loop->uv.wq_mutex);
     void **wq = (void **)&loop->uv.wq;
     wq[0] = wq[1] = wq;

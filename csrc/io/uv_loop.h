@@ -1,6 +1,27 @@
-// uv_loop.h - libuv: a loop for each thread that needs one, and what it is asked to do.
+// uv_loop.h - libuv: a loop for each thread that needs one, and the requests in flight.
 //
-// The loop is never waited in: who sleeps sleeps on its descriptor too, and then runs it.
+// Who runs a loop. No thread ever blocks inside uv_run(). An idle thread sleeps in
+// poll() on the loop's own descriptor besides its others (TL_PARK_LOOP), and then runs
+// the loop without waiting. A thread with runnable tasklets runs it from time to time
+// (tl_timer_look()).
+//
+// Who does a request. libuv's thread pool, which all loops of the process share, or an
+// internal thread (base/lookup.h for names, base/spare.h in place of blocked threads of
+// libuv). Such a thread sets ready and calls uv_async_send(); the loop then reports the
+// request as if it were libuv's.
+//
+// How long a request lives. It is on the heap and counted: by the tasklet that waits
+// for it, and by libuv while it is in flight. A killed waiter only drops its reference,
+// because a request that has begun cannot be stopped. So a request can outlive its
+// waiter, the thread and even the interpreter, and everything that libuv may still
+// write to must belong to it.
+//
+// How long a loop lives. A loop whose thread ends with requests in flight becomes an
+// orphan. The next new request of any thread, or the end of the interpreter, runs it
+// and closes it when nothing is in flight.
+//
+// Everything is guarded by the GIL, except where it says so, and called by the loop's
+// own thread, except for orphans and forks.
 #ifndef TL_UV_LOOP_H
 #define TL_UV_LOOP_H
 
@@ -23,40 +44,39 @@ enum tl_uv_request_state {
     TL_REQUEST_LOST
 };
 
-// Something that libuv does. It lies on the heap, and lives as long as libuv has it, also
-// when nobody waits for it any more.
+// An operation of libuv's or of an internal thread. The kinds (files, addresses) embed
+// it.
 //
-// Invariants
-// R1: loop is set, and link is in its list, iff state is IN FLIGHT.
-// R2: refs counts who asked for it, and libuv while it is in flight.
+// Invariants R1: loop is set, and link is in its list, iff state is IN FLIGHT. R2: refs
+// counts the tasklet that has made the request, and libuv while it is in flight.
 struct tl_uv_request {
     struct tl_link link;
     struct tl_uv_loop *loop;
-    void *handle;           // libuv's uv_req_t, or NULL: a thread of ours does it
-    struct tl_link waiters; // one tasklet at most
+    void *uv_req;           // libuv's uv_req_t; NULL: an internal thread does it
+    struct tl_link waiters; // at most one tasklet
     const struct tl_wait_kind *kind;
-    PyObject *held; // an object whose memory libuv uses, or NULL
+    PyObject *held; // an object whose memory the request uses, or NULL
     int refs;
-    unsigned char state;
-    bool must_run;      // it is not cancelled
-    _Atomic bool ready; // done by a thread of ours, and not reported yet
-    // Cancels it unless it has begun; NULL: libuv does that.
+    unsigned char state; // enum tl_uv_request_state
+    bool must_run;       // it must not be cancelled
+    _Atomic bool ready;  // an internal thread has done it; not reported yet
+    // Cancel it unless it has begun; NULL: by uv_cancel().
     void (*cancel)(struct tl_uv_request *request);
-    // What libuv is asked to do may be done by a spare thread instead: see detour.c.
+    // Of libuv's requests, which a spare thread may do instead: see detour.h.
     struct tl_spare call;
-    bool is_cancelled; // libuv does not do it, and will say so
-    bool is_stuck;     // it has begun, and nobody waits for it any more
-    bool moves;        // it was taken back from libuv
-    // Copy what is needed to do it without libuv, which does not have it any more. Returns
-    // false if there is no memory. Does not call into Python.
+    bool is_cancelled;  // uv_cancel() has succeeded; libuv will call back
+    bool is_abandoned;  // it has begun, and has no waiter any more
+    bool is_taken_back; // it was cancelled so that a spare thread does it
+    // libuv has given the request back: copy what run() needs. Returns false if there
+    // is no memory. Does not call into Python.
     bool (*keep)(struct tl_uv_request *request);
     // Do it. Thread: any, without the GIL.
     void (*run)(struct tl_uv_request *request);
-    // It has not been done; error is a negative errno.
+    // It will not be done: store error, a negative errno, as its result.
     void (*fail)(struct tl_uv_request *request, int error);
-    // Told when it is over or lost. Runs no code of others.
+    // Called when it is over or lost. Must not call into Python.
     void (*over)(struct tl_uv_request *request);
-    // Frees all but held. Runs no code of others.
+    // Free everything except held. Must not call into Python.
     void (*free)(struct tl_uv_request *request);
 };
 
@@ -64,68 +84,76 @@ struct tl_uv_request {
 TL_CHECKER(tl_uv_request_check, const struct tl_uv_request *request);
 TL_CHECKER(tl_uv_loop_check, struct tl_uv_loop *loop);
 
-// Returns NULL with OSError or MemoryError set if it cannot be made.
+// A new loop. Returns NULL with OSError or MemoryError set if it cannot be made. The
+// first one of a process starts libuv's threads.
 struct tl_uv_loop *tl_uv_loop_new(void);
 
-// Let it report what is over.
+// Report the requests that are over, without waiting for others.
 void tl_uv_loop_run(struct tl_uv_loop *loop);
 
-// Whether something is in flight.
+// Whether a request is in flight.
 bool tl_uv_loop_is_busy(const struct tl_uv_loop *loop);
 
-// Readable when something is over.
+// A descriptor that is readable when a request is over.
 int tl_uv_loop_fd(const struct tl_uv_loop *loop);
 
-// The loop as a source of its thread, whose kind and fd the caller sets; and back.
+// The loop as a poll source of its thread, whose kind and fd the caller sets; and back.
 struct tl_poll_source *tl_uv_loop_source(struct tl_uv_loop *loop);
 struct tl_uv_loop *tl_uv_loop_of(const struct tl_poll_source *source);
 
-// Its thread needs it no more. What has not begun is cancelled; with the rest the loop
-// lives on until that is over. quiet: nothing is reported now.
+// The loop's thread ends: cancel the requests that have not begun, and close the loop,
+// or make it an orphan if other requests are in flight. quiet: the thread has ended
+// already, so nothing is reported now.
 void tl_uv_loop_end(struct tl_uv_loop *loop, bool quiet);
 
-// Close those that lived on, if they are not needed any more.
+// Run the orphans, and close those without a request in flight.
+// Thread: any.
 void tl_uv_loop_sweep(void);
 
-// The same at the end of the interpreter, for the caller's own (may be NULL) too: wait a
-// moment for what is in flight, without the GIL.
+// The interpreter ends: end loop, the caller's own (may be NULL), and give all orphans
+// a moment to finish.
+// Locks: releases the GIL for that time.
 void tl_uv_loop_at_exit(struct tl_uv_loop *loop);
 
-// Around a fork, with the GIL: hold the locks that libuv's threads take to report.
+// Before and after a fork, with the GIL: hold and release the mutexes that libuv's
+// threads take to report.
 void tl_uv_loop_hold_all(void);
 void tl_uv_loop_release_all(bool in_child);
 
-// In the child of a fork: there are no loops any more, and what was in flight is lost.
+// In the child of a fork: dispose of all loops. Their requests are lost.
 void tl_uv_loop_after_fork(void);
 
-// ---- for those who make requests
+// ---- for the kinds of requests
 
-// The uv_loop_t.
+// The loop's uv_loop_t.
 void *tl_uv_loop_uv(struct tl_uv_loop *loop);
 
-// libuv has taken the request.
+// request, which is new, was given to libuv or is about to be given to an internal
+// thread: it is in flight.
 void tl_uv_loop_begun(struct tl_uv_loop *loop, struct tl_uv_request *request);
 
-// libuv has called back: report it.
+// libuv has called back, or the request could not be started: it is over.
 void tl_uv_loop_over(struct tl_uv_request *request);
 
-// A thread of ours has done it: have the loop report it. Thread: any, without the GIL.
+// An internal thread has done the request: make its loop report it.
+// Thread: any.  Locks: none.
 void tl_uv_loop_announce(struct tl_uv_request *request);
 
-// Have it not done, if it has not begun. It is reported all the same.
+// Cancel the request unless it has begun. It is reported in both cases, later.
 void tl_uv_loop_cancel(struct tl_uv_request *request);
 
-// Have libuv not do it, which reports it all the same. Returns false if it has begun.
+// The same for a request that libuv has. Returns false if it has begun.
 bool tl_uv_loop_cancel_uv(struct tl_uv_request *request);
 
-// Whether the tasklets of the loop's thread are being ended.
+// The tasklets of the loop's thread are being ended, or not any more: none of its
+// requests moves to a spare thread.
 void tl_uv_loop_is_ending(struct tl_uv_loop *loop, bool is_ending);
 
-// Call visit for each request in flight of all loops whose threads go on. It must not end
-// one.
+// Call visit for each request in flight, except of loops whose threads are ending.
+// visit must not end a request.
 void tl_uv_loop_each_request(void (*visit)(struct tl_uv_request *request));
 
-// The version of the libuv that is loaded, as text.
+// The version of the libuv that is loaded: a static string.
 const char *tl_uv_loop_version(void);
 
 #endif // TL_UV_LOOP_H

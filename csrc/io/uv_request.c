@@ -1,3 +1,4 @@
+// uv_request.c - tasklets that wait for a request of uv_loop.h.
 #include "io/uv_request.h"
 #include "core/errors.h"
 #include "core/poll_source.h"
@@ -25,7 +26,7 @@ const struct tl_wait_kind tl_uv_request_address = {
 
 // ---- requests
 
-// Drop a reference where no code of others may run, if there is a later.
+// Drop a reference without calling into Python: held is dropped after the next switch.
 static void
 unref_later(struct tl_uv_request *request)
 {
@@ -38,7 +39,7 @@ unref_later(struct tl_uv_request *request)
     tl_live_add(TL_LIVE_REQUEST, -1);
     if (tl_sched_mine != NULL) {
         tl_sched_drop_later(tl_sched_mine, held);
-    } // else in the child of a fork, or at the end of the process: there is no later
+    } // else in the child of a fork, or at the end of the process: held leaks
 }
 
 void
@@ -69,7 +70,7 @@ void *
 tl_uv_request_new(size_t size, const struct tl_wait_kind *kind,
                   void (*free)(struct tl_uv_request *))
 {
-    // Not Python's memory: it may be in use for longer than the interpreter.
+    // Raw memory: the request may outlive the interpreter.
     struct tl_uv_request *request = PyMem_RawCalloc(1, size);
     if (request == NULL) {
         return PyErr_NoMemory();

@@ -1,16 +1,23 @@
+// channel.c - sending and receiving: a fast path for the usual case, a slow one for the
+// rest.
+//
+// begin() does what needs no callback, buffer, trap or other thread. Everything else
+// goes through perform(), which may run Python code between its steps and therefore
+// looks again for a partner before it waits.
 #include "core/errors.h"
 #include "core/stress_points.h"
 #include "sync/channel_buffer.h"
 
+// The direction of an operation: the sign of its waiters in ch->waiting.
 enum { SEND = 1, RECEIVE = -1 };
 
-// One operation on its way, kept on the stack of the tasklet that does it.
+// An operation on the slow path, on the stack of the tasklet that performs it.
 struct action {
     ChannelObject *ch;
     struct tl_sched *s;
     PyObject *value; // borrowed; NULL for a receive
     int dir;
-    const struct tl_wait_kind *kind; // how it waits; NULL if it may not
+    const struct tl_wait_kind *kind; // for its wait; NULL: it must not wait
     int64_t deadline;                // as in struct tl_leave
 };
 
@@ -82,13 +89,13 @@ static const struct tl_wait_kind receive_wait = {.verb = "receive from",
                                                  .joined = receiver_joined,
                                                  .left = receiver_left,
                                                  .is_patient = receiver_is_patient};
-// In __next__: a waking close() ends the iteration.
+// In __next__: close(wake=True) ends the iteration.
 static const struct tl_wait_kind next_wait = {
     .verb = "receive from", .joined = receiver_joined, .left = receiver_left};
 
-// ---- those that wait for others, too
+// ---- partners in select()
 
-// The first case in the other direction, or NULL.
+// The first case of a select() in the opposite direction, or NULL.
 static struct tl_case *
 case_for(ChannelObject *ch, int dir)
 {
@@ -97,8 +104,8 @@ case_for(ChannelObject *ch, int dir)
                                    : TL_CONTAINER(list->next, struct tl_case, link);
 }
 
-// The wait of its tasklet ends with this one, and value (NULL: None). Returns what that
-// tasklet held (stolen), to be let go of.
+// End the select() of one's tasklet with this case, and value (NULL: None) as its
+// result. Returns the tasklet's old tempval, which the caller must drop.
 static PyObject *
 choose(struct tl_case *one, PyObject *value)
 {
@@ -125,7 +132,7 @@ meet_case(const struct action *act, struct tl_case *one)
     return tl_bomb_check(act->s->state, taken) ? tl_bomb_raise(taken) : taken;
 }
 
-// The first that waits in the other direction, or NULL.
+// The first tasklet that waits in the opposite direction, or NULL.
 static TaskletObject *
 partner_of(const struct action *act)
 {
@@ -140,7 +147,7 @@ has_room(const ChannelObject *ch)
     return ch->maxsize <= 0 || ch->count < ch->maxsize;
 }
 
-// Whether the operation is done with the buffer alone.
+// Whether the operation needs the buffer and no partner.
 static bool
 uses_buffer(const struct action *act)
 {
@@ -195,7 +202,8 @@ tell_callback(const struct action *act, bool will_block)
     return result == NULL ? -1 : 0;
 }
 
-// Told before anything moves, unless the partner is another thread's.
+// Call the callback before the operation, unless the partner belongs to another thread:
+// then it is called afterwards.
 static int
 tell_before(const struct action *act)
 {
@@ -203,7 +211,7 @@ tell_before(const struct action *act)
     if (partner != NULL && partner->home != act->s) {
         return 0;
     }
-    bool runs = me->place == TL_RUNNABLE; // a signal handler may act for one that waits
+    bool runs = me->place == TL_RUNNABLE; // not in a signal handler during its own wait
     if (runs) {
         Py_XSETREF(me->tempval, Py_XNewRef(act->value));
     }
@@ -216,8 +224,8 @@ tell_before(const struct action *act)
 
 // ---- the operation
 
-// Give the partner its value, take it out of the queue and make it runnable. The caller
-// goes on, with what the partner had for it.
+// Give the partner value, take it out of the queue and make it runnable. The caller
+// goes on, and gets the partner's tempval.
 static PyObject *
 pass_on(struct tl_sched *s, TaskletObject *partner, PyObject *value)
 {
@@ -234,8 +242,8 @@ pass_on(struct tl_sched *s, TaskletObject *partner, PyObject *value)
     return TL_UNLIKELY(tl_bomb_check(s->state, taken)) ? tl_bomb_raise(taken) : taken;
 }
 
-// Swap the two values, and take the partner out of the queue. Until the receiver runs, a
-// kill gives its value back.
+// Swap the two values, and take the partner out of the queue. handed says where the
+// value goes back to if the receiver is killed before it runs.
 static inline void
 exchange(struct tl_sched *s, TaskletObject *partner, PyObject *value)
 {
@@ -259,15 +267,15 @@ meet_other_thread(const struct action *act, TaskletObject *partner)
     if (s->state->channel_callback != NULL && !s->in_channel_callback) {
         PyObject *exc = PyErr_GetRaisedException();
         if (tell_callback(act, false) < 0) {
-            tl_errors_unraisable(s->state, (PyObject *)act->ch); // it is done already
+            tl_errors_unraisable(s->state, (PyObject *)act->ch); // too late to refuse
         }
         PyErr_SetRaisedException(exc);
     }
     return result;
 }
 
-// Returns NULL without an exception set if other code has run, and the partner may be
-// gone.
+// Perform the operation with a waiting partner. Returns NULL without an exception set
+// if Python code has run, and the partner may be gone.
 static PyObject *
 meet(const struct action *act, TaskletObject *partner)
 {
@@ -289,7 +297,7 @@ meet(const struct action *act, TaskletObject *partner)
         next = partner;
     }
     if (TL_UNLIKELY(tl_sched_prepare(s, next) != 0)) {
-        return NULL; // an error, or one stack more: look again
+        return NULL; // an error, or a stack was made: look again
     }
     exchange(s, partner, act->value);
     if (all) {
@@ -315,18 +323,19 @@ use_buffer(const struct action *act)
     }
     PyObject *value = tl_items_pop(ch);
     if (!ch->is_queue || !has_room(ch)) {
-        // A value that came back takes no sender's place.
+        // More values than maxsize, some of which came back: no slot is free for a
+        // sender.
     } else if (ch->waiting > 0) {
-        // The first sender's value takes the free place.
+        // The first sender's value takes the free slot.
         TaskletObject *sender = tl_task_of(ch->queue.next);
         PyObject *stored = tl_task_swap(sender, NULL);
-        (void)tl_items_push(ch, stored != NULL ? stored : Py_None); // there is room
+        (void)tl_items_push(ch, stored != NULL ? stored : Py_None); // a slot is free
         tl_sched_drop_later(act->s, stored);
         tl_task_end_wait(sender);
         tl_sched_ready(sender);
     } else if (!tl_link_is_single(&ch->senders)) {
         struct tl_case *one = case_for(ch, RECEIVE);
-        (void)tl_items_push(ch, one->value); // there is room
+        (void)tl_items_push(ch, one->value); // a slot is free
         tl_sched_drop_later(act->s, choose(one, NULL));
     }
     tl_channel_check(ch);
@@ -348,8 +357,8 @@ send_has_come(const struct tl_leave *how)
     return tl_channel_is_ready((ChannelObject *)how->on, true);
 }
 
-// Sets *came, and returns nothing of interest, if other code has run and made a partner
-// come: then it is to be called again.
+// Try once. If Python code has run, and the operation can be done now, sets *came and
+// returns a dummy: the caller must try again.
 static PyObject *
 attempt(const struct action *act, bool *came)
 {
@@ -425,7 +434,7 @@ perform(const struct action *act)
     return result;
 }
 
-// What is out of the ordinary: callbacks, traps, other threads, an empty ring.
+// The slow path: callbacks, traps, other threads, an empty ring.
 TL_COLD static PyObject *
 act_slowly(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *kind,
            int64_t deadline)
@@ -439,8 +448,8 @@ act_slowly(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kin
     return act.s == NULL ? NULL : perform(&act);
 }
 
-// The partner lives on this thread, and the channel prefers it. It has been waiting, so
-// it has a stack.
+// Switch to a partner of this thread, which the channel prefers. It has been waiting,
+// so it has a stack.
 static inline PyObject *
 give_way(struct tl_sched *s, TaskletObject *partner, PyObject *value)
 {
@@ -511,7 +520,7 @@ tl_channel_try_receive(ChannelObject *ch)
     return begin(ch, RECEIVE, NULL, NULL, 0);
 }
 
-// ---- values that come from elsewhere
+// ---- values that are not sent by a tasklet
 
 static void
 drop(PyObject *object)
@@ -548,7 +557,7 @@ tl_channel_take_back(PyObject *object, PyObject *value)
 {
     ChannelObject *ch = (ChannelObject *)object;
     if (ch->classic) {
-        drop(value); // in Stackless it is lost, and the balance tells
+        drop(value); // Stackless loses it, and its balance shows that
     } else if (hand_over(ch, value)) {
         return;
     } else if (tl_items_reserve(ch) < 0) {
@@ -569,7 +578,7 @@ void
 tl_channel_put(ChannelObject *ch, PyObject *value)
 {
     if (!hand_over(ch, Py_NewRef(value))) {
-        (void)tl_items_push(ch, value); // there is room
+        (void)tl_items_push(ch, value); // a slot was reserved
         Py_DECREF(value);
         tl_channel_check(ch);
     }
@@ -612,7 +621,8 @@ tl_channel_close(ChannelObject *ch, bool wake)
         }
     }
     ch->closing = true;
-    // What they held can run any code as it goes: not more than are there now.
+    // Dropping a receiver's tempval may run Python code, which may add receivers: wake
+    // at most as many as there are now.
     for (Py_ssize_t left = ch->waiting; wake && left < 0 && ch->waiting < 0; left++) {
         TaskletObject *t = tl_task_of(ch->queue.next);
         PyObject *bomb = t->wait.kind == &next_wait ? stop : closed;
@@ -628,7 +638,7 @@ tl_channel_close(ChannelObject *ch, bool wake)
         }
         TaskletObject *t = one->of->who;
         PyObject *old = choose(one, closed);
-        t->handed = NULL; // that is nobody's value
+        t->handed = NULL; // the error does not go back to the channel
         Py_XDECREF(old);
     }
     Py_XDECREF(closed);
@@ -657,7 +667,7 @@ clear_cases(struct tl_link *list)
         } else {
             tl_task_end_wait(t);
         }
-        Py_DECREF(t); // without any channel left, its finalizer ends it
+        Py_DECREF(t); // if it waits in no other channel, its finalizer kills it
     }
 }
 
@@ -667,7 +677,7 @@ tl_channel_clear(ChannelObject *ch)
     while (!tl_link_is_single(&ch->queue)) {
         TaskletObject *t = tl_task_of(ch->queue.next);
         tl_task_end_wait(t);
-        Py_DECREF(t); // its finalizer ends it
+        Py_DECREF(t); // its finalizer kills it
     }
     clear_cases(&ch->receivers);
     clear_cases(&ch->senders);

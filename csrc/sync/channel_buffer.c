@@ -1,3 +1,4 @@
+// channel_buffer.c - growing the circular buffer of a channel.
 #include "sync/channel_buffer.h"
 
 int

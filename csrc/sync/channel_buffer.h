@@ -1,11 +1,11 @@
-// channel_buffer.h - the values that a channel stores: a circular buffer.
+// channel_buffer.h - the circular buffer of a channel's stored values.
 #ifndef TL_CHANNEL_BUFFER_H
 #define TL_CHANNEL_BUFFER_H
 
 #include "sync/channel.h"
 #include "base/stress.h"
 
-// Have room for one more. Returns 0, or -1 with MemoryError set.
+// Reserve a slot for one more value. Returns 0, or -1 with MemoryError set.
 static inline int
 tl_items_reserve(ChannelObject *ch)
 {
@@ -14,7 +14,8 @@ tl_items_reserve(ChannelObject *ch)
                : tl_channel_reserve(ch, ch->room ? 2 * ch->room : TL_STRESS_OR(8, 1));
 }
 
-// Add value as the last. Returns 0, or -1 with MemoryError set.
+// Append value. Returns 0, or -1 with MemoryError set, which is impossible if a slot
+// was reserved.
 static inline int
 tl_items_push(ChannelObject *ch, PyObject *value)
 {
@@ -25,7 +26,7 @@ tl_items_push(ChannelObject *ch, PyObject *value)
     return 0;
 }
 
-// Take the first, of which there is one: a new reference.
+// Take the first value, of which there is at least one: a new reference.
 static inline PyObject *
 tl_items_pop(ChannelObject *ch)
 {
@@ -36,7 +37,7 @@ tl_items_pop(ChannelObject *ch)
     return value;
 }
 
-// Put value (stolen) before the first. There is room.
+// Put value (stolen) before the first. A slot was reserved.
 static inline void
 tl_items_put_back(ChannelObject *ch, PyObject *value)
 {

@@ -1,4 +1,4 @@
-// channel_check.c - whether channels and selections are as channel.h says.
+// channel_check.c - the checkers of the invariants in channel.h.
 #include "sync/channel.h"
 
 #ifndef NDEBUG

@@ -1,3 +1,21 @@
+// condition.c - Condition with a Lock or RLock of this module. condition_foreign.c has
+// the rest.
+//
+// Who releases and re-acquires the lock:
+//
+// 1. The caller of wait() owns the lock. It releases it itself, in release(), which is
+//    the last check before its wait. A notify() that needs the lock therefore finds it
+//    in the queue.
+// 2. The caller of notify() owns the lock, too. It does not wake the waiter, which
+//    could not have the lock yet, but moves it to the end of the lock's queue. From
+//    then on the waiter waits for the lock, without a deadline.
+// 3. When the lock is released, the waiter is treated like any other in its queue
+//    (lock.h): it is made the owner, or woken to try again.
+// 4. Back in wait(), the waiter re-acquires the lock unless it is the owner already,
+//    and sets its count. It does so, too, after a timeout or an exception, and holds
+//    off interruptions until it has the lock.
+// 5. A waiter that was notified but leaves with an exception notifies the next one,
+//    with the lock acquired.
 #include "sync/condition.h"
 
 const struct tl_wait_kind tl_condition_wait_kind = {
@@ -27,12 +45,12 @@ tl_condition_check(const ConditionObject *cond)
 }
 #endif
 
-// A wait that releases the lock when nothing can come in between any more.
+// A wait that releases the lock in its last check.
 struct release {
     struct tl_queued_wait block;
     LockObject *lock;
-    unsigned long count; // how often it was acquired; 0: it has not been released
-    bool is_lost;        // it is not the caller's any more, or not the condition's
+    unsigned long count; // the lock's count before the release; 0: not released
+    bool is_lost;        // the caller has lost the lock, or the condition has another
 };
 
 static bool
@@ -49,9 +67,9 @@ release(struct tl_queued_wait *block)
     return false;
 }
 
-// Release the lock once for those who wait for it.
+// Release the lock, which gives its waiters a chance, and re-acquire it.
 static int
-let_others(struct tl_state *state, LockObject *lock, struct tl_holder *me)
+yield_lock(struct tl_state *state, LockObject *lock, struct tl_holder *me)
 {
     unsigned long count = lock->count;
     tl_lock_free(lock);
@@ -63,15 +81,15 @@ let_others(struct tl_state *state, LockObject *lock, struct tl_holder *me)
 }
 
 static int
-wait_for(struct tl_state *state, ConditionObject *cond, LockObject *lock,
-         int64_t deadline)
+wait_and_reacquire(struct tl_state *state, ConditionObject *cond, LockObject *lock,
+                   int64_t deadline)
 {
     struct tl_holder *me = tl_os_thread_holder(Py_TYPE(lock));
     if (me == NULL) {
         return -1;
     }
     if (deadline < 0) {
-        return let_others(state, lock, me);
+        return yield_lock(state, lock, me);
     }
     struct release wait = {.block = {.kind = &tl_condition_wait_kind,
                                      .on = (PyObject *)cond,
@@ -94,7 +112,7 @@ wait_for(struct tl_state *state, ConditionObject *cond, LockObject *lock,
     if (TL_LIKELY(lock->property.owner == me)) {
         lock->count = wait.count;
     }
-    // If the condition has got another lock meanwhile, nobody waits with this one.
+    // If __init__() has given the condition another lock, its waiters use that one.
     if (result < 0 && (given & TL_GIVEN_NOTICE) && cond->own == lock) {
         tl_condition_notify(cond, 1);
     }
@@ -104,9 +122,10 @@ wait_for(struct tl_state *state, ConditionObject *cond, LockObject *lock,
 int
 tl_condition_wait(struct tl_state *state, ConditionObject *cond, int64_t deadline)
 {
-    // Once notified one waits for the lock, and the condition may get another one.
+    // A notified waiter still needs this lock when __init__() gives the condition
+    // another.
     LockObject *lock = (LockObject *)Py_NewRef(cond->own);
-    int result = wait_for(state, cond, lock, deadline);
+    int result = wait_and_reacquire(state, cond, lock, deadline);
     Py_DECREF(lock);
     return result;
 }
@@ -121,7 +140,7 @@ tl_condition_notify(ConditionObject *cond, Py_ssize_t count)
                            TL_GIVEN_NOTICE);
     }
     if (lock->count == 0) {
-        tl_lock_give(lock); // the caller could not acquire it again
+        tl_lock_pass_on(lock); // the caller could not re-acquire it: no release follows
     }
     tl_condition_check(cond);
     tl_lock_check(lock);

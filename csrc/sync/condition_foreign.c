@@ -1,3 +1,9 @@
+// condition_foreign.c - a Condition with any other lock.
+//
+// As in threading.Condition, each waiter waits for a Lock of its own, its token, which
+// was made in the acquired state. notify() takes the first tokens off the list and
+// releases them. The waiter calls the condition's lock through its methods: it releases
+// it before it waits for the token, and re-acquires it by tl_reacquire() afterwards.
 #include "sync/condition_foreign.h"
 #include "core/errors.h"
 #include "object/callback_list.h"
@@ -16,7 +22,8 @@ tl_condition_call(ConditionObject *cond, const char *name, PyObject *const *args
     return result;
 }
 
-// A method of the lock, or NULL, without an exception if it has none of that name.
+// The lock's method of that name, or NULL: without an exception if there is no such
+// method.
 static PyObject *
 find_method(PyObject *lock, const char *name)
 {
@@ -39,7 +46,7 @@ truth(PyObject *result)
 int
 tl_condition_is_owned(ConditionObject *cond)
 {
-    PyObject *lock = Py_NewRef(cond->lock); // its code may give us another one
+    PyObject *lock = Py_NewRef(cond->lock); // its methods may replace cond->lock
     PyObject *method = find_method(lock, "_is_owned");
     Py_DECREF(lock);
     if (method != NULL) {
@@ -94,7 +101,8 @@ tl_condition_acquire_restore(struct tl_state *state, PyObject *lock, PyObject *s
 
 // ---- waiting
 
-// A locked Lock that will be released for the caller, in tokens: a new reference.
+// Add the caller's token: an acquired Lock, which notify() will release. Returns a new
+// reference, or NULL with an exception set.
 static LockObject *
 add_token(struct tl_state *state, ConditionObject *cond)
 {
@@ -102,7 +110,7 @@ add_token(struct tl_state *state, ConditionObject *cond)
     if (token == NULL) {
         return NULL;
     }
-    token->count = 1; // nobody's
+    token->count = 1; // acquired, without an owner
     if (tl_callback_list_add(&cond->tokens, (PyObject *)token) < 0) {
         Py_CLEAR(token);
     }
@@ -110,7 +118,7 @@ add_token(struct tl_state *state, ConditionObject *cond)
     return token;
 }
 
-// Returns whether it was there: nobody has notified who waits with it.
+// Returns whether token was in the list: its waiter has not been notified.
 static bool
 remove_token(ConditionObject *cond, LockObject *token)
 {
@@ -124,8 +132,9 @@ remove_token(ConditionObject *cond, LockObject *token)
     return false;
 }
 
-// release_save() has raised: if that came after the lock was released, which can be known
-// of locks that are ours, acquire it again. count: how often the caller had acquired it.
+// release_save() has raised. If it had released the lock by then, which can be seen
+// only of this module's locks, re-acquire it. count: the lock's count before; 0: not
+// known.
 static void
 undo_release(struct tl_state *state, LockObject *lock, unsigned long count)
 {
@@ -138,8 +147,7 @@ undo_release(struct tl_state *state, LockObject *lock, unsigned long count)
     }
 }
 
-// Release lock, wait until token is released, and acquire lock again. Returns as
-// tl_condition_wait().
+// Release lock, wait for token, and re-acquire lock. Returns as tl_condition_wait().
 static int
 wait_for_token(struct tl_state *state, PyObject *lock, LockObject *token,
                int64_t deadline)
@@ -166,7 +174,7 @@ int
 tl_condition_wait_with(ConditionObject *cond, int64_t deadline)
 {
     struct tl_state *state = tl_state_of_object((PyObject *)cond);
-    PyObject *lock = Py_NewRef(cond->lock); // the condition may get another one
+    PyObject *lock = Py_NewRef(cond->lock); // it may be replaced during the wait
     LockObject *token = add_token(state, cond);
     int result = token ? wait_for_token(state, lock, token, deadline) : -1;
     if (token != NULL && !remove_token(cond, token)) {
@@ -193,7 +201,8 @@ tl_condition_notify_with(ConditionObject *cond, Py_ssize_t count)
     while (count-- > 0 && cond->tokens != NULL && PyList_GET_SIZE(cond->tokens) > 0) {
         LockObject *token = (LockObject *)Py_NewRef(PyList_GET_ITEM(cond->tokens, 0));
         int result = PyList_SetSlice(cond->tokens, 0, 1, NULL);
-        // The collector shows the list to whoever asks it: other objects may be in it.
+        // A program can reach the list through the collector, and put other objects
+        // there.
         if (result == 0 && Py_TYPE(token) == type && token->count > 0) {
             result = tl_lock_release(token);
         }

@@ -1,10 +1,17 @@
+// group.c - TaskGroup: children, the limit of their number, and the end of the block.
+//
+// Errors of children and of the body are collected in three places, because they leave
+// the block in different ways: errors in an exception group; base_error
+// (KeyboardInterrupt, SystemExit) by itself; exits (kills and other interruptions of
+// the parent) only if there is nothing else, or again at the parent's next wait.
 #include "sync/group.h"
 #include "core/errors.h"
 #include "core/interrupt.h"
 
-// How often in a row the wait at the end may be refused before the group gives up. The
-// wait may be possible once the children have been killed, which the first refusal does,
-// and a tasklet may throw its own RuntimeError in between.
+// How many times in a row the wait at the end may be refused before the group gives up.
+// The first refusal kills the children, after which the wait may be possible, and the
+// next may be a RuntimeError that a tasklet threw into the parent: one more attempt
+// after these.
 enum { MAX_REFUSALS = 3 };
 
 static const struct tl_wait_kind end_wait = {.verb = "join the tasklets of"};
@@ -13,7 +20,7 @@ static const struct tl_wait_kind place_wait = {.verb = "spawn into"};
 // ---- errors
 
 static void
-keep(PyObject **list, PyObject *error, GroupObject *group)
+append_error(PyObject **list, PyObject *error, GroupObject *group)
 {
     if (*list == NULL) {
         *list = PyList_New(0);
@@ -21,7 +28,7 @@ keep(PyObject **list, PyObject *error, GroupObject *group)
     if (*list == NULL || PyList_Append(*list, error) < 0) {
         PyErr_Clear();
         if (group->base_error == NULL) {
-            group->base_error = Py_NewRef(error); // without memory it leaves bare
+            group->base_error = Py_NewRef(error); // no memory for a list: raised alone
         }
     }
 }
@@ -46,18 +53,18 @@ note_error(GroupObject *group, PyObject *error)
             group->base_error = Py_NewRef(error);
         }
     } else if (!has(group->errors, error)) {
-        keep(&group->errors, error, group);
+        append_error(&group->errors, error, group);
     }
 }
 
-// Note an error of the parent, or what it was interrupted by.
+// Note an exception of the parent: an error, or an interruption.
 static void
 note_parents(GroupObject *group, PyObject *error)
 {
     struct tl_state *state = group->home->state;
     if (PyErr_GivenExceptionMatches(error, state->tasklet_exit) ||
         PyErr_GivenExceptionMatches(error, PyExc_GeneratorExit)) {
-        keep(&group->exits, error, group);
+        append_error(&group->exits, error, group);
     } else {
         note_error(group, error);
     }
@@ -137,16 +144,16 @@ tl_group_give_place(GroupObject *group)
     tl_group_check(group);
 }
 
-// Waiters for a place find that there will be none.
+// Wake all waiters for a place without one: there will be none.
 static void
 dismiss(GroupObject *group)
 {
     tl_wait_queue_wake_many(&group->places, PY_SSIZE_T_MAX, 0);
 }
 
-// ---- the tasklets
+// ---- the children
 
-// The member's reference passes to the caller.
+// Remove and free member. Its reference to the tasklet passes to the caller.
 static TaskletObject *
 take_out(GroupObject *group, struct tl_member *member)
 {
@@ -159,7 +166,7 @@ take_out(GroupObject *group, struct tl_member *member)
     return child;
 }
 
-// A child has ended, on its stack. Runs no Python code.
+// A child has ended; its stack is still the current one. Does not call into Python.
 static void
 child_ended(struct tl_member *member)
 {
@@ -244,13 +251,14 @@ tl_group_abort(GroupObject *group)
 // ---- the end
 
 static bool
-is_over(const struct tl_leave *how)
+has_no_children(const struct tl_leave *how)
 {
     return ((GroupObject *)how->on)->count == 0;
 }
 
+// Wait once for the last child. Returns 0, or -1 with an exception set.
 static int
-wait_for_others(struct tl_sched *s, GroupObject *group)
+wait_for_last_child(struct tl_sched *s, GroupObject *group)
 {
     if (tl_errors_block_trap(s)) {
         return -1;
@@ -258,7 +266,7 @@ wait_for_others(struct tl_sched *s, GroupObject *group)
     struct tl_leave how = {.kind = &end_wait,
                            .on = (PyObject *)group,
                            .queue = &group->enders,
-                           .has_come = is_over};
+                           .has_come = has_no_children};
     PyObject *value = tl_sched_leave(s, &how);
     Py_XDECREF(value);
     return value == NULL ? -1 : 0;
@@ -275,14 +283,15 @@ has_type_of(PyObject *list, PyObject *error)
     return false;
 }
 
-// The parent was interrupted by error while it waited, or could not wait.
+// The parent's wait at the end was interrupted or refused by error.
 static void
 interrupted(GroupObject *group, PyObject *error, int refusals)
 {
     if (refusals < 2 || !has_type_of(group->errors, error)) {
         note_parents(group, error);
     }
-    // A second KeyboardInterrupt is for children that swallowed the kill.
+    // A second KeyboardInterrupt kills children again that have swallowed the first
+    // kill.
     if (group->cancelled && error != group->base_error &&
         PyErr_GivenExceptionMatches(error, PyExc_KeyboardInterrupt)) {
         kill_children(group);
@@ -295,7 +304,7 @@ wait_for_children(struct tl_sched *s, GroupObject *group)
 {
     int refusals = 0;
     while (group->count > 0 && refusals < MAX_REFUSALS) {
-        if (wait_for_others(s, group) == 0) {
+        if (wait_for_last_child(s, group) == 0) {
             refusals = 0;
             continue;
         }
@@ -308,7 +317,8 @@ wait_for_children(struct tl_sched *s, GroupObject *group)
     tl_group_disband(group);
 }
 
-// The strongest of what interrupted the parent, of equals the last; or NULL. Borrowed.
+// The strongest interruption of the parent, or the last of equally strong ones:
+// borrowed. NULL if there is none.
 static PyObject *
 strongest_exit(GroupObject *group)
 {
@@ -326,7 +336,7 @@ strongest_exit(GroupObject *group)
     return found;
 }
 
-// What interrupted the parent, and does not leave the block now, comes again.
+// Interruptions of the parent that do not leave the block now are raised again later.
 static void
 keep_other_exits(GroupObject *group, PyObject *leaving)
 {
@@ -339,6 +349,7 @@ keep_other_exits(GroupObject *group, PyObject *leaving)
     }
 }
 
+// The exception that leaves the block: a new reference, or NULL.
 static PyObject *
 find_result(GroupObject *group)
 {
@@ -353,9 +364,9 @@ find_result(GroupObject *group)
     return Py_XNewRef(strongest_exit(group));
 }
 
-// The group's errors leave the block, whose body raised exc. An interruption that comes
-// again is not what they replace: its context is, or that would be lost when the same
-// instance is raised once more.
+// The exception group leaving replaces exc, which the body raised, so exc becomes its
+// context. But an interruption that will be raised again is not replaced: then exc's
+// own context is used, which would be lost when the same instance is raised once more.
 static void
 set_context(GroupObject *group, PyObject *leaving, PyObject *exc)
 {
@@ -390,7 +401,7 @@ tl_group_end(struct tl_sched *s, GroupObject *group, PyObject *exc)
         set_context(group, leaving, exc);
     }
     Py_XDECREF(replaced);
-    // As they go, destructors may run Python code: the group is whole by now.
+    // Destructors may run Python code: the group is consistent by now.
     Py_CLEAR(group->exits);
     Py_CLEAR(group->errors);
     Py_CLEAR(group->base_error);

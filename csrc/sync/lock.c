@@ -1,3 +1,4 @@
+// lock.c - Lock and RLock: acquiring, waking and handing over. lock.h has the protocol.
 #include "sync/lock.h"
 #include "core/errors.h"
 #include "core/timer.h"
@@ -7,35 +8,41 @@
 #include "base/clock.h"
 #include "base/stress.h"
 
-// One that was called comes too late so often before it is given the lock; and so long
-// others rely on its coming, in nanoseconds.
-enum { LATE_MOST = TL_STRESS_OR(2, 1), TRUST = TL_STRESS_OR(1000000, 0) };
+// A woken waiter that has found the lock taken this many times gets it by hand-off. The
+// smaller the number, the fairer the lock, and the more thread switches it costs when
+// threads compete for it.
+enum { MAX_LOST_RACES = TL_STRESS_OR(2, 1) };
 
-// So often a wait may not even begin, before the lock is given up by one who should have it
-// back.
-enum { FAILURES_MOST = 100 };
+// How long a woken waiter may take to arrive before a release wakes another one, in
+// nanoseconds: far longer than a thread needs to wake up. A waiter that is later may be
+// a tasklet whose thread does not switch.
+enum { WAKE_GRACE_NS = TL_STRESS_OR(1000000, 0) };
+
+// Give up re-acquiring after this many waits that failed before they began: for want of
+// memory, or because the owner is a tasklet of this thread that cannot run.
+enum { MAX_FAILED_WAITS = 100 };
 
 const struct tl_wait_kind tl_lock_wait = {.verb = "acquire",
                                           .patient = true,
                                           .is_lock = true,
                                           .lapsed = tl_wait_queue_timed_out};
 
-// For one that was called, and has come too late.
+// A waiter that has lost a race joins the queue: at its head.
 static void
-to_the_front(struct tl_wait *wait)
+requeue_at_head(struct tl_wait *wait)
 {
     struct tl_waiter *waiter = TL_CONTAINER(wait, struct tl_waiter, wait);
     tl_link_remove(&waiter->link);
     tl_link_insert_before(&waiter->link, wait->queue->next);
 }
 
-static const struct tl_wait_kind again_wait = {.verb = "acquire",
-                                               .patient = true,
-                                               .is_lock = true,
-                                               .lapsed = tl_wait_queue_timed_out,
-                                               .joined = to_the_front};
+static const struct tl_wait_kind requeue_wait = {.verb = "acquire",
+                                                .patient = true,
+                                                .is_lock = true,
+                                                .lapsed = tl_wait_queue_timed_out,
+                                                .joined = requeue_at_head};
 
-// For a lock of an import that another thread is at: run(wait=True) waits, too.
+// Another thread is running the import, and will end this wait: run(wait=True) goes on.
 static void
 count_import(struct tl_wait *wait, int n)
 {
@@ -73,57 +80,58 @@ tl_lock_check(const LockObject *lock)
     TL_CHECK("I1", "lock", lock, lock->count > 0 || lock->property.owner == NULL);
     tl_property_check(&lock->property); // I2: an owner that goes away disowns it
     TL_CHECK("I3", "lock", lock,
-             lock->count > 0 || lock->called != 0 ||
+             lock->count > 0 || lock->woken_at != 0 ||
                  tl_wait_queue_first((struct tl_link *)&lock->waiters) == NULL);
 }
 #endif
 
-// ---- giving
+// ---- waking and handing over
 
-// Unless one that was called is still on its way, as far as one knows: after a fork it is
-// not.
+// Wake waiter to try again, unless a waiter that was woken before is still expected.
 TL_COLD static void
-call(LockObject *lock, struct tl_waiter *waiter)
+wake_to_retry(LockObject *lock, struct tl_waiter *waiter)
 {
     const struct tl_state *state = tl_state_of_object((PyObject *)lock);
     int64_t now = tl_clock_now();
-    if (lock->called == 0 || lock->forks != state->forks ||
-        now - lock->called >= TRUST) {
-        lock->called = now;
+    if (lock->woken_at == 0 || lock->forks != state->forks ||
+        now - lock->woken_at >= WAKE_GRACE_NS) {
+        lock->woken_at = now;
         lock->forks = state->forks;
         tl_wait_queue_wake(waiter, TL_GIVEN_CALL);
     }
 }
 
 void
-tl_lock_give(LockObject *lock)
+tl_lock_pass_on(LockObject *lock)
 {
     struct tl_waiter *waiter = tl_wait_queue_first(&lock->waiters);
     if (waiter == NULL) {
         return;
     }
     if (TL_UNLIKELY(lock->is_strict)) {
-        // Each waits anew: how depends on whose the lock is next.
+        // Each waiter decides anew how to wait, which depends on the next owner's
+        // thread.
         tl_wait_queue_wake_many(&lock->waiters, PY_SSIZE_T_MAX, TL_GIVEN_CALL);
         return;
     }
-    if (tl_wait_queue_is_mine(waiter) || lock->hurry) {
-        lock->hurry = false;
+    if (tl_wait_queue_is_mine(waiter) || lock->must_hand_off) {
+        lock->must_hand_off = false;
         tl_lock_take(lock, tl_os_thread_holder_of(waiter));
         tl_wait_queue_wake(waiter, TL_GIVEN_PROPERTY);
     } else {
-        // Another thread is long in coming: meanwhile whoever runs may have the lock.
-        call(lock, waiter);
+        // Until the other thread runs, the lock is free for any caller.
+        wake_to_retry(lock, waiter);
     }
 }
 
-// Whoever was called is here. If the lock is not for it, another is called.
+// The woken waiter has arrived. If it leaves with an exception, it offers a free lock
+// to the next waiter.
 static void
-come(LockObject *lock, bool leaves)
+woken_waiter_arrived(LockObject *lock, bool leaves)
 {
-    lock->called = 0;
+    lock->woken_at = 0;
     if (leaves && lock->count == 0) {
-        tl_lock_give(lock);
+        tl_lock_pass_on(lock);
         tl_lock_check(lock);
     }
 }
@@ -142,7 +150,7 @@ tl_lock_release(LockObject *lock)
         return -1;
     }
     if (!mine) {
-        lock->is_signal = true;
+        lock->released_by_other = true;
     }
     if (--lock->count == 0) {
         tl_lock_free(lock);
@@ -159,7 +167,8 @@ is_free(struct tl_queued_wait *how)
     return ((LockObject *)how->on)->count == 0;
 }
 
-// Whether the owner of the lock is of the calling thread, whose scheduler is s.
+// Whether the owner of the lock is the calling thread or one of its tasklets. s is the
+// thread's scheduler.
 static bool
 is_owned_here(struct tl_sched *s, LockObject *lock)
 {
@@ -168,14 +177,15 @@ is_owned_here(struct tl_sched *s, LockObject *lock)
                          : TL_CONTAINER(owner, TaskletObject, holder)->home == s;
 }
 
-// Whether the thread may sleep until the lock is free, where the current tasklet must not
-// be left. Returns 0, or -1 with RuntimeError set if the owner could never release it.
+// Where the current tasklet must not be left, the whole thread sleeps for a lock.
+// Returns 0, or -1 with RuntimeError set if the owner is on this thread and could never
+// release it.
 static int
 check_owner(LockObject *lock)
 {
     struct tl_sched *s = tl_sched_mine;
     struct tl_holder *owner = lock->property.owner;
-    if (s == NULL || !tl_sched_is_held(s) || owner == NULL || lock->is_signal) {
+    if (s == NULL || !tl_sched_is_held(s) || owner == NULL || lock->released_by_other) {
         return 0;
     }
     if (is_owned_here(s, lock)) {
@@ -185,8 +195,8 @@ check_owner(LockObject *lock)
     return 0;
 }
 
-// Whether the lock of an import is held by a thread that is gone: by a fork, as a rule,
-// whose child is to begin that import anew.
+// Whether the lock of an import is held by a thread that is gone, normally since a
+// fork. The import must then begin anew.
 static bool
 is_abandoned(const LockObject *lock)
 {
@@ -200,9 +210,8 @@ int
 tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                  int64_t deadline)
 {
-    int late = 0;
+    int lost_races = 0;
     for (;;) {
-        // Even so, a waiter may get it.
         if (tl_lock_free_if_lost(lock) && lock->count == 0) {
             tl_lock_take(lock, me);
             return 1;
@@ -214,9 +223,9 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
         struct tl_sched *s = lock->is_strict ? tl_sched_mine : NULL;
         bool elsewhere =
             s != NULL && lock->property.owner != NULL && !is_owned_here(s, lock);
-        struct tl_queued_wait how = {.kind = elsewhere  ? &import_wait
-                                             : late > 0 ? &again_wait
-                                                        : &tl_lock_wait,
+        struct tl_queued_wait how = {.kind = elsewhere        ? &import_wait
+                                             : lost_races > 0 ? &requeue_wait
+                                                              : &tl_lock_wait,
                                      .on = (PyObject *)lock,
                                      .queue = &lock->waiters,
                                      .deadline = deadline,
@@ -230,7 +239,7 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
             return result < 0 ? -1 : 1;
         }
         if (how.given & TL_GIVEN_CALL) {
-            come(lock, result < 0);
+            woken_waiter_arrived(lock, result < 0);
         }
         if (result < 0) {
             return -1;
@@ -242,8 +251,8 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
         if (how.given & TL_GIVEN_LAPSED) {
             return 0;
         }
-        if ((how.given & TL_GIVEN_CALL) && ++late >= LATE_MOST) {
-            lock->hurry = true;
+        if ((how.given & TL_GIVEN_CALL) && ++lost_races >= MAX_LOST_RACES) {
+            lock->must_hand_off = true;
         }
     }
 }
@@ -252,29 +261,31 @@ int
 tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                unsigned char given)
 {
-    int late = (given & TL_GIVEN_NOTICE) ? 1 : 0; // it has been in the queue before
+    int lost_races =
+        (given & TL_GIVEN_NOTICE) ? 1 : 0; // it was in the queue: back to its head
     int failed = 0;
     struct tl_kept kept = {.exc = PyErr_GetRaisedException()};
     while (!(given & TL_GIVEN_PROPERTY)) {
         if (given & TL_GIVEN_CALL) {
-            come(lock, false);
+            woken_waiter_arrived(lock, false);
         }
         if (lock->count == 0) {
             tl_lock_take(lock, me);
             break;
         }
-        if ((given & TL_GIVEN_CALL) && ++late >= LATE_MOST) {
-            lock->hurry = true;
+        if ((given & TL_GIVEN_CALL) && ++lost_races >= MAX_LOST_RACES) {
+            lock->must_hand_off = true;
         }
-        struct tl_queued_wait how = {.kind = late > 0 ? &again_wait : &tl_lock_wait,
+        struct tl_queued_wait how = {.kind = lost_races > 0 ? &requeue_wait
+                                                            : &tl_lock_wait,
                                      .on = (PyObject *)lock,
                                      .queue = &lock->waiters,
                                      .has_come = is_free,
-                                     .insists = true};
+                                     .is_mandatory = true};
         failed += check_owner(lock) < 0 ||
                   (tl_wait_queue_wait(state, &how) < 0 && !how.asked);
-        (void)tl_kept_add(&kept); // only waits that do not begin are counted
-        if (failed > FAILURES_MOST) {
+        (void)tl_kept_add(&kept); // its limits do not count: the lock is not to blame
+        if (failed > MAX_FAILED_WAITS) {
             return tl_kept_give_up(&kept);
         }
         given = how.given;
@@ -300,8 +311,8 @@ tl_lock_new(PyTypeObject *type, bool reentrant)
 void
 tl_lock_reset(LockObject *lock)
 {
-    lock->called = 0;
-    lock->hurry = lock->is_signal = false;
+    lock->woken_at = 0;
+    lock->must_hand_off = lock->released_by_other = false;
     tl_lock_free(lock);
 }
 

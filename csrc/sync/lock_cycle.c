@@ -1,8 +1,16 @@
-// lock_cycle.c - locks whose owners wait for each other.
+// lock_cycle.c - deadlocks of locks whose owners wait for each other.
+//
+// Each tasklet or thread waits for one lock at a time, and each lock has one owner: the
+// chain lock -> owner -> lock that it waits for -> ... has no branches. It closes a
+// cycle if it leads back to the caller.
 #include "sync/lock_cycle.h"
 
-// Longer chains of owners are not looked at, and so many are listed.
-enum { LINKS_MOST = 1000, LISTED_MOST = 20 };
+// The length up to which a chain of owners is followed. It bounds the time of an
+// acquire(); a longer cycle is not found.
+enum { MAX_LINKS = 1000 };
+
+// The number of links of a cycle that its message lists.
+enum { MAX_LISTED = 20 };
 
 // One link of a cycle.
 struct found {
@@ -11,7 +19,8 @@ struct found {
     unsigned long ident;
 };
 
-// Whether t waits for a lock for as long as it takes.
+// The lock that t waits for without any limit, or NULL. A deadline or a timeout() block
+// would end the wait, and so the cycle.
 static LockObject *
 awaited_by_tasklet(TaskletObject *t)
 {
@@ -23,6 +32,7 @@ awaited_by_tasklet(TaskletObject *t)
     return t->scopes == NULL || lock->is_strict ? lock : NULL;
 }
 
+// The same for any owner of locks.
 static LockObject *
 awaited_by(struct tl_holder *holder)
 {
@@ -43,26 +53,26 @@ awaited_by(struct tl_holder *holder)
                : NULL;
 }
 
-// Who certainly has lock, or NULL.
+// The owner of lock, or NULL if there is none or another may release the lock.
 static struct tl_holder *
 owner_of(LockObject *lock)
 {
-    return lock->is_signal ? NULL : lock->property.owner;
+    return lock->released_by_other ? NULL : lock->property.owner;
 }
 
-// How many locks there are in the cycle that would be closed, or 0.
+// The number of locks in the cycle that a wait of me for lock would close, or 0.
 static int
 find_cycle(LockObject *lock, struct tl_holder *me)
 {
     int length = 0;
-    while (lock != NULL && length < LINKS_MOST) {
+    while (lock != NULL && length < MAX_LINKS) {
         struct tl_holder *owner = owner_of(lock);
         length++;
         if (owner == NULL) {
             return 0;
         }
         if (owner == me) {
-            return length > 1 ? length : 0; // one's own lock may be a signal
+            return length > 1 ? length : 0; // another thread may release me's own lock
         }
         lock = awaited_by(owner);
     }
@@ -71,12 +81,12 @@ find_cycle(LockObject *lock, struct tl_holder *me)
 
 // ---- the message
 
-// Note the links of the cycle, before anything else is done that may change them. Returns
+// Note up to MAX_LISTED links of the cycle, before Python code can change them. Returns
 // how many.
 static int
 note_cycle(LockObject *lock, int length, struct found *found)
 {
-    int count = length < LISTED_MOST ? length : LISTED_MOST;
+    int count = length < MAX_LISTED ? length : MAX_LISTED;
     for (int i = 0; i < count; i++) {
         struct tl_holder *holder = lock->property.owner;
         found[i] = (struct found){.lock = (LockObject *)Py_NewRef(lock)};
@@ -91,7 +101,8 @@ note_cycle(LockObject *lock, int length, struct found *found)
     return count;
 }
 
-// Asks nothing that runs Python code: a signal in there would be lost.
+// Does not call methods in Python: the exception of a signal handler in there would be
+// cleared with the others.
 static PyObject *
 name_thread(unsigned long ident)
 {
@@ -100,7 +111,7 @@ name_thread(unsigned long ident)
     PyObject *active = threading ? tl_getattr(threading, "_active") : NULL;
     PyObject *thread = key && active ? PyObject_GetItem(active, key) : NULL;
     PyObject *name = thread ? tl_getattr(thread, "_name") : NULL;
-    PyErr_Clear(); // one that threading does not know
+    PyErr_Clear(); // threading does not know the thread
     PyObject *text = name ? PyUnicode_FromFormat("thread %R", name)
                           : PyUnicode_FromFormat("thread %lu", ident);
     Py_XDECREF(name);
@@ -130,10 +141,11 @@ describe_cycle(const struct found *found, int count, int length)
     for (int i = 0; text != NULL && i < count; i++) {
         PyObject *owner = name_owner(&found[i]);
         PyObject *line =
-            owner ? PyUnicode_FromFormat(
-                        "\n  %R is held by %U, %s", found[i].lock, owner,
-                        i + 1 == length ? "who wants the first" : "who waits for")
-                  : NULL;
+            owner
+                ? PyUnicode_FromFormat("\n  %R is held by %U, %s", found[i].lock, owner,
+                                       i + 1 == length ? "which waits for the first"
+                                                       : "which waits for")
+                : NULL;
         Py_XDECREF(owner);
         PyUnicode_AppendAndDel(&text, line);
     }
@@ -147,7 +159,7 @@ describe_cycle(const struct found *found, int count, int length)
 TL_COLD static int
 report(struct tl_state *state, LockObject *lock, int length)
 {
-    struct found found[LISTED_MOST];
+    struct found found[MAX_LISTED];
     int count = note_cycle(lock, length, found), result = -1;
     PyObject *text = describe_cycle(found, count, length);
     if (text != NULL && state->reports_cycles) {

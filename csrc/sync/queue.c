@@ -1,3 +1,25 @@
+// queue.c - Queue, LifoQueue and PriorityQueue: the methods, waiting and waking.
+//
+// The mutex. A call that cannot run Python code relies on the GIL and leaves the free
+// mutex alone; any other call holds it, as described in queue.h. A caller that has to
+// wait releases the mutex, if it holds it, as the last step before the wait
+// (release_or_look()), and takes it again after the wait only if it needs it.
+//
+// Waiting. A getter waits in the queue of not_empty, a putter in not_full, a joiner in
+// all_tasks_done, with a kind of this file. The program may call wait() of the same
+// conditions: is_method_waiter() tells the two apart.
+//
+// Waking. A call that has put an item wakes the first getter; a call that has taken one
+// wakes the first putter. The item or the free slot is not reserved: another caller may
+// get there first. The woken waiter that finds nothing has lost a race. It waits again,
+// at the head of the queue. After MAX_LOST_RACES it sets the must_hand_off flag of its
+// side, and the next call that would wake it makes it the owner of the mutex, which
+// keeps all others out until it has run. A woken waiter that leaves with an exception
+// wakes the next instead.
+//
+// If the program calls notify() of a condition, condition.c moves a waiter of this file
+// to the queue of the mutex. The waiter then returns from the wait as the owner of the
+// mutex or with TL_GIVEN_CALL, and acquires the mutex as Condition.wait() does.
 #include "sync/queue.h"
 #include "core/timer.h"
 #include "base/stress.h"
@@ -5,39 +27,40 @@
 #include <float.h>
 #include <math.h>
 
-// One that was woken finds nothing so often before the next one is woken with the mutex,
-// which keeps all others out.
-enum { LATE_MOST = TL_STRESS_OR(2, 1) };
+// After a woken waiter has found nothing this many times, the next call that wakes it
+// hands it the mutex. As in lock.c: the smaller, the fairer and the slower.
+enum { MAX_LOST_RACES = TL_STRESS_OR(2, 1) };
 
-// For one that was woken, and has come too late.
+// A waiter that has lost a race joins the queue: at its head.
 static void
-to_the_front(struct tl_wait *wait)
+requeue_at_head(struct tl_wait *wait)
 {
     struct tl_waiter *waiter = TL_CONTAINER(wait, struct tl_waiter, wait);
     tl_link_remove(&waiter->link);
     tl_link_insert_before(&waiter->link, wait->queue->next);
 }
 
-// What one waits for, and how: first, and after it has come too late.
+// The three kinds of caller that wait.
 enum side { GET, PUT, JOIN };
 
+// By side: for the first wait, and after a lost race.
 static const struct tl_wait_kind kinds[][2] = {
     [GET] = {{.verb = "get from", .patient = true, .lapsed = tl_wait_queue_timed_out},
              {.verb = "get from",
               .patient = true,
               .lapsed = tl_wait_queue_timed_out,
-              .joined = to_the_front}},
+              .joined = requeue_at_head}},
     [PUT] = {{.verb = "put to", .patient = true, .lapsed = tl_wait_queue_timed_out},
              {.verb = "put to",
               .patient = true,
               .lapsed = tl_wait_queue_timed_out,
-              .joined = to_the_front}},
+              .joined = requeue_at_head}},
     [JOIN] = {{.verb = "join", .patient = true, .lapsed = tl_wait_queue_timed_out}},
 };
 
-// Whether waiter waits in one of our methods, and not in a condition's wait().
+// Whether waiter waits in a method of the queue, and not in a condition's wait().
 static bool
-is_ours(const struct tl_waiter *waiter)
+is_method_waiter(const struct tl_waiter *waiter)
 {
     uintptr_t kind = (uintptr_t)waiter->wait.kind;
     return kind >= (uintptr_t)kinds && kind < (uintptr_t)kinds + sizeof kinds;
@@ -52,7 +75,7 @@ check_waiter(const QueueObject *q, struct tl_link *queue, struct tl_link *link,
     PyObject *on = waiter->wait.on;
     TL_CHECK("I4", "queue", q,
              link == queue ||
-                 on == (is_ours(waiter) ? (PyObject *)q : (PyObject *)cond));
+                 on == (is_method_waiter(waiter) ? (PyObject *)q : (PyObject *)cond));
 }
 
 static void
@@ -78,17 +101,17 @@ tl_queue_check(const QueueObject *q)
 }
 #endif
 
-// ---- one visit of a queue
+// ---- one call of a method
 
 // Invariants
-// I1: is_held iff the mutex is me's, for this visit; but a method of a subclass may have
+// I1: is_held iff me owns the mutex for this call; but a method of a subclass may have
 //     released it.
 struct visit {
     QueueObject *q;
     enum side side;
-    struct tl_holder *me;
+    struct tl_holder *me; // the caller, as an owner of locks
     bool is_held;
-    bool is_noticed; // was woken, and may still have to wake another instead
+    bool is_notified; // woken, and has not used that: to wake the next if it fails
 };
 
 static ConditionObject *
@@ -98,9 +121,11 @@ condition_of(QueueObject *q, enum side side)
 }
 
 static bool *
-hurry_of(QueueObject *q, enum side side)
+hand_off_flag_of(QueueObject *q, enum side side)
 {
-    return side == GET ? &q->get_hurries : side == PUT ? &q->put_hurries : NULL;
+    return side == GET   ? &q->must_hand_off_to_getter
+           : side == PUT ? &q->must_hand_off_to_putter
+                         : NULL;
 }
 
 void
@@ -110,7 +135,7 @@ tl_queue_raise_bare(QueueObject *q)
                  Py_TYPE(q)->tp_name);
 }
 
-// Get the mutex. Returns 0, or -1 with an exception set.
+// Acquire the mutex. Returns 0, or -1 with an exception set.
 static int
 hold(struct visit *visit)
 {
@@ -133,14 +158,15 @@ hold(struct visit *visit)
     return 0;
 }
 
-// Begin, or go on after a wait: get the mutex if it is needed or another's.
+// Begin, or go on after a wait: acquire the mutex if the call needs it or another owns
+// it. Returns 0, or -1 with an exception set.
 static int
 enter(struct visit *visit)
 {
     return visit->is_held || tl_queue_is_open(visit->q) ? 0 : hold(visit);
 }
 
-// The same for what needs no look at the items.
+// The same for a call that does not look at the items: it never needs the mutex itself.
 static int
 enter_any(struct visit *visit)
 {
@@ -161,34 +187,35 @@ leave(struct visit *visit)
     tl_queue_check(visit->q);
 }
 
-// Wake waiter, the first of a condition; the mutex is not held for a visit.
+// Wake waiter, the first one of cond. No call holds the mutex for that.
 static void
 wake(ConditionObject *cond, struct tl_waiter *waiter)
 {
-    if (is_ours(waiter) || cond->own == NULL) {
+    if (is_method_waiter(waiter) || cond->own == NULL) {
         tl_wait_queue_wake(waiter, TL_GIVEN_NOTICE);
     } else {
         tl_condition_notify(cond, 1);
     }
 }
 
-// Leave, and wake the first who waits on that side. If it should hurry, it gets the mutex
-// that is held, or nobody has.
+// Leave, and wake the first waiter on side. If it has lost too many races, hand it the
+// mutex that the caller holds, or that is free.
 static void
 leave_and_wake(struct visit *visit, enum side side)
 {
     QueueObject *q = visit->q;
     ConditionObject *cond = condition_of(q, side);
     struct tl_waiter *waiter = tl_wait_queue_first(&cond->waiters);
-    bool *hurry = hurry_of(q, side);
+    bool *must_hand_off = hand_off_flag_of(q, side);
     if (waiter == NULL) {
         leave(visit);
         return;
     }
     struct tl_property *property = &q->mutex->property;
     bool mine = visit->is_held && property->owner == visit->me;
-    if (hurry != NULL && *hurry && is_ours(waiter) && (mine || q->mutex->count == 0)) {
-        *hurry = false;
+    if (must_hand_off != NULL && *must_hand_off && is_method_waiter(waiter) &&
+        (mine || q->mutex->count == 0)) {
+        *must_hand_off = false;
         if (mine) {
             visit->is_held = false;
             tl_os_thread_disown(property);
@@ -222,8 +249,8 @@ tl_queue_wake(QueueObject *q, bool getter)
 static void
 fail(struct visit *visit)
 {
-    if (visit->is_noticed) {
-        visit->is_noticed = false;
+    if (visit->is_notified) {
+        visit->is_notified = false;
         leave_and_wake(visit, visit->side);
     } else {
         leave(visit);
@@ -239,8 +266,8 @@ size(QueueObject *q)
     return q->is_hooked ? tl_queue_hook_size(q) : tl_queue_items_size(q);
 }
 
-// Whether one need not wait: 1, 0, or -1 with an exception set, which is ShutDown if one
-// must not.
+// Whether the caller can go on without waiting: 1, 0, or -1 with an exception set:
+// ShutDown if it must not wait either.
 static int
 is_ready(QueueObject *q, enum side side)
 {
@@ -262,7 +289,8 @@ is_ready(QueueObject *q, enum side side)
     return count < 0 ? -1 : side == PUT ? count < q->limit : count > 0;
 }
 
-// One wait, which gives the mutex away, if it is held, when nothing can come in between.
+// One wait. If the caller holds the mutex, it is released in the last check before the
+// wait.
 struct queue_wait {
     struct tl_queued_wait block;
     struct visit *visit;
@@ -270,7 +298,7 @@ struct queue_wait {
 };
 
 static bool
-has_come(struct tl_queued_wait *block)
+release_or_look(struct tl_queued_wait *block)
 {
     struct queue_wait *wait = TL_CONTAINER(block, struct queue_wait, block);
     struct visit *visit = wait->visit;
@@ -282,14 +310,15 @@ has_come(struct tl_queued_wait *block)
     if (visit->side == JOIN) {
         return q->unfinished == 0;
     }
-    // Somebody may have come meanwhile, even one who made the queue another's.
+    // Since the caller looked, Python code may have changed the items, and even
+    // replaced the container or made the type a subclass's.
     return q->is_shutdown || !q->is_exact || q->is_hooked ||
            (visit->side == GET ? tl_queue_items_size(q) > 0
                                : q->limit <= 0 || tl_queue_items_size(q) < q->limit);
 }
 
-// Wait to be woken; afterwards the mutex is held or not. Returns what was given, or -1 with
-// an exception set.
+// Wait to be woken. visit->is_held says afterwards whether the caller holds the mutex.
+// Returns what was given, or -1 with an exception set.
 static int
 wait_once(struct visit *visit, int64_t deadline, bool again)
 {
@@ -303,17 +332,17 @@ wait_once(struct visit *visit, int64_t deadline, bool again)
                                         .on = (PyObject *)q,
                                         .queue = &cond->waiters,
                                         .deadline = deadline,
-                                        .has_come = has_come},
+                                        .has_come = release_or_look},
                               .visit = visit,
                               .was_held = visit->is_held};
-    visit->is_noticed = false;
+    visit->is_notified = false;
     int result = tl_wait_queue_wait(q->state, &wait.block);
     unsigned char given = wait.block.given;
-    visit->is_noticed = (given & TL_GIVEN_NOTICE) != 0;
+    visit->is_notified = (given & TL_GIVEN_NOTICE) != 0;
     tl_queue_check(q);
     if ((given & (TL_GIVEN_CALL | TL_GIVEN_PROPERTY)) == TL_GIVEN_CALL &&
         tl_lock_regain(q->state, q->mutex, visit->me, given) < 0) {
-        // The condition's notify() had made it wait for the mutex.
+        // The condition's notify() had moved it to the queue of the mutex.
         result = -1;
     }
     if (given & (TL_GIVEN_CALL | TL_GIVEN_PROPERTY)) {
@@ -345,7 +374,7 @@ tl_queue_deadline(double seconds, int64_t *deadline)
         PyErr_SetString(PyExc_ValueError, "'timeout' must be a non-negative number");
         return -1;
     }
-    if (seconds > TL_WAIT_QUEUE_LONGEST && seconds != INFINITY) {
+    if (seconds > TL_WAIT_QUEUE_MAX_SECONDS && seconds != INFINITY) {
         PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
         return -1;
     }
@@ -353,22 +382,22 @@ tl_queue_deadline(double seconds, int64_t *deadline)
     return 0;
 }
 
-// Wait until ready. Returns 0 with the mutex held if it has to be, or -1 with an exception
-// set.
+// Wait until the caller can go on, for seconds at most, or not at all unless block.
+// Returns 0 with the mutex held if the call needs it, or -1 with an exception set.
 static int
-wait_for(struct visit *visit, bool block, double seconds)
+wait_until_ready(struct visit *visit, bool block, double seconds)
 {
     QueueObject *q = visit->q;
     enum side side = visit->side;
-    bool has_lapsed = !block, has_waited = false;
+    bool has_timed_out = !block, has_waited = false;
     int64_t deadline = 0;
-    int late = 0;
+    int lost_races = 0;
     for (;;) {
         int ready = is_ready(q, side);
         if (ready < 0) {
             return -1;
         }
-        // A timeout that is too long for a wait matters only if there is one.
+        // A timeout that is too long is an error only for a call that has to wait.
         if (!has_waited && (!ready || seconds < 0) &&
             tl_queue_deadline(seconds, &deadline) < 0) {
             return -1;
@@ -376,18 +405,18 @@ wait_for(struct visit *visit, bool block, double seconds)
         if (ready) {
             return 0;
         }
-        if (has_lapsed || deadline < 0) {
-            visit->is_noticed = false;
+        if (has_timed_out || deadline < 0) {
+            visit->is_notified = false;
             PyErr_SetNone(side == GET ? q->state->queue.empty : q->state->queue.full);
             return -1;
         }
-        late += visit->is_noticed;
-        if (late >= LATE_MOST && side != JOIN) {
-            *hurry_of(q, side) = true;
+        lost_races += visit->is_notified;
+        if (lost_races >= MAX_LOST_RACES && side != JOIN) {
+            *hand_off_flag_of(q, side) = true;
         }
-        int given = wait_once(visit, deadline, late > 0 && side != JOIN);
+        int given = wait_once(visit, deadline, lost_races > 0 && side != JOIN);
         has_waited = true;
-        has_lapsed = given > 0 && (given & TL_GIVEN_LAPSED);
+        has_timed_out = given > 0 && (given & TL_GIVEN_LAPSED);
         if (given < 0 || (side == JOIN ? enter_any(visit) : enter(visit)) < 0) {
             return -1;
         }
@@ -405,7 +434,7 @@ tl_queue_put(QueueObject *q, PyObject *item, bool block, PyObject *timeout)
         enter(&visit) < 0) {
         return -1;
     }
-    if (wait_for(&visit, block, seconds) < 0 ||
+    if (wait_until_ready(&visit, block, seconds) < 0 ||
         (q->is_hooked ? tl_queue_hook_put(q, item) : tl_queue_items_put(q, item)) < 0) {
         fail(&visit);
         return -1;
@@ -424,7 +453,7 @@ tl_queue_get(QueueObject *q, bool block, PyObject *timeout)
         return NULL;
     }
     PyObject *item = NULL;
-    if (wait_for(&visit, block, seconds) == 0) {
+    if (wait_until_ready(&visit, block, seconds) == 0) {
         item = q->is_hooked ? tl_queue_hook_get(q) : tl_queue_items_get(q);
     }
     if (item == NULL) {
@@ -461,7 +490,7 @@ tl_queue_join(QueueObject *q)
     if (enter_any(&visit) < 0) {
         return -1;
     }
-    if (wait_for(&visit, true, INFINITY) < 0) {
+    if (wait_until_ready(&visit, true, INFINITY) < 0) {
         fail(&visit);
         return -1;
     }
@@ -506,7 +535,7 @@ int
 tl_queue_shutdown(QueueObject *q, bool immediate)
 {
     struct visit visit = {.q = q};
-    // Items go when all is done: their finalizers may use the queue.
+    // The items are dropped last: their finalizers may use the queue.
     PyObject *items = PyList_New(0);
     if (items == NULL || (immediate ? hold(&visit) : enter_any(&visit)) < 0) {
         Py_XDECREF(items);
@@ -545,7 +574,7 @@ tl_queue_forget(struct tl_link *queue, PyObject *on)
         i = i->next;
         if (t != NULL) {
             tl_task_end_wait(t);
-            Py_DECREF(t); // its finalizer ends it
+            Py_DECREF(t); // its finalizer kills it
             i = queue->next;
         }
     }

@@ -1,4 +1,4 @@
-// queue_items.c - what a queue stores, and the methods of subclasses that do so.
+// queue_items.c - the items of a queue, and the methods of subclasses that store them.
 #include "sync/queue.h"
 
 #ifndef NDEBUG
@@ -70,7 +70,7 @@ done(PyObject *result)
     return result == NULL ? -1 : 0;
 }
 
-// For a container of which no more is known: call its method, or a function of heapq.
+// For a container of unknown type: call its method, or if function is given, that.
 static PyObject *
 call_items(QueueObject *q, PyObject *function, const char *method, PyObject *item)
 {
@@ -95,7 +95,8 @@ tl_queue_items_put(QueueObject *q, PyObject *item)
     switch (q->order) {
     case TL_QUEUE_FIFO:
         if (TL_LIKELY(q->is_exact)) {
-            // One with a maxlen lets go of an item: q may have another one after that.
+            // A deque with a maxlen drops an item, whose finalizer may replace
+            // q->items.
             PyObject *items = Py_NewRef(q->items);
             int result = TL_LIKELY(tools->call_append != NULL)
                              ? done(tools->call_append(items, item))
@@ -146,7 +147,7 @@ tl_queue_items_get(QueueObject *q)
     }
 }
 
-// ---- what subclasses override
+// ---- methods that subclasses override
 
 static PyObject *
 call_hook(QueueObject *q, PyObject *name, PyObject *item)
@@ -180,7 +181,7 @@ tl_queue_hook_get(QueueObject *q)
     return call_hook(q, q->state->queue.names[TL_QUEUE_GET], NULL);
 }
 
-// Whether the type's method of the name is another than Queue's own.
+// Whether the type's method of that name is not Queue's own.
 static bool
 is_overridden(QueueObject *q, enum tl_queue_name name)
 {
@@ -190,7 +191,7 @@ is_overridden(QueueObject *q, enum tl_queue_name name)
         method != NULL && Py_IS_TYPE(method, &PyMethodDescr_Type) &&
         ((PyMethodDescrObject *)method)->d_method->ml_meth == tools->functions[name];
     if (method == NULL) {
-        PyErr_Clear(); // whoever calls it will find out
+        PyErr_Clear(); // the error comes when the method is called
     }
     Py_XDECREF(method);
     return !ours;
@@ -199,7 +200,7 @@ is_overridden(QueueObject *q, enum tl_queue_name name)
 TL_COLD void
 tl_queue_look_at_type(QueueObject *q)
 {
-    // Looking may run code of a metaclass: an exception that is set must not be lost.
+    // The look-up may run Python code of a metaclass: keep an exception that is set.
     PyObject *exc = PyErr_GetRaisedException();
     q->is_hooked = q->is_routed = q->is_patched;
     for (int name = 0; name < TL_QUEUE_NAMES; name++) {

@@ -1,14 +1,20 @@
+// reacquire.c - re-acquiring a lock of any kind, whatever interrupts that.
 #include "sync/reacquire.h"
 #include "core/interrupt.h"
 #include "sync/lock.h"
 
-// MAX_FAILURES: give up after this many errors that may be the lock's own. A lock that
-// fails once, a remote one say, deserves another attempt; one that always fails must not
+// Give up after this many errors that may be the lock's own. A lock that fails once,
+// such as a remote one, deserves another attempt; a lock that always fails must not
 // hang its caller.
-// MAX_INTERRUPTIONS: give up after this many exceptions that are surely no lock's. So many
-// for one wait come only from a loop that never ends.
-// MAX_CONTEXTS: do not make longer chains of contexts.
-enum { MAX_FAILURES = 100, MAX_INTERRUPTIONS = 10000, MAX_CONTEXTS = 100 };
+enum { MAX_FAILURES = 100 };
+
+// Give up after this many exceptions that do not come from the lock, such as those of
+// signal handlers. Only a loop that never ends raises that many during one wait.
+enum { MAX_INTERRUPTIONS = 10000 };
+
+// Do not make chains of contexts longer than this: the time for adding one grows with
+// it.
+enum { MAX_CONTEXTS = 100 };
 
 // ---- which exception is raised
 
@@ -20,8 +26,8 @@ strength(PyObject *exc)
                      : PyErr_GivenExceptionMatches(exc, PyExc_KeyboardInterrupt);
 }
 
-// The last in the chain of contexts of exc: a new reference. NULL if the chain contains
-// other, or is too long.
+// The end of the chain of contexts that begins with exc: a new reference. NULL if the
+// chain contains other or is longer than MAX_CONTEXTS.
 static PyObject *
 last_context(PyObject *exc, PyObject *other)
 {
@@ -37,7 +43,7 @@ last_context(PyObject *exc, PyObject *other)
     return NULL;
 }
 
-// Make loser (stolen) a context of winner.
+// Make loser (stolen) the last context of winner.
 static void
 add_context(PyObject *winner, PyObject *loser)
 {
@@ -51,9 +57,11 @@ add_context(PyObject *winner, PyObject *loser)
     Py_DECREF(loser);
 }
 
-// A weaker interruption comes again. Other exceptions become the context.
+// Keep the stronger of the two exceptions, or the second (stolen) of equally strong
+// ones. An interruption that gives way to a stronger one is raised again later; any
+// other exception becomes the context.
 static void
-keep(struct tl_kept *kept, PyObject *second)
+keep_stronger(struct tl_kept *kept, PyObject *second)
 {
     PyObject *first = kept->exc;
     if (first == NULL) {
@@ -78,7 +86,7 @@ tl_kept_add(struct tl_kept *kept)
         bool outside = !PyErr_GivenExceptionMatches(exc, PyExc_Exception);
         kept->interruptions += outside;
         kept->failures += !outside;
-        keep(kept, exc);
+        keep_stronger(kept, exc);
     }
     return kept->failures < MAX_FAILURES && kept->interruptions < MAX_INTERRUPTIONS;
 }
@@ -113,10 +121,10 @@ tl_kept_give_up(struct tl_kept *kept)
 
 // ---- locks of any kind
 
-// Whether the caller has the lock although its method has raised: an exception may come
-// between the two. It is known of locks that are ours only.
+// Whether the caller owns the lock although acquire() has raised: a signal handler may
+// raise after the lock was acquired. This can be seen only of this module's locks.
 static bool
-has_it(struct tl_state *state, PyObject *lock)
+owns_lock(struct tl_state *state, PyObject *lock)
 {
     struct tl_holder *me = tl_os_thread_seen_holder();
     bool ours = PyObject_TypeCheck(lock, state->lock_type) ||
@@ -124,7 +132,7 @@ has_it(struct tl_state *state, PyObject *lock)
     return ours && me != NULL && ((LockObject *)lock)->property.owner == me;
 }
 
-// Returns 1; 0 if the lock has refused by its result; or -1 with an exception set.
+// Returns 1; 0 if acquire() returned False; or -1 with an exception set.
 static int
 acquire_once(PyObject *acquire, PyObject *arg)
 {
@@ -143,17 +151,18 @@ tl_reacquire(struct tl_state *state, PyObject *lock, PyObject *acquire, PyObject
     struct tl_kept kept = {.exc = PyErr_GetRaisedException()};
     bool again = true, held = false;
     if (me != NULL) {
-        me->block_trap = false; // the caller waits for its lock whatever that says
+        me->block_trap = false; // the caller must have its lock
         tl_interrupt_hold(me);
     }
     while (again && !held) {
         int got = acquire_once(acquire, arg);
         if (s != NULL && (tl_sched_mine != s || s->current != me)) {
-            // The tasklet has ended: its stack is only unwound.
+            // The tasklet was ended inside acquire(): this is only its stack's
+            // unwinding.
             PyErr_Clear();
             break;
         }
-        held = got > 0 || has_it(state, lock);
+        held = got > 0 || owns_lock(state, lock);
         kept.failures += got == 0;
         again = tl_kept_add(&kept);
     }

@@ -1,7 +1,12 @@
+// select.c - select(): wait for the first of several channel operations.
+//
+// The tasklet waits in the queue of its selection, which contains nothing else, and has
+// a case in each channel. The partner that chooses a case ends the wait; all other
+// cases are unlinked with it.
 #include "sync/select.h"
 #include "core/errors.h"
 
-// ---- how a tasklet waits
+// ---- the wait
 
 static struct tl_selection *
 selection_of(const struct tl_wait *wait)
@@ -55,7 +60,7 @@ const struct tl_wait_kind tl_selection_wait = {
     .left = selection_left,
     .is_patient = selection_is_patient};
 
-// None has a right to be first.
+// The index at which the search begins: at random, so that no channel starves another.
 static Py_ssize_t
 pick(struct tl_sched *s, Py_ssize_t count)
 {
@@ -63,7 +68,8 @@ pick(struct tl_sched *s, Py_ssize_t count)
     return (Py_ssize_t)(((s->chance >> 32) * (uint64_t)count) >> 32);
 }
 
-// Do the first that can be done. Returns which; -1 with an exception set, -2 if none can.
+// Do an operation that can be done now. Returns its index; -1 with an exception set, or
+// -2 if there is none.
 static Py_ssize_t
 do_now(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count, PyObject **value)
 {
@@ -112,7 +118,7 @@ selection_new(CaseObject *const *cases, Py_ssize_t count)
 }
 
 static bool
-has_come(const struct tl_leave *how)
+any_is_ready(const struct tl_leave *how)
 {
     const struct tl_selection *sel =
         TL_CONTAINER(how->queue, struct tl_selection, queue);
@@ -148,7 +154,7 @@ tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
                                .comes = sel->source == TL_FROM_WORKERS,
                                .hopes = sel->source == TL_FROM_THREADS,
                                .patient = sel->source == TL_FROM_HANDLERS,
-                               .has_come = has_come,
+                               .has_come = any_is_ready,
                                .came = &came};
         *value = tl_sched_leave(s, &how);
         done = *value != NULL ? sel->chosen : -1;
@@ -156,6 +162,6 @@ tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
         if (!came) {
             return done;
         }
-        Py_DECREF(*value); // other code has run: look again
+        Py_DECREF(*value); // Python code has run, and a channel is ready: look again
     }
 }

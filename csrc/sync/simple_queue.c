@@ -1,4 +1,9 @@
-// simple_queue.c - SimpleQueue: items, and who waits for them.
+// simple_queue.c - SimpleQueue: a circular buffer of items, and the getters that wait.
+//
+// put() reserves an item for the first waiter and wakes it. The item stays in the
+// buffer and counts as promised until the waiter runs and takes the first item, or
+// passes its promise on because it was interrupted. Other callers get only items that
+// are not promised, so a waiter cannot lose a race.
 #include "core/stress_points.h"
 #include "sync/queue.h"
 
@@ -7,7 +12,7 @@ static const struct tl_wait_kind get_wait = {
 
 // ---- items
 
-// Returns 0, or -1 with MemoryError set.
+// Double the buffer. Returns 0, or -1 with MemoryError set.
 TL_COLD static int
 grow(SimpleQueueObject *q)
 {
@@ -30,7 +35,7 @@ grow(SimpleQueueObject *q)
     return 0;
 }
 
-// The room of many items that are gone is given back.
+// Free the large buffer of an empty queue.
 TL_COLD static void
 shrink(SimpleQueueObject *q)
 {
@@ -39,15 +44,17 @@ shrink(SimpleQueueObject *q)
     q->room = q->first = 0;
 }
 
-enum { ROOM_KEPT = TL_STRESS_OR(1024, 1) };
+// An empty queue keeps a buffer of up to this many slots, 8 KiB of pointers.
+enum { MAX_ROOM_KEPT = TL_STRESS_OR(1024, 1) };
 
+// Take the first item, of which there is one.
 static PyObject *
-take(SimpleQueueObject *q)
+take_first(SimpleQueueObject *q)
 {
     assert(q->count > 0);
     PyObject *item = q->items[q->first];
     q->first = (q->first + 1) & (q->room - 1);
-    if (--q->count == 0 && TL_UNLIKELY(q->room > ROOM_KEPT)) {
+    if (--q->count == 0 && TL_UNLIKELY(q->room > MAX_ROOM_KEPT)) {
         shrink(q);
     }
     return item;
@@ -62,7 +69,7 @@ tl_simple_queue_check(const SimpleQueueObject *q)
     TL_CHECK("I1", "simple queue", q,
              q->first >= 0 && (q->first < q->room || q->room + q->first == 0));
     if (q->promised > 0 && q->forks != q->state->forks) {
-        return; // nobody has looked since
+        return; // unpromised() has not been called since the fork
     }
     TL_CHECK("I2", "simple queue", q, q->promised >= 0 && q->promised <= q->count);
     TL_CHECK("I3", "simple queue", q,
@@ -73,17 +80,17 @@ tl_simple_queue_check(const SimpleQueueObject *q)
 
 // ---- promises
 
-// How many items anybody may take.
+// The number of items that any caller may take.
 static inline Py_ssize_t
 unpromised(SimpleQueueObject *q)
 {
     if (TL_UNLIKELY(q->promised > 0) && q->forks != q->state->forks) {
-        q->promised = 0; // those who were woken before a fork are not all here
+        q->promised = 0; // most waiters that were woken before a fork are not here
     }
     return q->count - q->promised;
 }
 
-// Promise items to those who wait.
+// Promise free items to waiters, and wake these.
 static void
 promise(SimpleQueueObject *q)
 {
@@ -111,7 +118,7 @@ tl_simple_queue_put(SimpleQueueObject *q, PyObject *item)
 }
 
 static bool
-has_come(struct tl_queued_wait *how)
+has_free_item(struct tl_queued_wait *how)
 {
     return unpromised((SimpleQueueObject *)how->on) > 0;
 }
@@ -128,7 +135,7 @@ tl_simple_queue_get(SimpleQueueObject *q, int64_t deadline)
                                      .on = (PyObject *)q,
                                      .queue = &q->waiters,
                                      .deadline = deadline,
-                                     .has_come = has_come};
+                                     .has_come = has_free_item};
         int result = tl_wait_queue_wait(q->state, &how);
         if ((how.given & TL_GIVEN_NOTICE) && q->promised > 0) {
             q->promised--;
@@ -142,7 +149,7 @@ tl_simple_queue_get(SimpleQueueObject *q, int64_t deadline)
             deadline = -1;
         }
     }
-    PyObject *item = take(q);
+    PyObject *item = take_first(q);
     tl_simple_queue_check(q);
     return item;
 }

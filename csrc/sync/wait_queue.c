@@ -1,3 +1,4 @@
+// wait_queue.c - waiting in a queue, waking, and the deadlines of such waits.
 #include "sync/wait_queue.h"
 #include "core/errors.h"
 #include "core/interrupt.h"
@@ -18,7 +19,7 @@ tl_wait_queue_timed_out(struct tl_wait *wait)
 }
 
 static bool
-has_come(struct tl_queued_wait *how)
+run_last_check(struct tl_queued_wait *how)
 {
     how->asked = true;
     return how->has_come != NULL && how->has_come(how);
@@ -37,7 +38,7 @@ block_thread(struct tl_state *state, struct tl_queued_wait *how)
         deadline += tl_clock_now() - tl_timer_now(s);
     }
     int result = 0;
-    if (!has_come(how)) {
+    if (!run_last_check(how)) {
         struct tl_waiter *waiter = &sleeper->waiter;
         tl_wait_arm(&waiter->wait, how->kind, how->on, &waiter->link, how->queue);
         result = tl_os_thread_sleep(state, sleeper, deadline);
@@ -47,7 +48,7 @@ block_thread(struct tl_state *state, struct tl_queued_wait *how)
     return result;
 }
 
-// What the scheduler asks last.
+// The last check of a tasklet's wait, as the scheduler wants it.
 struct question {
     struct tl_leave leave;
     struct tl_queued_wait *how;
@@ -56,30 +57,32 @@ struct question {
 static bool
 ask(const struct tl_leave *leave)
 {
-    // Other code that ran since it set out may have made it wait for something else.
+    // Python code that ran since the wait was begun may have waited for something else.
     tl_sched_mine->current->wait.given = 0;
-    return has_come(TL_CONTAINER(leave, struct question, leave)->how);
+    return run_last_check(TL_CONTAINER(leave, struct question, leave)->how);
 }
 
 static int
 block_tasklet(struct tl_sched *s, struct tl_queued_wait *how)
 {
     TaskletObject *me = s->current;
-    if (!how->insists && tl_errors_block_trap(s)) {
+    if (!how->is_mandatory && tl_errors_block_trap(s)) {
         return -1;
     }
-    // Should it end in here, what it was given is still to be passed on. The collector
-    // is told, or nobody could ever find that only the tasklet knows itself.
+    // A reference of its own: if the tasklet is killed during the wait, it must still
+    // pass on what it was given. own_refs lets the collector see through that
+    // reference, or a tasklet that nothing else refers to would never be found to be
+    // garbage.
     Py_INCREF(me);
     me->own_refs++;
-    if (how->insists) {
+    if (how->is_mandatory) {
         tl_interrupt_hold(me);
     }
     PyObject *value;
     bool came = false;
     if (tl_sched_is_plain(s) && how->deadline == 0 && !tl_takes_detour()) {
         me->wait.given = 0;
-        came = has_come(how);
+        came = run_last_check(how);
         value = came ? Py_NewRef(Py_None)
                      : tl_sched_wait(s, how->kind, how->on, how->queue, NULL);
     } else {
@@ -96,7 +99,7 @@ block_tasklet(struct tl_sched *s, struct tl_queued_wait *how)
     }
     how->given = came ? 0 : me->wait.given;
     me->wait.given = 0;
-    if (how->insists) {
+    if (how->is_mandatory) {
         tl_interrupt_release(me);
     }
     me->own_refs--;
@@ -160,11 +163,11 @@ tl_wait_queue_first(struct tl_link *queue)
 }
 
 Py_ssize_t
-tl_wait_queue_wake_many(struct tl_link *queue, Py_ssize_t most, unsigned char given)
+tl_wait_queue_wake_many(struct tl_link *queue, Py_ssize_t max, unsigned char given)
 {
     Py_ssize_t woken = 0;
     struct tl_waiter *waiter;
-    while (woken < most && (waiter = tl_wait_queue_first(queue)) != NULL) {
+    while (woken < max && (waiter = tl_wait_queue_first(queue)) != NULL) {
         tl_wait_queue_wake(waiter, given);
         woken++;
     }
@@ -202,7 +205,7 @@ parse_seconds(PyObject *arg, double *seconds)
     if (tl_timer_seconds(arg, seconds) < 0) {
         return -1;
     }
-    if (*seconds > TL_WAIT_QUEUE_LONGEST) {
+    if (*seconds > TL_WAIT_QUEUE_MAX_SECONDS) {
         PyErr_Format(PyExc_OverflowError,
                      "a timeout must not exceed threading.TIMEOUT_MAX, %R does", arg);
         return -1;

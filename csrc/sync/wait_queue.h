@@ -1,6 +1,41 @@
-// wait_queue.h - a tasklet or an OS thread waits in the queue of a lock or the like.
+// wait_queue.h - waiting in the queue of a lock, condition, event, semaphore or queue.
 //
-// A queue is a ring of tl_waiter links, the first come first. All is guarded by the GIL.
+// The waiter is the current tasklet. On a thread without tasklets, and where the
+// current tasklet must not be left, it is the OS thread itself, which sleeps. A queue
+// is a ring of tl_waiter links in FIFO order. The GIL guards everything here.
+//
+// Three parties share a wait. What each owes the others:
+//
+// The caller has found the object not available and calls tl_wait_queue_wait().
+// - Python code may run before the wait begins, and other threads with it. So
+//   has_come() is called last, and repeats the caller's check. Nothing runs between it
+//   and the moment when the waiter is in the queue: a wake-up cannot be lost. What must
+//   be atomic with the wait, such as releasing a condition's lock, is done in
+//   has_come(), too.
+// - On return given says what the waiter got. Without an exception and without anything
+//   given, the caller looks at the object again.
+// - With an exception the caller must pass on what was given: release the lock, return
+//   the permit, notify the next waiter.
+//
+// The waker has changed the object so that a waiter may go on.
+// - It chooses by tl_wait_queue_first(), which skips the waiters of threads that are
+//   gone.
+// - It updates the object first and calls tl_wait_queue_wake() second. That takes the
+//   waiter out of the queue, so no wait is ended twice.
+// - A woken waiter runs later, and after a fork perhaps never. Either the object
+//   belongs to it from now on (TL_GIVEN_PROPERTY), or others may take the object first
+//   and the waiter waits again (TL_GIVEN_CALL). An object that stays reserved for a
+//   waiter must notice that the waiter did not survive a fork: compare state->forks.
+//
+// The killer is kill(), throw(), the end of a timeout() block, or a signal handler that
+// raises. It owes nothing and does not look at the object.
+// - If the waiter is still in the queue, the killer takes it out and gives it nothing.
+// - If the waiter has been woken and has not run yet, what it was given stays in given,
+//   and the exception is raised when it runs. In both cases given alone tells the
+//   caller what to pass on.
+//
+// A deadline ends a wait as a killer does, but through kind->lapsed: given is then
+// TL_GIVEN_LAPSED, and there is no exception.
 #ifndef TL_WAIT_QUEUE_H
 #define TL_WAIT_QUEUE_H
 
@@ -8,47 +43,53 @@
 
 // One wait.
 struct tl_queued_wait {
-    const struct tl_wait_kind *kind; // for a wait without an error if nobody can run:
-                                     // patient; with a deadline: lapsed is
-                                     // tl_wait_queue_timed_out()
-    PyObject *on;                    // borrowed: the caller holds it
-    struct tl_link *queue;
-    int64_t deadline; // of tl_wait_queue_deadline(); not negative
-    // Asked last, at most once, when no other code can run any more before the caller
-    // waits: whether what it would wait for has come. May wake others. May be NULL.
+    // With patient, unless the wait is a DeadlockError when nothing is runnable. With a
+    // deadline, lapsed must be tl_wait_queue_timed_out().
+    const struct tl_wait_kind *kind;
+    PyObject *on;          // borrowed: the caller holds it
+    struct tl_link *queue; // the queue of on
+    int64_t deadline;      // from tl_wait_queue_deadline(), not negative; 0: none
+    // The last check, at most once: returns true if there is no need to wait. No Python
+    // code runs between it and the wait. May wake waiters of other queues. May be NULL.
     bool (*has_come)(struct tl_queued_wait *how);
-    bool insists; // waits whatever block_trap says
+    // The caller cannot do without: ignore block_trap, and hold off interruptions until
+    // the wait has ended.
+    bool is_mandatory;
     bool comes; // another thread ends the wait: no deadlock, and run(wait=True) goes on
-    // Afterwards: what it was given, and whether it got so far that it was asked.
-    unsigned char given;
-    bool asked;
+    unsigned char given; // result: TL_GIVEN_..., what the waiter got
+    bool asked;          // result: the wait got as far as the last check
 };
 
-// Wait until tl_wait_queue_wake() ends it, or its time is up, which given tells. The current
-// tasklet waits, and others run; or the thread sleeps, if it has none or must not leave
-// it. Returns 0, or -1 with an exception set: whatever was given then is to be passed on.
+// Wait until tl_wait_queue_wake() ends the wait or its deadline passes. Other tasklets
+// run; where the OS thread is the waiter, it sleeps. Returns 0 with how->given set, or
+// -1 with an exception set: then the caller must pass on what is in how->given.
 // Switch: yes.
 int tl_wait_queue_wait(struct tl_state *state, struct tl_queued_wait *how);
 
-// What a kind has in lapsed.
+// For tl_wait_kind.lapsed: records TL_GIVEN_LAPSED.
 PyObject *tl_wait_queue_timed_out(struct tl_wait *wait);
 
-// End the wait of the first or any other waiter of a queue, with given in addition to what
-// it has, and let it run. Runs no code of others.
+// End the wait of waiter, add given to what it has been given, and make it runnable or
+// wake its thread. Does not call into Python.
+// Thread: any.
 void tl_wait_queue_wake(struct tl_waiter *waiter, unsigned char given);
 
-// The same for the first most of a queue that can still run. Returns how many there were.
-Py_ssize_t tl_wait_queue_wake_many(struct tl_link *queue, Py_ssize_t most,
+// The same for up to max waiters at the head of queue, without those of threads that
+// are gone. Returns the number of waiters that were woken.
+// Thread: any.
+Py_ssize_t tl_wait_queue_wake_many(struct tl_link *queue, Py_ssize_t max,
                                    unsigned char given);
 
-// Have waiter, that has got given, wait in the queue of another object, without a deadline.
+// Move waiter to the end of another object's queue, and add given to what it has been
+// given. It goes on waiting, without a deadline.
+// Thread: any.
 void tl_wait_queue_move(struct tl_waiter *waiter, const struct tl_wait_kind *kind,
                         PyObject *on, struct tl_link *queue, unsigned char given);
 
-// The first waiter of a queue that can still run, or NULL.
+// The first waiter of queue whose thread still exists, or NULL.
 struct tl_waiter *tl_wait_queue_first(struct tl_link *queue);
 
-// tp_traverse of what has a queue: the queue's references.
+// For tp_traverse: visit the tasklets to which queue owns references.
 int tl_wait_queue_traverse(const struct tl_link *queue, visitproc visit, void *arg);
 
 // Whether waiter is a tasklet of the calling thread.
@@ -58,21 +99,23 @@ tl_wait_queue_is_mine(const struct tl_waiter *waiter)
     return !waiter->wait.native && tl_task_of_waiter(waiter)->home == tl_sched_mine;
 }
 
-// A deadline so many nanoseconds from now; <= 0: it has passed, which is -1.
+// The deadline that is that many nanoseconds from now; -1 if nanoseconds <= 0: do not
+// wait.
 int64_t tl_wait_queue_deadline(int64_t nanoseconds);
 
-// threading.TIMEOUT_MAX, in seconds: nanoseconds are counted in 64 bits.
-#define TL_WAIT_QUEUE_LONGEST 9223372036.0
+// The longest timeout, threading.TIMEOUT_MAX: its nanoseconds fit into 64 bits.
+#define TL_WAIT_QUEUE_MAX_SECONDS 9223372036.0
 
-// The same for seconds, infinity included; what nobody sees the end of has no deadline: 0.
+// The same for seconds, which may be infinite. From TL_TIMER_LONGEST on there is no
+// deadline: 0.
 int64_t tl_wait_queue_deadline_in(double seconds);
 
-// The same for threading's timeout arguments: seconds, None or NULL is 0 for no deadline.
-// Returns 0, or -1 with TypeError, ValueError (NaN) or OverflowError set.
+// The same for a timeout argument of threading's: seconds, or None or NULL for no
+// deadline. Returns 0, or -1 with TypeError, ValueError (NaN) or OverflowError set.
 int tl_wait_queue_deadline_of(PyObject *seconds, int64_t *deadline);
 
 // Read the arguments (blocking=True, timeout=-1) of a lock's acquire(). *deadline is
-// negative if it must not block. Returns as above.
+// negative if it must not block. Returns 0, or -1 with an exception set.
 int tl_wait_queue_acquire_args(PyObject *const *args, Py_ssize_t nargs,
                                PyObject *kwnames, int64_t *deadline);
 

@@ -1,3 +1,5 @@
+// job.c - jobs: calls in the queue of a pool, running them, and waiting for their
+// outcome.
 #include "worker/job.h"
 #include "core/errors.h"
 #include "core/scope.h"
@@ -11,10 +13,10 @@ is_over(JobObject *job)
     return job->state >= TL_JOB_DONE;
 }
 
-// ---- those who wait
+// ---- waiters
 
 static void
-count(struct tl_wait *wait, int n)
+count_waiter(struct tl_wait *wait, int n)
 {
     struct tl_sched *s = tl_task_of_wait(wait)->home;
     s->awaited += n;
@@ -22,23 +24,23 @@ count(struct tl_wait *wait, int n)
 }
 
 static void
-joined(struct tl_wait *wait)
+waiter_joined(struct tl_wait *wait)
 {
-    count(wait, 1);
+    count_waiter(wait, 1);
 }
 
 static void
-left(struct tl_wait *wait)
+waiter_left(struct tl_wait *wait)
 {
-    count(wait, -1);
+    count_waiter(wait, -1);
 }
 
 static const struct tl_wait_kind call_wait = {
-    .verb = "get the outcome of", .joined = joined, .left = left};
+    .verb = "get the outcome of", .joined = waiter_joined, .left = waiter_left};
 static const struct tl_wait_kind room_wait = {
-    .verb = "get room in the queue for", .joined = joined, .left = left};
+    .verb = "get room in the queue for", .joined = waiter_joined, .left = waiter_left};
 const struct tl_wait_kind tl_job_end_wait = {
-    .verb = "see the end of", .joined = joined, .left = left};
+    .verb = "see the end of", .joined = waiter_joined, .left = waiter_left};
 
 int
 tl_job_wait_for_workers(struct tl_sched *s, const struct tl_leave *how)
@@ -52,7 +54,7 @@ tl_job_wait_for_workers(struct tl_sched *s, const struct tl_leave *how)
 }
 
 void
-tl_job_release(struct tl_link *queue, struct tl_sched **asleep)
+tl_job_wake_all(struct tl_link *queue, struct tl_sched **asleep)
 {
     while (!tl_link_is_single(queue)) {
         TaskletObject *t = tl_task_of(queue->next);
@@ -94,7 +96,7 @@ check_idle(const PoolObject *pool)
     long idle = 0;
     for (struct tl_link *i = pool->idle.next; i != &pool->idle; i = i->next) {
         const struct tl_worker *worker = TL_CONTAINER(i, struct tl_worker, idle);
-        TL_CHECK("I5", "pool", pool, worker->pool == pool && !worker->called);
+        TL_CHECK("I5", "pool", pool, worker->pool == pool && !worker->woken);
         idle++;
     }
     TL_CHECK("I5", "pool", pool, pool->nidle == idle);
@@ -147,19 +149,20 @@ has_room(const PoolObject *pool)
 }
 
 static void
-admit(PoolObject *pool, JobObject *job)
+admit_job(PoolObject *pool, JobObject *job)
 {
     job->admitted = true;
     pool->admitted++;
     pool->next_outside = job->link.next;
     if (!tl_link_is_single(&job->waiters) &&
         tl_task_of(job->waiters.next)->wait.kind == &room_wait) {
-        tl_job_release(&job->waiters, NULL); // the submitter, nobody else knows it yet
+        tl_job_wake_all(&job->waiters,
+                        NULL); // the submitter: no other knows the job yet
     }
 }
 
 static void
-append(PoolObject *pool, JobObject *job)
+append_job(PoolObject *pool, JobObject *job)
 {
     Py_INCREF(job);
     tl_link_insert_before(&job->link, &pool->queue);
@@ -175,9 +178,9 @@ append(PoolObject *pool, JobObject *job)
     tl_job_check(job);
 }
 
-// Take job out of the queue, whose reference passes to the caller.
+// Take job out of the queue. The queue's reference passes to the caller.
 static void
-unqueue(PoolObject *pool, JobObject *job)
+unqueue_job(PoolObject *pool, JobObject *job)
 {
     if (&job->link == pool->next_outside) {
         pool->next_outside = job->link.next;
@@ -187,16 +190,16 @@ unqueue(PoolObject *pool, JobObject *job)
     if (job->admitted) {
         pool->admitted--;
         if (pool->next_outside != &pool->queue && has_room(pool)) {
-            admit(pool, tl_job_of(pool->next_outside));
+            admit_job(pool, tl_job_of(pool->next_outside));
         }
     }
 }
 
-// From now on it is this thread's.
+// Take job out of the queue and make the calling worker its owner.
 static void
-begin(PoolObject *pool, JobObject *job)
+begin_job(PoolObject *pool, JobObject *job)
 {
-    unqueue(pool, job);
+    unqueue_job(pool, job);
     job->state = TL_JOB_RUNNING;
     job->worker = tl_worker_mine;
     tl_link_insert_before(&job->link, &pool->running);
@@ -210,7 +213,7 @@ tl_job_take(PoolObject *pool)
         return NULL;
     }
     JobObject *job = tl_job_of(pool->queue.next);
-    begin(pool, job);
+    begin_job(pool, job);
     return job;
 }
 
@@ -240,8 +243,8 @@ job_new(PoolObject *pool, PyObject *func, PyObject *args, PyObject *kwargs,
     return job;
 }
 
-// Put a new job into the queue. Returns 0, or -1 with an exception set: then it is not
-// there.
+// Put a new job into the queue, and see that a worker comes. Returns 0, or -1 with an
+// exception set: then the job is not in the queue.
 static int
 enqueue(PoolObject *pool, JobObject *job)
 {
@@ -255,22 +258,23 @@ enqueue(PoolObject *pool, JobObject *job)
                         "cannot schedule new futures after interpreter shutdown");
         return -1;
     }
-    append(pool, job);
-    if (tl_worker_call_somebody(pool) < 0) {
+    append_job(pool, job);
+    if (tl_worker_ensure(pool) < 0) {
         PyObject *exc = PyErr_GetRaisedException();
         (void)tl_job_cancel(job);
         PyErr_SetRaisedException(exc);
         return -1;
     }
     TL_CHECK("I2", "pool", pool,
-             pool->queued == 0 || pool->called + pool->starting > 0 ||
-                 pool->has_lookout || pool->nidle == 0);
+             pool->queued == 0 || pool->nwoken + pool->starting > 0 ||
+                 pool->has_monitor || pool->nidle == 0);
     return 0;
 }
 
-// If nobody is left to take the outcome, hand it over.
+// If the job is over and the last waiter has left without the outcome, call
+// on_abandoned.
 static void
-hand_over(JobObject *job)
+report_abandoned(JobObject *job)
 {
     if (!is_over(job) || job->awaited > 0) {
         return;
@@ -304,17 +308,17 @@ tl_job_cancel(JobObject *job)
     if (job->state != TL_JOB_QUEUED) {
         return false;
     }
-    unqueue(job->pool, job);
+    unqueue_job(job->pool, job);
     job->state = TL_JOB_CANCELLED;
     tl_job_check(job);
-    tl_job_release(&job->waiters, NULL);
+    tl_job_wake_all(&job->waiters, NULL);
     drop_call(job);
     Py_CLEAR(job->owner);
-    Py_DECREF(job); // the caller has another
+    Py_DECREF(job); // the queue's reference; the caller has another
     return true;
 }
 
-// The call is over: say so. Returns as tl_job_run().
+// Store the outcome, and wake the waiters. Returns as tl_job_run().
 static struct tl_sched *
 finish(JobObject *job, PyObject *value, PyObject *exc)
 {
@@ -327,13 +331,13 @@ finish(JobObject *job, PyObject *value, PyObject *exc)
     tl_job_check(job);
     TL_CHECK("I2", "job", job, (value == NULL) == (exc != NULL));
     job->pool->finished++;
-    tl_job_release(&job->waiters, &asleep);
-    hand_over(job);
+    tl_job_wake_all(&job->waiters, &asleep);
+    report_abandoned(job);
     return asleep;
 }
 
-// What a call may have set for the tasklet that makes it, or its thread, and not undone:
-// it is not to meet the next one.
+// Settings of the worker's tasklet and thread that a call may have changed and not
+// restored. They must not affect the next call.
 struct traits {
     TaskletObject *who; // borrowed
     const struct tl_scope *scopes;
@@ -379,7 +383,7 @@ tl_job_run(JobObject *job)
         value = PyObject_Call(job->func, job->args, job->kwargs);
         exc = value == NULL ? PyErr_GetRaisedException() : NULL;
         if (PyContext_Exit(job->context) < 0) {
-            PyErr_Clear(); // the call has put another in force
+            PyErr_Clear(); // the call has entered another context
         }
     } else {
         exc = PyErr_GetRaisedException();
@@ -411,16 +415,16 @@ job_has_room(const struct tl_leave *how)
     return is_admitted((JobObject *)how->on);
 }
 
-// A worker that waits for a job that nobody else will ever take, because all are busy,
-// perhaps with the same, does it itself.
+// A worker that waits for a queued job runs it itself if all workers of the pool are
+// busy: they may all wait for such jobs, which would then never run.
 static void
-help(JobObject *job)
+run_it_here(JobObject *job)
 {
     PoolObject *pool = job->pool;
     if (tl_worker_mine != NULL && tl_worker_mine->pool == pool &&
         job->state == TL_JOB_QUEUED && pool->nworkers >= pool->max_workers &&
-        pool->nidle + pool->called == 0) {
-        begin(pool, job);
+        pool->nidle + pool->nwoken == 0) {
+        begin_job(pool, job);
         struct tl_sched *asleep = tl_job_run(job);
         if (asleep != NULL) {
             tl_sched_wake(asleep);
@@ -428,15 +432,15 @@ help(JobObject *job)
     }
 }
 
-// Wait until job, which the caller holds, is over; deadline as in struct tl_leave. Returns
-// 0, or -1 with an exception set.
+// Wait until job is over; deadline as in struct tl_leave. The caller holds a reference
+// to job. Returns 0, or -1 with an exception set.
 static int
 wait_for_job(struct tl_sched *s, JobObject *job, int64_t deadline)
 {
     if (tl_errors_check_may_wait(s) < 0) {
         return -1;
     }
-    help(job);
+    run_it_here(job);
     if (is_over(job)) {
         return 0;
     }
@@ -452,7 +456,7 @@ wait_for_job(struct tl_sched *s, JobObject *job, int64_t deadline)
     job->awaited--;
     job->delivered |= result == 0;
     job->given_up |= result < 0;
-    hand_over(job);
+    report_abandoned(job);
     return result;
 }
 
@@ -532,7 +536,7 @@ tl_pool_submit(PoolObject *pool, PyObject *func, PyObject *args, PyObject *kwarg
         return job;
     }
     if (s == NULL) {
-        s = tl_sched_get(pool->state); // the room was taken meanwhile
+        s = tl_sched_get(pool->state); // the queue has become full since the look above
     }
     struct tl_leave how = {.kind = &room_wait,
                            .on = (PyObject *)job,

@@ -1,3 +1,6 @@
+// worker.c - worker threads: their loop, starting and waking them, and the monitor.
+//
+// worker.h explains the growth policy and the monitor.
 #include "worker/worker.h"
 #include "core/errors.h"
 #include "core/os_thread.h"
@@ -8,38 +11,46 @@
 #include <pthread.h>
 #include <unistd.h>
 
-// How long a lookout sleeps, at first and at most, and how long a worker must have done
-// nothing to count as blocked for sure. In nanoseconds.
-enum { LOOK = 2000000, LOOK_MOST = 16000000, SURE = 100000000 };
+// The poll period of the monitor, in nanoseconds: it begins with MIN_POLL_NS and
+// doubles up to MAX_POLL_NS. A short period finds blocked workers soon; a long one
+// costs little while calls compute. MIN_POLL_NS is also how long a worker must have
+// been idle to count as blocked if nothing computes.
+enum { MIN_POLL_NS = 2000000, MAX_POLL_NS = 16000000 };
 
-// One that uses less than that part of a CPU does nothing.
-enum { NOTHING = 32 };
+// The same if something computes: longer than a thread normally waits for the GIL or a
+// CPU.
+enum { SURELY_BLOCKED_NS = 100000000 };
+
+// A worker that uses less than 1/CPU_SHARE of a CPU counts as blocked: a call that
+// waits still wakes up now and then.
+enum { CPU_SHARE = 32 };
 
 TL_THREAD_LOCAL struct tl_worker *tl_worker_mine;
 
-// ---- who comes
+// ---- waking and starting workers
 
+// Wake the worker that has become idle last.
 static void
-call_idle(PoolObject *pool)
+wake_idle(PoolObject *pool)
 {
     struct tl_worker *worker = TL_CONTAINER(pool->idle.next, struct tl_worker, idle);
     tl_link_remove(&worker->idle);
     pool->nidle--;
-    pool->called++;
-    worker->called = true;
+    pool->nwoken++;
+    worker->woken = true;
     tl_pool_check(pool);
-    tl_idle_threads_end(&worker->rest, pool->state);
+    tl_idle_threads_end(&worker->idle_thread, pool->state);
     tl_park_wake(&worker->park);
 }
 
-// How many threads there may be now: a lookout, too, if it may help.
+// The maximum number of threads now: with a monitor, unless limit cannot grow any more.
 static long
 capacity(const PoolObject *pool)
 {
     return pool->limit < pool->most ? pool->limit + 1 : pool->most;
 }
 
-// A call of Python code that another thread makes for the main one.
+// A call of func(arg) that a helper thread makes for the main thread.
 struct errand {
     PyObject *func, *arg;     // borrowed
     PyObject *result, *error; // new references
@@ -83,7 +94,7 @@ tl_worker_call_undisturbed(PyObject *func, PyObject *arg)
     return errand.result;
 }
 
-// Have one more thread. Returns 0, or -1 with an exception set. Other code may run.
+// Start a thread. Returns 0, or -1 with an exception set. May run Python code.
 static int
 start_one(PoolObject *pool)
 {
@@ -94,8 +105,8 @@ start_one(PoolObject *pool)
         Py_DECREF(result);
         return 0;
     }
-    // If the error came from elsewhere, a signal say, and the thread will be there, that
-    // does no harm: see tl_pool_work().
+    // If the error did not come from starting the thread (a signal handler raised,
+    // say), a thread that does start is dealt with in tl_pool_work().
     if (generation == pool->generation && pool->starting > 0) {
         pool->starting--;
     }
@@ -103,20 +114,20 @@ start_one(PoolObject *pool)
 }
 
 int
-tl_worker_call_somebody(PoolObject *pool)
+tl_worker_ensure(PoolObject *pool)
 {
-    if (pool->queued == 0 || pool->called + pool->starting > 0 || pool->has_lookout) {
+    if (pool->queued == 0 || pool->nwoken + pool->starting > 0 || pool->has_monitor) {
         return 0;
     }
     if (pool->nidle > 0) {
-        call_idle(pool);
+        wake_idle(pool);
         return 0;
     }
     if (pool->nworkers >= capacity(pool) || start_one(pool) == 0) {
         return 0;
     }
     if (pool->nworkers > 0 && PyErr_ExceptionMatches(PyExc_RuntimeError)) {
-        PyErr_Clear(); // no more threads: those that there are do it
+        PyErr_Clear(); // "can't start new thread": the existing workers will do it
         return 0;
     }
     return -1;
@@ -124,15 +135,16 @@ tl_worker_call_somebody(PoolObject *pool)
 
 // ---- workers
 
-// Sleep until woken, or until a time in nanoseconds is over (< 0: no limit); wake asleep
-// (may be NULL) as soon as it can run. Returns whether somebody held the GIL then.
+// Sleep without the GIL until woken, or for limit_ns nanoseconds (< 0: no limit). Wakes
+// the thread of asleep (may be NULL) once the GIL is free for it. Returns whether
+// another thread held the GIL at the end.
 static bool
-doze(struct tl_worker *worker, struct tl_sched *asleep, int64_t limit_ns)
+park_worker(struct tl_worker *worker, struct tl_sched *asleep, int64_t limit_ns)
 {
-    struct tl_deferred_wakes *nudge = tl_os_thread_nudge();
+    struct tl_deferred_wakes *deferred = tl_os_thread_nudge();
     PyThreadState *ts = PyEval_SaveThread();
-    if (nudge != NULL) {
-        tl_deferred_wakes_flush(nudge);
+    if (deferred != NULL) {
+        tl_deferred_wakes_flush(deferred);
     }
     if (asleep != NULL) {
         tl_sched_wake(asleep);
@@ -141,7 +153,7 @@ doze(struct tl_worker *worker, struct tl_sched *asleep, int64_t limit_ns)
         tl_park_sleep(&worker->park, limit_ns, false);
     }
     while (Py_IsFinalizing()) {
-        pause(); // there is nothing to come back to
+        pause(); // the interpreter is gone: a daemon thread never returns to it
     }
     bool held = !tl_gil_is_free();
     PyEval_RestoreThread(ts);
@@ -154,68 +166,70 @@ is_surplus(const PoolObject *pool)
     return pool->nworkers > pool->max_workers + 1;
 }
 
-// Sleep until there is work, or the pool is closed; wake asleep (may be NULL) as soon as
-// it can run. Returns false if nobody needs this thread any more.
+// Sleep until there is work or the pool is closed. asleep is as in park_worker().
+// Returns false if the worker is surplus and has been idle for pool->linger: it must
+// end.
 static bool
-rest(struct tl_worker *worker, struct tl_sched *asleep)
+wait_for_work(struct tl_worker *worker, struct tl_sched *asleep)
 {
     PoolObject *pool = worker->pool;
-    worker->called = false;
+    worker->woken = false;
     int64_t end = is_surplus(pool) ? tl_clock_now() + (int64_t)(pool->linger * 1e9) : 0;
-    tl_link_insert_before(&worker->idle,
-                          pool->idle.next); // the last is warm: the first
+    // First in the list: its caches are the warmest.
+    tl_link_insert_before(&worker->idle, pool->idle.next);
     pool->nidle++;
     tl_pool_check(pool);
-    tl_idle_threads_begin(&worker->rest, pool->state);
+    tl_idle_threads_begin(&worker->idle_thread, pool->state);
     do {
         tl_park_reset(&worker->park);
         int64_t left = end == 0 ? -1 : end - tl_clock_now();
         if (end != 0 && left <= 0 && is_surplus(pool)) {
             break;
         }
-        (void)doze(worker, asleep, left);
+        (void)park_worker(worker, asleep, left);
         asleep = NULL;
-    } while (!worker->called);
+    } while (!worker->woken);
     if (asleep != NULL) {
-        tl_sched_wake(asleep); // it has not slept at all
+        tl_sched_wake(asleep); // park_worker() was never called
     }
-    if (!worker->called) {
+    if (!worker->woken) {
         tl_link_remove(&worker->idle);
         pool->nidle--;
         tl_pool_check(pool);
-        tl_idle_threads_end(&worker->rest, pool->state);
+        tl_idle_threads_end(&worker->idle_thread, pool->state);
         return false;
     }
-    pool->called--;
+    pool->nwoken--;
     return true;
 }
 
-// ---- calls that only wait
+// ---- the monitor: calls that only wait
 
-// Whether it has done next to nothing for its call, for patience nanoseconds at least.
+// Whether worker has used next to no CPU for its current job, for at least min_ns
+// nanoseconds.
 static bool
-is_blocked(struct tl_worker *worker, int64_t now, int64_t patience)
+is_blocked(struct tl_worker *worker, int64_t now, int64_t min_ns)
 {
     int64_t cpu = tl_clock_read(worker->cpu);
     if (worker->seen_jobs != worker->jobs ||
-        (cpu - worker->seen_cpu) * NOTHING > now - worker->seen_at) {
+        (cpu - worker->seen_cpu) * CPU_SHARE > now - worker->seen_at) {
         worker->seen_jobs = worker->jobs;
         worker->seen_at = now;
         worker->seen_cpu = cpu;
         return false;
     }
-    return now - worker->seen_at >= patience;
+    return now - worker->seen_at >= min_ns;
 }
 
-// Have more workers busy at a time, if those that are compute nothing. Returns whether.
+// Raise pool->limit if busy workers are blocked. Returns whether it was raised.
 static bool
-grow(PoolObject *pool, int64_t patience)
+raise_limit(PoolObject *pool, int64_t min_ns)
 {
     int64_t now = tl_clock_now();
     long blocked = 0;
     for (struct tl_link *i = pool->workers.next; i != &pool->workers; i = i->next) {
         struct tl_worker *worker = TL_CONTAINER(i, struct tl_worker, all);
-        blocked += worker->busy && is_blocked(worker, now, patience);
+        blocked += worker->busy && is_blocked(worker, now, min_ns);
     }
     long limit = pool->max_workers + 2 * blocked;
     limit = limit < pool->most ? limit : pool->most;
@@ -232,29 +246,29 @@ is_full(const PoolObject *pool)
     return pool->queued > 0 && pool->nbusy >= pool->limit;
 }
 
-// All that may be busy are, and there is more to do: see whether they compute, or only
-// wait. While somebody computes, those that wait for the GIL look as if they did nothing.
+// Be the monitor, until the queue is empty, a worker is free or the limit has grown.
 static void
-look_out(struct tl_worker *worker, struct tl_sched *asleep)
+monitor(struct tl_worker *worker, struct tl_sched *asleep)
 {
     PoolObject *pool = worker->pool;
-    int64_t pause_ns = LOOK;
-    pool->has_lookout = true;
-    (void)grow(pool, SURE); // note what they do now
-    tl_idle_threads_begin(&worker->rest, pool->state);
+    int64_t pause_ns = MIN_POLL_NS;
+    pool->has_monitor = true;
+    (void)raise_limit(pool, SURELY_BLOCKED_NS); // note what the workers do now
+    tl_idle_threads_begin(&worker->idle_thread, pool->state);
     bool done;
     do {
         tl_park_reset(&worker->park);
         int64_t cpu = tl_clock_read(CLOCK_PROCESS_CPUTIME_ID), start = tl_clock_now();
-        bool computing = doze(worker, asleep, pause_ns);
+        bool computing = park_worker(worker, asleep, pause_ns);
         asleep = NULL;
         cpu = tl_clock_read(CLOCK_PROCESS_CPUTIME_ID) - cpu;
         computing |= 2 * cpu > tl_clock_now() - start;
-        pause_ns = pause_ns < LOOK_MOST ? 2 * pause_ns : LOOK_MOST;
-        done = !is_full(pool) || grow(pool, computing ? SURE : LOOK);
+        pause_ns = pause_ns < MAX_POLL_NS ? 2 * pause_ns : MAX_POLL_NS;
+        done = !is_full(pool) ||
+               raise_limit(pool, computing ? SURELY_BLOCKED_NS : MIN_POLL_NS);
     } while (!done);
-    tl_idle_threads_end(&worker->rest, pool->state);
-    pool->has_lookout = false;
+    tl_idle_threads_end(&worker->idle_thread, pool->state);
+    pool->has_monitor = false;
 }
 
 // ---- the thread
@@ -268,7 +282,7 @@ worker_new(PoolObject *pool)
         return NULL;
     }
     tl_link_init(&worker->idle);
-    tl_link_init(&worker->rest.link);
+    tl_link_init(&worker->idle_thread.link);
     tl_link_init(&worker->all);
     tl_link_insert_before(&worker->all, &pool->workers);
     tl_park_init(&worker->park);
@@ -278,12 +292,12 @@ worker_new(PoolObject *pool)
     if (pthread_getcpuclockid(pthread_self(), &worker->cpu) != 0)
 #endif
     {
-        worker->cpu = CLOCK_MONOTONIC; // it seems to compute all the time
+        worker->cpu = CLOCK_MONOTONIC; // it seems to compute: the limit does not grow
     }
     return worker;
 }
 
-// The calling thread is no worker any more.
+// The calling thread stops being a worker.
 static void
 worker_free(struct tl_worker *worker)
 {
@@ -292,6 +306,8 @@ worker_free(struct tl_worker *worker)
     PyMem_Free(worker);
 }
 
+// The loop of a worker. asleep is the scheduler of the tasklet whose job was done last:
+// its thread is woken late, when this one gives up the GIL, or before the next job.
 static void
 serve(struct tl_worker *worker)
 {
@@ -300,7 +316,7 @@ serve(struct tl_worker *worker)
     struct tl_sched *asleep = NULL;
     while (generation == pool->generation) {
         if (is_full(pool)) {
-            look_out(worker, asleep);
+            monitor(worker, asleep);
             asleep = NULL;
             continue;
         }
@@ -312,8 +328,8 @@ serve(struct tl_worker *worker)
             if (pool->closed) {
                 break;
             }
-            bool is_needed = rest(worker, asleep);
-            asleep = NULL; // rest() has woken it, and it may be gone by now
+            bool is_needed = wait_for_work(worker, asleep);
+            asleep = NULL; // it was woken, and may be gone by now
             if (!is_needed) {
                 break;
             }
@@ -324,10 +340,10 @@ serve(struct tl_worker *worker)
         pool->nbusy++;
         tl_pool_check(pool);
         if (asleep != NULL) {
-            tl_sched_wake(asleep); // what comes now may take long
+            tl_sched_wake(asleep); // the job may take long
         }
-        if (tl_worker_call_somebody(pool) < 0) {
-            PyErr_Clear(); // there is one at least
+        if (tl_worker_ensure(pool) < 0) {
+            PyErr_Clear(); // this worker will take the next job itself
         }
         asleep = tl_job_run(job);
         worker->busy = false;
@@ -351,7 +367,8 @@ tl_pool_work(PoolObject *pool)
     }
     pool->starting -= pool->starting > 0;
     if (pool->nworkers >= capacity(pool)) {
-        return tl_worker_call_somebody(pool); // its start was thought to have failed
+        // Its start was counted as failed, and another thread has taken its place.
+        return tl_worker_ensure(pool);
     }
     struct tl_worker *worker = worker_new(pool);
     if (worker == NULL) {
@@ -363,7 +380,7 @@ tl_pool_work(PoolObject *pool)
     tl_worker_mine = NULL;
     worker_free(worker);
     if (generation == pool->generation && --pool->nworkers == 0) {
-        tl_job_release(&pool->waiters, NULL);
+        tl_job_wake_all(&pool->waiters, NULL);
     }
     return 0;
 }
@@ -373,7 +390,7 @@ tl_pool_close(PoolObject *pool)
 {
     pool->closed = true;
     while (pool->nidle > 0) {
-        call_idle(pool);
+        wake_idle(pool);
     }
 }
 
@@ -416,7 +433,7 @@ tl_pool_join(PoolObject *pool)
 
 // ---- fork
 
-// The first job of which the thread did not come along, or NULL.
+// The first running job whose worker does not exist in the child, or NULL.
 static JobObject *
 find_lost(PoolObject *pool)
 {
@@ -428,14 +445,14 @@ find_lost(PoolObject *pool)
     return i != &pool->running ? tl_job_of(i) : NULL;
 }
 
-// Returns 0, or -1 with an exception set.
+// Mark job as lost, and append it to jobs. Returns 0, or -1 with an exception set.
 static int
 lose(JobObject *job, PyObject *jobs)
 {
     tl_link_remove(&job->link);
     job->state = TL_JOB_LOST;
     job->worker = NULL;
-    tl_job_release(&job->waiters, NULL);
+    tl_job_wake_all(&job->waiters, NULL);
     return PyList_Append(jobs, (PyObject *)job);
 }
 
@@ -448,9 +465,9 @@ tl_pool_after_fork(PoolObject *pool)
         return jobs; // there has been no fork
     }
     pool->generation = pool->state->forks;
-    pool->nworkers = pool->nidle = pool->nbusy = pool->starting = pool->called = 0;
+    pool->nworkers = pool->nidle = pool->nbusy = pool->starting = pool->nwoken = 0;
     pool->limit = pool->max_workers;
-    pool->has_lookout = false;
+    pool->has_monitor = false;
     tl_link_init(&pool->idle);
     tl_link_init(&pool->state->resting);
     pool->state->nresting = 0;
@@ -459,11 +476,11 @@ tl_pool_after_fork(PoolObject *pool)
             TL_CONTAINER(pool->workers.next, struct tl_worker, all);
         tl_link_remove(&worker->all);
         if (worker == tl_worker_mine) {
-            continue; // it goes on with what it does, and ends
+            continue; // the forking worker: it finishes its job, and ends
         }
         PyMem_Free(worker);
     }
-    tl_job_release(&pool->waiters, NULL);
+    tl_job_wake_all(&pool->waiters, NULL);
     JobObject *lost;
     while (result == 0 && (lost = find_lost(pool)) != NULL) {
         result = lose(lost, jobs);

@@ -1,4 +1,25 @@
-// worker.h - threads that run Python calls for others, and the calls that wait for them.
+// worker.h - pools of worker threads, and the calls (jobs) that tasklets wait for.
+//
+// How many threads. A pool starts a thread for a job if no worker is idle or on its
+// way, one at a time: a worker that takes a job and finds more in the queue gets the
+// next one started or woken. max_workers is the number of threads for calls that
+// compute. limit, the number of workers that may be busy now, begins there and can grow
+// up to most, because calls that only wait (for a disk, a lock, a network) must not
+// hold up the others. One thread more than limit may exist.
+//
+// The monitor. When limit workers are busy and jobs are queued, the additional thread
+// does not take a job but becomes the pool's monitor. It sleeps for a few milliseconds
+// at a time and reads the CPU times of the busy workers. A worker that has used next to
+// no CPU for a few milliseconds is blocked. limit then grows to max_workers + 2 *
+// blocked workers: each blocked worker is replaced, and as many again are ready for the
+// next calls that block. If the process computes, or a thread holds the GIL whenever
+// the monitor wakes, a worker may just be waiting for the GIL or a CPU. Then it counts
+// as blocked only after 100 ms. limit falls back when the queue is empty and no more
+// than max_workers are busy. A worker beyond max_workers + 1 ends when it has been idle
+// for linger seconds.
+//
+// Where the CPU time of a thread cannot be read, all workers seem to compute, and limit
+// does not grow.
 #ifndef TL_WORKER_H
 #define TL_WORKER_H
 
@@ -24,69 +45,81 @@ typedef struct PoolObject PoolObject;
 // One call.
 //
 // Invariants
-// I1: link is in pool's queue, which owns a reference, iff state is QUEUED; in its list of
-//     the running, whose worker owns one, iff it is RUNNING.
-//     A new job is QUEUED before it is in the queue, which is before others know it.
-// I2: func and args are set until the call has returned or was cancelled; value or exc is
-//     set when it is DONE, until somebody has taken it.
-// I3: a job in the queue is admitted unless it is behind more than the pool stores.
+// I1: link is in pool's queue, which owns a reference, iff state is QUEUED; in pool's
+//     list running, whose worker owns one, iff it is RUNNING. A new job is QUEUED
+//     before it is in the queue, and in the queue before Python code can see it.
+// I2: func and args are set until the call has returned or was cancelled; value or exc
+//     is set when it is DONE, until a waiter has taken it.
+// I3: a job in the queue is admitted (within max_queued), unless that many are before
+//     it.
 typedef struct {
     PyObject_HEAD
     struct tl_link link;
     PoolObject *pool;               // counted
-    struct tl_worker *worker;       // who runs it, if somebody does
+    struct tl_worker *worker;       // the worker that runs it, or NULL
     PyObject *func, *args, *kwargs; // kwargs may be NULL
     PyObject *context;              // a copy of the caller's
-    PyObject *owner;                // whom on_abandoned is told of, or NULL
-    PyObject *value, *exc;          // what came of it
-    struct tl_link waiters;         // tasklets
-    Py_ssize_t awaited;             // by how many tasklets, woken ones included
+    PyObject *owner;                // the argument of on_abandoned, or NULL
+    PyObject *value, *exc;          // the outcome
+    struct tl_link waiters; // tasklets that wait for the outcome or for admission
+    Py_ssize_t awaited;     // number of tasklets in wait_for_job(), woken ones included
     unsigned char state;
     bool admitted;
-    bool given_up; // one that waited was killed or ran out of time, and none came after
-    bool delivered; // one that waited has got the outcome
+    bool given_up;  // the last waiter was killed or timed out
+    bool delivered; // a waiter has got the outcome
 } JobObject;
 
-// A thread of a pool, while it is inside tl_pool_work(). With the GIL, but for park.
+// A thread of a pool, while it is inside tl_pool_work(). Guarded by the GIL, except for
+// park.
 struct tl_worker {
-    struct tl_link all, idle; // idle is listed iff the thread rests
-    struct tl_idle_threads rest;
+    struct tl_link all;  // in pool->workers
+    struct tl_link idle; // in pool->idle iff the thread waits for work
+    struct tl_idle_threads idle_thread;
     struct tl_park park;
-    PoolObject *pool;          // borrowed: the thread holds it
-    bool called;               // somebody has given it work since it began to rest
-    bool busy;                 // it does a job
-    unsigned long jobs;        // that it has begun with
-    clockid_t cpu;             // the clock of its CPU time
-    unsigned long seen_jobs;   // jobs, when the lookout saw it last at something else,
-    int64_t seen_at, seen_cpu; // when that was, and its CPU time then
+    PoolObject *pool;        // borrowed: the thread holds it
+    bool woken;              // it was given work since it became idle
+    bool busy;               // it runs a job
+    unsigned long jobs;      // number of jobs that it has begun
+    clockid_t cpu;           // the clock of its CPU time
+    unsigned long seen_jobs; // jobs when the monitor last saw it use the CPU
+    int64_t seen_at;         // when that was, tl_clock_now()
+    int64_t seen_cpu;        // its CPU time then, in nanoseconds
 };
 
 // Invariants
-// I1: queued is the length of queue; of these, the first `admitted` are, and next_outside
-//     is the one behind, &queue if there is none.
-// I2: while the queue has jobs, somebody is on the way (starting + called > 0), or there
-//     is a lookout, or all are busy and no more may, or can, be started.
-// I3: nbusy <= limit, but for what was begun under a higher one.
+// I1: queued is the length of queue; the first `admitted` jobs of it are admitted, and
+//     next_outside is the job behind them, &queue if there is none.
+// I2: while there are jobs in the queue, a worker is on its way (starting + nwoken >
+//     0), or there is a monitor, or all workers are busy and no more may or can be
+//     started.
+// I3: nbusy <= limit, except for jobs that were begun under a higher limit.
 // I4: max_workers <= limit <= most.
-// I5: nidle is the length of idle, and no idle one is called.
+// I5: nidle is the length of idle, and no worker in it is woken.
 struct PoolObject {
     PyObject_HEAD
     struct tl_state *state;
-    struct tl_link all;     // in state->pools
-    PyObject *start;        // start(pool): a thread that calls pool.work()
-    PyObject *on_abandoned; // on_abandoned(owner), or NULL
-    struct tl_link queue, *next_outside, running;
-    Py_ssize_t queued, admitted, max_queued; // max_queued 0: no limit
+    struct tl_link all; // in state->pools
+    PyObject *start;    // start(pool) starts a thread that calls pool.work()
+    PyObject
+        *on_abandoned; // on_abandoned(owner): no tasklet has got the outcome; or NULL
+    struct tl_link queue; // jobs, in the order of their submission
+    struct tl_link *next_outside;
+    struct tl_link running; // jobs
+    Py_ssize_t queued, admitted;
+    Py_ssize_t max_queued; // capacity for submit(); 0: no limit
     struct tl_link workers, idle;
-    long nworkers, nidle, nbusy, starting, called;
-    long max_workers;    // that are there to compute
-    long limit, most;    // how many may be busy now, and how many ever
-    bool has_lookout;    // a worker watches the others, that all are busy
-    double linger;       // for how many seconds one more than max_workers stays idle
-    unsigned generation; // the state's forks when it was made or renewed
-    bool closed;
-    struct tl_link waiters; // tasklets that wait for the last worker's end
-    uint64_t finished;
+    long nworkers, nidle, nbusy;
+    long starting;          // threads that were started and are not workers yet
+    long nwoken;            // idle workers that were woken and do not run yet
+    long max_workers;       // maximum number of workers for calls that compute
+    long limit;             // maximum number of busy workers now
+    long most;              // maximum number of threads, even if all calls only wait
+    bool has_monitor;       // a worker watches the busy ones
+    double linger;          // seconds
+    unsigned generation;    // state->forks when the pool was made or last reset
+    bool closed;            // submits raise; workers end when the queue is empty
+    struct tl_link waiters; // tasklets that wait for the end of the last worker
+    uint64_t finished;      // number of jobs that were run
     PyObject *weakrefs;
 #ifndef NDEBUG
     size_t changes; // since the queue and the idle were last walked over
@@ -97,47 +130,54 @@ struct PoolObject {
 TL_CHECKER(tl_pool_check, PoolObject *pool);
 TL_CHECKER(tl_job_check, const JobObject *job);
 
-// Run func(*args, **kwargs) on a worker and wait for what comes of it, or until timeout, in
-// seconds, is over. kwargs may be NULL; so may timeout, or None.
+// Call func(*args, **kwargs) on a worker and wait for the outcome, for at most timeout
+// seconds. kwargs may be NULL; timeout NULL or None: no limit. Returns a new reference,
+// or NULL with an exception set: the call's own, or that of the wait. After
+// TimeoutError or a kill the call goes on, or still takes its turn.
 // Switch: yes.
 PyObject *tl_pool_call(PoolObject *pool, PyObject *func, PyObject *args,
                        PyObject *kwargs, PyObject *timeout);
 
-// Have it run on a worker; owner (may be NULL) is whom on_abandoned is told of. Unless
-// at_once, waits while the queue is full.
+// Queue the call for a worker. owner is the argument of on_abandoned, or NULL. Waits
+// while the queue is full, unless at_once. Returns a new reference, or NULL with an
+// exception set: then the call will not run.
 // Switch: may.
 JobObject *tl_pool_submit(PoolObject *pool, PyObject *func, PyObject *args,
                           PyObject *kwargs, PyObject *owner, bool at_once);
 
-// Wait until the job is over, one way or another; timeout as above. Returns 0, or -1 with
-// an exception set.
+// Wait until job is done, cancelled or lost, for at most timeout seconds. Returns 0, or
+// -1 with an exception set.
 // Switch: may.
 int tl_job_wait(JobObject *job, PyObject *timeout);
 
-// Take it out of the queue: it never runs. Returns whether it was there.
+// Take job out of the queue: it will never run. Returns false if a worker has begun it.
+// May run Python code.
 bool tl_job_cancel(JobObject *job);
 
-// Call func(arg) where no signal handler can interrupt it: on another thread, if this is the
-// main one, which sleeps meanwhile. Returns as PyObject_CallOneArg().
+// Call func(arg) where no signal handler can interrupt it: if this is the main thread,
+// on a new thread, while the main thread sleeps without the GIL. Returns as
+// PyObject_CallOneArg().
 //
-// A handler that raises inside threading.Thread.start() can leave locks of the new thread
-// acquired. One that runs while a Thread object goes away, in a callback of a weak
-// reference, raises in vain.
+// A handler that raises inside threading.Thread.start() can leave locks of the new
+// thread acquired; an exception of a handler that runs in a weak reference's callback,
+// while a Thread object goes away, is lost.
 PyObject *tl_worker_call_undisturbed(PyObject *func, PyObject *arg);
 
-// Be a worker, until the pool is closed. Returns 0, or -1 with an exception set.
+// The thread function of a worker: run jobs until the pool is closed or the worker is
+// surplus. Returns 0, or -1 with an exception set.
+// Thread: started by start(pool).  Switch: may.
 int tl_pool_work(PoolObject *pool);
 
-// Take no more jobs; workers end when the queue is empty.
+// Accept no more jobs. Workers end when the queue is empty.
 void tl_pool_close(PoolObject *pool);
 
-// Wait until all workers of a closed pool have ended. Returns 0, or -1 with an exception
-// set.
+// Wait until all workers of a closed pool have ended. Returns 0, or -1 with an
+// exception set.
 // Switch: may.
 int tl_pool_join(PoolObject *pool);
 
-// In the child of a fork: there are no workers, and what they had to do is lost. Returns
-// the lost jobs, a new list.
+// In the child of a fork: the workers do not exist, and their jobs and the queue are
+// lost. Returns the lost jobs, a new list, or NULL with an exception set.
 PyObject *tl_pool_after_fork(PoolObject *pool);
 
 #endif // TL_WORKER_H
