@@ -1,14 +1,16 @@
 // check.h - assertions of the invariants that are numbered beside the structures.
 //
-// Every structure with numbered invariants has a checker, tl_<noun>_check(), that is called
-// after each change that others can see. In a release build (NDEBUG) it is nothing.
+// Every structure with numbered invariants has a checker, tl_<noun>_check(), that is
+// called after each change that other code can see. In a release build (NDEBUG) it is
+// empty.
 //
-// At each change a checker looks only at what is near: the changed element, its neighbours,
-// a count against an empty list. It walks over the whole structure when enough changes have
-// paid for that, see tl_check_is_due(), so that a program does not become quadratic.
+// At each change a checker looks only at the changed element, its neighbours, and a
+// count against an empty list. It walks over the whole structure once in as many
+// changes as the walk has steps, see tl_check_is_due(), so that programs do not become
+// quadratic.
 //
-// Checkers read only, allocate nothing and do not call into Python. Each is called with the
-// lock that guards its structure, which is the GIL where nothing else is said.
+// Checkers only read, do not allocate and do not call into Python. Each is called with
+// the lock that guards its structure, which is the GIL unless another one is named.
 #ifndef TL_CHECK_H
 #define TL_CHECK_H
 
@@ -17,7 +19,7 @@
 
 #ifdef NDEBUG
 
-// A declaration: TL_CHECKER(tl_timer_heap_check, struct tl_timer_heap *heap);
+// Declare a checker: TL_CHECKER(tl_timer_heap_check, struct tl_timer_heap *heap);
 #define TL_CHECKER(name, ...)            \
     static inline void name(__VA_ARGS__) \
     {                                    \
@@ -44,14 +46,15 @@ tl_check_failed(const char *number, const char *noun, const void *object,
     abort();
 }
 
-// Assert an invariant of object by its number: TL_CHECK("I1", "tl_timer_heap", heap, ...);
+// Assert an invariant of object by its number: TL_CHECK("I1", "tl_timer_heap", heap,
+// ...);
 #define TL_CHECK(number, noun, object, condition) \
     ((condition)                                  \
          ? (void)0                                \
          : tl_check_failed(number, noun, object, #condition, __FILE__, __LINE__))
 
-// Whether a structure is to be walked over now, whose walk visits length elements: once in
-// that many changes, each of which so costs about one visit. *changes counts them.
+// Whether it is time to walk over a structure of length elements: once in that many
+// changes, so that each change costs about one step. *changes counts them.
 static inline bool
 tl_check_is_due(size_t *changes, size_t length)
 {

@@ -1,11 +1,11 @@
-// clock.h - monotonic time, and that of other clocks, in nanoseconds.
+// clock.h - the system's clocks, in nanoseconds.
 #ifndef TL_CLOCK_H
 #define TL_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>
 
-// 0 if there is no such clock.
+// The time of a clock, 0 if the system does not have it.  Thread: any.
 static inline int64_t
 tl_clock_read(clockid_t clock)
 {
@@ -14,6 +14,7 @@ tl_clock_read(clockid_t clock)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
+// Monotonic time: what all deadlines of the core are compared with.  Thread: any.
 static inline int64_t
 tl_clock_now(void)
 {

@@ -1,58 +1,77 @@
-// deferred_wakes.h - wakes that are put off until the waker goes to sleep itself.
+// deferred_wakes.h - wake-ups that are put off until the waker goes to sleep itself.
 //
-// Where two threads share one CPU, the woken one takes the CPU at once, finds that the
-// waker holds what it needs, and goes back to sleep: two switches for nothing. On another
-// CPU it does, too, if it does not take long to wake. A waker that shares the CPU, or can
-// be expected to sleep soon, owes the wake instead, and pays when it is about to sleep.
-// Should it not, a thread of ours pays for it after a millisecond or two; that thread rests
-// while nobody owes.
+// The idea: a thread that is woken too early finds that the waker still holds what it
+// needs, usually the GIL, and goes back to sleep: two context switches for nothing.
+// That is certain if both share one CPU, and likely if the waker is about to sleep
+// anyway. In these two cases the wake-up is deferred: the waker notes it here and
+// flushes its notes when it has released the GIL to sleep. If it does not sleep soon,
+// an internal thread, the flusher, does that after one or two milliseconds; it sleeps
+// while nothing is deferred.
+//
+// Locks: adding and flushing are lock-free, so that a waker never waits for another.
+// The mutex in deferred_wakes.c guards the list of wakers, and keeps parks alive while
+// the flusher wakes them. No other mutex is taken with it held.
 #ifndef TL_DEFERRED_WAKES_H
 #define TL_DEFERRED_WAKES_H
 
 #include "base/park.h"
 
-// How many wakes can be owed at a time.
+// Maximum number of deferred wake-ups per waker; one more is not deferred.
 enum { TL_DEFERRED_WAKES_MAX = 8 };
 
-// What one waker owes. Invariant: a park that is owed a wake is not freed before
-// tl_deferred_wakes_forget() has returned.
+// The deferred wake-ups of one waker, which is a thread.
+//
+// Invariants
+// I1: a park in deferred is not freed before tl_deferred_wakes_forget() has returned.
+// I2: only the waker fills a place in deferred; any thread may empty it, by an
+//     exchange, and whoever does wakes the park. flushing counts the threads that are
+//     about to.
 struct tl_deferred_wakes {
-    struct tl_deferred_wakes *prev, *next; // all wakers
-    _Atomic(struct tl_park *) owed[TL_DEFERRED_WAKES_MAX];
-    _Atomic int age;    // ticks since it was owed, about
-    _Atomic int payers; // who may just be waking a park that is no longer owed
-    // The waker's own, guarded as it likes.
-    int64_t woke; // when it last woke a thread that slept; 0: it has slept since
-    unsigned char prompt; // how often in a row it slept itself soon after that
+    struct tl_deferred_wakes *prev, *next;                     // list of all wakers
+    _Atomic(struct tl_park *) deferred[TL_DEFERRED_WAKES_MAX]; // NULL: free place
+    _Atomic int age;      // ticks of the flusher since the last flush, roughly
+    _Atomic int flushing; // see I2
+    // The rest is the waker's own.
+    int64_t woke_at; // when it last woke a sleeping thread; 0: it has slept since
+    unsigned char
+        prompt_sleeps; // how many times in a row it slept soon after a wake-up
 };
 
-void tl_deferred_wakes_init(struct tl_deferred_wakes *nudge);
-void tl_deferred_wakes_fini(struct tl_deferred_wakes *nudge);
+// Thread: the waker's.  Locks: take the mutex.
+void tl_deferred_wakes_init(struct tl_deferred_wakes *wakes);
+void tl_deferred_wakes_fini(struct tl_deferred_wakes *wakes);
 
-// Wake park, or owe it the wake. Called by the waker's thread; nudge may be NULL.
-void tl_deferred_wakes_wake(struct tl_deferred_wakes *nudge, struct tl_park *park);
+// Wake park, now or deferred. wakes may be NULL: now.
+// Thread: the waker's.
+void tl_deferred_wakes_wake(struct tl_deferred_wakes *wakes, struct tl_park *park);
 
-// Owe park a wake; if too many are owed, wake it. Called by one thread.
-void tl_deferred_wakes_add(struct tl_deferred_wakes *nudge, struct tl_park *park);
+// Defer the wake-up of park. If all places are taken, wake it now.
+// Thread: the waker's.
+void tl_deferred_wakes_add(struct tl_deferred_wakes *wakes, struct tl_park *park);
 
-// The waker is about to sleep. It pays later, when it holds nothing that others need.
-void tl_deferred_wakes_before_sleep(struct tl_deferred_wakes *nudge);
+// The waker is about to sleep: note whether it does so soon after a wake-up. It flushes
+// later, when it has released the GIL.
+// Thread: the waker's.
+void tl_deferred_wakes_before_sleep(struct tl_deferred_wakes *wakes);
 
-// Pay what is owed. Needs no lock of the caller's.
-void tl_deferred_wakes_flush(struct tl_deferred_wakes *nudge);
+// Wake every thread whose wake-up is deferred here.
+// Thread: any.  Locks: none.
+void tl_deferred_wakes_flush(struct tl_deferred_wakes *wakes);
 
 #ifndef NDEBUG
-// Whether park is woken, or will be by what this waker owes. nudge may be NULL.
+// Whether park is woken already, or will be by this waker's deferred wake-ups. wakes
+// may be NULL.
 // Thread: any.
-bool tl_deferred_wakes_is_coming(struct tl_deferred_wakes *nudge, struct tl_park *park);
+bool tl_deferred_wakes_is_coming(struct tl_deferred_wakes *wakes, struct tl_park *park);
 #endif
 
-// Before park is freed: whoever owes it a wake pays, and payments on their way are waited
-// for.
+// Call this before park is freed: flush every waker that has deferred its wake-up, and
+// wait until no thread is waking it.
+// Thread: any.  Locks: takes the mutex.
 void tl_deferred_wakes_forget(struct tl_park *park);
 
-// Around a fork: hold the mutex. In the child only the calling thread exists: no wake is
-// owed there.
+// Around a fork: take the mutex. In the child nothing is deferred, because no thread
+// but the calling one exists there.
 void tl_deferred_wakes_hold(void);
 void tl_deferred_wakes_release(bool in_child);
 

@@ -1,3 +1,4 @@
+// frame_slab.c - the slabs, their lists, and an index of their addresses.
 #include "base/frame_slab.h"
 #include "base/check.h"
 
@@ -8,47 +9,55 @@
 #include <sys/mman.h>
 
 #ifdef __SANITIZE_ADDRESS__
-// What a frame holds is in use, although the leak checker does not look here by itself.
+// Frames hold references, and the leak checker does not look into mappings by itself.
 #include <sanitizer/lsan_interface.h>
 #else
 #define __lsan_register_root_region(slab, size) ((void)0)
 #define __lsan_unregister_root_region(slab, size) ((void)0)
 #endif
 
-enum { SLAB_SIZE = 1 << 20, CLASSES = 2, STEP = 1 << 16 };
+// SLAB_SIZE: bytes of a slab, and its alignment. CLASSES: number of block sizes.
+// FAULT_SIZE: bytes of small blocks whose pages are allocated at a time.
+enum { SLAB_SIZE = 1 << 20, CLASSES = 2, FAULT_SIZE = 1 << 16 };
 
-// Blocks of a slab that are used, spare slabs of each size, slots of the index at first.
+// MAX_BLOCKS: maximum number of blocks of a slab; usually no limit beyond its size.
+// MAX_EMPTY: maximum number of empty slabs kept for each size, so that a program at the
+// edge of a slab does not map and unmap one each time.
+// MIN_INDEX: initial number of slots of the index.
 enum {
-    BLOCKS_MOST = TL_STRESS_OR(SLAB_SIZE, 16),
-    SPARE_MOST = TL_STRESS_OR(1, 0),
-    INDEX_LEAST = TL_STRESS_OR(64, 2),
+    MAX_BLOCKS = TL_STRESS_OR(SLAB_SIZE, 16),
+    MAX_EMPTY = TL_STRESS_OR(1, 0),
+    MIN_INDEX = TL_STRESS_OR(64, 2),
 };
 
 struct block {
     struct block *next;
 };
 
-// One aligned megabyte. Blocks that were never used keep their pages unallocated.
+// One aligned megabyte, which begins with this header. The pages of blocks that were
+// never used stay unallocated.
 //
 // Invariants
-// I1: used counts the blocks handed out; fresh those that ever were, the first of the slab.
-//     freed links the others of these.
-// I2: a slab is in its class's list of slabs with room while used < total.
-// I3: the cache's empty counts the slabs of a class of which no block is handed out.
+// I1: used is the number of blocks in use. The first `fresh` blocks of the slab have
+//     been used at some time; freed links those of them that are not in use.
+// I2: a slab is in the list with_room of its class iff used < total.
+// I3: the cache's `empty` is the number of slabs of a class without a block in use.
 struct slab {
-    struct slab *prev, *next;
+    struct slab *prev, *next; // in with_room
     struct block *freed;
-    uint32_t used, fresh, total, size;
+    uint32_t used, fresh;
+    uint32_t total; // number of blocks
+    uint32_t size;  // bytes of a block
 };
 
-// The one process-wide cache. Index: an open hash of slab addresses, because a block
-// that comes back may not be ours.
+// The one process-wide cache. Locks: the mutex, for all fields.
 static struct {
     pthread_mutex_t mutex;
     struct slab with_room[CLASSES]; // list heads
-    struct slab **index;
-    size_t index_size, slabs;
-    size_t empty[CLASSES]; // slabs with used == 0
+    struct slab **index;   // open hash of slab addresses: a freed block may not be ours
+    size_t index_size;     // number of slots, a power of two
+    size_t slabs;          // number of slabs
+    size_t empty[CLASSES]; // see I3
 #ifndef NDEBUG
     size_t changes; // since the lists were last walked over
 #endif
@@ -71,7 +80,7 @@ index_slot(const struct slab *slab)
     }
 }
 
-// Make room for one slab more; the index stays at most half full.
+// Make room in the index for one more slab. It stays at most half full.
 static bool
 index_reserve(void)
 {
@@ -80,7 +89,7 @@ index_reserve(void)
     }
     size_t old_size = cache.index_size;
     struct slab **old = cache.index;
-    size_t new_size = old_size ? old_size * 2 : INDEX_LEAST;
+    size_t new_size = old_size ? old_size * 2 : MIN_INDEX;
     struct slab **fresh = calloc(new_size, sizeof *fresh);
     if (fresh == NULL) {
         return false;
@@ -102,7 +111,8 @@ index_remove(struct slab *slab)
     size_t mask = cache.index_size - 1;
     size_t i = (size_t)(index_slot(slab) - cache.index);
     cache.index[i] = NULL;
-    // Re-seat the run behind the hole.
+    // Entries behind the hole may have been placed there by a collision: insert them
+    // anew.
     for (size_t j = (i + 1) & mask; cache.index[j] != NULL; j = (j + 1) & mask) {
         struct slab *moved = cache.index[j];
         cache.index[j] = NULL;
@@ -149,7 +159,8 @@ slab_map(void)
     }
     munmap(slab + SLAB_SIZE, (size_t)(raw + SLAB_SIZE - slab));
 #ifdef MADV_NOHUGEPAGE
-    // Only the head of a large block is touched: a huge page would make all resident.
+    // Only the start of a large block is used: a huge page would make all of it
+    // resident.
     madvise(slab, SLAB_SIZE, MADV_NOHUGEPAGE);
 #endif
     return (struct slab *)slab;
@@ -168,10 +179,10 @@ slab_new(int class, size_t size)
     slab->freed = NULL;
     slab->used = slab->fresh = 0;
     slab->size = (uint32_t)size;
-    // The slab's own head takes the place of the first block.
+    // The header takes the place of the first block.
     slab->total = (uint32_t)(SLAB_SIZE / size) - 1;
-    if (slab->total > BLOCKS_MOST) {
-        slab->total = BLOCKS_MOST;
+    if (slab->total > MAX_BLOCKS) {
+        slab->total = MAX_BLOCKS;
     }
     *index_slot(slab) = slab;
     __lsan_register_root_region(slab, SLAB_SIZE);
@@ -192,15 +203,16 @@ slab_free(int class, struct slab *slab)
     munmap(slab, SLAB_SIZE);
 }
 
-// Small blocks are used whole, one after the other: have the system give their pages many
-// at a time, which is cheaper than one by one.
+// Small blocks are used whole, one after the other: allocate their pages many at a
+// time, which is cheaper than a page fault for each.
 static void
 fault_in(char *block, size_t size)
 {
 #ifdef MADV_POPULATE_WRITE
-    if (size == TL_FRAME_SLAB_SMALL && (uintptr_t)block % STEP == 0) {
+    if (size == TL_FRAME_SLAB_SMALL && (uintptr_t)block % FAULT_SIZE == 0) {
         int before = errno;
-        madvise(block, STEP, MADV_POPULATE_WRITE); // a hint, refused before Linux 5.14
+        // Only a hint: Linux before 5.14 refuses it.
+        madvise(block, FAULT_SIZE, MADV_POPULATE_WRITE);
         errno = before;
     }
 #else
@@ -234,7 +246,7 @@ check_list(int class)
     TL_CHECK("I3", "slab", head, cache.empty[class] == empty);
 }
 
-// Locks: the mutex.
+// Locks: the mutex is held.
 static void
 check(const struct slab *slab)
 {
@@ -244,7 +256,7 @@ check(const struct slab *slab)
     TL_CHECK("I2", "slab", slab,
              slab->used == slab->total ||
                  (slab->prev->next == slab && slab->next->prev == slab));
-    // A walk visits each block of each slab that was handed out.
+    // A walk visits each free block of each slab with room, about a thousand per slab.
     if (tl_check_is_due(&cache.changes, cache.slabs * 1024)) {
         for (int class = 0; class < CLASSES; class++) {
             check_list(class);
@@ -298,7 +310,7 @@ tl_frame_slab_free(void *block)
         if (slab->used-- == slab->total) {
             list_add(&cache.with_room[class], slab);
         }
-        if (slab->used == 0 && ++cache.empty[class] > SPARE_MOST) {
+        if (slab->used == 0 && ++cache.empty[class] > MAX_EMPTY) {
             slab_free(class, slab);
         } else {
             check(slab);

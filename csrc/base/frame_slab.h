@@ -1,8 +1,13 @@
-// frame_slab.h - blocks of two sizes, carved out of slabs that go back when empty.
+// frame_slab.h - a cache of frame memory: blocks of two sizes, carved out of slabs of
+// one megabyte that are given back to the system when they are empty.
 //
-// The interpreter takes 16 KiB for the first Python frame of every stack, straight from
-// the system: the cost of a birth, and with 100,000 stacks more mappings than Linux
-// allows. The small size is a first piece for stacks that stay shallow.
+// The interpreter allocates 16 KiB for the first Python frame of every stack, directly
+// from the system. That makes up most of the cost of a new stack, and 100,000 stacks
+// need more mappings than Linux allows. The large size replaces that; the small size is
+// a first piece for stacks that stay shallow, which halves the memory of a blocked
+// tasklet.
+//
+// Locks: one mutex, a leaf: nothing else is locked with it held.
 #ifndef TL_FRAME_SLAB_H
 #define TL_FRAME_SLAB_H
 
@@ -13,20 +18,24 @@
 
 enum { TL_FRAME_SLAB_SMALL = TL_STRESS_OR(1024, 256), TL_FRAME_SLAB_LARGE = 16384 };
 
-// size is TL_FRAME_SLAB_SMALL or TL_FRAME_SLAB_LARGE. NULL without memory.  Thread: any.
+// Allocate a block of TL_FRAME_SLAB_SMALL or TL_FRAME_SLAB_LARGE bytes. NULL without
+// memory.
+// Thread: any.  Locks: takes the mutex.
 void *tl_frame_slab_alloc(size_t size);
 
-// Take a block back if it came from here; false, and nothing done, otherwise.
-// Thread: any.
+// Free a block if it came from here. Returns whether it did; nothing is done otherwise.
+// Thread: any.  Locks: takes the mutex.
 bool tl_frame_slab_free(void *block);
 
-// Give spare slabs back.  Thread: any.
+// Give empty slabs back to the system.
+// Thread: any.  Locks: takes the mutex.
 void tl_frame_slab_trim(void);
 
-// Slabs held now, for tests and statistics.  Thread: any.
+// Number of slabs held now, for tests and statistics.
+// Thread: any.  Locks: takes the mutex.
 size_t tl_frame_slab_slabs(void);
 
-// Around a fork: hold the lock, so that the child finds whole lists.
+// Around a fork: take the mutex, so that the child finds consistent lists.
 void tl_frame_slab_hold(void);
 void tl_frame_slab_release(bool in_child);
 

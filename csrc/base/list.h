@@ -31,7 +31,7 @@ tl_link_is_single(const struct tl_link *link)
 }
 
 #ifndef NDEBUG
-// Locks: what guards the list.
+// Locks: the one that guards the list.
 static inline void
 tl_link_check(const struct tl_link *link)
 {
@@ -40,8 +40,8 @@ tl_link_check(const struct tl_link *link)
              link->next->prev == link && link->prev->next == link);
 }
 
-// Whether link can be in the list headed by head: false if a few steps in both directions
-// come back to link without having met head.
+// Whether link may be in the list headed by head: false if a few steps in both
+// directions return to link without passing head.
 static inline bool
 tl_link_may_be_in(const struct tl_link *link, const struct tl_link *head)
 {
@@ -60,7 +60,8 @@ tl_link_may_be_in(const struct tl_link *link, const struct tl_link *head)
 TL_CHECKER(tl_link_check, const struct tl_link *link);
 #endif
 
-// Put link just before place, which makes it the last of the list headed by place.
+// Insert link just before place. If place is a list's head, link becomes the last
+// element.
 static inline void
 tl_link_insert_before(struct tl_link *link, struct tl_link *place)
 {
@@ -71,6 +72,7 @@ tl_link_insert_before(struct tl_link *link, struct tl_link *place)
     tl_link_check(link);
 }
 
+// Remove link from its list, if it is in one.
 static inline void
 tl_link_remove(struct tl_link *link)
 {

@@ -1,3 +1,4 @@
+// lookup.c - the queue of lookups, its threads, and what a fork does with them.
 #include "base/lookup.h"
 #include "base/clock.h"
 
@@ -13,28 +14,30 @@
 #endif
 #include <unistd.h>
 
-// How long a fork waits for the lookups that run, before it asks whether they wait for the
-// network. The C library holds its locks for microseconds.
+// How long a fork waits for the running lookups before it checks whether they wait for
+// the network. The C library holds its locks for microseconds only.
 static const int64_t FORK_WAIT_NS = 20000000;
 
-// How often it asks: for two seconds at most. Without a free CPU a lookup may need as long.
-enum { FORK_WAITS_MOST = 100 };
+// Maximum number of such waits, two seconds in all: without a free CPU a lookup may
+// need that long.
+enum { MAX_FORK_WAITS = 100 };
 
-// Threads that there are at most, whatever blocks: as many as libuv allows itself.
+// Maximum number of threads, as in libuv's pool.
 enum { MAX_THREADS = 1024 };
 
-// The one process-wide queue. All is guarded by the mutex.
+// The one process-wide queue. Locks: the mutex, for all fields.
 static struct {
     pthread_mutex_t mutex;
-    pthread_cond_t changed; // there is something to do
-    pthread_cond_t calm;    // no lookup runs, while a fork waits for that
-    bool has_conds;
-    int forks; // how many threads are about to fork
-    struct tl_link queue, under_way;
-    int queued; // length of queue
-    int threads, idle, running;
-    int limit;     // of threads for lookups that have a waiter
-    int abandoned; // how many run and nobody waits for: each may have one thread more
+    pthread_cond_t changed;   // a lookup was queued, or a fork is over
+    pthread_cond_t calm;      // no lookup is running, and a fork waits for that
+    bool has_conds;           // the two have been initialized
+    int forks;                // number of threads that are about to fork
+    struct tl_link queue;     // list head, the oldest first
+    struct tl_link under_way; // list head: the running lookups
+    int queued, running;      // lengths of these lists
+    int threads, idle;        // numbers of threads, and of those that wait for a lookup
+    int limit;                // of threads, not counting one for each abandoned lookup
+    int abandoned;            // number of running lookups that were cancelled
 } lookups = {
     .mutex = PTHREAD_MUTEX_INITIALIZER,
     .queue = {&lookups.queue, &lookups.queue},
@@ -115,7 +118,7 @@ unqueue(struct tl_lookup *lookup, enum tl_lookup_state state)
     lookup->state = state;
 }
 
-// ---- whether a thread has something to do
+// ---- what a thread does
 
 #ifdef __linux__
 static int
@@ -124,8 +127,8 @@ own_id(void)
     return (int)syscall(SYS_gettid);
 }
 
-// Whether a thread runs, or waits for a CPU or a disk, and not for the network or a lock.
-// Unknown: it does not.
+// Whether a thread runs, or waits for a CPU or a disk, as opposed to the network or a
+// lock. False if that cannot be found out.
 static bool
 is_busy(int thread)
 {
@@ -170,9 +173,10 @@ is_any_busy(void)
     return false;
 }
 
-// ---- doing them
+// ---- running them
 
-// The mutex is held, and given up meanwhile.
+// Run the first lookup of the queue. Called with the mutex held; releases it during the
+// call of getaddrinfo().
 static void
 do_first(void)
 {
@@ -234,7 +238,8 @@ start_thread(void)
 {
     sigset_t all, before;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); // signals are for others
+    pthread_sigmask(SIG_SETMASK, &all,
+                    &before); // the program's threads get the signals
     pthread_t thread;
     int error = pthread_create(&thread, NULL, work, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -245,8 +250,8 @@ start_thread(void)
     return error;
 }
 
-// Even if each lookup that nobody waits for any more keeps its thread forever, as many
-// threads are left as there may be.
+// Whether another thread may be started. An abandoned lookup, which may keep its thread
+// forever, does not count against the limit.
 static bool
 may_grow(void)
 {
@@ -267,7 +272,7 @@ tl_lookup_submit(struct tl_lookup *lookup, int threads)
         error = start_thread();
     }
     if (lookups.threads > 0) {
-        error = 0; // those that there are do it
+        error = 0; // an existing thread will run it
         lookup->state = TL_LOOKUP_QUEUED;
         tl_link_insert_before(&lookup->link, &lookups.queue);
         lookups.queued++;
@@ -289,7 +294,7 @@ tl_lookup_cancel(struct tl_lookup *lookup)
         lookup->is_abandoned = true;
         lookups.abandoned++;
         if (lookups.queued > lookups.idle && may_grow()) {
-            (void)start_thread(); // else those that there are do it
+            (void)start_thread(); // if that fails, an existing thread will run it
         }
     }
     pthread_mutex_unlock(&lookups.mutex);
@@ -309,7 +314,7 @@ tl_lookup_hold(void)
 {
     pthread_mutex_lock(&lookups.mutex);
     lookups.forks++;
-    for (int i = 0; i < FORK_WAITS_MOST && lookups.running > 0; i++) {
+    for (int i = 0; i < MAX_FORK_WAITS && lookups.running > 0; i++) {
         int64_t end = tl_clock_now() + FORK_WAIT_NS;
         struct timespec until = {end / 1000000000, end % 1000000000};
         int error = 0;
@@ -327,7 +332,7 @@ tl_lookup_release(bool in_child)
 {
     lookups.forks = in_child ? 0 : lookups.forks - 1;
     if (in_child) {
-        lookups.has_conds = false; // they have waiters that do not exist here
+        lookups.has_conds = false; // the old ones have waiters that do not exist here
         lookups.threads = lookups.idle = lookups.running = lookups.abandoned = 0;
         tl_link_init(&lookups.under_way);
         while (!tl_link_is_single(&lookups.queue)) {

@@ -1,7 +1,15 @@
-// lookup.h - threads that look up addresses, and hold no lock of the C library at a fork.
+// lookup.h - getaddrinfo() on internal threads, safe against fork().
 //
-// libuv has such threads, too. But it counts how many of them are busy, and keeps the
-// count in the child of a fork, where they do not exist: lookups wait there forever.
+// The idea: a queue of lookups, and threads that are started as needed and call
+// getaddrinfo(). Before a fork no new lookup begins, and those that run are waited for,
+// because they may hold locks of the C library, which would stay locked in the child. A
+// lookup that merely waits for the network holds none, and is not waited for. libuv's
+// own threads do not fit: libuv counts how many of them are busy, and keeps the count
+// in the child, where they do not exist, so that lookups would wait there forever.
+//
+// Locks: the mutex in lookup.c guards the queue and the states of all lookups. It is
+// taken with and without the GIL, so nothing that is done with it held may wait for the
+// GIL.
 #ifndef TL_LOOKUP_H
 #define TL_LOOKUP_H
 
@@ -17,46 +25,53 @@ enum tl_lookup_state {
     TL_LOOKUP_OVER
 };
 
+// One lookup.
+//
+//   NEW --submit--> QUEUED --a thread begins--> RUNNING --> OVER
+//                     +----------cancel----------------------^
+//
 // Invariants
-// I1: link is in the queue iff state is QUEUED, and among those under way iff it is
-//     RUNNING. Guarded by the mutex in lookup.c, as is state.
+// I1: link is in the queue iff state is QUEUED, and in the list of running lookups iff
+//     it is RUNNING. Guarded by the mutex in lookup.c, as is state.
 // I2: answers is set, and owned by the caller, iff state is OVER and status is 0.
 struct tl_lookup {
     struct tl_link link;
     enum tl_lookup_state state;
-    bool is_abandoned; // it runs, and nobody waits for it any more
-    int thread;        // the system's number of the thread that does it
-    char *host, *port; // copies, or NULL
-    struct addrinfo hints;
-    int status; // 0, or one of EAI_...
-    int error;  // errno, with EAI_SYSTEM
-    struct addrinfo *answers;
-    // Called with the mutex held when it is over, by the thread that did it or by
-    // tl_lookup_cancel().
+    bool is_abandoned;        // cancelled while it was running
+    int thread;               // system id of the thread that runs it
+    char *host, *port;        // copies, or NULL
+    struct addrinfo hints;    // of the call of getaddrinfo()
+    int status;               // 0, or one of EAI_...
+    int error;                // errno, if status is EAI_SYSTEM
+    struct addrinfo *answers; // see I2
+    // Called when the state becomes OVER, by the thread that ran the lookup or in
+    // tl_lookup_cancel(). The lookup may be freed from then on.
+    // Locks: the mutex is held.
     void (*over)(struct tl_lookup *lookup);
 };
 
-// Fill in the question, host and port (may be NULL) are copied. Returns 0 or an errno.
+// Initialize a lookup. host and port (may be NULL) are copied. Returns 0 or an errno.
 int tl_lookup_init(struct tl_lookup *lookup, const char *host, const char *port,
                    const struct addrinfo *hints);
 
-// Free what it has. It is not under way.
+// Free what the lookup owns. It is neither queued nor running.
 void tl_lookup_fini(struct tl_lookup *lookup);
 
-// Do it as soon as a thread is free. At most threads of them are done at a time, besides
-// those that were cancelled when they had begun. Returns 0 or an errno: then there is no
-// thread.
+// Queue the lookup. At most threads lookups run at a time, not counting abandoned ones.
+// Returns 0, or an errno if there is no thread; then the lookup is not queued.
 int tl_lookup_submit(struct tl_lookup *lookup, int threads);
 
-// End it without an answer, unless a thread has begun.
+// Take back a queued lookup: over() is called with the status EAI_AGAIN. A running one
+// is abandoned: it ends as it would have, and another thread may be started in its
+// place.
 void tl_lookup_cancel(struct tl_lookup *lookup);
 
-// Returns when no thread is inside over(): the caller is about to free what that uses.
+// Wait until no thread is inside over(). The caller is about to free what over() uses.
 void tl_lookup_settle(void);
 
-// Around a fork: hold the mutex and start no lookup. Those that run are waited for, unless
-// they wait for the network themselves. In the child there is no thread, and all lookups
-// are lost.
+// Around a fork: take the mutex and begin no lookup. Waits up to two seconds for those
+// that run, unless they all wait for the network. In the child there are no threads and
+// the lookups are lost.
 void tl_lookup_hold(void);
 void tl_lookup_release(bool in_child);
 

@@ -1,3 +1,4 @@
+// park.c - sleeping on a futex or in poll(), and an adaptive spin before it.
 #include "base/park.h"
 #include "base/clock.h"
 #include "base/stress.h"
@@ -15,17 +16,23 @@
 #include <sys/syscall.h>
 #endif
 
-enum {
-    SPIN_MOST = TL_STRESS_OR(20000, 0),
-    SPIN_LEAST = TL_STRESS_OR(1000, 0),
-    CHECK_EVERY = 32,
-    LOOK_AT_CPUS = 16,
-};
+// Bounds of the spin, in nanoseconds. To wake a sleeping thread on another CPU costs
+// some 25 us; a longer spin would burn more than it saves.
+enum { MAX_SPIN_NS = TL_STRESS_OR(20000, 0), MIN_SPIN_NS = TL_STRESS_OR(1000, 0) };
 
-// After so many sleeps in a row that ended by somebody on the same CPU there is no spin,
-// but for one in TRY_AGAIN: they may be elsewhere by now.
-enum { SHARED = 16, TRY_AGAIN = 64 };
+// A spin reads the clock once in this many turns: reading it costs as much as they do.
+enum { TURNS_PER_CLOCK = 32 };
 
+// The CPUs that the thread may run on are looked up once in this many sleeps: a program
+// changes them rarely.
+enum { SLEEPS_PER_LOOK = 16 };
+
+// After MAX_SHARED sleeps in a row that a waker on the same CPU ended, there is no
+// spin, which would keep the waker from running. One in SHARED_RETRY is tried all the
+// same, because the system may have moved the threads apart.
+enum { MAX_SHARED = 16, SHARED_RETRY = 64 };
+
+// The CPUs that the calling thread may run on; all bits if unknown.
 static uint64_t
 allowed_cpus(void)
 {
@@ -52,7 +59,7 @@ tl_park_init(struct tl_park *park)
         park->source_fds[i] = -1;
     }
     park->signal_fds[0] = park->signal_fds[1] = -1;
-    park->spin_limit = SPIN_MOST;
+    park->spin_limit = MAX_SPIN_NS;
     park->shared = 0;
     park->cpus = allowed_cpus();
     park->many_cpus = false;
@@ -102,7 +109,7 @@ wait_on_word(struct tl_park *park, int64_t limit_ns)
     syscall(SYS_futex, &park->state, FUTEX_WAIT_PRIVATE, TL_PARK_SLEEPING,
             limit_ns < 0 ? NULL : &limit, NULL, 0);
 #else
-    // Without futexes a thread looks again every millisecond.
+    // Without futexes: poll every millisecond.
     usleep(1000);
     (void)park;
     (void)limit_ns;
@@ -125,7 +132,7 @@ tl_park_wake(struct tl_park *park)
     if (old == TL_PARK_POLLING) {
         uint64_t one = 1;
         ssize_t n = write(park->event_fd, &one, sizeof one);
-        (void)n; // a full counter wakes as well
+        (void)n; // a write to a full counter fails, but then poll() returns anyway
     } else if (old == TL_PARK_SLEEPING) {
         syscall(SYS_futex, &park->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
     }
@@ -151,13 +158,13 @@ tl_park_spin(struct tl_park *park, bool (*may_go)(void))
         if (woken && may_go()) {
             park->spins++;
             park->spin_limit *= 2;
-            if (park->spin_limit > SPIN_MOST) {
-                park->spin_limit = SPIN_MOST;
+            if (park->spin_limit > MAX_SPIN_NS) {
+                park->spin_limit = MAX_SPIN_NS;
             }
             return true;
         }
         tl_park_relax();
-        if (turn % CHECK_EVERY == 0) {
+        if (turn % TURNS_PER_CLOCK == 0) {
             int64_t now = tl_clock_now();
             if (start == 0) {
                 start = now;
@@ -168,26 +175,27 @@ tl_park_spin(struct tl_park *park, bool (*may_go)(void))
     }
 }
 
-// After a sleep: was it short enough that a longer spin would have met the wake?
+// After a sleep: allow a full spin next time if this sleep was so short that a spin
+// might have caught the wake-up, and halve the spin otherwise.
 static void
 adapt(struct tl_park *park, int64_t slept)
 {
     park->slept += slept;
-    if (park->sleeps % LOOK_AT_CPUS == 1) {
+    if (park->sleeps % SLEEPS_PER_LOOK == 1) {
         park->cpus = allowed_cpus();
     }
     bool shared = false;
 #ifdef __linux__
-    // A spin would have kept the waker from the CPU.
+    // On the same CPU a spin would have kept the waker from running.
     shared =
         atomic_load_explicit(&park->waker_cpu, memory_order_relaxed) == sched_getcpu();
 #endif
     park->shared = shared ? park->shared + 1 : 0;
-    if (slept < 2 * SPIN_MOST && !shared) {
-        park->spin_limit = SPIN_MOST;
-    } else if (park->shared >= SHARED) {
-        park->spin_limit = park->shared % TRY_AGAIN == 0 ? SPIN_MOST : 0;
-    } else if (park->spin_limit > SPIN_LEAST) {
+    if (slept < 2 * MAX_SPIN_NS && !shared) {
+        park->spin_limit = MAX_SPIN_NS;
+    } else if (park->shared >= MAX_SHARED) {
+        park->spin_limit = park->shared % SHARED_RETRY == 0 ? MAX_SPIN_NS : 0;
+    } else if (park->spin_limit > MIN_SPIN_NS) {
         park->spin_limit /= 2;
     }
 }
@@ -201,11 +209,11 @@ drain(int fd)
     }
 }
 
-// Sleep in poll(), where other descriptors can end the wait too.
+// Sleep in poll(), so that descriptors can end the wait too.
 static void
 wait_in_poll(struct tl_park *park, int64_t limit_ns)
 {
-    // poll() leaves out those that are negative.
+    // poll() ignores negative descriptors.
     struct pollfd fds[2 + TL_PARK_SOURCES] = {
         {.fd = park->event_fd, .events = POLLIN},
         {.fd = park->signal_fds[0], .events = POLLIN}};
@@ -239,7 +247,7 @@ tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool poll)
     atomic_store_explicit(&park->waker_cpu, -1, memory_order_relaxed);
     uint32_t asleep = poll ? TL_PARK_POLLING : TL_PARK_SLEEPING;
     uint32_t expected = TL_PARK_IDLE;
-    // Acquire: on failure a wake has come, and its changes must be seen.
+    // Acquire, on failure: pairs with the release in tl_park_wake().
     if (!atomic_compare_exchange_strong_explicit(&park->state, &expected, asleep,
                                                  memory_order_acq_rel,
                                                  memory_order_acquire)) {
@@ -258,7 +266,7 @@ tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool poll)
     wait_on_word(park, limit_ns);
 #endif
     expected = asleep;
-    // Acquire: on failure a wake has come, and its changes must be seen.
+    // Acquire, on failure: pairs with the release in tl_park_wake().
     park->woken += !atomic_compare_exchange_strong_explicit(
         &park->state, &expected, TL_PARK_IDLE, memory_order_acq_rel,
         memory_order_acquire);

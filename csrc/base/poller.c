@@ -1,5 +1,5 @@
+// poller.c - epoll, with EPOLLONESHOT.
 #include "base/poller.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <unistd.h>
@@ -44,7 +44,7 @@ tl_poller_watch(struct tl_poller *poller, int fd, int what)
 {
     struct epoll_event event = event_for(fd, what);
     if (what == 0) {
-        // It may be gone, or be another file by now.
+        // This fails if fd is closed, or another file by now: nothing is watched then.
         (void)epoll_ctl(poller->fd, EPOLL_CTL_DEL, fd, &event);
         return 0;
     }
@@ -72,7 +72,7 @@ tl_poller_collect(struct tl_poller *poller, struct tl_poller_event *events)
     return n < 0 ? 0 : n;
 }
 
-#else // without epoll nothing can be watched
+#else // without epoll no descriptor can be watched
 
 int
 tl_poller_init(struct tl_poller *poller)

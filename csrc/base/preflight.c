@@ -1,13 +1,13 @@
+// preflight.c - opens descriptors and starts threads, and gives them back.
 #include "base/preflight.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-// The numbers are libuv's.
-enum { POOL_DEFAULT = 4, POOL_MOST = 1024 };
+// Size of libuv's pool without UV_THREADPOOL_SIZE, and its maximum: libuv's own values.
+enum { DEFAULT_POOL = 4, MAX_POOL = 1024 };
 
 int
 tl_preflight_for_descriptors(int n)
@@ -41,7 +41,7 @@ tl_preflight_for_threads(int n, unsigned long stack)
     pthread_mutex_init(&gate, NULL);
     pthread_attr_init(&attr);
     int error = pthread_attr_setstacksize(&attr, stack), started = 0;
-    // All of them are there before the first may end.
+    // No thread may end before all of them exist: they wait at the gate.
     pthread_mutex_lock(&gate);
     while (error == 0 && started < n) {
         error = pthread_create(&threads[started], &attr, pass, &gate);
@@ -61,6 +61,6 @@ int
 tl_preflight_pool_size(void)
 {
     const char *text = getenv("UV_THREADPOOL_SIZE");
-    int n = text == NULL ? POOL_DEFAULT : atoi(text);
-    return n <= 0 ? 1 : n > POOL_MOST ? POOL_MOST : n;
+    int n = text == NULL ? DEFAULT_POOL : atoi(text);
+    return n <= 0 ? 1 : n > MAX_POOL ? MAX_POOL : n;
 }

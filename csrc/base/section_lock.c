@@ -1,3 +1,4 @@
+// section_lock.c - the lock, handed over in order of arrival.
 #include "base/section_lock.h"
 #include "base/list.h"
 
@@ -9,16 +10,16 @@ struct waiter {
 };
 
 // Invariants
-// I1: waiters is not empty only if there is an owner.
+// I1: while there are waiters, there is an owner.
 static struct {
-    pthread_mutex_t mutex; // guards all below
-    pthread_cond_t given;
-    const void *owner;
+    pthread_mutex_t mutex;  // guards all below
+    pthread_cond_t given;   // owner has changed
+    const void *owner;      // NULL: the lock is free
     struct tl_link waiters; // list head, the oldest first
-} turn = {
+} section = {
     .mutex = PTHREAD_MUTEX_INITIALIZER,
     .given = PTHREAD_COND_INITIALIZER,
-    .waiters = {&turn.waiters, &turn.waiters},
+    .waiters = {&section.waiters, &section.waiters},
 };
 
 #ifndef NDEBUG
@@ -26,8 +27,8 @@ static struct {
 static void
 check(void)
 {
-    TL_CHECK("I1", "turn", &turn,
-             turn.owner != NULL || tl_link_is_single(&turn.waiters));
+    TL_CHECK("I1", "section", &section,
+             section.owner != NULL || tl_link_is_single(&section.waiters));
 }
 #else
 TL_CHECKER(check, void);
@@ -36,13 +37,13 @@ TL_CHECKER(check, void);
 bool
 tl_section_lock_try(const void *owner)
 {
-    pthread_mutex_lock(&turn.mutex);
-    if (turn.owner == NULL) {
-        turn.owner = owner;
+    pthread_mutex_lock(&section.mutex);
+    if (section.owner == NULL) {
+        section.owner = owner;
     }
-    bool mine = turn.owner == owner;
+    bool mine = section.owner == owner;
     check();
-    pthread_mutex_unlock(&turn.mutex);
+    pthread_mutex_unlock(&section.mutex);
     return mine;
 }
 
@@ -50,40 +51,41 @@ void
 tl_section_lock_take(const void *owner)
 {
     struct waiter me = {.owner = owner};
-    pthread_mutex_lock(&turn.mutex);
-    if (turn.owner == NULL) {
-        turn.owner = owner;
-    } else if (turn.owner != owner) {
-        tl_link_insert_before(&me.link, &turn.waiters);
-        while (turn.owner != owner) {
-            pthread_cond_wait(&turn.given, &turn.mutex);
+    pthread_mutex_lock(&section.mutex);
+    if (section.owner == NULL) {
+        section.owner = owner;
+    } else if (section.owner != owner) {
+        tl_link_insert_before(&me.link, &section.waiters);
+        while (section.owner != owner) {
+            pthread_cond_wait(&section.given, &section.mutex);
         }
     }
     check();
-    pthread_mutex_unlock(&turn.mutex);
+    pthread_mutex_unlock(&section.mutex);
 }
 
 void
 tl_section_lock_give(const void *owner)
 {
-    pthread_mutex_lock(&turn.mutex);
-    if (turn.owner == owner) {
-        turn.owner = NULL;
-        if (!tl_link_is_single(&turn.waiters)) {
-            struct waiter *next = TL_CONTAINER(turn.waiters.next, struct waiter, link);
+    pthread_mutex_lock(&section.mutex);
+    if (section.owner == owner) {
+        section.owner = NULL;
+        if (!tl_link_is_single(&section.waiters)) {
+            struct waiter *next =
+                TL_CONTAINER(section.waiters.next, struct waiter, link);
             tl_link_remove(&next->link);
-            turn.owner = next->owner;
-            pthread_cond_broadcast(&turn.given);
+            section.owner = next->owner;
+            pthread_cond_broadcast(&section.given);
         }
     }
     check();
-    pthread_mutex_unlock(&turn.mutex);
+    pthread_mutex_unlock(&section.mutex);
 }
 
 void
 tl_section_lock_hold(void)
 {
-    pthread_mutex_lock(&turn.mutex);
+    pthread_mutex_lock(&section.mutex);
 }
 
 void
@@ -91,9 +93,9 @@ tl_section_lock_release(bool in_child, const void *heir)
 {
     if (in_child) {
         // The waiters are on the stacks of threads that do not exist here.
-        pthread_cond_init(&turn.given, NULL);
-        tl_link_init(&turn.waiters);
-        turn.owner = turn.owner == heir ? heir : NULL;
+        pthread_cond_init(&section.given, NULL);
+        tl_link_init(&section.waiters);
+        section.owner = section.owner == heir ? heir : NULL;
     }
-    pthread_mutex_unlock(&turn.mutex);
+    pthread_mutex_unlock(&section.mutex);
 }

@@ -1,3 +1,4 @@
+// spare.c - the queue of calls, and the threads that make them.
 #include "base/spare.h"
 #include "base/stress.h"
 
@@ -6,19 +7,21 @@
 #include <signal.h>
 #include <time.h>
 
-// MAX_THREADS: further calls wait for a thread. As many as libuv allows itself.
+// MAX_THREADS: maximum number of threads, as in libuv's pool; further calls wait.
 // IDLE_SECONDS: an idle thread ends after this time.
-// STACK: bytes of a thread's stack. The system's resolver needs some 100 KB.
-enum { MAX_THREADS = 1024, IDLE_SECONDS = TL_STRESS_OR(5, 0), STACK = 1 << 20 };
+// STACK_BYTES: size of a thread's stack. The system's resolver needs some 100 KB.
+enum { MAX_THREADS = 1024, IDLE_SECONDS = TL_STRESS_OR(5, 0), STACK_BYTES = 1 << 20 };
 
 // Invariants
 // I1: queue holds the calls that have not begun, the oldest first; queued counts them.
 // I2: idle <= threads; idle counts the threads that wait for given.
 static struct {
     pthread_mutex_t mutex; // guards all below
-    pthread_cond_t given;
-    struct tl_link queue;
-    int threads, idle, queued;
+    pthread_cond_t given;  // a call was queued
+    struct tl_link queue;  // list head
+    int threads;           // number of threads
+    int idle;              // number of those that wait for a call
+    int queued;            // length of queue
 } spare = {
     .mutex = PTHREAD_MUTEX_INITIALIZER,
     .given = PTHREAD_COND_INITIALIZER,
@@ -38,7 +41,8 @@ check(void)
 TL_CHECKER(check, void);
 #endif
 
-// The next call, or NULL if none has come for a while.  Locks: holds the mutex.
+// The next call, or NULL if none was queued for IDLE_SECONDS. Called with the mutex
+// held; releases it while it waits.
 static struct tl_spare *
 next_call(void)
 {
@@ -89,8 +93,9 @@ start_thread(void)
     sigfillset(&all);
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attr, STACK);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    pthread_sigmask(SIG_SETMASK, &all,
+                    &before); // the program's threads get the signals
     int error = pthread_create(&thread, &attr, serve, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
@@ -112,7 +117,7 @@ tl_spare_run(struct tl_spare *call)
         tl_link_remove(&call->link);
         spare.queued--;
     } else {
-        error = 0; // one of the others will do it
+        error = 0; // an existing thread will make the call
         pthread_cond_signal(&spare.given);
     }
     check();
@@ -153,7 +158,8 @@ void
 tl_spare_release(bool in_child)
 {
     if (in_child) {
-        pthread_cond_init(&spare.given, NULL); // it has waiters that do not exist here
+        // The old condition has waiters that do not exist here.
+        pthread_cond_init(&spare.given, NULL);
         tl_link_init(&spare.queue);
         spare.threads = spare.idle = spare.queued = 0;
     }

@@ -1,3 +1,4 @@
+// timekeeper.c - the thread that waits for the alarms of all owners.
 #include "base/timekeeper.h"
 #include "base/check.h"
 #include "base/clock.h"
@@ -8,21 +9,25 @@
 #include <signal.h>
 #include <stddef.h>
 
-// How often the moves of an owner are looked at while it makes some: so many times in
-// the time that it may stay still, but not more often than every so many nanoseconds.
-enum { LOOKS = 4, LOOK_LEAST = 200000 };
+// LOOKS_PER_STILL: how many times the moves of an owner that moves are compared in the
+// time that it may stay still: a stillness is noticed a quarter of that time late, at
+// most.
+// MIN_LOOK_NS: but not more often than this, because each look wakes the thread.
+enum { LOOKS_PER_STILL = 4, MIN_LOOK_NS = 200000 };
 
-// The one process-wide watcher.
+// The one process-wide timekeeper. Locks: the mutex, for all fields.
 static struct {
     pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    bool has_cond, started, stopping;
+    pthread_cond_t changed; // an alarm was set for before wakes_at, or stopping was set
+    bool has_cond;          // changed has been initialized
+    bool started;
+    bool stopping; // for good
     pthread_t thread;
     const struct tl_timekeeper_host *host;
-    struct tl_timekeeper list;    // head
-    struct tl_timekeeper *firing; // between enter() and leave(), or about to be
+    struct tl_timekeeper list;    // list head
+    struct tl_timekeeper *firing; // due, until its fire() is called or it is cancelled
     int64_t wakes_at;             // when the thread looks next; INT64_MIN: it looks now
-} watcher = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+} keeper = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 #ifndef NDEBUG
 // Locks: the mutex.
@@ -34,7 +39,7 @@ check(const struct tl_timekeeper *alarm)
     TL_CHECK("I1", "tl_timekeeper", alarm,
              alarm->next == NULL ||
                  (alarm->next->prev == alarm && alarm->prev->next == alarm));
-    TL_CHECK("I2", "tl_timekeeper", alarm, pthread_mutex_trylock(&watcher.mutex) != 0);
+    TL_CHECK("I2", "tl_timekeeper", alarm, pthread_mutex_trylock(&keeper.mutex) != 0);
 }
 #else
 TL_CHECKER(check, const struct tl_timekeeper *alarm);
@@ -46,15 +51,15 @@ earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-// When to look at the moves of an owner again that has made one by now.
+// When to compare the moves of an owner again that has just moved.
 static int64_t
 look_again(const struct tl_timekeeper *alarm, int64_t now)
 {
-    int64_t pause = alarm->still / LOOKS;
-    return now + (pause > LOOK_LEAST ? pause : earlier(alarm->still, LOOK_LEAST));
+    int64_t pause = alarm->still / LOOKS_PER_STILL;
+    return now + (pause > MIN_LOOK_NS ? pause : earlier(alarm->still, MIN_LOOK_NS));
 }
 
-// When alarm wants to be looked at next; INT64_MIN: it goes off.
+// When to look at the alarm next; INT64_MIN: it goes off now.
 static int64_t
 look(struct tl_timekeeper *alarm, int64_t now)
 {
@@ -94,48 +99,49 @@ static void
 enlist(struct tl_timekeeper *alarm)
 {
     if (alarm->next == NULL) {
-        alarm->prev = &watcher.list;
-        alarm->next = watcher.list.next;
+        alarm->prev = &keeper.list;
+        alarm->next = keeper.list.next;
         alarm->next->prev = alarm;
-        watcher.list.next = alarm;
+        keeper.list.next = alarm;
     }
     check(alarm);
 }
 
-// The mutex is held, and given up meanwhile.
+// Call fire(). Called with the mutex held; releases it while it waits for the host and
+// during the call.
 static void
 go_off(struct tl_timekeeper *alarm)
 {
     unlist(alarm);
-    watcher.firing = alarm;
-    pthread_mutex_unlock(&watcher.mutex);
-    if (watcher.host->enter()) {
-        pthread_mutex_lock(&watcher.mutex);
-        alarm = watcher.firing; // NULL if it was set anew, or cancelled
-        watcher.firing = NULL;
-        pthread_mutex_unlock(&watcher.mutex);
+    keeper.firing = alarm;
+    pthread_mutex_unlock(&keeper.mutex);
+    if (keeper.host->enter()) {
+        pthread_mutex_lock(&keeper.mutex);
+        alarm = keeper.firing; // NULL if it was set anew, or cancelled, before enter()
+        keeper.firing = NULL;
+        pthread_mutex_unlock(&keeper.mutex);
         int64_t again = alarm != NULL ? alarm->fire(alarm, tl_clock_now()) : INT64_MAX;
-        pthread_mutex_lock(&watcher.mutex);
-        // Whoever could set it anew waits for leave().
+        pthread_mutex_lock(&keeper.mutex);
+        // Only fire() itself can have set it anew: other owners wait for leave().
         if (alarm != NULL && again != INT64_MAX && alarm->next == NULL) {
             alarm->deadline = again;
             alarm->still = 0;
             enlist(alarm);
         }
-        pthread_mutex_unlock(&watcher.mutex);
-        watcher.host->leave();
+        pthread_mutex_unlock(&keeper.mutex);
+        keeper.host->leave();
     }
-    pthread_mutex_lock(&watcher.mutex);
-    watcher.firing = NULL;
+    pthread_mutex_lock(&keeper.mutex);
+    keeper.firing = NULL;
 }
 
-// Let one alarm go off whose time has come. Returns when to look again, or INT64_MIN if
-// one went off: much may have changed.
+// Let the first alarm that is due go off. Returns when to look again, or INT64_MIN if
+// one went off: the list may have changed.
 static int64_t
 look_at_all(void)
 {
     int64_t now = tl_clock_now(), next = INT64_MAX;
-    for (struct tl_timekeeper *a = watcher.list.next; a != &watcher.list; a = a->next) {
+    for (struct tl_timekeeper *a = keeper.list.next; a != &keeper.list; a = a->next) {
         int64_t when = look(a, now);
         if (when == INT64_MIN) {
             go_off(a);
@@ -150,57 +156,58 @@ static void *
 watch(void *arg)
 {
     tl_internal_threads_note();
-    pthread_mutex_lock(&watcher.mutex);
-    while (!watcher.stopping) {
-        watcher.wakes_at = INT64_MIN;
+    pthread_mutex_lock(&keeper.mutex);
+    while (!keeper.stopping) {
+        keeper.wakes_at = INT64_MIN;
         int64_t next = look_at_all();
         if (next == INT64_MIN) {
             continue;
         }
-        watcher.wakes_at = next;
+        keeper.wakes_at = next;
         if (next == INT64_MAX) {
-            pthread_cond_wait(&watcher.changed, &watcher.mutex);
+            pthread_cond_wait(&keeper.changed, &keeper.mutex);
         } else {
             struct timespec until = {next / 1000000000, next % 1000000000};
-            pthread_cond_timedwait(&watcher.changed, &watcher.mutex, &until);
+            pthread_cond_timedwait(&keeper.changed, &keeper.mutex, &until);
         }
     }
-    pthread_mutex_unlock(&watcher.mutex);
-    watcher.host->end();
+    pthread_mutex_unlock(&keeper.mutex);
+    keeper.host->end();
     return arg;
 }
 
 static int
 start(const struct tl_timekeeper_host *host)
 {
-    if (watcher.started || watcher.stopping) {
-        return watcher.stopping ? ESHUTDOWN : 0;
+    if (keeper.started || keeper.stopping) {
+        return keeper.stopping ? ESHUTDOWN : 0;
     }
-    if (!watcher.has_cond) {
+    if (!keeper.has_cond) {
         pthread_condattr_t monotonic;
         pthread_condattr_init(&monotonic);
         pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-        pthread_cond_init(&watcher.changed, &monotonic);
+        pthread_cond_init(&keeper.changed, &monotonic);
         pthread_condattr_destroy(&monotonic);
-        watcher.has_cond = true;
+        keeper.has_cond = true;
     }
-    watcher.list.prev = watcher.list.next = &watcher.list;
-    watcher.host = host;
+    keeper.list.prev = keeper.list.next = &keeper.list;
+    keeper.host = host;
     sigset_t all, before;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); // signals are for others
-    int error = pthread_create(&watcher.thread, NULL, watch, NULL);
+    pthread_sigmask(SIG_SETMASK, &all,
+                    &before); // the program's threads get the signals
+    int error = pthread_create(&keeper.thread, NULL, watch, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    watcher.started = error == 0;
+    keeper.started = error == 0;
     return error;
 }
 
 int
 tl_timekeeper_start(const struct tl_timekeeper_host *host)
 {
-    pthread_mutex_lock(&watcher.mutex);
+    pthread_mutex_lock(&keeper.mutex);
     int error = start(host);
-    pthread_mutex_unlock(&watcher.mutex);
+    pthread_mutex_unlock(&keeper.mutex);
     return error;
 }
 
@@ -208,11 +215,11 @@ int
 tl_timekeeper_set(struct tl_timekeeper *alarm, const struct tl_timekeeper_host *host,
                   int64_t deadline, int64_t still, uint64_t moved)
 {
-    pthread_mutex_lock(&watcher.mutex);
+    pthread_mutex_lock(&keeper.mutex);
     int error = start(host);
     if (error == 0) {
-        if (watcher.firing == alarm) {
-            watcher.firing = NULL;
+        if (keeper.firing == alarm) {
+            keeper.firing = NULL;
         }
         alarm->deadline = deadline;
         alarm->still = still;
@@ -224,66 +231,66 @@ tl_timekeeper_set(struct tl_timekeeper *alarm, const struct tl_timekeeper_host *
             alarm->still_until = look_again(alarm, now);
         }
         enlist(alarm);
-        if (earlier(deadline, alarm->still_until) < watcher.wakes_at) {
-            pthread_cond_signal(&watcher.changed);
+        if (earlier(deadline, alarm->still_until) < keeper.wakes_at) {
+            pthread_cond_signal(&keeper.changed);
         }
     }
-    pthread_mutex_unlock(&watcher.mutex);
+    pthread_mutex_unlock(&keeper.mutex);
     return error;
 }
 
 bool
 tl_timekeeper_is_due(struct tl_timekeeper *alarm)
 {
-    pthread_mutex_lock(&watcher.mutex);
-    bool due = watcher.firing == alarm;
-    pthread_mutex_unlock(&watcher.mutex);
+    pthread_mutex_lock(&keeper.mutex);
+    bool due = keeper.firing == alarm;
+    pthread_mutex_unlock(&keeper.mutex);
     return due;
 }
 
 void
 tl_timekeeper_cancel(struct tl_timekeeper *alarm)
 {
-    pthread_mutex_lock(&watcher.mutex);
+    pthread_mutex_lock(&keeper.mutex);
     unlist(alarm);
-    if (watcher.firing == alarm) {
-        watcher.firing = NULL;
+    if (keeper.firing == alarm) {
+        keeper.firing = NULL;
     }
-    pthread_mutex_unlock(&watcher.mutex);
+    pthread_mutex_unlock(&keeper.mutex);
 }
 
 void
 tl_timekeeper_stop(void)
 {
-    pthread_mutex_lock(&watcher.mutex);
-    watcher.stopping = true;
-    bool started = watcher.started;
-    watcher.started = false;
+    pthread_mutex_lock(&keeper.mutex);
+    keeper.stopping = true;
+    bool started = keeper.started;
+    keeper.started = false;
     if (started) {
-        pthread_cond_signal(&watcher.changed);
+        pthread_cond_signal(&keeper.changed);
     }
-    pthread_mutex_unlock(&watcher.mutex);
+    pthread_mutex_unlock(&keeper.mutex);
     if (started) {
-        pthread_join(watcher.thread, NULL);
+        pthread_join(keeper.thread, NULL);
     }
 }
 
 void
 tl_timekeeper_hold(void)
 {
-    pthread_mutex_lock(&watcher.mutex);
+    pthread_mutex_lock(&keeper.mutex);
 }
 
 void
 tl_timekeeper_release(bool in_child)
 {
     if (in_child) {
-        // The condition has a waiter that does not exist here: start() makes another.
-        watcher.has_cond = watcher.started = watcher.stopping = false;
-        watcher.firing = NULL;
-        while (watcher.list.next != NULL && watcher.list.next != &watcher.list) {
-            unlist(watcher.list.next);
+        // The condition has a waiter that does not exist here: start() initializes it.
+        keeper.has_cond = keeper.started = keeper.stopping = false;
+        keeper.firing = NULL;
+        while (keeper.list.next != NULL && keeper.list.next != &keeper.list) {
+            unlist(keeper.list.next);
         }
     }
-    pthread_mutex_unlock(&watcher.mutex);
+    pthread_mutex_unlock(&keeper.mutex);
 }

@@ -1,13 +1,17 @@
+// timer_heap.c - moves items up and down the heap.
 #include "base/timer_heap.h"
 #include "base/stress.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
+// ARITY: children of an item. Four make the heap half as high as two, and lie together.
+// MIN_ROOM: initial length of the array. MAX_KEPT_ROOM: an array of this length, 64
+// KiB, or less is never shrunk.
 enum {
     ARITY = 4,
-    ROOM_LEAST = TL_STRESS_OR(16, 1),
-    ROOM_KEPT = TL_STRESS_OR(4096, 1),
+    MIN_ROOM = TL_STRESS_OR(16, 1),
+    MAX_KEPT_ROOM = TL_STRESS_OR(4096, 1),
 };
 
 static inline bool
@@ -78,21 +82,21 @@ static void
 move_down(struct tl_timer_heap *heap, size_t i, struct tl_timer_heap_item item)
 {
     for (;;) {
-        size_t first = i * ARITY + 1, least = first;
+        size_t first = i * ARITY + 1, min = first;
         if (first >= heap->count) {
             break;
         }
         size_t end = first + ARITY < heap->count ? first + ARITY : heap->count;
         for (size_t child = first + 1; child < end; child++) {
-            if (is_before(&heap->items[child], &heap->items[least])) {
-                least = child;
+            if (is_before(&heap->items[child], &heap->items[min])) {
+                min = child;
             }
         }
-        if (!is_before(&heap->items[least], &item)) {
+        if (!is_before(&heap->items[min], &item)) {
             break;
         }
-        put(heap, i, heap->items[least]);
-        i = least;
+        put(heap, i, heap->items[min]);
+        i = min;
     }
     put(heap, i, item);
 }
@@ -101,7 +105,7 @@ bool
 tl_timer_heap_reserve(struct tl_timer_heap *heap)
 {
     if (heap->count == heap->room) {
-        size_t room = heap->room > 0 ? 2 * heap->room : ROOM_LEAST;
+        size_t room = heap->room > 0 ? 2 * heap->room : MIN_ROOM;
         struct tl_timer_heap_item *grown = realloc(heap->items, room * sizeof *grown);
         if (grown == NULL) {
             return false;
@@ -122,11 +126,11 @@ tl_timer_heap_add(struct tl_timer_heap *heap, struct tl_timer *timer, int64_t wh
     tl_timer_heap_check(heap, timer);
 }
 
-// Much that was needed once is not any more.
+// Halve a large array of which less than an eighth is used.
 static void
 give_back(struct tl_timer_heap *heap)
 {
-    if (heap->room > ROOM_KEPT && heap->count < heap->room / 8) {
+    if (heap->room > MAX_KEPT_ROOM && heap->count < heap->room / 8) {
         struct tl_timer_heap_item *shrunk =
             realloc(heap->items, heap->room / 2 * sizeof *shrunk);
         if (shrunk != NULL) {

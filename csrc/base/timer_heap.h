@@ -1,4 +1,8 @@
-// timer_heap.h - timers, the earliest first.
+// timer_heap.h - a 4-ary heap of timers, the earliest first.
+//
+// A timer is a field of its owner and knows its place in the heap, so that it can be
+// cancelled without a search. The items repeat the times, so that a comparison seldom
+// touches a timer.
 #ifndef TL_TIMER_HEAP_H
 #define TL_TIMER_HEAP_H
 
@@ -9,11 +13,11 @@
 #include <stdint.h>
 
 // Invariants
-// I1: place is 0 while it is in no heap, else heap->items[place - 1].timer is the timer.
+// I1: place is 0 while the timer is in no heap; else heap->items[place - 1].timer is
+//     it.
 struct tl_timer {
-    int64_t when; // nanoseconds
-    uint64_t
-        order; // between timers of the same time: the first set is the first to go off
+    int64_t when;   // deadline, in nanoseconds
+    uint64_t order; // number in which it was set: breaks ties, the smaller fires first
     size_t place;
     void (*fire)(struct tl_timer *timer);
 };
@@ -28,14 +32,14 @@ struct tl_timer_heap_item {
 // I2: each item has the time of its timer; count <= room.
 struct tl_timer_heap {
     struct tl_timer_heap_item *items;
-    size_t count, room;
-    uint64_t order;
+    size_t count, room; // used and allocated length of items
+    uint64_t order;     // of the next timer
 #ifndef NDEBUG
     size_t changes; // since the last full check
 #endif
 };
 
-// timer: one that was set, cancelled or went off.
+// timer: it was just set, was cancelled or has fired.
 // Locks: what guards the heap.
 TL_CHECKER(tl_timer_heap_check, struct tl_timer_heap *heap,
            const struct tl_timer *timer);
@@ -54,30 +58,30 @@ tl_timer_is_set(const struct tl_timer *timer)
     return timer->place != 0;
 }
 
-// When the first goes off; INT64_MAX if there is none.
+// The time of the first timer; INT64_MAX if there is none.
 static inline int64_t
 tl_timer_heap_next(const struct tl_timer_heap *heap)
 {
     return heap->count > 0 ? heap->items[0].when : INT64_MAX;
 }
 
-// Have room for one more. Returns whether there is.
+// Make room for one more timer. Returns false without memory.
 bool tl_timer_heap_reserve(struct tl_timer_heap *heap);
 
-// Set a timer that is not set. There is room for it.
+// Set a timer that is not set. tl_timer_heap_reserve() has made room for it.
 void tl_timer_heap_add(struct tl_timer_heap *heap, struct tl_timer *timer,
                        int64_t when);
 
-// Cancel a timer that is set, in this heap.
+// Cancel a timer that is set in this heap.
 void tl_timer_heap_remove(struct tl_timer_heap *heap, struct tl_timer *timer);
 
-// Take out the first.
+// Remove the first timer and return it. The heap is not empty.
 struct tl_timer *tl_timer_heap_pop(struct tl_timer_heap *heap);
 
-// Have all go off later.
+// Move all timers by `by` nanoseconds into the future.
 void tl_timer_heap_shift(struct tl_timer_heap *heap, int64_t by);
 
-// Cancel all, and give back the memory.
+// Cancel all timers and free the memory.
 void tl_timer_heap_clear(struct tl_timer_heap *heap);
 
 #endif // TL_TIMER_HEAP_H

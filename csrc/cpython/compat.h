@@ -1,12 +1,12 @@
-// compat.h - the only file, beside gil, frames and events, that may look at PY_VERSION_HEX or
-// Py_GIL_DISABLED.
+// compat.h - backports of public APIs, so that csrc/ reads as if written for the newest
+// supported CPython.
 //
-// Each entry backports a public API of a newer CPython under its own name, so the rest
-// of csrc/ reads as if written for the newest version we support.
+// Only files in cpython/ may look at PY_VERSION_HEX or Py_GIL_DISABLED. A backport has
+// the name and the contract of the API. Below are a few helpers that every file uses.
 #ifndef TL_COMPAT_H
 #define TL_COMPAT_H
 
-// The interpreter sets what the system's headers show: newer ones warn of a redefinition.
+// Python.h sets what the system's headers declare, and must come first.
 #if defined(_FEATURES_H) && !defined(Py_PYTHON_H)
 #error "include compat.h, or what includes it, before the system's headers"
 #endif
@@ -23,7 +23,7 @@
 #define Py_READONLY READONLY
 #define _Py_T_OBJECT T_OBJECT
 
-// The raised exception as one object. Steals or returns one reference.
+// The raised exception as one object: returned, or stolen by the next function.
 static inline PyObject *
 PyErr_GetRaisedException(void)
 {
@@ -67,7 +67,7 @@ PyWeakref_GetRef(PyObject *ref, PyObject **object)
 #define Py_IsFinalizing _Py_IsFinalizing
 #endif
 
-// Slots that only newer interpreters read.
+// Module slots that only newer interpreters know.
 #if PY_VERSION_HEX >= 0x030C0000
 #define TL_MOD_SLOT_INTERP \
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
@@ -80,7 +80,8 @@ PyWeakref_GetRef(PyObject *ref, PyObject **object)
 #define TL_MOD_SLOT_GIL
 #endif
 
-// Deallocation of long chains; from 3.14 the interpreter does it for all.
+// Limits the recursion when long chains are deallocated. From 3.14 the interpreter does
+// that for all types.
 #if PY_VERSION_HEX < 0x030E0000
 #define TL_TRASHCAN_BEGIN(self, dealloc) Py_TRASHCAN_BEGIN(self, dealloc)
 #define TL_TRASHCAN_END Py_TRASHCAN_END
@@ -89,19 +90,19 @@ PyWeakref_GetRef(PyObject *ref, PyObject **object)
 #define TL_TRASHCAN_END
 #endif
 
-// Thread-local, and cheap to read although we are a loaded library.
+// Thread-local, and cheap to read although this is a shared library.
 #if defined(__GLIBC__) && defined(__GNUC__)
 #define TL_THREAD_LOCAL _Thread_local __attribute__((tls_model("initial-exec")))
 #else
 #define TL_THREAD_LOCAL _Thread_local
 #endif
 
-// Out of the way: what is seldom done must not add to the stack frame of what is often
-// done, because the frames of a blocked tasklet are saved whole.
+// For rare cases: not inlined, so that their locals do not enlarge the C stack frames
+// of the common case, which are copied when a tasklet blocks.
 #define TL_COLD __attribute__((noinline, cold))
 
-// Attributes by name. The interpreter's functions of this kind make a new string for each
-// call, of which its type cache then keeps up to 4096.
+// Attributes by name. Unlike PyObject_GetAttrString(), these intern the name: a new
+// string for each call would stay in the type cache, up to 4096 of them.
 static inline PyObject *
 tl_getattr(PyObject *object, const char *name)
 {
@@ -136,7 +137,7 @@ tl_call_method(PyObject *object, const char *name, PyObject *arg)
 #define TL_LIKELY(x) __builtin_expect(!!(x), 1)
 #define TL_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-// How a METH_FASTCALL function goes into a PyMethodDef.
+// Cast a METH_FASTCALL function for a PyMethodDef.
 #define TL_FAST(function) (PyCFunction)(void (*)(void))(function)
 
 #endif // TL_COMPAT_H

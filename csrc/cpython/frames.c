@@ -1,3 +1,4 @@
+// frames.c - the interpreter's frames on 3.11 to 3.15.
 #define Py_BUILD_CORE_MODULE 1
 #include "cpython/frames.h"
 
@@ -9,8 +10,9 @@
 #include <internal/pycore_stackref.h>
 #endif
 
-// The innermost frame that is not a struct on the C stack: that of a suspended fiber is
-// elsewhere. (greenlet unlinks such frames further out.)
+// The innermost frame that is not an entry frame, a struct on the C stack: the C stack
+// of a suspended fiber has been copied away. (greenlet itself unlinks the entry frames
+// further out.)
 static _PyInterpreterFrame *
 first_lasting(_PyInterpreterFrame *frame)
 {
@@ -41,11 +43,11 @@ tl_frames_top(PyThreadState *ts)
 
 // ---- what suspended frames own
 //
-// An instruction may run arbitrary code, and so switch, after it has given operands away:
-// it stores them, moves them into the callee's frame, or drops them one by one. The
-// evaluation stack still shows these operands. The collector must not see a reference
-// that is not counted: it would take a living object for garbage. So the stack is shown
-// only where the frame is known to own it.
+// An instruction may run Python code, and so switch, after it has given away its
+// operands: it stores them, moves them into the callee's frame, or drops them one by
+// one. The evaluation stack still shows these operands. If the collector saw a
+// reference that is not counted, it would take a living object for garbage. So the
+// stack is visited only where the frame is known to own it.
 
 #if PY_VERSION_HEX >= 0x030E0000
 
@@ -53,25 +55,24 @@ tl_frames_top(PyThreadState *ts)
 #define PyStackRef_RefcountOnObject(ref) (!PyStackRef_IsDeferred(ref)) // not imported
 #endif
 
-// How an instruction's operands are shown.
+// What is known of the operands on a frame's evaluation stack.
 enum operands {
-    HIDDEN,  // not known to be owned, nor what lies below them
-    CALLING, // those of a call of a C function
-    OWNED,
+    HIDDEN,  // nothing: neither they nor what lies below them is visited
+    CALLING, // they belong to a call of a C function, and may be on their way out
+    OWNED,   // the frame owns them
 };
 
-// What the collector is shown of a frame.
+// What the collector sees of a frame.
 struct view {
     _PyInterpreterFrame *frame;
-    PyObject *running; // a generator that the frame executes, or NULL
+    PyObject *running; // the generator that the frame executes, or NULL
     enum operands operands;
-    _PyStackRef *call; // CALLING: where the callable is
-    _PyStackRef *end;  // of what is shown
+    _PyStackRef *call; // CALLING: where the callable lies
+    _PyStackRef *end;  // end of the part of the stack that is visited
     visitproc visit;
     void *arg;
 };
 
-// The generator whose frame it is.
 static PyObject *
 generator_of(_PyInterpreterFrame *frame)
 {
@@ -79,9 +80,9 @@ generator_of(_PyInterpreterFrame *frame)
 }
 
 // Whether the interpreter called, or resumed, callee from caller without C code in
-// between: then the instruction has finished with its operands, and its result is all
-// that is missing. Of a suspended fiber greenlet has linked each frame with the next
-// one in Python code, and keeps the original link in the frame object.
+// between. Then caller's instruction is done with its operands, and only its result is
+// missing. In a suspended fiber greenlet has linked each frame to the next one of
+// Python code; it keeps the original link in the frame object.
 static bool
 is_direct(_PyInterpreterFrame *callee, _PyInterpreterFrame *caller)
 {
@@ -92,9 +93,9 @@ is_direct(_PyInterpreterFrame *callee, _PyInterpreterFrame *caller)
     return original == caller;
 }
 
-// The instruction that the frame executes, as compiled: it may be specialized, or be
-// instrumented, differently at any time. -1 if it is not known. *oparg: its argument, -1
-// if that is more than a byte.
+// The opcode that the frame executes, as compiled, whatever it is specialized to or
+// instrumented with now; -1 if it is not known. *oparg: its argument, or -1 if that is
+// longer than a byte.
 static int
 instruction_of(_PyInterpreterFrame *frame, int *oparg)
 {
@@ -117,7 +118,7 @@ instruction_of(_PyInterpreterFrame *frame, int *oparg)
 #endif
 }
 
-// Whether calling it never moves the operands into a frame.
+// Whether a call of callable never moves the operands into a frame.
 static bool
 is_c_function(_PyStackRef callable)
 {
@@ -136,13 +137,13 @@ is_tuple(_PyStackRef ref)
            PyTuple_CheckExact(PyStackRef_AsPyObjectBorrow(ref));
 }
 
-// Find out how to show the stack of a frame whose instruction runs C code.
+// The frame's instruction runs C code: find out which operands can be visited.
 static void
 look_at_instruction(struct view *view)
 {
     int oparg = -1, opcode = instruction_of(view->frame, &oparg);
     if (opcode == RESUME || opcode == JUMP_BACKWARD || opcode == FOR_ITER) {
-        view->operands = OWNED; // they take nothing off the stack
+        view->operands = OWNED; // these take nothing off the stack
         return;
     }
     _PyStackRef *top = view->end;
@@ -155,10 +156,10 @@ look_at_instruction(struct view *view)
         break;
     case CALL_KW:
         view->call = top - oparg - 3;
-        view->end = top - 1; // the names of the keyword arguments go first
+        view->end = top - 1; // the names of the keyword arguments are dropped first
         break;
     case CALL_FUNCTION_EX:
-        // In a call of a Python function the arguments are off the stack at once.
+        // A call of a Python function takes the arguments off the stack at once.
         if (top - 4 < _PyFrame_Stackbase(view->frame) || !is_tuple(top[-2])) {
             return;
         }
@@ -192,7 +193,8 @@ visit_ref(const struct view *view, _PyStackRef ref)
 #endif
 }
 
-// An operand of a call: after the call it is still there while it is being destroyed.
+// Visit an operand of a call. After the call it is still on the stack while its
+// finalizer runs, and must not be seen then.
 static int
 visit_operand(const struct view *view, _PyStackRef ref)
 {
@@ -255,8 +257,8 @@ traverse_one(_PyInterpreterFrame *frame, _PyInterpreterFrame *callee, visitproc 
 
 #else
 
-// Before 3.14 it is not stored how much of the evaluation stack is in use: only the
-// locals can be shown.
+// Before 3.14 a frame does not record how much of its evaluation stack is in use: only
+// the locals are visited.
 static int
 traverse_one(_PyInterpreterFrame *frame, _PyInterpreterFrame *Py_UNUSED(callee),
              visitproc visit, void *arg)
@@ -294,8 +296,8 @@ tl_frames_traverse(void *top, visitproc visit, void *arg)
 {
     _PyInterpreterFrame *callee = NULL;
     for (_PyInterpreterFrame *frame = top; frame != NULL; frame = frame->previous) {
-        // A generator shows its frame itself; an entry frame lies on the C stack, of
-        // which a suspended one is elsewhere, and greenlet unlinks those.
+        // Generators visit their own frames. Entry frames lie on the C stack, and
+        // greenlet unlinks those of a suspended one.
         if (frame->owner == FRAME_OWNED_BY_THREAD) {
             int result = traverse_one(frame, callee, visit, arg);
             if (result != 0) {
@@ -309,6 +311,7 @@ tl_frames_traverse(void *top, visitproc visit, void *arg)
 
 // ---- code
 
+// The code of the function that the frame runs, or NULL.
 static PyObject *
 code_of(_PyInterpreterFrame *frame)
 {
@@ -324,7 +327,7 @@ code_of(_PyInterpreterFrame *frame)
 #else
     PyObject *func = (PyObject *)frame->f_func, *code = (PyObject *)frame->f_code;
 #endif
-    // A trampoline of the interpreter has no function: its code is not to be touched.
+    // A trampoline of the interpreter has no function, and its code is no code object.
     return func != NULL && PyFunction_Check(func) && PyCode_Check(code) ? code : NULL;
 }
 
@@ -355,8 +358,8 @@ tl_frames_code(void *top)
     return found;
 }
 
-// Whether the frame's instruction reads an attribute: then what it calls is a property's
-// function, or the like.
+// Whether the frame's instruction reads an attribute: what it calls is the function of
+// a property or of another descriptor.
 static bool
 reads_attribute(_PyInterpreterFrame *frame)
 {
@@ -373,9 +376,9 @@ reads_attribute(_PyInterpreterFrame *frame)
     return result;
 }
 
-// Whether C code has called callee, a function that caller's code leads to. Once it is
-// warm, the interpreter makes some of these calls without C code in between; for the
-// same program to stop at the same place each time, none of them counts.
+// Whether C code has called callee, the next function in from caller. The interpreter
+// makes some of these calls without C code once the call site is specialized. So that a
+// program stops at the same place each time, calls of those kinds never count.
 static bool
 is_nested(_PyInterpreterFrame *callee, _PyInterpreterFrame *caller)
 {
@@ -399,7 +402,8 @@ tl_frames_nesting(PyThreadState *ts)
 {
     int count = 0;
 #if PY_VERSION_HEX >= 0x030C0000
-    // Each call from C has a frame of its own on the C stack, outside of the callee's.
+    // Each call from C pushes an entry frame on the C stack, just outside of the
+    // callee's.
     _PyInterpreterFrame *callee = NULL;
     for (_PyInterpreterFrame *frame = running_frame(ts); frame != NULL;
          frame = frame->previous) {

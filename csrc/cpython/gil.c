@@ -1,4 +1,4 @@
-// The only reader of the interpreter's internals, with frames.c.
+// gil.c - reads and writes the interpreter's internal structs.
 #define Py_BUILD_CORE_MODULE 1
 #include "cpython/gil.h"
 #include "cpython/governor.h"
@@ -13,7 +13,7 @@
 #include <internal/pycore_gil.h>
 #endif
 
-#ifndef HEAD_LOCK // 3.11 keeps it to itself
+#ifndef HEAD_LOCK // 3.11 defines it in pystate.c only
 #define HEAD_LOCK(runtime) \
     PyThread_acquire_lock((runtime)->interpreters.mutex, WAIT_LOCK)
 #define HEAD_UNLOCK(runtime) PyThread_release_lock((runtime)->interpreters.mutex)
@@ -55,7 +55,7 @@ tl_gil_is_free(void)
     return gil_locked() == 0;
 }
 
-// ---- for the governor
+// ---- the GIL's fields
 
 bool
 tl_gil_exists(void)
@@ -126,9 +126,10 @@ void
 tl_gil_request(PyThreadState *ts)
 {
 #if PY_VERSION_HEX >= 0x030D0000
-    request(ts); // as the interpreter's own waiters do
+    request(ts); // without the list's lock, as the interpreter's own waiters do
 #else
-    // An interpreter that ends frees its threads' states while one of them has the GIL.
+    // ts may be gone: an interpreter that ends frees the states of its threads,
+    // although last_holder still points at one of them.
     bool found = false;
     HEAD_LOCK(&_PyRuntime);
     PyInterpreterState *interp = PyInterpreterState_Head();
@@ -207,14 +208,15 @@ tl_gil_unfinalize(PyObject *object)
     assert(!PyObject_GC_IsFinalized(object));
 }
 
-// ---- the thread of timekeeper.c
+// ---- the thread state of the timekeeper's thread
 
-static PyThreadState *alarm_ts;
+static PyThreadState *alarm_ts; // NULL: not created yet
 
 #if PY_VERSION_HEX < 0x030D0000
-// Held while alarm_ts is made: a fork in the middle would leave the interpreter's list of
-// threads half changed. From 3.13 on the interpreter itself holds the lock of that list
-// during a fork; a thread that waits for it must not have a mutex of ours.
+// Held while alarm_ts is created: a fork in the middle would leave the interpreter's
+// list of threads half changed. From 3.13 on the interpreter itself holds the lock of
+// that list during a fork, so a thread that waits for it must not hold a mutex that a
+// fork takes. Lock order: this one, then the list's, or this one, then the GIL's mutex.
 static pthread_mutex_t alarm_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static void
@@ -279,13 +281,13 @@ bool
 tl_gil_hold(void)
 {
     lock_alarm();
-    // The interpreter destroys the GIL when it ends.
+    // The interpreter destroys the GIL's mutex when it ends.
     bool exists = Py_IsInitialized() && !Py_IsFinalizing() && gil_state() != NULL;
     if (exists) {
         pthread_mutex_lock(tl_gil_mutex());
     }
     is_held = exists;
-    // Compared under the mutex: only the holder itself finds this.
+    // Under the mutex, this is true for the holder only.
     return exists && gil_locked() == 1 &&
            tl_gil_holder() == PyGILState_GetThisThreadState();
 }
@@ -323,7 +325,8 @@ tl_gil_each_thread(int (*visit)(unsigned long, PyThreadState *, void *), void *a
 {
     PyInterpreterState *interp = PyInterpreterState_Get();
 #if PY_VERSION_HEX >= 0x030D0000
-    // Each step locks the list for itself; who leaves it holds the GIL, as we do.
+    // Each step locks the list for itself. A thread state is removed by a thread with
+    // the GIL, so none goes away here.
     for (PyThreadState *ts = PyInterpreterState_ThreadHead(interp);
          ts != NULL && (ts == alarm_ts || visit(ts->thread_id, ts, arg) == 0);
          ts = PyThreadState_Next(ts)) {
@@ -342,7 +345,7 @@ bool
 tl_gil_is_clearing(PyThreadState *ts)
 {
 #if PY_VERSION_HEX >= 0x030D0000
-    (void)ts; // finalizers that could come to us run before the dict is cleared
+    (void)ts; // finalizers that could call us run before the dict is cleared
     return false;
 #elif PY_VERSION_HEX >= 0x030C0000
     return ts->_status.finalizing;
@@ -388,8 +391,9 @@ tl_gil_give_chunk(PyThreadState *ts, void *memory, size_t size)
     chunk->top = 0;
     ts->datastack_chunk = chunk;
     ts->datastack_limit = (PyObject **)((char *)chunk + size);
-    // The interpreter, too, leaves the first word of a root chunk unused, so that no
-    // frame lies at its start and it is never popped.
+    // The first word of a root chunk stays unused, as in push_chunk() of the
+    // interpreter: a chunk is popped with the frame at its start, and this one never
+    // is.
     ts->datastack_top = &chunk->data[1];
     return true;
 }

@@ -1,3 +1,4 @@
+// governor.c - the switch interval, the ticker, the trial at first use, and sections.
 #include "cpython/governor.h"
 #include "cpython/gil.h"
 #include "base/clock.h"
@@ -7,36 +8,44 @@
 #include <pthread.h>
 #include <signal.h>
 
-// So long the waiters' timeout is while the governor is engaged, in microseconds: beyond
-// the life of a process, and not a number that a program sets.
-#define NEVER 100000000000007UL
+// Switch interval while the governor is engaged: three years, and a number that no
+// program sets, so that it is recognised.
+#define NEVER_US 100000000000007UL
 
-// And so long while a woken thread waits and the governor is not engaged.
-#define SHORT 53UL
+// Switch interval while an urgent thread waits and the governor is not engaged: short,
+// for the case that another waiter is faster; odd, to be recognised.
+#define SHORT_US 53UL
 
-// The ticker's shortest and longest sleep, how long it gives a real waiter to take the
-// GIL, and how long after the last section it goes to rest. In microseconds.
-enum { TICK_LEAST = 50, TICK_MOST = 100000, GRACE = 50, REST = 50000 };
+// MIN_TICK_US, MAX_TICK_US: the ticker's shortest and longest sleep. Shorter ones would
+// cost a noticeable share of a CPU; longer ones would find a bypassing write too late.
+// YIELD_US: how long the ticker gives a real waiter to take the GIL: enough to wake a
+// thread. DISENGAGE_US: how long after the last section the governor disengages, so
+// that programs with sections now and then do not pay for engaging each time.
+enum { MIN_TICK_US = 50, MAX_TICK_US = 100000, YIELD_US = 50, DISENGAGE_US = 50000 };
 
-// The one process-wide governor. All is guarded by the GIL's own mutex, but started and
-// checked, which are guarded by the GIL.
+// The one process-wide governor. Locks: gil->mutex, except where the GIL is named.
 static struct {
     pthread_cond_t wake; // of the ticker
     pthread_t thread;
-    struct tl_link guards; // list head
-    bool engaged, started, stopping, checked, replaced;
-    bool owed;              // somebody waits for the GIL of a holder in a section
-    unsigned long sections; // counts all, to see whether there are new ones
-    unsigned long hurried;  // how many woken threads wait for the GIL
-    unsigned long nominal;  // the program's own interval
-    unsigned long written;  // ours in its place; 0: the program's is in force
-    const char *refusal;
+    struct tl_link guards;  // list head
+    bool engaged;           // the interval is NEVER_US, and the ticker asks
+    bool started;           // the ticker exists. Locks: the GIL
+    bool stopping;          // the interpreter is ending
+    bool checked;           // refusal has been decided. Locks: the GIL
+    bool replaced;          // sys has our functions. Locks: the GIL
+    bool owed;              // a thread waits for the GIL of a holder in a section
+    unsigned long sections; // number of sections begun, for the ticker to compare
+    unsigned long urgent;   // number of urgent threads that wait for the GIL
+    unsigned long
+        nominal; // the program's own interval, in microseconds; 0: not read yet
+    unsigned long written; // what the governor put in its place; 0: nothing
+    const char *refusal;   // see tl_governor_refusal(). Locks: the GIL
 } governor = {.guards = {&governor.guards, &governor.guards}};
 
-// ---- the interval
+// ---- the interval, with the mutex held
 
-// The mutex is held, as in all that follow. A write that went past us has set the
-// program's own interval.
+// Read the interpreter's interval: a program that bypassed set_switch_interval() has
+// changed its own one, which is kept, and the governor's is written again.
 static void
 keep_interval(void)
 {
@@ -45,26 +54,26 @@ keep_interval(void)
     if (TL_LIKELY(seen == due)) {
         return;
     }
-    // One that is like ours was read past us before.
-    if (governor.nominal == 0 || (seen != NEVER && seen != SHORT)) {
+    // A program that read one of our values past us may write it back: not its own.
+    if (governor.nominal == 0 || (seen != NEVER_US && seen != SHORT_US)) {
         governor.nominal = seen;
     }
     due = governor.written != 0 ? governor.written : governor.nominal;
     if (seen != due) {
         tl_gil_set_interval(due);
-        tl_gil_count_switch(); // whoever is timing already times anew
+        tl_gil_count_switch(); // waiters restart their timeout
     }
 }
 
-// Have the interval in force that is right now, after nominal is.
+// Write the interval that the governor's state calls for.
 static void
 write_interval(void)
 {
     governor.written = 0;
     if (governor.engaged) {
-        governor.written = NEVER;
-    } else if (governor.hurried > 0 && governor.nominal > SHORT) {
-        governor.written = SHORT;
+        governor.written = NEVER_US;
+    } else if (governor.urgent > 0 && governor.nominal > SHORT_US) {
+        governor.written = SHORT_US;
     }
     tl_gil_set_interval(governor.written ? governor.written : governor.nominal);
 }
@@ -76,7 +85,7 @@ disengage(void)
         keep_interval();
         governor.engaged = governor.owed = false;
         write_interval();
-        pthread_cond_broadcast(tl_gil_cond()); // the waiters time anew
+        pthread_cond_broadcast(tl_gil_cond()); // waiters restart their timeout
     }
 }
 
@@ -87,9 +96,9 @@ tl_governor_interval(void)
     return governor.nominal;
 }
 
-// ---- the ticker
+// ---- the ticker, with the mutex held
 
-// The mutex is held, and given up meanwhile.
+// Wait with a timeout. Releases the mutex while it sleeps.
 static void
 wait_for(pthread_cond_t *cond, unsigned long microseconds)
 {
@@ -123,7 +132,8 @@ any_marked(void)
     return false;
 }
 
-// Ask the holder, there is one, to drop the GIL, or note that it is to be asked.
+// Ask the current holder to drop the GIL; one in a section will be asked when it
+// leaves.
 static void
 ask(void)
 {
@@ -135,8 +145,9 @@ ask(void)
     }
 }
 
-// One switch interval has passed without a switch: wait for the GIL as a thread would
-// that has timed out. A holder that was asked goes on only when another has taken it.
+// One switch interval has passed without a switch: do what a waiter does that has timed
+// out. A holder that was asked waits until another thread has taken the GIL, which may
+// be nobody but the ticker. Releases the mutex while it waits.
 static void
 be_waiter(unsigned long number, unsigned long tick)
 {
@@ -146,10 +157,10 @@ be_waiter(unsigned long number, unsigned long tick)
     }
     governor.owed = false;
     if (tl_gil_switches() == number && !tl_gil_is_locked()) {
-        // We may have got a signal that was for a real waiter: if there is one, it takes
-        // the GIL now.
+        // The signal that ended the wait may have been meant for a real waiter: pass it
+        // on, and give that waiter time to take the GIL.
         pthread_cond_signal(tl_gil_cond());
-        wait_for(&governor.wake, GRACE);
+        wait_for(&governor.wake, YIELD_US);
         if (tl_gil_switches() == number && !tl_gil_is_locked()) {
             tl_gil_play_taker();
             pthread_cond_signal(tl_gil_cond());
@@ -164,9 +175,9 @@ microseconds_since(int64_t then)
 }
 
 static unsigned long
-between(unsigned long least, unsigned long value, unsigned long most)
+between(unsigned long min, unsigned long value, unsigned long max)
 {
-    return value < least ? least : value > most ? most : value;
+    return value < min ? min : value > max ? max : value;
 }
 
 static void *
@@ -174,7 +185,8 @@ tick(void *arg)
 {
     tl_internal_threads_note();
     unsigned long sections = 0, number = 0;
-    int64_t busy = 0, since = 0; // when there was a section last, and a switch
+    int64_t busy = 0;  // time of the last section
+    int64_t since = 0; // time of the last switch
     pthread_mutex_lock(tl_gil_mutex());
     while (!governor.stopping) {
         if (!governor.engaged) {
@@ -186,7 +198,7 @@ tick(void *arg)
         if (governor.sections != sections || any_marked()) {
             sections = governor.sections;
             busy = tl_clock_now();
-        } else if (microseconds_since(busy) > REST) {
+        } else if (microseconds_since(busy) > DISENGAGE_US) {
             disengage();
             continue;
         }
@@ -194,15 +206,15 @@ tick(void *arg)
             number = tl_gil_switches();
             since = tl_clock_now();
         }
-        unsigned long own = governor.hurried > 0 ? TICK_LEAST : governor.nominal;
-        unsigned long pause = between(TICK_LEAST, own, NEVER);
+        unsigned long own = governor.urgent > 0 ? MIN_TICK_US : governor.nominal;
+        unsigned long pause = between(MIN_TICK_US, own, NEVER_US);
         unsigned long past = microseconds_since(since);
         if (past < pause) {
-            // Two looks in an interval: a switch is seen at most half of one late.
+            // Two looks per interval: a switch is seen at most half an interval late.
             unsigned long left = pause - past < pause / 2 ? pause - past : pause / 2;
-            wait_for(&governor.wake, between(TICK_LEAST / 2, left, TICK_MOST));
+            wait_for(&governor.wake, between(MIN_TICK_US / 2, left, MAX_TICK_US));
         } else {
-            be_waiter(number, between(TICK_LEAST, pause, TICK_MOST));
+            be_waiter(number, between(MIN_TICK_US, pause, MAX_TICK_US));
         }
     }
     disengage();
@@ -210,7 +222,7 @@ tick(void *arg)
     return arg;
 }
 
-// The GIL is held. Returns 0 or an errno.
+// Start the ticker. Locks: the GIL. Returns 0 or an errno.
 static int
 start(void)
 {
@@ -221,7 +233,8 @@ start(void)
     pthread_condattr_destroy(&monotonic);
     sigset_t all, before;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); // signals are for others
+    pthread_sigmask(SIG_SETMASK, &all,
+                    &before); // the program's threads get the signals
     int error = pthread_create(&governor.thread, NULL, tick, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     governor.started = error == 0;
@@ -265,15 +278,16 @@ static PyMethodDef interval_functions[] = {
     {"getswitchinterval", get_switch_interval, METH_NOARGS,
      "getswitchinterval($module, /)\n--\n\n"
      "Return the current thread switch interval; see sys.setswitchinterval().\n\n"
-     "Of tasklets: shows the program's own, whatever is in force for atomic sections."},
+     "Of tasklets: returns the interval that the program has set, although another one\n"
+     "may be active for atomic sections."},
     {"setswitchinterval", set_switch_interval, METH_O,
      "setswitchinterval($module, interval, /)\n--\n\n"
      "Set the ideal thread switching delay, in seconds.\n\n"
      "Of tasklets: atomic sections are not affected. Raises ValueError unless positive."},
 };
 
-// The interpreter's own functions would show and overwrite what is none of the program's
-// business. Once only: the program may have its own in their place.
+// Replace the two functions of sys: the interpreter's own would return and overwrite
+// the governor's interval. Only once: the program may then put its own in their place.
 static int
 replace_functions(void)
 {
@@ -292,9 +306,9 @@ replace_functions(void)
     return result;
 }
 
-// ---- whether it works here
+// ---- whether it works here: with the GIL held
 
-// A thread that takes the GIL once, having waited for it.
+// The body of a thread that waits for the GIL and takes it once.
 static void *
 take_once(void *arg)
 {
@@ -307,7 +321,7 @@ take_once(void *arg)
     return NULL;
 }
 
-// Look at the hand-over of the GIL to a thread that waits for it.
+// Watch one hand-over of the GIL to a waiting thread. Returns NULL, or what is wrong.
 static const char *
 check_hand_over(void)
 {
@@ -318,7 +332,7 @@ check_hand_over(void)
         return "no thread could be started to try it";
     }
     tl_gil_set_interval(100);
-    // It asks for the GIL while we hold it, and do nothing.
+    // The thread asks for the GIL while this one keeps it in a busy loop.
     int64_t end = tl_clock_now() + INT64_C(2000000000);
     bool asked = false;
     while (!asked && tl_clock_now() < end) {
@@ -363,7 +377,7 @@ tl_governor_refusal(void)
 {
     if (!governor.checked) {
         governor.checked = true;
-        governor.refusal = "it is being tried";
+        governor.refusal = "it is being tried"; // the trial releases the GIL
         const char *refusal = check();
         governor.refusal = refusal;
     }
@@ -402,18 +416,19 @@ tl_guard_fini(struct tl_guard *guard)
     tl_section_lock_give(guard);
 }
 
-// The mutex is held.
+// Locks: the mutex is held.
 static void
 engage(void)
 {
     keep_interval();
     governor.engaged = true;
     write_interval();
-    tl_gil_count_switch(); // whoever is timing already times anew
+    tl_gil_count_switch(); // waiters restart their timeout
     pthread_cond_signal(&governor.wake);
 }
 
-// Have a ticker. Returns whether there is one.
+// Start the ticker, and replace the functions of sys. Returns whether there is a
+// ticker.
 TL_COLD static bool
 begin(void)
 {
@@ -425,8 +440,9 @@ begin(void)
     return start() == 0;
 }
 
-// The calling thread is marked. What somebody asked for before that is done now, lest it
-// be done inside the section. The mutex is held, and given up.
+// The calling thread is marked: engage, and serve a drop request that came before the
+// mark now, before the section's first bytecode. Called with the mutex held; releases
+// it.
 static void
 begin_section(struct tl_guard *guard)
 {
@@ -443,14 +459,14 @@ begin_section(struct tl_guard *guard)
         }
         Py_BEGIN_ALLOW_THREADS;
         Py_END_ALLOW_THREADS;
-        // Whoever ran meanwhile may have set the interval.
+        // Another thread may have changed the interval while this one had no GIL.
         pthread_mutex_lock(tl_gil_mutex());
     }
 }
 
-// Where nothing can be governed.
+// Where the GIL cannot be governed: wait for the section lock.
 TL_COLD static void
-take_turn(struct tl_guard *guard)
+take_section_lock(struct tl_guard *guard)
 {
     if (!tl_section_lock_try(guard)) {
         Py_BEGIN_ALLOW_THREADS;
@@ -459,7 +475,8 @@ take_turn(struct tl_guard *guard)
     }
 }
 
-// Returns whether the governor is at work.
+// The ticker does not run: start it. Returns whether the governor works; if it does
+// not, the section has begun.
 TL_COLD static bool
 enter_first(struct tl_guard *guard)
 {
@@ -468,7 +485,7 @@ enter_first(struct tl_guard *guard)
     }
     if (tl_governor_refusal() != NULL) {
         guard->marked = true;
-        take_turn(guard);
+        take_section_lock(guard);
         return false;
     }
     return begin();
@@ -489,7 +506,7 @@ tl_governor_enter(struct tl_guard *guard)
 void
 tl_governor_leave(struct tl_guard *guard)
 {
-    // Without the mutex: a tick that sees the mark too long asks one tick later.
+    // Without the mutex: a ticker that still sees the mark asks one tick later.
     guard->marked = false;
     if (TL_UNLIKELY(governor.refusal != NULL)) {
         tl_section_lock_give(guard);
@@ -531,7 +548,7 @@ void
 tl_governor_return(struct tl_guard *guard)
 {
     if (governor.refusal != NULL) {
-        take_turn(guard);
+        take_section_lock(guard);
         return;
     }
     pthread_mutex_lock(tl_gil_mutex());
@@ -549,9 +566,9 @@ tl_governor_request(void)
 }
 
 void
-tl_governor_hurry(void)
+tl_governor_add_urgent(void)
 {
-    if (governor.hurried++ == 0) {
+    if (governor.urgent++ == 0) {
         keep_interval();
         write_interval();
         if (governor.engaged) {
@@ -564,13 +581,13 @@ tl_governor_hurry(void)
 }
 
 void
-tl_governor_hurried(void)
+tl_governor_remove_urgent(void)
 {
-    governor.owed = false; // it has changed hands
-    if (--governor.hurried == 0) {
+    governor.owed = false; // the GIL has changed hands
+    if (--governor.urgent == 0) {
         keep_interval();
         write_interval();
-        tl_gil_count_switch(); // whoever is timing already times anew
+        tl_gil_count_switch(); // waiters restart their timeout
     }
 }
 
@@ -594,10 +611,10 @@ tl_governor_stop(void)
 void
 tl_governor_forget_threads(void)
 {
-    // The interpreter makes the GIL anew, but for the interval.
+    // The interpreter creates the GIL anew in the child, but keeps the interval.
     keep_interval();
     governor.engaged = governor.started = governor.owed = false;
-    governor.hurried = 0;
+    governor.urgent = 0;
     write_interval();
 }
 

@@ -1,3 +1,4 @@
+// location.c - notes the innermost frame's place, and looks for frames by name.
 #define Py_BUILD_CORE_MODULE 1
 #include "cpython/location.h"
 #include "cpython/frames.h"
@@ -31,6 +32,7 @@ instr_of(_PyInterpreterFrame *frame)
 #endif
 }
 
+// Whether it is a frame of Python code, and not an entry frame on the C stack.
 static bool
 is_lasting(_PyInterpreterFrame *frame)
 {
@@ -38,7 +40,7 @@ is_lasting(_PyInterpreterFrame *frame)
            frame->owner == FRAME_OWNED_BY_GENERATOR;
 }
 
-// The innermost frame from this one outwards that runs Python code.
+// The innermost frame of Python code from this one outwards, or NULL.
 static _PyInterpreterFrame *
 first_lasting(_PyInterpreterFrame *frame)
 {
@@ -48,8 +50,9 @@ first_lasting(_PyInterpreterFrame *frame)
     return frame;
 }
 
-// Whether contextlib runs the generator: then it is left suspended only while the block
-// of its own with statement runs.
+// Whether contextlib runs the generator for a with statement. Such a generator is
+// suspended while the body of that statement runs, so a block that it entered is still
+// active then.
 static bool
 is_context_manager(_PyInterpreterFrame *generator)
 {

@@ -1,4 +1,12 @@
-// location.h - where in the program a block was entered, and whether it still runs there.
+// location.h - where in the program a block was entered, and whether it still runs
+// there.
+//
+// The idea: a location is a code object and an instruction in it, which is cheap to
+// note whenever a block (timeout(), shield(), TaskGroup) is entered. It is turned into
+// "file.py:12 in function" only for a message. If the block is inside a generator, the
+// generator's frame is noted too: if that frame is not among the thread's running
+// frames when the block is interrupted, the generator was left suspended in the block,
+// and the interruption would hit code outside of it.
 #ifndef TL_LOCATION_H
 #define TL_LOCATION_H
 
@@ -7,16 +15,16 @@
 // The place of a call into C. All zero: unknown.
 struct tl_location {
     PyObject *code; // counted, or NULL
-    void *instr;    // in code
-    // The frame of a generator or coroutine that can be suspended there, compared only.
-    // NULL for a function, and for a generator of contextlib's contextmanager.
+    void *instr;    // address in code of the instruction that makes the call
+    // The frame of a generator or coroutine that can be suspended there; only compared.
+    // NULL for a function, and for a generator run by contextlib.contextmanager().
     void *generator;
 };
 
-// Note where the calling thread's innermost Python frame is.
+// Note the place that the calling thread's innermost Python frame has reached.
 void tl_location_note(PyThreadState *ts, struct tl_location *where);
 
-// Drop what was noted. May run Python code.
+// Forget it. May run Python code.
 static inline void
 tl_location_clear(struct tl_location *where)
 {
@@ -24,15 +32,15 @@ tl_location_clear(struct tl_location *where)
     Py_CLEAR(where->code);
 }
 
-// "file.py:12 in function", a new reference. NULL with an exception set.
+// Return "file.py:12 in function", a new reference. NULL with an exception set.
 PyObject *tl_location_text(const struct tl_location *where);
 
-// Whether the generator of where is not among the calling thread's running frames.
+// Whether the generator of where is suspended, or done: not among the calling thread's
+// running frames. False if where has none.
 bool tl_location_is_suspended(const struct tl_location *where, PyThreadState *ts);
 
-// Whether a frame from top outwards belongs to a __del__ method. What is raised there
-// does not leave it.
-// name: "__del__", interned.
+// Whether a frame from top outwards runs a function called name, which is "__del__",
+// interned. The interpreter swallows exceptions that leave it.
 bool tl_location_in_finalizer(void *top, PyObject *name);
 
 #endif // TL_LOCATION_H

@@ -1,3 +1,4 @@
+// ticks.c - what both kinds of ticks share.
 #include "cpython/ticks.h"
 #include "base/stress.h"
 
@@ -76,7 +77,7 @@ tl_ticks_decide(struct tl_ticks *events)
 {
     PyThreadState *ts = events->ts;
     if (ts->tracing != 1) {
-        return 0; // inside somebody's trace function
+        return 0; // also inside a trace function of the program's
     }
     int kind = tl_ticks_kind(ts);
     PyThreadState_LeaveTracing(ts);

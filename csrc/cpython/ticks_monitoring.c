@@ -1,4 +1,9 @@
-// ticks_monitoring.c - from 3.12: events come from sys.monitoring.
+// ticks_monitoring.c - ticks from 3.12 on, from callbacks of sys.monitoring.
+//
+// While ticks are counted, the events JUMP and PY_START are set globally for one tool,
+// and the callback counts down the thread's ticks. Arming a thread sets the INSTRUCTION
+// event on the code object of its innermost frame only: changes of the global events
+// are limited in number, local ones are not.
 #include "cpython/ticks.h"
 
 #include "cpython/frames.h"
@@ -9,32 +14,41 @@
 
 #if PY_VERSION_HEX >= 0x030C0000
 
-// An exception that could not leave a jump's callback, for the frame that jumped.
+// An exception that the callback of a jump could not raise: it is raised at the next
+// instruction of the frame that jumped.
 struct tl_late {
     struct tl_late *next;
-    void *frame;
-    PyObject *code, *exc; // counted
+    void *frame;    // only compared
+    PyObject *code; // counted: the frame's
+    PyObject *exc;  // counted
 };
 
-// How long after its last use the counting is turned off: turning it on again takes
-// some microseconds for each function that runs. In nanoseconds.
-#define REST INT64_C(300000000)
+// How long after their last use the events are turned off. Turning them on again costs
+// microseconds, and more for each function that runs then; leaving them on slows down
+// all code of the interpreter.
+#define IDLE_NS INT64_C(300000000)
 
-// The interpreter allows 2^24 changes of its events in the life of a process.
-#define CHANGES_MOST (INT64_C(1) << 22)
+// After this many changes of the global events they stay on. The interpreter allows
+// 2^24 in the life of a process, for all tools together; this leaves three quarters to
+// others.
+#define MAX_CHANGES (INT64_C(1) << 22)
 
-// What all threads share: the tool of sys.monitoring.
+// What all threads share: the tool of sys.monitoring. Locks: the GIL.
 static struct {
-    struct tl_link all; // of tl_ticks
-    PyObject *tool, *set_events, *set_local_events;
-    PyObject *none, *ticks, *instruction; // sets of events, as int objects
-    long counting;
-    bool on, used;
-    unsigned epoch;
-    int64_t changes;
-    struct tl_timekeeper rest;
+    struct tl_link all;                   // head of the list of all threads' ticks
+    PyObject *tool;                       // counted: its number; NULL: none taken yet
+    PyObject *set_events;                 // counted: functions of sys.monitoring
+    PyObject *set_local_events;           // counted
+    PyObject *none, *ticks, *instruction; // counted: sets of events, as int objects
+    long counting;                        // sum of the threads' counting
+    bool on;                              // the global events are set
+    bool used;       // ticks were counted since the timekeeper last looked
+    unsigned epoch;  // how often the events have been turned on
+    int64_t changes; // of the global events
+    struct tl_timekeeper off_timer;
 } shared;
 
+// Locks: the GIL. Neither calls into Python.
 static int
 set_events(PyObject *events)
 {
@@ -70,8 +84,8 @@ on_tick(PyObject *Py_UNUSED(self), PyObject *const *Py_UNUSED(args),
 
 #if PY_VERSION_HEX < 0x030E0000
 
-// An exception from here would skip the handlers of the very frame: it is raised at the
-// instruction that comes next.
+// On 3.12 and 3.13 an exception that leaves the callback of a jump skips the handlers
+// of the frame that jumped: raise it at the next instruction instead.
 TL_COLD static int
 raise_late(struct tl_ticks *events, PyObject *code)
 {
@@ -119,7 +133,7 @@ waits_at(const struct tl_ticks *events, PyObject *code)
     return found;
 }
 
-// Take the events off code, unless somebody still waits for one there.
+// Remove the INSTRUCTION event from code, unless a thread still needs it there.
 static void
 clear_code(PyObject *code)
 {
@@ -135,7 +149,8 @@ clear_code(PyObject *code)
     PyErr_SetRaisedException(exc);
 }
 
-// Raise what could not be raised by the jump before. Returns whether there is something.
+// Raise the exception that the jump before could not raise. Returns whether there was
+// one.
 static bool
 raise_now(struct tl_ticks *events)
 {
@@ -195,7 +210,8 @@ static PyMethodDef callbacks[] = {
 static int
 take_tool(PyObject *monitoring)
 {
-    // The numbers without a customary user first.
+    // Numbers without a conventional user first (0: debugger, 1: coverage, 2: profiler,
+    // 5: optimizer).
     static const int order[] = {3, 4, 5, 2, 1, 0};
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         PyObject *result =
@@ -217,7 +233,7 @@ take_tool(PyObject *monitoring)
     return -1;
 }
 
-// Have callback called at the event with this name. Adds the event to *set.
+// Register callback for the event with this name, and add the event to *set.
 static int
 listen(PyObject *monitoring, const char *name, PyMethodDef *callback, long *set)
 {
@@ -263,7 +279,7 @@ tl_ticks_ready(void)
     if (TL_LIKELY(shared.instruction != NULL)) {
         return 0;
     }
-    // Not PySys_GetObject(), which does not tell want of memory from want of the object.
+    // Not PySys_GetObject(), which hides a MemoryError.
     PyObject *sys = PyImport_ImportModule("sys");
     PyObject *monitoring = sys ? tl_getattr(sys, "monitoring") : NULL;
     Py_XDECREF(sys);
@@ -275,14 +291,14 @@ tl_ticks_ready(void)
 // ---- counting
 
 static int64_t
-rest_if_unused(struct tl_timekeeper *Py_UNUSED(alarm), int64_t now)
+turn_off_if_unused(struct tl_timekeeper *Py_UNUSED(timer), int64_t now)
 {
     if (!shared.on || shared.counting > 0) {
-        return INT64_MAX; // whoever stops last sets the alarm again
+        return INT64_MAX; // the last tl_ticks_stop() sets the timer again
     }
     if (shared.used) {
         shared.used = false;
-        return now + REST;
+        return now + IDLE_NS;
     }
     shared.on = false;
     if (set_events(shared.none) < 0) {
@@ -314,11 +330,11 @@ tl_ticks_stop(struct tl_ticks *events)
 {
     events->counting--;
     shared.used = true;
-    if (--shared.counting == 0 && shared.rest.next == NULL &&
-        shared.changes < CHANGES_MOST) {
-        shared.rest.fire = rest_if_unused;
-        tl_timekeeper_set(&shared.rest, &tl_governor_timekeeper_host,
-                          tl_clock_now() + REST, 0, 0);
+    if (--shared.counting == 0 && shared.off_timer.next == NULL &&
+        shared.changes < MAX_CHANGES) {
+        shared.off_timer.fire = turn_off_if_unused;
+        tl_timekeeper_set(&shared.off_timer, &tl_governor_timekeeper_host,
+                          tl_clock_now() + IDLE_NS, 0, 0);
     }
 }
 
@@ -326,9 +342,9 @@ void
 tl_ticks_after_fork(void)
 {
     if (shared.on) {
-        shared.rest.fire = rest_if_unused;
-        tl_timekeeper_set(&shared.rest, &tl_governor_timekeeper_host,
-                          tl_clock_now() + REST, 0, 0);
+        shared.off_timer.fire = turn_off_if_unused;
+        tl_timekeeper_set(&shared.off_timer, &tl_governor_timekeeper_host,
+                          tl_clock_now() + IDLE_NS, 0, 0);
     }
 }
 
@@ -341,6 +357,7 @@ tl_ticks_epoch(void)
 static int
 repair_code(PyObject *code, void *Py_UNUSED(arg))
 {
+    // Any change of local events makes the interpreter instrument the code anew.
     if (!tl_gil_is_instrumented(code) && (set_local_events(code, shared.ticks) < 0 ||
                                           set_local_events(code, shared.none) < 0)) {
         PyErr_Clear(); // it is not counted
@@ -369,7 +386,7 @@ tl_ticks_repair_frames(PyObject *frame)
 void
 tl_ticks_check(struct tl_ticks *Py_UNUSED(events))
 {
-    // Trace functions and we do not get into each other's way here.
+    // Trace functions and monitoring do not displace each other.
 }
 
 bool
@@ -423,7 +440,7 @@ tl_ticks_arm(struct tl_ticks *events)
 void
 tl_ticks_probe(struct tl_ticks *events)
 {
-    // It may have been suspended in a greenlet that we know nothing of.
+    // The code may have been suspended in a greenlet that is no tasklet's.
     tl_ticks_repair(tl_frames_top(events->ts));
 }
 

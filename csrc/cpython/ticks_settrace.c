@@ -1,5 +1,9 @@
-// ticks_settrace.c - on 3.11: events come from a trace function of ours, which calls the
-// program's own first.
+// ticks_settrace.c - ticks on 3.11, from a trace function that calls the program's own
+// first.
+//
+// A line event is a tick. It also fires at each jump backwards, except in a loop
+// without any line of its own (`while True: pass`). When no tick comes for a while, or
+// when the thread is armed, every instruction of its innermost frame is traced, too.
 #include "cpython/frames.h"
 #include "cpython/ticks.h"
 
@@ -7,8 +11,8 @@
 
 #include <opcode.h>
 
-// Whether the next instruction is a jump to itself: a loop without a body, which has no
-// line events.
+// Whether the frame's instruction is a jump to itself: a loop without a body, which
+// makes no line events.
 static bool
 is_in_empty_loop(PyFrameObject *frame)
 {
@@ -19,7 +23,7 @@ is_in_empty_loop(PyFrameObject *frame)
         PyErr_Clear();
         return false;
     }
-    // Two bytes an instruction; the target counts from the one behind it.
+    // An instruction has two bytes; a jump's argument counts from the next instruction.
     const unsigned char *here =
         (unsigned char *)PyBytes_AS_STRING(bytes) + PyFrame_GetLasti(frame);
     bool result =
@@ -28,8 +32,7 @@ is_in_empty_loop(PyFrameObject *frame)
     return result;
 }
 
-// No longer have every instruction of the frame traced that we have chosen. Runs no other
-// code.
+// Stop tracing every instruction of the chosen frame. Does not call into Python.
 static void
 put_frame_aside(struct tl_ticks *events)
 {
@@ -46,7 +49,7 @@ put_frame_aside(struct tl_ticks *events)
     }
 }
 
-// The same on the thread itself.
+// The same on the thread itself. May run Python code.
 static void
 leave_frame(struct tl_ticks *events)
 {
@@ -54,12 +57,13 @@ leave_frame(struct tl_ticks *events)
     tl_ticks_drop_aside(events);
 }
 
-// Have every instruction of the innermost frame traced: there may be no line events. Runs
-// no other code.
+// Trace every instruction of the innermost frame, which may make no line events. Does
+// not call into Python: the program may want the frame's flag itself, and then keeps
+// it.
 static void
 choose_frame(struct tl_ticks *events)
 {
-    // A frame object is made for it: no collection, of all things, on this thread.
+    // This allocates a frame object, on the timekeeper's thread: it must not collect.
     int collects = PyGC_Disable();
     PyObject *frame = (PyObject *)PyThreadState_GetFrame(events->ts);
     if (collects) {
@@ -67,7 +71,7 @@ choose_frame(struct tl_ticks *events)
     }
     if (frame == NULL || frame == events->frame) {
         PyErr_Clear();
-        Py_XDECREF(frame); // the thread has it
+        Py_XDECREF(frame); // not the last reference: the thread runs it
         return;
     }
     put_frame_aside(events);
@@ -80,13 +84,14 @@ choose_frame(struct tl_ticks *events)
     Py_DECREF(frame);
 }
 
-// The program may want all instructions of the frame that we have chosen: it shall see the
-// frame's flag as it left it, and keep it.
+// Call the program's trace function. While it runs, the chosen frame's flag is as the
+// program left it; if it sets the flag, it gets all instructions, and the frame is not
+// chosen again.
 static int
 call_chained(struct tl_ticks *events, PyObject *object, PyFrameObject *frame, int what,
              PyObject *arg, bool chosen)
 {
-    // An event that began while ours was in force may come when it no longer is.
+    // An event may arrive after our function was removed, if it began before that.
     Py_tracefunc chained = tl_ticks_trace_func(events->ts);
     bool probing = events->probing;
     if (chosen) {
@@ -120,7 +125,7 @@ on_trace(PyObject *object, PyFrameObject *frame, int what, PyObject *arg)
         return 0;
     }
     if (ours && events->probing) {
-        // However many ticks an empty loop has: nobody can tell where it stops.
+        // All turns of an empty loop are alike: where it stops makes no difference.
         events->left = events->left > 0 && is_in_empty_loop(frame) ? 0 : events->left;
         leave_frame(events);
     }
@@ -136,7 +141,8 @@ update_tracing(PyThreadState *ts)
     }
 }
 
-// The object of a trace function stays, so that sys.gettrace() shows the program's.
+// Put our trace function over the program's. The function's object stays, so that
+// sys.gettrace() returns the program's.
 static void
 install(struct tl_ticks *events)
 {
@@ -202,7 +208,7 @@ tl_ticks_epoch(void)
 void
 tl_ticks_repair(void *Py_UNUSED(top))
 {
-    // A trace function is the thread's, not the code's.
+    // A trace function belongs to the thread, not to the code.
 }
 
 void
@@ -250,7 +256,7 @@ void
 tl_ticks_probe(struct tl_ticks *events)
 {
     if (events->counting > 0 && !events->hit) {
-        install(events); // somebody may have set another
+        install(events); // the program may have set another function
         choose_frame(events);
         events->probing = events->frame != NULL;
     }

@@ -1,3 +1,5 @@
+// trace_hooks.c - exchanges trace and profile functions without using up the
+// interpreter's limited number of changes.
 #include "cpython/trace_hooks.h"
 #include "cpython/ticks.h"
 
@@ -7,17 +9,18 @@ hook_of(struct tl_trace_hooks *hooks, bool profile)
     return profile ? &hooks->profile : &hooks->trace;
 }
 
-// In force where a function of the thread's own would be, had it one: to take the last
-// trace function out at every switch would use up the changes of events that the
-// interpreter allows. When there was no switch for very many events, it goes.
+// A function that does nothing takes the place of the thread's, if the thread has none:
+// removing the last trace function at each switch would use up the changes of events
+// that the interpreter allows in the life of a process. After MAX_IDLE_CALLS events
+// without a switch it removes itself, because it slows down the code that runs.
 static TL_THREAD_LOCAL int idle_calls;
-enum { IDLE_CALLS_MOST = 100000 };
+enum { MAX_IDLE_CALLS = 100000 };
 
 static int
 idle_trace(PyObject *Py_UNUSED(object), PyFrameObject *Py_UNUSED(frame),
            int Py_UNUSED(what), PyObject *Py_UNUSED(arg))
 {
-    if (++idle_calls > IDLE_CALLS_MOST) {
+    if (++idle_calls > MAX_IDLE_CALLS) {
         idle_calls = 0;
         PyEval_SetTrace(NULL, NULL);
     }
@@ -28,16 +31,16 @@ static int
 idle_profile(PyObject *Py_UNUSED(object), PyFrameObject *Py_UNUSED(frame),
              int Py_UNUSED(what), PyObject *Py_UNUSED(arg))
 {
-    if (++idle_calls > IDLE_CALLS_MOST) {
+    if (++idle_calls > MAX_IDLE_CALLS) {
         idle_calls = 0;
         PyEval_SetProfile(NULL, NULL);
     }
     return 0;
 }
 
-// What is in force, less the idle ones.
+// The active function, or NULL; the ones that do nothing do not count.
 static Py_tracefunc
-func_in_force(PyThreadState *ts, bool profile)
+active_func(PyThreadState *ts, bool profile)
 {
     Py_tracefunc func = profile ? ts->c_profilefunc : tl_ticks_trace_func(ts);
     return func == idle_trace || func == idle_profile ? NULL : func;
@@ -66,12 +69,12 @@ put(PyThreadState *ts, bool profile, Py_tracefunc func, PyObject *object)
     }
 }
 
-// Exchange what hook holds for what is in force.
+// Exchange hook's function and the active one.
 static void
 exchange(PyThreadState *ts, bool profile, struct tl_hook *hook)
 {
     struct tl_hook seen = {
-        .func = func_in_force(ts, profile),
+        .func = active_func(ts, profile),
         .object = Py_XNewRef(tl_trace_hooks_seen(ts, profile)),
         .own = hook->own,
     };
@@ -104,7 +107,7 @@ tl_trace_hooks_resolve(PyThreadState *ts, bool profile, PyObject *object,
     if (object == NULL) {
         return 0;
     }
-    // Not PySys_GetObject(), which does not tell want of memory from want of the object.
+    // Not PySys_GetObject(), which hides a MemoryError.
     PyObject *sys = PyImport_ImportModule("sys");
     PyObject *set = sys ? tl_getattr(sys, profile ? "setprofile" : "settrace") : NULL;
     Py_XDECREF(sys);
@@ -116,7 +119,7 @@ tl_trace_hooks_resolve(PyThreadState *ts, bool profile, PyObject *object,
     PyObject *exc = PyErr_GetRaisedException();
     Py_XDECREF(result);
     Py_DECREF(set);
-    // Puts back what was there, and leaves in before what has been made.
+    // This restores the active function, and leaves the new one in `before`.
     exchange(ts, profile, &before);
     PyErr_SetRaisedException(exc);
     if (exc != NULL || before.func == NULL) {

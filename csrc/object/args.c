@@ -1,5 +1,5 @@
+// args.c - parses arguments, and words the errors.
 #include "object/args.h"
-
 #include <limits.h>
 #include <string.h>
 
@@ -69,15 +69,15 @@ tl_args_flag(PyObject *value, const char *message)
 
 // ---- functions
 
-// Whether a call of func makes a coroutine. Looks through methods, functools.partial and
-// __call__().
+// Whether a call of func returns a coroutine. Looks through methods, functools.partial
+// and __call__(), which may be nested in a cycle: MAX_DEPTH deep.
 static bool
 is_async(PyObject *func)
 {
-    enum { ASYNC = CO_COROUTINE | CO_ASYNC_GENERATOR, DEPTH_MOST = 10 };
+    enum { ASYNC = CO_COROUTINE | CO_ASYNC_GENERATOR, MAX_DEPTH = 10 };
     bool result = false, goes_on = true;
     Py_INCREF(func);
-    for (int depth = 0; goes_on && depth < DEPTH_MOST; depth++) {
+    for (int depth = 0; goes_on && depth < MAX_DEPTH; depth++) {
         PyObject *inner = NULL;
         goes_on = true;
         if (PyFunction_Check(func)) {

@@ -1,4 +1,5 @@
-// args.h - keyword parsing for METH_FASTCALL | METH_KEYWORDS methods.
+// args.h - arguments of METH_FASTCALL | METH_KEYWORDS methods: keywords, flags,
+// functions, ints.
 #ifndef TL_ARGS_H
 #define TL_ARGS_H
 
@@ -15,29 +16,30 @@ struct tl_argspec {
     int maxpos;               // names[0 .. maxpos) may be positional
 };
 
-// In the methods of a type that is generic: channel[int] is a types.GenericAlias.
+// The method that makes a type generic: channel[int] is a types.GenericAlias.
 #define TL_CLASS_GETITEM                                        \
     {"__class_getitem__", Py_GenericAlias, METH_O | METH_CLASS, \
      "Return the class with a type argument, for annotations and as a base."}
 
 // Sort the arguments of a vectorcall into out[], one slot per name.
 //
-// out[i] is a borrowed reference, or NULL where the caller gave nothing; the
-// caller of this function supplies the default. Returns 0, or -1 with a
-// TypeError set, worded as CPython words its own.
+// out[i] is a borrowed reference, or NULL if the argument is missing: the method
+// supplies the default. Returns 0, or -1 with a TypeError set, worded like those of
+// CPython.
 int tl_args_parse(const struct tl_argspec *spec, PyObject *const *args,
                   Py_ssize_t nargs, PyObject *kwnames, PyObject **out);
 
-// Read a truth value the strict way Stackless does: only bool and int will do.
-// Returns 0 or 1, or -1 with a TypeError that carries message.
+// Read a truth value as strictly as Stackless: it must be a bool or an int. Returns 0
+// or 1, or -1 with a TypeError that says message.
 int tl_args_flag(PyObject *value, const char *message);
 
-// For tl_args_function(): func is async, or cannot be called.
+// The slow path of tl_args_function().
 int tl_args_no_function(const char *fname, PyObject *func);
 
-// Whether func is something that fname() can run as it is: no coroutine, no async function.
-// Returns 0, or -1 with a TypeError set that tells what to write. A coroutine that has not
-// begun is closed then: the interpreter need not complain about it, too.
+// Check that fname() can call func in a tasklet: that it is callable, no coroutine and
+// no async function. Returns 0, or -1 with a TypeError set that says what to write
+// instead. A coroutine that has not begun is closed then, so that the interpreter does
+// not warn of it as well. May run Python code.
 static inline int
 tl_args_function(const char *fname, PyObject *func)
 {
@@ -49,11 +51,11 @@ tl_args_function(const char *fname, PyObject *func)
     return tl_args_no_function(fname, func);
 }
 
-// The full name of a type: a new reference. Does not call into Python.
+// The full name of a type, with its module: a new reference. Does not call into Python.
 PyObject *tl_args_type_name(PyTypeObject *type);
 
-// Read a C int. value may be NULL: *result stays as it is. Returns 0, or -1 with
-// TypeError or OverflowError set.
+// Read a C int into *result, which keeps its value if value is NULL. Returns 0, or -1
+// with a TypeError or OverflowError set. May run Python code.
 int tl_args_int(PyObject *value, int *result);
 
 #endif // TL_ARGS_H

@@ -1,3 +1,4 @@
+// bomb.c - creates and raises bombs.
 #include "object/bomb.h"
 #include "object/live_counts.h"
 
@@ -7,7 +8,7 @@ none_to_null(PyObject *object)
     return object == Py_None ? NULL : object;
 }
 
-// A value that is an instance of a subclass is raised as what it is.
+// The class to raise: that of value, if value is an instance of type or of a subclass.
 static PyObject *
 type_to_raise(PyObject *type, PyObject *value)
 {
@@ -132,7 +133,7 @@ PyObject *
 tl_bomb_raise(PyObject *object)
 {
     BombObject *bomb = (BombObject *)object;
-    // Others may hold this bomb: raise copies of its references.
+    // The program may hold this bomb, too: its references stay.
     PyObject *type = Py_XNewRef(bomb->type);
     PyObject *value = Py_XNewRef(none_to_null(bomb->value));
     PyObject *traceback = Py_XNewRef(none_to_null(bomb->traceback));
@@ -152,7 +153,8 @@ tl_bomb_raise(PyObject *object)
         PyErr_Restore(type, value, traceback);
         return NULL;
     }
-    // As a raise statement does: what is being handled here becomes the context.
+    // Like a raise statement: the exception that is being handled here becomes the
+    // context.
     PyErr_SetObject(type, value);
     Py_DECREF(type);
     Py_XDECREF(value);

@@ -1,5 +1,5 @@
+// callback_list.c - a plain Python list, which comparisons may change under our hands.
 #include "object/callback_list.h"
-
 int
 tl_callback_list_add(PyObject **list, PyObject *func)
 {
@@ -11,7 +11,7 @@ tl_callback_list_add(PyObject **list, PyObject *func)
         if (*list == NULL) {
             *list = made;
         } else {
-            Py_DECREF(made); // the collector has run code that has added one
+            Py_DECREF(made); // a finalizer in a collection has added a callback
         }
     }
     return PyList_Append(*list, func);
@@ -21,10 +21,10 @@ void
 tl_callback_list_discard(PyObject *list, PyObject *func)
 {
     Py_ssize_t i = list == NULL ? 0 : PyList_GET_SIZE(list);
-    while (--i >= 0) { // the newest is removed first, as a rule
+    while (--i >= 0) { // from the end: usually the newest is removed first
         if (PyList_GET_ITEM(list, i) == func) {
             if (PyList_SetSlice(list, i, i + 1, NULL) < 0) {
-                PyErr_Clear(); // it stays, and is called in vain
+                PyErr_Clear(); // it stays, and will be called without effect
             }
             return;
         }

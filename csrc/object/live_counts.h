@@ -1,7 +1,8 @@
 // live_counts.h - how many objects of each kind exist, for leak tests.
 //
-// Process-wide on purpose: an object may outlive its module state while the
-// interpreter shuts down. Counts every allocation, so tp_clear cannot skew it.
+// The counts belong to the process, because an object may outlive its module state
+// while the interpreter shuts down. Allocations and deallocations are counted, so that
+// tp_clear makes no difference.
 #ifndef TL_LIVE_COUNTS_H
 #define TL_LIVE_COUNTS_H
 
@@ -22,10 +23,11 @@ enum tl_live_kind {
 
 extern _Atomic long tl_live[TL_LIVE_KINDS];
 
+// Thread: any.  Locks: none.
 static inline void
 tl_live_add(enum tl_live_kind kind, int n)
 {
-    // Relaxed: a count for tests, read when nothing else runs.
+    // Relaxed: tests read the counts when no other thread changes them.
     atomic_fetch_add_explicit(&tl_live[kind], n, memory_order_relaxed);
 }
 

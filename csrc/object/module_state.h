@@ -1,4 +1,6 @@
-// module_state.h - everything the module owns, one copy per interpreter.
+// module_state.h - the state of the module tasklets._core, one per interpreter.
+//
+// Locks: the GIL, for all of it.
 #ifndef TL_MODULE_STATE_H
 #define TL_MODULE_STATE_H
 
@@ -8,8 +10,9 @@
 struct tl_stack;
 struct tl_places;
 
-// The methods of Queue that a subclass may override: what put(), get() and the like call,
-// and what put_nowait() and get_nowait() call.
+// The methods of Queue that a subclass may override, and that the queue then calls:
+// _qsize(), _put(), _get() and _init(), which hold the items, and put() and get(),
+// which put_nowait() and get_nowait() call.
 enum tl_queue_name {
     TL_QUEUE_SIZE,
     TL_QUEUE_PUT,
@@ -21,20 +24,20 @@ enum tl_queue_name {
     TL_QUEUE_NAMES
 };
 
-// What the queues need of the standard library.
+// What the queues use of the standard library, and their own types.
 struct tl_queue_tools {
     PyTypeObject *type; // Queue
     PyTypeObject *deque;
-    PyObject *append, *popleft;            // of deque,
-    PyCFunction call_append, call_popleft; // and their C functions; NULL: not known
+    PyObject *append, *popleft;            // methods of deque
+    PyCFunction call_append, call_popleft; // their C functions; NULL: not known
     PyObject *heappush, *heappop;
-    PyObject *empty, *full, *shut_down; // exceptions
-    PyObject *names[TL_QUEUE_NAMES];
-    PyCFunction functions[TL_QUEUE_NAMES];
-    PyObject *block; // ("block",)
+    PyObject *empty, *full, *shut_down;    // exceptions
+    PyObject *names[TL_QUEUE_NAMES];       // by enum tl_queue_name
+    PyCFunction functions[TL_QUEUE_NAMES]; // our own implementations
+    PyObject *block;                       // ("block",)
 };
 
-// What the callbacks need of concurrent.futures.Future.
+// What the callbacks use of concurrent.futures.Future.
 struct tl_future_tools {
     PyTypeObject *type;
     PyObject *cancelled;               // a value of _state
@@ -46,7 +49,7 @@ struct tl_state {
     PyTypeObject *tasklet_type;
     PyTypeObject *channel_type;
     PyTypeObject *queue_channel_type;
-    PyTypeObject *classic_channel_type; // raises as Stackless does
+    PyTypeObject *classic_channel_type; // raises the exceptions of Stackless
     PyTypeObject *bomb_type;
     PyTypeObject *atomic_type;
     PyTypeObject *job_type;
@@ -89,31 +92,34 @@ struct tl_state {
     PyObject *group_exit;   // GroupExit
     PyObject *timed_out;    // a bomb of TimeoutError
     PyObject *interrupted;  // the bomb that stands for the interruption of a block
-    PyObject *spare_error;  // bombs for when there is no memory for one: MemoryError
-    PyObject *spare_exit;   // and TaskletExit
+    PyObject *spare_error;  // a bomb of MemoryError, for want of memory for a bomb
+    PyObject *spare_exit;   // a bomb of TaskletExit, for the same case
     PyObject *del_name;     // "__del__", interned
-    // Put back into a channel what it handed to a receiver that was killed. value is
-    // stolen.
+    // Put back into a channel the value (stolen) that it handed to a receiver that was
+    // killed before it could return it.
     void (*take_back)(PyObject *channel, PyObject *value);
     PyObject *run_stack;     // the builtin that every pooled stack runs
     PyObject *run_nursery;   // the builtin that the nursery runs
-    PyObject *set_wakeup_fd; // signal's
-    PyObject *stat_result;   // os's
-    struct tl_link scheds;   // every thread's scheduler
-    struct tl_link natives;  // and what it waits with for locks
-    struct tl_link pools;    // of workers
-    struct tl_link resting;  // threads of ours without work; see rest.h
-    long nresting;
-    PyObject **kept; // counted: what was revived in the collection that runs
-    Py_ssize_t nkept, kept_room;
-    unsigned long collector; // the thread that collects now; 0: none, or not known
+    PyObject *set_wakeup_fd; // signal.set_wakeup_fd
+    PyObject *stat_result;   // os.stat_result
+    struct tl_link scheds;   // list head: every thread's scheduler
+    struct tl_link
+        natives;          // list head: struct tl_os_thread, for waits without a tasklet
+    struct tl_link pools; // list head: worker pools
+    struct tl_link resting; // list head: idle worker threads; see core/idle_threads.h
+    long nresting;          // length of resting
+    PyObject **kept;        // counted: objects revived in the current collection
+    Py_ssize_t nkept, kept_room; // used and allocated length of kept
+    unsigned long
+        collector; // ident of the thread that collects now; 0: none or not known
     struct tl_queue_tools queue;
     struct tl_future_tools future;
-    unsigned forks;        // how often the process has been forked
-    struct tl_stack *lost; // that outlive their thread; most can never be ended
-    bool reports_cycles;   // of locks, and does not raise
-    bool main_has_ended;   // the interpreter waits for its threads, or is past that
-    bool ending;           // no tasklet is to run any more
+    unsigned forks; // number of forks that this process descends from
+    struct tl_stack
+        *lost;           // stacks that outlived their thread; most can never be unwound
+    bool reports_cycles; // a deadlock of locks is a warning, not a DeadlockError
+    bool main_has_ended; // the interpreter joins its threads, or has joined them
+    bool ending;         // no tasklet may run any more
 };
 
 extern struct PyModuleDef tl_module_def;
@@ -126,7 +132,7 @@ tl_state_of_module(PyObject *mod)
     return state;
 }
 
-// For an object of one of our types or of a subclass.
+// The state behind an object of one of the module's types, or of a subclass.
 static inline struct tl_state *
 tl_state_of_object(PyObject *object)
 {

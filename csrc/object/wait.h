@@ -1,5 +1,7 @@
-// wait.h - a claim on one event, finished or cancelled exactly once: a tasklet's, or that of
-// an OS thread that has none.
+// wait.h - the wait of a tasklet, or of an OS thread without one, for one event. It is
+// armed once, and ended exactly once: by the event, a timeout or a kill.
+//
+// Locks: the GIL, for all of it.
 #ifndef TL_WAIT_H
 #define TL_WAIT_H
 
@@ -8,49 +10,52 @@
 
 struct tl_wait;
 
-// What kind of event it is.
+// A kind of event.
 struct tl_wait_kind {
     const char *verb; // for messages: "receive from", "send to", "join"
-    // Told when a waiter has joined or left the queue. May be NULL.
+    // Called after a waiter has joined or left the queue. Must not call into Python.
+    // May be NULL.
     void (*joined)(struct tl_wait *wait);
     void (*left)(struct tl_wait *wait);
-    // The wait's time is up: what it returns (new reference, may be a bomb; NULL: None).
-    // Runs no code of others. Where it is NULL, TimeoutError is raised.
+    // Called when the wait has timed out. Returns its result (new reference, may be a
+    // bomb;
+    // NULL: None). Must not call into Python. NULL: the wait raises TimeoutError.
     PyObject *(*lapsed)(struct tl_wait *wait);
-    // Nobody is to be told that it never ends, because nobody can run: a signal handler
-    // may end it.
+    // Exempt from deadlock detection: a signal handler may still end the wait.
     bool patient;
-    // The same for one wait of this kind. May be NULL.
+    // The same, decided for one wait of this kind. May be NULL.
     bool (*is_patient)(const struct tl_wait *wait);
     bool is_lock; // the waiter waits until it owns a lock
 };
 
-// What a waiter of a lock or the like was given, when its wait ended or while it goes on.
-// If it does not return as usual after that, it passes on what it got.
+// How the wait of a lock, condition, queue or the like ended, or what happened to it so
+// far. A waiter that then leaves with an exception must pass on a notification, a call
+// or an ownership that it received.
 enum {
-    TL_GIVEN_LAPSED = 1,   // nothing: its time was up
-    TL_GIVEN_NOTICE = 2,   // what it waited for has happened
-    TL_GIVEN_CALL = 4,     // it may try again to get what it waits for
-    TL_GIVEN_PROPERTY = 8, // it has it
+    TL_GIVEN_LAPSED = 1, // timed out
+    TL_GIVEN_NOTICE = 2, // notified: the event has happened
+    TL_GIVEN_CALL = 4, // retry: what it waits for is free, but was not reserved for it
+    TL_GIVEN_PROPERTY = 8, // handed off: it owns what it waited for
 };
 
 // Invariants
-// I1: kind is NULL and on is NULL while the waiter waits for nothing; then link is single,
-//     but for that of a tasklet in a ring.
-// I2: whoever finishes or cancels the wait does it through tl_wait_end(), which leaves
-//     it unarmed, so a second end finds nothing.
-// I3: the queue owns one reference to the tasklet while its wait is armed. A thread is not
-//     counted: it does not go away meanwhile.
+// I1: kind and on are NULL while the wait is not armed; then link is single, unless it
+//     is that of a tasklet in a ring.
+// I2: every end of the wait goes through tl_wait_end(), which leaves it unarmed, so
+//     that a second one finds nothing.
+// I3: the queue owns a reference to the tasklet while its wait is armed. An OS thread
+//     needs none: it cannot end before its wait does.
 struct tl_wait {
-    const struct tl_wait_kind *kind;
-    PyObject *on; // borrowed: the object of the event unlinks its waiters when it dies;
-                  // NULL: the event is a time
-    struct tl_link *queue;
-    unsigned char given; // TL_GIVEN_..., of the last wait for a lock or the like
-    bool native;         // it is a thread that waits: see native.h
+    const struct tl_wait_kind *kind; // NULL: not armed
+    PyObject
+        *on; // borrowed: the event's object, which unlinks its waiters when it dies;
+             // NULL: the event is a time
+    struct tl_link *queue; // list head
+    unsigned char given;   // TL_GIVEN_... of the last wait for a lock or the like
+    bool native;           // the waiter is an OS thread: see core/os_thread.h
 };
 
-// Who waits: part of a tasklet or, with wait.native, of a sleeping thread.
+// A waiter: part of a tasklet or, with wait.native, of a sleeping OS thread.
 struct tl_waiter {
     struct tl_link link;
     struct tl_wait wait;
@@ -64,7 +69,6 @@ tl_wait_is_armed(const struct tl_wait *wait)
 
 #ifndef NDEBUG
 // link is the waiter's.
-// Locks: the GIL.
 static inline void
 tl_wait_check(const struct tl_wait *wait, const struct tl_link *link)
 {
@@ -80,6 +84,7 @@ tl_wait_check(const struct tl_wait *wait, const struct tl_link *link)
 TL_CHECKER(tl_wait_check, const struct tl_wait *wait, const struct tl_link *link);
 #endif
 
+// Begin to wait: append the waiter, whose link is given, to queue.
 static inline void
 tl_wait_arm(struct tl_wait *wait, const struct tl_wait_kind *kind, PyObject *on,
             struct tl_link *link, struct tl_link *queue)
@@ -95,7 +100,8 @@ tl_wait_arm(struct tl_wait *wait, const struct tl_wait_kind *kind, PyObject *on,
     tl_wait_check(wait, link);
 }
 
-// Take the waiter out of its queue. The queue's reference passes to the caller.
+// End the wait: remove the waiter from its queue. The queue's reference passes to the
+// caller.
 static inline void
 tl_wait_end(struct tl_wait *wait, struct tl_link *link)
 {

@@ -120,7 +120,7 @@ main(void)
     tl_deferred_wakes_forget(&sleeper);
     owe_many(&nudge);
     for (int i = 0; i < TL_DEFERRED_WAKES_MAX; i++) {
-        assert(atomic_load(&nudge.owed[i]) == NULL);
+        assert(atomic_load(&nudge.deferred[i]) == NULL);
     }
     tl_deferred_wakes_fini(&idle);
     tl_deferred_wakes_fini(&nudge);
