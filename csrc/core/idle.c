@@ -81,7 +81,7 @@ other_scheduler_runs(struct tl_sched *s, long *schedulers)
     struct tl_sched *other;
     do {
         other = running_scheduler(s, schedulers);
-    } while (other != NULL && !tl_thread_is_there(other));
+    } while (other != NULL && !other->state->thread_is_there(other));
     return other != NULL;
 }
 

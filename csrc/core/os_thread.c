@@ -6,8 +6,6 @@
 
 #include <pthread.h>
 
-TL_THREAD_LOCAL struct tl_os_thread *tl_os_thread_mine;
-
 // A thread-specific key whose destructor runs at a thread's end. One for the process;
 // key and made are guarded by the GIL.
 static struct {

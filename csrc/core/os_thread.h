@@ -48,9 +48,6 @@ struct tl_os_thread {
     _Atomic bool gone;              // the thread has ended
 };
 
-// The calling thread's, or NULL if it has none yet.
-extern TL_THREAD_LOCAL struct tl_os_thread *tl_os_thread_mine;
-
 // The calling thread's, made if it has none. NULL with MemoryError set.
 struct tl_os_thread *tl_os_thread_make(struct tl_state *state);
 

@@ -7,7 +7,7 @@
 #ifndef TL_POLL_SOURCE_H
 #define TL_POLL_SOURCE_H
 
-#include "core/sched.h"
+#include "core/sched_state.h"
 
 struct tl_poll_source {
     const struct tl_poll_source_kind *kind;

@@ -21,16 +21,4 @@ void tl_rounds_begin(struct tl_sched *s, struct tl_run_frame *watch);
 bool tl_rounds_are_over(struct tl_sched *s, struct tl_run_frame *watch,
                         const TaskletObject *to);
 
-// t leaves the ring. If it had a turn left, the round may be over earlier.
-// Thread: any.
-void tl_rounds_lose_turn(struct tl_sched *s, const TaskletObject *t);
-
-// Move t, which is in the ring, to the place before `place`.
-void tl_rounds_put_before(struct tl_sched *s, TaskletObject *t, TaskletObject *place);
-
-// Number of places at the end of the ring that a tasklet without a turn may take: at
-// least one.
-// Thread: any.
-Py_ssize_t tl_rounds_places(struct tl_sched *s);
-
 #endif // TL_ROUNDS_H

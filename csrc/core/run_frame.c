@@ -23,22 +23,16 @@ enum { MAX_STALL_NS = 100000000 };
 
 // ---- which budget is used up
 
-static bool
-is_slow(struct tl_sched *s, const struct tl_run_frame *watch)
-{
-    return watch->slow_slice == tl_run_frame_slice(s);
-}
-
 // Which budget of watch is used up in the middle of a slice.
-static enum tl_end
-ended_inside(struct tl_sched *s, const struct tl_run_frame *watch)
+enum tl_end
+tl_run_frame_ended_inside(struct tl_sched *s, const struct tl_run_frame *watch)
 {
     // If both are used up, that of the slice says more about the running tasklet.
     int64_t ticks = tl_ticks_read(&s->events);
     if (ticks >= watch->slice_limit) {
         return TL_END_SLICE_TICKS;
     }
-    if (is_slow(s, watch)) {
+    if (tl_run_frame_is_slow(s, watch)) {
         return TL_END_SLICE_SECONDS;
     }
     if (ticks >= watch->tick_limit) {
@@ -62,26 +56,12 @@ ended_between(struct tl_sched *s, struct tl_run_frame *watch, const TaskletObjec
         return TL_END_SWITCHES;
     }
     if (watch->budget.soft) {
-        return s->hands_over ? TL_END_NONE : ended_inside(s, watch);
+        return s->hands_over ? TL_END_NONE : tl_run_frame_ended_inside(s, watch);
     }
     if (tl_ticks_read(&s->events) >= watch->tick_limit) {
         return TL_END_TICKS;
     }
     return watch->time_up ? TL_END_SECONDS : TL_END_NONE;
-}
-
-// The outermost run frame for which the current tasklet must be stopped, or NULL.
-static struct tl_run_frame *
-find_hard(struct tl_sched *s)
-{
-    for (int i = 0; i < s->nwatch; i++) {
-        struct tl_run_frame *watch = s->watch[i];
-        if (watch->who != s->current && !watch->budget.soft &&
-            ended_inside(s, watch) != TL_END_NONE) {
-            return watch;
-        }
-    }
-    return NULL;
 }
 
 // ---- when to look
@@ -129,7 +109,7 @@ tl_run_frame_set_alarm(struct tl_sched *s, uint64_t moved)
         }
         deadline = end < deadline ? end : deadline;
         if (watch->budget.slice_time > 0 &&
-            !(watch->budget.soft && is_slow(s, watch)) &&
+            !(watch->budget.soft && tl_run_frame_is_slow(s, watch)) &&
             (slice == 0 || watch->budget.slice_time < slice)) {
             slice = watch->budget.slice_time;
         }
@@ -145,7 +125,8 @@ tl_run_frame_set_alarm(struct tl_sched *s, uint64_t moved)
         return;
     }
     // The thread was there when run() began. If it is not, the process is ending.
-    (void)tl_timekeeper_set(&s->alarm, &tl_governor_timekeeper_host, deadline, slice, moved);
+    (void)tl_timekeeper_set(&s->alarm, &tl_governor_timekeeper_host, deadline, slice,
+                            moved);
 }
 
 static uint64_t
@@ -158,8 +139,8 @@ moves(struct tl_timekeeper *alarm)
 
 // Mark the run frames whose time is up. Returns whether there are any; *hard: whether
 // the running tasklet must be stopped for one.
-static bool
-note_time(struct tl_sched *s, int64_t now, bool *hard)
+bool
+tl_run_frame_note_time(struct tl_sched *s, int64_t now, bool *hard)
 {
     bool ended = false;
     if (s->alarm.still > 0) {
@@ -174,7 +155,7 @@ note_time(struct tl_sched *s, int64_t now, bool *hard)
             now - s->slice_start >= watch->budget.slice_time) {
             watch->slow_slice = s->slice_seen;
         }
-        if (watch->time_up || is_slow(s, watch)) {
+        if (watch->time_up || tl_run_frame_is_slow(s, watch)) {
             ended = true;
             *hard |= !watch->budget.soft;
         }
@@ -192,7 +173,7 @@ on_alarm(struct tl_timekeeper *alarm, int64_t now)
     if (s->dead) {
         return INT64_MAX;
     }
-    if (!note_time(s, now, &hard)) {
+    if (!tl_run_frame_note_time(s, now, &hard)) {
         if (s->probes && !s->waiting) {
             tl_ticks_probe(&s->events);
         }
@@ -218,96 +199,6 @@ on_alarm(struct tl_timekeeper *alarm, int64_t now)
 
 // ---- in the middle of a slice
 
-// Whether the current tasklet may be stopped for watch where its code is now. Not in
-// the middle of an operation of the library, nor where Python code must not be left: C
-// code that has called it (unless allowed), imports, callbacks, finalizers of a
-// collection.
-static bool
-may_stop(struct tl_sched *s, const struct tl_run_frame *watch)
-{
-    TaskletObject *me = s->current;
-    if (*s->collecting != 0) {
-        return false; // perhaps in one of gc.callbacks that runs before the library's
-    }
-    if (s->trap != 0 || tl_sched_is_held(s) || s->in_channel_callback || me->atomic ||
-        me->place != TL_RUNNABLE || s->head != me || watch->who->place == TL_WAITING) {
-        return false;
-    }
-    if (!me->is_main && me->life != TL_STARTED) {
-        return false;
-    }
-    if (me->outcome != NULL && me->outcome->done) {
-        return false; // it runs its done callbacks
-    }
-    if (!watch->budget.ignore_nesting && !me->ignore_nesting &&
-        tl_frames_nesting(s->ts) > 0) {
-        return false;
-    }
-    return !tl_frames_are_importing(s->ts);
-}
-
-static int
-stop(struct tl_sched *s, struct tl_run_frame *watch)
-{
-    TaskletObject *me = s->current, *owner = watch->who;
-    tl_ticks_disarm(&s->events);
-    watch->end = ended_inside(s, watch);
-    Py_XSETREF(watch->victim, (TaskletObject *)Py_NewRef(me));
-    if (owner->place == TL_RUNNABLE) {
-        tl_ring_remove(s, owner);
-    } else {
-        Py_INCREF(owner);
-    }
-    tl_ring_front(s, owner);
-    tl_ring_remove(s, me);
-    tl_sched_drop_later(s, (PyObject *)me);
-    me->stopped = true;
-    if (tl_sched_go(s, me, owner) < 0) {
-        return -1;
-    }
-    me->stopped = false;
-    PyObject *value = tl_sched_arrive(s);
-    Py_XDECREF(value);
-    return value == NULL ? -1 : 0;
-}
-
-// tl_ticks_due: the tick limit is reached, or the thread was armed. Called by the
-// interpreter in the middle of the current tasklet's code. Returns as tl_ticks_due.
-// Switch: may.
-static int
-on_due(struct tl_ticks *events)
-{
-    struct tl_sched *s = TL_CONTAINER(events, struct tl_sched, events);
-    struct tl_run_frame *watch = find_hard(s);
-    if (watch == NULL) {
-        tl_ticks_disarm(events);
-        tl_run_frame_recompute_limits(s);
-        return 0;
-    }
-    if (!may_stop(s, watch)) {
-        return 0;
-    }
-    // A kill that could not be raised before is raised instead of stopping.
-    return tl_interrupt_is_overdue(s) ? tl_interrupt_check(s) : stop(s, watch);
-}
-
-int
-tl_run_frame_released(struct tl_sched *s)
-{
-    if (s->nwatch == 0) {
-        return 0;
-    }
-    if (tl_timekeeper_is_due(&s->alarm)) {
-        // The timekeeper's thread has not got the GIL yet: do its work here.
-        bool hard = false; // unused: find_hard() decides
-        (void)note_time(s, tl_clock_now(), &hard);
-        s->tripped = true;
-        s->limit = 0;
-    }
-    struct tl_run_frame *watch = find_hard(s);
-    return watch != NULL && may_stop(s, watch) ? stop(s, watch) : 0;
-}
-
 // ---- between two slices
 
 static void
@@ -318,7 +209,7 @@ begin_slices(struct tl_sched *s)
         struct tl_run_frame *watch = s->watch[i];
         if (watch->budget.soft && s->hands_over) {
             // The slice goes on in the next tasklet.
-            watch->slow_slice += is_slow(s, watch);
+            watch->slow_slice += tl_run_frame_is_slow(s, watch);
         } else if (watch->budget.slice_ticks > 0) {
             watch->slice_limit = now + watch->budget.slice_ticks;
         }
@@ -535,7 +426,6 @@ tl_run_frame_init(struct tl_sched *s)
     s->alarm.moves = moves;
     s->alarm.fire = on_alarm;
     tl_ticks_init(&s->events, s->ts);
-    tl_ticks_due = on_due;
 }
 
 void

@@ -27,7 +27,7 @@
 #ifndef TL_RUN_FRAME_H
 #define TL_RUN_FRAME_H
 
-#include "core/sched.h"
+#include "core/sched_state.h"
 
 // How a call of run() ended.
 enum tl_end {
@@ -99,11 +99,6 @@ TaskletObject *tl_run_frame_at_switch(struct tl_sched *s, TaskletObject *to);
 // next tasklet: itself, or the caller of a run() that ends.
 TaskletObject *tl_run_frame_at_yield(struct tl_sched *s);
 
-// What kept a hard budget from stopping the current tasklet may be over: stop it now if
-// one is used up. Returns 0 when it goes on, or -1 with an exception set.
-// Switch: may.
-int tl_run_frame_released(struct tl_sched *s);
-
 // The time on tl_clock_now()'s clock at which the idle thread must call
 // tl_run_frame_expired(); INT64_MAX: never.
 int64_t tl_run_frame_deadline(struct tl_sched *s);
@@ -166,6 +161,30 @@ tl_run_frame_has_time(const struct tl_run_frame *watch)
     return tl_run_frame_counts(watch) || watch->deadline != INT64_MAX ||
            watch->budget.slice_time > 0;
 }
+
+// Whether t, which is in the ring, has a turn left in the present round of watch: see
+// rounds.h.
+static inline bool
+tl_rounds_has_turn(const struct tl_run_frame *watch, const TaskletObject *t)
+{
+    return t->turn <= watch->round_began;
+}
+
+// Whether the slice that runs has taken longer than watch allows.
+static inline bool
+tl_run_frame_is_slow(struct tl_sched *s, const struct tl_run_frame *watch)
+{
+    return watch->slow_slice == tl_run_frame_slice(s);
+}
+
+// The budget of watch that is used up in the middle of a slice, or TL_END_NONE.
+enum tl_end tl_run_frame_ended_inside(struct tl_sched *s,
+                                      const struct tl_run_frame *watch);
+
+// Note which budgets in time are used up by now. Returns whether any is; *hard is set if
+// the running tasklet must be stopped.
+// Thread: any.
+bool tl_run_frame_note_time(struct tl_sched *s, int64_t now, bool *hard);
 
 // watch: has just been put into s->watch, or taken out.
 // Locks: the GIL.

@@ -1,7 +1,46 @@
-// runq.c - the run queue, the drop list, and wake-ups of other threads' schedulers.
+// runq.c - the run queue, and wake-ups of other threads' schedulers.
+#include "core/runq.h"
 #include "core/os_thread.h"
-#include "core/rounds.h"
-#include "core/stacks.h"
+#include "core/run_frame.h"
+
+// ---- rounds: see rounds.h
+
+// t leaves the ring. If it had a turn left, the round may be over earlier.
+TL_COLD static void
+lose_turn(struct tl_sched *s, const TaskletObject *t)
+{
+    for (int i = 0; i < s->nwatch; i++) {
+        struct tl_run_frame *watch = s->watch[i];
+        if (watch->rounds_left > 0 && tl_rounds_has_turn(watch, t) &&
+            watch->round_look > s->switches) {
+            watch->round_look--;
+            s->limit = watch->round_look < s->limit ? watch->round_look : s->limit;
+        }
+    }
+}
+
+// Number of places at the end of the ring that a tasklet without a turn may take: at
+// least one.
+TL_COLD static Py_ssize_t
+count_places(struct tl_sched *s)
+{
+    // A tasklet without a turn in the round that began last has none in any other.
+    uint64_t began = 0;
+    for (int i = 0; i < s->nwatch; i++) {
+        const struct tl_run_frame *watch = s->watch[i];
+        if (watch->rounds_left > 0 && watch->round_began > began) {
+            began = watch->round_began;
+        }
+    }
+    Py_ssize_t places = 1;
+    const struct tl_link *i = s->head->link.prev;
+    while (i != &s->head->link &&
+           TL_CONTAINER(i, const TaskletObject, link)->turn > began) {
+        places++;
+        i = i->prev;
+    }
+    return places;
+}
 
 // ---- the ring
 
@@ -16,7 +55,7 @@ random_place(struct tl_sched *s)
     x ^= x << 17;
     s->order_seed = x;
     TaskletObject *place = s->head;
-    Py_ssize_t places = s->nrounds > 0 ? tl_rounds_places(s) : s->runcount;
+    Py_ssize_t places = s->nrounds > 0 ? count_places(s) : s->runcount;
     for (uint64_t left = (x >> 11) % (uint64_t)places; left > 0; left--) {
         place = tl_task_of(place->link.prev);
     }
@@ -60,7 +99,7 @@ tl_ring_remove(struct tl_sched *s, TaskletObject *t)
 {
     TL_CHECK("I1", "tasklet", t, t->place == TL_RUNNABLE);
     if (TL_UNLIKELY(s->nrounds > 0)) {
-        tl_rounds_lose_turn(s, t);
+        lose_turn(s, t);
     }
     if (s->head == t) {
         s->head = tl_link_is_single(&t->link) ? NULL : tl_task_next(t);
@@ -84,50 +123,16 @@ tl_ring_behind_head(struct tl_sched *s, TaskletObject *t)
     tl_task_check(t);
 }
 
-// ---- the drop list
-
 TL_COLD void
-tl_sched_drop_object(struct tl_sched *s, PyObject *object)
+tl_ring_put_before(struct tl_sched *s, TaskletObject *t, TaskletObject *place)
 {
-    int room = 2 * s->drop_room;
-    PyObject **grown = PyMem_Realloc(s->drop, 2 * (size_t)room * sizeof *grown);
-    if (grown != NULL) {
-        s->drop = grown;
-        s->drop_room = room;
-    } else if (s->ndrop == room) {
-        return; // the reserve is used up: leak it, since a decref may run Python code
+    if (t == place) {
+        return;
     }
-    s->drop[s->ndrop++] = object;
-}
-
-void
-tl_sched_drop_now(struct tl_sched *s)
-{
-    // Not in a callback or signal handler: the list may have the last reference to the
-    // current tasklet, on whose stack that runs.
-    while (s->ndrop > 0 && s->no_switch == 0) {
-        PyObject *object = s->drop[--s->ndrop];
-        Py_DECREF(object);
-    }
-    if (TL_UNLIKELY(s->trim_due)) {
-        tl_stacks_trim(s);
-    }
-    if (TL_UNLIKELY(s->has_lost) && s->no_switch == 0) {
-        s->has_lost = false;
-        PyObject *exc = PyErr_GetRaisedException();
-        PyErr_SetString(PyExc_MemoryError,
-                        "an interruption, or a value of a channel, was lost for want "
-                        "of memory");
-        PyErr_WriteUnraisable(NULL);
-        PyErr_SetRaisedException(exc);
-    }
-}
-
-void
-tl_sched_report_lost(struct tl_sched *s)
-{
-    s->has_lost = true;
-    tl_sched_drop_later(s, Py_NewRef(Py_None)); // an arrival looks if ndrop > 0
+    assert(t->place == TL_RUNNABLE && t != s->head);
+    (void)s;
+    tl_link_remove(&t->link);
+    tl_link_insert_before(&t->link, &place->link);
 }
 
 // ---- waking other threads

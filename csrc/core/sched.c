@@ -6,23 +6,15 @@
 #include "core/foreign_threads.h"
 #include "core/idle.h"
 #include "core/interrupt.h"
-#include "core/rounds.h"
 #include "core/run_frame.h"
 #include "core/stacks.h"
 #include "core/stray.h"
 #include "core/stress_points.h"
+#include "core/task_settings.h"
 #include "core/timer.h"
 #include "cpython/frames.h"
 #include "cpython/gil.h"
 #include "base/clock.h"
-
-TL_THREAD_LOCAL struct tl_sched *tl_sched_mine;
-
-TaskletObject *
-tl_sched_innermost(struct tl_sched *s)
-{
-    return s->watch[s->nwatch - 1]->who;
-}
 
 // ---- preparing a switch
 
@@ -106,7 +98,7 @@ deliver(struct tl_sched *s, TaskletObject *t, PyObject *bomb)
     tl_sched_drop_later(s, tl_interrupt_force(t, tl_interrupt_rated(s->state, bomb)));
     into_ring(s, t);
     if (TL_UNLIKELY(s->nrounds > 0)) {
-        tl_rounds_put_before(s, t, s->head);
+        tl_ring_put_before(s, t, s->head);
     }
     s->head = t;
     return t;
@@ -212,23 +204,6 @@ after_unusual_pause(struct tl_sched *s, TaskletObject *me, int status)
         tl_governor_enter(&s->guard);
     }
     return 0;
-}
-
-void
-tl_sched_set_atomic(TaskletObject *t, bool flag)
-{
-    struct tl_sched *s = t->home;
-    t->atomic = flag;
-    if (s->dead || s->current != t) {
-        return; // the switch to t does the rest
-    }
-    if (s != tl_sched_mine) {
-        tl_governor_mark(&s->guard, flag);
-    } else if (flag) {
-        tl_governor_enter(&s->guard);
-    } else {
-        tl_governor_leave(&s->guard);
-    }
 }
 
 // Step 5 and 6 of a switch whose from is atomic, has trace functions or is inside one.
@@ -465,7 +440,7 @@ tl_sched_jump(struct tl_sched *s, TaskletObject *t, bool leave)
         into_ring(s, t);
         if (TL_UNLIKELY(s->nrounds > 0)) {
             // Tasklets that have had their turn of the round stay behind the others.
-            tl_rounds_put_before(s, t, in_turn ? tl_task_next(me) : me);
+            tl_ring_put_before(s, t, in_turn ? tl_task_next(me) : me);
             me->turn = in_turn || leave ? me->turn : 0; // it goes on after t
         }
         if (leave) {
@@ -689,7 +664,7 @@ tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *bomb, boo
         // A signal handler or callback has set something for ended, still current.
         s->no_switch++;
         s->target = to;
-        tl_stacks_strip(s, ended);
+        tl_task_clear_settings(s, ended);
         s->target = NULL;
         s->no_switch--;
     }

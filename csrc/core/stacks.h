@@ -4,7 +4,8 @@
 #ifndef TL_STACKS_H
 #define TL_STACKS_H
 
-#include "core/sched.h"
+#include "core/sched_state.h"
+#include "cpython/gil.h"
 
 // A fiber that runs one tasklet after the other; between two it is in its thread's
 // pool.
@@ -33,22 +34,52 @@ PyObject *tl_stacks_start(struct tl_sched *s, TaskletObject *t);
 // try (borrowed). May run Python code.
 PyObject *tl_stacks_start_again(struct tl_sched *s);
 
-// Leak t's stack on purpose: its thread is gone, so its frames can neither run nor be
-// unwound.
-// Thread: any.
-void tl_stacks_keep(struct tl_sched *s, TaskletObject *t);
+// ---- the pool: used by life.c
 
-// t, which is current, has ended: drop its locals, trace functions, atomic flag, blocks
-// and pending interruptions. May run Python code and give up the GIL.
-void tl_stacks_strip(struct tl_sched *s, TaskletObject *t);
+// Put stack, which has no tasklet, into the pool.
+static inline void
+tl_stacks_park(struct tl_sched *s, struct tl_stack *stack)
+{
+    stack->next = s->pool[stack->lane];
+    s->pool[stack->lane] = stack;
+    s->npool++;
+    tl_sched_check_stacks(s);
+}
 
-// Give free memory of the allocators back to the system, after many stacks have ended.
-void tl_stacks_trim(struct tl_sched *s);
+// Take a stack out of the pool, which has one.
+static inline struct tl_stack *
+tl_stacks_unpark(struct tl_sched *s)
+{
+    int lane = s->pool[s->next_lane] != NULL ? s->next_lane : !s->next_lane;
+    struct tl_stack *stack = s->pool[lane];
+    s->pool[lane] = stack->next;
+    s->npool--;
+    tl_sched_check_stacks(s);
+    return stack;
+}
 
-// The thread ends: end the parked stacks and the base fibers. May run Python code.
-void tl_stacks_free(struct tl_sched *s);
+// Give t, which is new, to stack, which has no tasklet.
+static inline void
+tl_stacks_assign(struct tl_sched *s, struct tl_stack *stack, TaskletObject *t)
+{
+    if (TL_UNLIKELY(PyObject_GC_IsFinalized((PyObject *)t))) {
+        // It was revived, and may become garbage again.
+        tl_gil_unfinalize((PyObject *)t);
+    }
+    stack->job = t;
+    s->next_lane = !stack->lane;
+    t->stack = stack;
+    t->fiber = Py_NewRef(stack->fiber);
+    t->life = TL_STARTED;
+    tl_link_insert_before(&t->started, &s->started);
+    if (++s->nstarted > s->peak) {
+        s->peak = s->nstarted;
+    }
+    tl_sched_check_stacks(s);
+    tl_task_check(t);
+}
 
-// The builtins that fibers run.
-extern PyMethodDef tl_stacks_run_def, tl_stacks_nursery_def;
+// Drop the base fibers: new ones are made when they are needed.
+void tl_stacks_drop_base_fibers(struct tl_sched *s);
 
 #endif // TL_STACKS_H

@@ -168,13 +168,6 @@ void tl_outcome_free(struct tl_outcome *outcome);
 // A new tasklet of class cls that lives on sched's thread.
 TaskletObject *tl_task_new(PyTypeObject *cls, struct tl_sched *sched);
 
-// bind() and setup() by Stackless's rules; setup() makes t runnable. Return 0, or -1
-// with an exception set. May run Python code: in a copy of kwargs, and in what is
-// dropped.
-// Thread: any.
-int tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs);
-int tl_task_setup(TaskletObject *t, PyObject *args, PyObject *kwargs);
-
 // Set t, which has just been made, to call args[0] with the rest in a copy of the
 // current context. Returns 0, or -1 with an exception set.
 int tl_task_set_call(TaskletObject *t, PyObject *const *args, Py_ssize_t nargs);

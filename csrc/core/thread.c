@@ -1,11 +1,13 @@
 // thread.c - a thread's scheduler: made at the first use of tasklets, ended with it.
 #include "core/thread.h"
+#include "core/budget.h"
 #include "core/errors.h"
 #include "core/fiber.h"
 #include "core/idle.h"
 #include "core/idle_threads.h"
 #include "core/interrupt.h"
 #include "core/leftover.h"
+#include "core/life.h"
 #include "core/os_thread.h"
 #include "core/outcome.h"
 #include "core/poll_source.h"
@@ -142,7 +144,7 @@ tl_sched_make(struct tl_state *state)
     s->ts_id = PyThreadState_GetID(ts);
     s->ident = PyThread_get_thread_ident();
     tl_timer_init(s);
-    tl_run_frame_init(s);
+    tl_budget_init(s);
     tl_guard_init(&s->guard, s->ts);
     s->collecting = tl_gil_collecting();
     tl_link_init(&s->started);

@@ -1,7 +1,6 @@
 // timer.c - timers of a scheduler, and when a busy thread polls for what is due.
 #include "core/timer.h"
 #include "core/poll_source.h"
-#include "core/run_frame.h"
 #include "base/clock.h"
 #include "base/stress.h"
 
@@ -45,7 +44,7 @@ tl_timer_expect(struct tl_sched *s)
         s->look_at = s->switches + s->look_step;
         s->look_yields = s->yields + s->look_step;
         if (s->look_at < s->limit) {
-            tl_run_frame_recompute_limits(s);
+            s->limit = s->look_at;
         }
     }
 }
@@ -179,22 +178,6 @@ tl_timer_arm(struct tl_sched *s, TaskletObject *t, int64_t deadline)
     t->timer.fire = end_wait;
     tl_timer_set(s, &t->timer, deadline);
     tl_task_check(t);
-}
-
-static PyObject *
-end_sleep(struct tl_wait *Py_UNUSED(wait))
-{
-    return NULL;
-}
-
-static const struct tl_wait_kind sleep_wait = {.verb = "sleeps", .lapsed = end_sleep};
-
-PyObject *
-tl_timer_sleep(struct tl_sched *s, int64_t deadline)
-{
-    struct tl_leave how = {
-        .kind = &sleep_wait, .queue = &s->sleepers, .deadline = deadline};
-    return tl_sched_leave(s, &how);
 }
 
 // ---- the thread

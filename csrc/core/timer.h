@@ -8,7 +8,7 @@
 #ifndef TL_TIMER_H
 #define TL_TIMER_H
 
-#include "core/sched.h"
+#include "core/runq.h"
 
 // From this number of seconds on (31 years) a timeout is treated as none.
 #define TL_TIMER_LONGEST 1e9
@@ -64,10 +64,6 @@ int tl_timer_seconds(PyObject *arg, double *seconds);
 // None or NULL, -1 (passed) for 0 and less. Returns 0, or -1 with TypeError or
 // ValueError set. May run Python code.
 int tl_timer_deadline(struct tl_sched *s, PyObject *seconds, int64_t *deadline);
-
-// Wait until deadline. Returns None, or NULL with an exception set.
-// Switch: yes.
-PyObject *tl_timer_sleep(struct tl_sched *s, int64_t deadline);
 
 void tl_timer_init(struct tl_sched *s);
 

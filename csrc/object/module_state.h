@@ -7,6 +7,7 @@
 #include "cpython/compat.h"
 #include "base/list.h"
 
+struct tl_sched;
 struct tl_stack;
 struct tl_places;
 
@@ -98,6 +99,7 @@ struct tl_state {
     // Put back into a channel the value (stolen) that it handed to a receiver that was
     // killed before it could return it.
     void (*take_back)(PyObject *channel, PyObject *value);
+    bool (*thread_is_there)(struct tl_sched *s); // tl_thread_is_there()
     PyObject *run_stack;     // the builtin that every pooled stack runs
     PyObject *run_nursery;   // the builtin that the nursery runs
     PyObject *set_wakeup_fd; // signal.set_wakeup_fd

@@ -1,6 +1,8 @@
 // atomic_type.c - with atomic(): the flag of the current tasklet, put back at the end.
+#include "core/budget.h"
 #include "core/run_frame.h"
 #include "core/sched.h"
+#include "core/task_settings.h"
 #include "object/args.h"
 #include "python/types.h"
 
@@ -88,7 +90,7 @@ atomic_enter(AtomicObject *self, PyObject *Py_UNUSED(ignored))
     self->entries[self->depth++] = (struct entry){me, me->atomic};
     check(self);
     if (!me->atomic) {
-        tl_sched_set_atomic(me, true);
+        tl_task_set_atomic(me, true);
     }
     Py_RETURN_NONE;
 }
@@ -126,9 +128,9 @@ atomic_exit(AtomicObject *self, PyObject *const *Py_UNUSED(args),
     }
     bool before = pop(self, s->current);
     if (before != s->current->atomic) {
-        tl_sched_set_atomic(s->current, before);
+        tl_task_set_atomic(s->current, before);
     }
-    if (s->nwatch > 0 && tl_run_frame_released(s) < 0) {
+    if (s->nwatch > 0 && tl_budget_released(s) < 0) {
         return NULL;
     }
     Py_RETURN_FALSE;

@@ -1,6 +1,7 @@
 // mod_time.c - the module's functions on time.
 #include "core/errors.h"
 #include "core/run_frame.h"
+#include "core/sleep.h"
 #include "core/thread.h"
 #include "core/timer.h"
 #include "io/descriptor.h"
@@ -59,7 +60,7 @@ fn_sleep(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
     if (tl_errors_block_trap(s)) {
         return NULL;
     }
-    return tl_timer_sleep(s, tl_timer_now(s) + time);
+    return tl_sleep(s, tl_timer_now(s) + time);
 }
 
 PyDoc_STRVAR(pending_doc,

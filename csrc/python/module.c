@@ -1,8 +1,10 @@
 // module.c - builds tasklets._core: types, exceptions, hooks into the interpreter.
 #include "core/fiber.h"
+#include "core/life.h"
 #include "core/local.h"
 #include "core/stacks.h"
 #include "core/stress_points.h"
+#include "core/thread.h"
 #include "cpython/gil.h"
 #include "object/live_counts.h"
 #include "python/fork.h"
@@ -357,6 +359,7 @@ module_exec(PyObject *mod)
     }
     state->del_name = PyUnicode_InternFromString("__del__");
     state->take_back = tl_channel_take_back;
+    state->thread_is_there = tl_thread_is_there;
     state->run_stack = PyCFunction_New(&tl_stacks_run_def, mod);
     state->run_nursery = PyCFunction_New(&tl_stacks_nursery_def, mod);
     PyObject *signal = PyImport_ImportModule("_signal");

@@ -1,9 +1,12 @@
 // tasklet_methods.c - the methods of a tasklet: parse, one call down, convert.
 #include "python/tasklet_methods.h"
+#include "core/bind.h"
+#include "core/budget.h"
 #include "core/fiber.h"
 #include "core/interrupt.h"
 #include "core/outcome.h"
 #include "core/run_frame.h"
+#include "core/task_settings.h"
 #include "core/thread.h"
 #include "cpython/gil.h"
 #include "object/args.h"
@@ -374,8 +377,7 @@ static PyObject *
 released(TaskletObject *self, PyObject *old)
 {
     struct tl_sched *s = tl_sched_mine;
-    if (old != NULL && s != NULL && s->current == self &&
-        tl_run_frame_released(s) < 0) {
+    if (old != NULL && s != NULL && s->current == self && tl_budget_released(s) < 0) {
         Py_CLEAR(old);
     }
     return old;
@@ -395,7 +397,7 @@ tasklet_set_atomic(TaskletObject *self, PyObject *flag)
     PyObject *old =
         set_flag(&wanted, flag, "set_atomic needs exactly one bool or integer");
     if (old != NULL && wanted != self->atomic) {
-        tl_sched_set_atomic(self, wanted);
+        tl_task_set_atomic(self, wanted);
     }
     return released(self, old);
 }

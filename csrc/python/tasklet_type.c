@@ -1,7 +1,9 @@
 // tasklet_type.c - the tasklet's life as a Python object, and its attributes.
+#include "core/bind.h"
 #include "core/errors.h"
 #include "core/fiber.h"
 #include "core/interrupt.h"
+#include "core/life.h"
 #include "core/local.h"
 #include "core/os_thread.h"
 #include "core/outcome.h"

@@ -37,10 +37,10 @@ requeue_at_head(struct tl_wait *wait)
 }
 
 static const struct tl_wait_kind requeue_wait = {.verb = "acquire",
-                                                .patient = true,
-                                                .is_lock = true,
-                                                .lapsed = tl_wait_queue_timed_out,
-                                                .joined = requeue_at_head};
+                                                 .patient = true,
+                                                 .is_lock = true,
+                                                 .lapsed = tl_wait_queue_timed_out,
+                                                 .joined = requeue_at_head};
 
 // Another thread is running the import, and will end this wait: run(wait=True) goes on.
 static void
@@ -276,8 +276,8 @@ tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
         if ((given & TL_GIVEN_CALL) && ++lost_races >= MAX_LOST_RACES) {
             lock->must_hand_off = true;
         }
-        struct tl_queued_wait how = {.kind = lost_races > 0 ? &requeue_wait
-                                                            : &tl_lock_wait,
+        struct tl_queued_wait how = {.kind =
+                                         lost_races > 0 ? &requeue_wait : &tl_lock_wait,
                                      .on = (PyObject *)lock,
                                      .queue = &lock->waiters,
                                      .has_come = is_free,

@@ -4,6 +4,7 @@
 #include "core/errors.h"
 #include "core/scope.h"
 #include "core/stress_points.h"
+#include "core/task_settings.h"
 #include "core/timer.h"
 #include "object/live_counts.h"
 
@@ -367,7 +368,7 @@ restore(const struct traits *before)
         return;
     }
     if (t->atomic && !before->atomic) {
-        tl_sched_set_atomic(t, false);
+        tl_task_set_atomic(t, false);
     }
     t->block_trap = before->block_trap;
     tl_sched_mine->trap = before->trap;
