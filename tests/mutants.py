@@ -51,15 +51,20 @@ class Builder:
         self.command += [f"-D{k}={v}" for k, v in extension["define_macros"]]
         places = [*extension["include_dirs"], sysconfig.get_path("include")]
         self.command += [f"-I{place}" for place in places]
-        # Its own folder is searched first, and has no headers.
-        self.command += ["-iquote", ROOT / "csrc", "-O1", "-g0", "-w"]
+        # The folder is searched first: it may have a header.
+        self.command[1:1] = ["-iquote", folder, "-iquote", ROOT / "csrc"]
+        self.command += ["-O1", "-g0", "-w"]
 
     def build(self, name, right, wrong):
         """Return a folder with a copy of the packages that has the change in it."""
         text = (ROOT / "csrc" / name).read_text()
         assert text.count(right) == 1, "the source no longer says this exactly once"
-        source = self.folder / Path(name).name
-        source.write_text(text.replace(right, wrong))
+        changed = self.folder / name
+        changed.parent.mkdir(parents=True)
+        changed.write_text(text.replace(right, wrong))
+        source = changed.with_suffix(".c")
+        if source != changed:  # a header: compiled with the source of its name
+            shutil.copy((ROOT / "csrc" / name).with_suffix(".c"), source)
         made = source.with_suffix(".o")
         run([*self.command, "-c", source, "-o", made])
         replaced = (self.objects / name).with_suffix(".o")

@@ -47,7 +47,7 @@ MUTANTS = {
         "I1 of job",
     ),
     "a_stack_that_is_taken_is_still_counted": (
-        "core/stacks.c",
+        "core/stacks.h",
         "    s->npool--;\n",
         "",
         "I5 of tl_sched",
@@ -65,7 +65,7 @@ MUTANTS = {
         "I1 of condition",
     ),
     "a_case_that_was_unlinked_is_still_counted": (
-        "sync/select.c",
+        "sync/channel.c",
         "    one->of->linked--;\n",
         "",
         "I2 of tl_selection",

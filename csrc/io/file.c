@@ -5,6 +5,7 @@
 // thread (detour.h).
 #include "io/file.h"
 #include "io/detour.h"
+#include "io/uv_threads.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -283,7 +284,7 @@ file_run(struct tl_uv_request *request)
 static int
 start_request(struct tl_file *file, struct tl_uv_loop *loop)
 {
-    if (TL_LIKELY(!tl_detour_is_needed())) {
+    if (TL_LIKELY(!tl_uv_threads_are_blocked())) {
         int error = start(file, tl_uv_loop_uv(loop), fs_over);
         if (error == 0) {
             tl_uv_loop_begun(loop, &file->request);

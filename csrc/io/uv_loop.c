@@ -2,7 +2,7 @@
 // end, a fork and the end of the process.
 #include "io/uv_loop.h"
 #include "core/poll_source.h"
-#include "io/detour.h"
+#include "io/uv_threads.h"
 #include "base/clock.h"
 #include "base/lookup.h"
 #include "base/preflight.h"
@@ -282,7 +282,7 @@ loop_init(struct tl_uv_loop *loop)
     }
     pool.was_used = true;
     pool.has_stayed_behind = false;
-    tl_detour_set_size(tl_preflight_pool_size());
+    tl_uv_threads_set_size(tl_preflight_pool_size());
     tl_link_init(&loop->all);
     tl_link_insert_before(&loop->all, &pool.loops);
     return 0;
@@ -318,7 +318,7 @@ tl_uv_loop_begun(struct tl_uv_loop *loop, struct tl_uv_request *request)
     request->refs++;
     tl_link_insert_before(&request->link, &loop->requests);
     count(loop, 1);
-    tl_detour_begun(request);
+    tl_uv_threads_begun(request);
     tl_uv_request_check(request);
     tl_uv_loop_check(loop);
 }
@@ -328,7 +328,7 @@ finish(struct tl_uv_request *request, enum tl_uv_request_state state)
 {
     assert(request->state == TL_REQUEST_IN_FLIGHT);
     tl_link_remove(&request->link);
-    tl_detour_over(request);
+    tl_uv_threads_over(request);
     count(request->loop, -1);
     tl_uv_loop_check(request->loop);
     request->loop = NULL;
@@ -353,6 +353,20 @@ tl_uv_loop_announce(struct tl_uv_request *request)
     (void)uv_async_send(news);
 }
 
+bool
+tl_uv_loop_is_wanted(const struct tl_uv_request *request)
+{
+    return request->must_run || !tl_link_is_single(&request->waiters);
+}
+
+// Cancel a request that libuv has. Returns false if it has begun.
+static bool
+cancel_uv(struct tl_uv_request *request)
+{
+    request->is_cancelled |= uv_cancel(request->uv_req) == 0;
+    return request->is_cancelled;
+}
+
 void
 tl_uv_loop_cancel(struct tl_uv_request *request)
 {
@@ -361,16 +375,9 @@ tl_uv_loop_cancel(struct tl_uv_request *request)
     }
     if (request->cancel != NULL) {
         request->cancel(request);
-    } else if (!tl_uv_loop_cancel_uv(request)) {
-        tl_detour_abandoned(request);
+    } else if (!cancel_uv(request) && tl_uv_threads_abandoned(request)) {
+        tl_uv_loop_take_back();
     }
-}
-
-bool
-tl_uv_loop_cancel_uv(struct tl_uv_request *request)
-{
-    request->is_cancelled |= uv_cancel(request->uv_req) == 0;
-    return request->is_cancelled;
 }
 
 void
@@ -380,13 +387,17 @@ tl_uv_loop_is_ending(struct tl_uv_loop *loop, bool is_ending)
 }
 
 void
-tl_uv_loop_each_request(void (*visit)(struct tl_uv_request *))
+tl_uv_loop_take_back(void)
 {
     for (struct tl_link *i = pool.loops.next; i != &pool.loops; i = i->next) {
         struct tl_uv_loop *loop = TL_CONTAINER(i, struct tl_uv_loop, all);
         struct tl_link *requests = &loop->requests, *j = requests->next;
         for (; j != requests && !loop->is_ending; j = j->next) {
-            visit(TL_CONTAINER(j, struct tl_uv_request, link));
+            struct tl_uv_request *request = TL_CONTAINER(j, struct tl_uv_request, link);
+            if (tl_uv_threads_have(request) && !request->is_taken_back &&
+                tl_uv_loop_is_wanted(request)) {
+                request->is_taken_back = cancel_uv(request);
+            }
         }
     }
 }
@@ -549,6 +560,6 @@ tl_uv_loop_after_fork(void)
         tl_link_remove(&loop->all);
         dispose(loop);
     }
-    tl_detour_after_fork();
+    tl_uv_threads_after_fork();
     assert(pool.in_flight == 0 && pool.orphans == 0);
 }

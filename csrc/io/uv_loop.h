@@ -142,16 +142,16 @@ void tl_uv_loop_announce(struct tl_uv_request *request);
 // Cancel the request unless it has begun. It is reported in both cases, later.
 void tl_uv_loop_cancel(struct tl_uv_request *request);
 
-// The same for a request that libuv has. Returns false if it has begun.
-bool tl_uv_loop_cancel_uv(struct tl_uv_request *request);
-
 // The tasklets of the loop's thread are being ended, or not any more: none of its
 // requests moves to a spare thread.
 void tl_uv_loop_is_ending(struct tl_uv_loop *loop, bool is_ending);
 
-// Call visit for each request in flight, except of loops whose threads are ending.
-// visit must not end a request.
-void tl_uv_loop_each_request(void (*visit)(struct tl_uv_request *request));
+// Whether a waiter or the program needs request to be done.
+bool tl_uv_loop_is_wanted(const struct tl_uv_request *request);
+
+// Cancel the requests that wait in libuv's queue for a thread, except of loops whose
+// threads are ending. libuv calls back for each, and is_taken_back tells why.
+void tl_uv_loop_take_back(void);
 
 // The version of the libuv that is loaded: a static string.
 const char *tl_uv_loop_version(void);

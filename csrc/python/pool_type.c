@@ -3,6 +3,7 @@
 #include "object/live_counts.h"
 #include "python/types.h"
 #include "sync/arrivals.h"
+#include "worker/job.h"
 #include "worker/worker.h"
 
 // ---- jobs

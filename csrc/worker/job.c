@@ -68,79 +68,6 @@ tl_job_wake_all(struct tl_link *queue, struct tl_sched **asleep)
     }
 }
 
-#ifndef NDEBUG
-static void
-check_queue(const PoolObject *pool)
-{
-    Py_ssize_t queued = 0, admitted = 0;
-    const struct tl_link *i = pool->queue.next;
-    for (; i != &pool->queue; i = i->next) {
-        const JobObject *job = TL_CONTAINER(i, const JobObject, link);
-        TL_CHECK("I1", "job", job, job->state == TL_JOB_QUEUED && job->pool == pool);
-        TL_CHECK("I3", "job", job, job->admitted == (queued < pool->admitted));
-        TL_CHECK("I1", "pool", pool,
-                 (i == pool->next_outside) == (queued == pool->admitted));
-        admitted += job->admitted;
-        queued++;
-    }
-    TL_CHECK("I1", "pool", pool, pool->queued == queued);
-    TL_CHECK("I1", "pool", pool, pool->admitted == admitted);
-    for (i = pool->running.next; i != &pool->running; i = i->next) {
-        const JobObject *job = TL_CONTAINER(i, const JobObject, link);
-        TL_CHECK("I1", "job", job, job->state == TL_JOB_RUNNING && job->pool == pool);
-    }
-}
-
-static void
-check_idle(const PoolObject *pool)
-{
-    long idle = 0;
-    for (struct tl_link *i = pool->idle.next; i != &pool->idle; i = i->next) {
-        const struct tl_worker *worker = TL_CONTAINER(i, struct tl_worker, idle);
-        TL_CHECK("I5", "pool", pool, worker->pool == pool && !worker->woken);
-        idle++;
-    }
-    TL_CHECK("I5", "pool", pool, pool->nidle == idle);
-}
-
-void
-tl_pool_check(PoolObject *pool)
-{
-    TL_CHECK("I1", "pool", pool,
-             tl_link_is_single(&pool->queue) == (pool->queued == 0));
-    TL_CHECK("I1", "pool", pool, pool->admitted >= 0 && pool->admitted <= pool->queued);
-    TL_CHECK("I1", "pool", pool,
-             (pool->next_outside == &pool->queue) == (pool->admitted == pool->queued));
-    TL_CHECK("I4", "pool", pool,
-             pool->max_workers <= pool->limit && pool->limit <= pool->most);
-    TL_CHECK("I3", "pool", pool, pool->nbusy >= 0 && pool->nbusy <= pool->limit);
-    TL_CHECK("I5", "pool", pool, tl_link_is_single(&pool->idle) == (pool->nidle == 0));
-    size_t length = (size_t)(pool->queued + pool->nidle + pool->nworkers);
-    if (tl_check_is_due(&pool->changes, length)) {
-        check_queue(pool);
-        check_idle(pool);
-    }
-}
-
-void
-tl_job_check(const JobObject *job)
-{
-    bool is_listed = !tl_link_is_single(&job->link);
-    TL_CHECK("I1", "job", job, is_listed == !(job->state >= TL_JOB_DONE));
-    TL_CHECK("I1", "job", job,
-             job->state != TL_JOB_QUEUED ||
-                 tl_link_may_be_in(&job->link, &job->pool->queue));
-    TL_CHECK("I1", "job", job,
-             job->state != TL_JOB_RUNNING ||
-                 tl_link_may_be_in(&job->link, &job->pool->running));
-    TL_CHECK("I2", "job", job,
-             job->state != TL_JOB_QUEUED || (job->func != NULL && job->args != NULL));
-    TL_CHECK("I2", "job", job,
-             job->state == TL_JOB_DONE || (job->value == NULL && job->exc == NULL));
-    tl_pool_check(job->pool);
-}
-#endif
-
 // ---- the queue
 
 static bool
@@ -260,7 +187,7 @@ enqueue(PoolObject *pool, JobObject *job)
         return -1;
     }
     append_job(pool, job);
-    if (tl_worker_ensure(pool) < 0) {
+    if (tl_pool_ensure_worker(pool) < 0) {
         PyObject *exc = PyErr_GetRaisedException();
         (void)tl_job_cancel(job);
         PyErr_SetRaisedException(exc);

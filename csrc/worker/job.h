@@ -1,16 +1,34 @@
-// job.h - shared by job.c and worker.c: taking and running jobs, and getting a worker.
+// job.h - calls that workers run: queueing them, running them, waiting for the outcome.
 #ifndef TL_JOB_H
 #define TL_JOB_H
 
-#include "worker/worker.h"
+#include "worker/pool.h"
 
-// ---- job.c
+// Call func(*args, **kwargs) on a worker and wait for the outcome, for at most timeout
+// seconds. kwargs may be NULL; timeout NULL or None: no limit. Returns a new reference,
+// or NULL with an exception set: the call's own, or that of the wait. After
+// TimeoutError or a kill the call goes on, or still takes its turn.
+// Switch: yes.
+PyObject *tl_pool_call(PoolObject *pool, PyObject *func, PyObject *args,
+                       PyObject *kwargs, PyObject *timeout);
 
-static inline JobObject *
-tl_job_of(struct tl_link *link)
-{
-    return TL_CONTAINER(link, JobObject, link);
-}
+// Queue the call for a worker. owner is the argument of on_abandoned, or NULL. Waits
+// while the queue is full, unless at_once. Returns a new reference, or NULL with an
+// exception set: then the call will not run.
+// Switch: may.
+JobObject *tl_pool_submit(PoolObject *pool, PyObject *func, PyObject *args,
+                          PyObject *kwargs, PyObject *owner, bool at_once);
+
+// Wait until job is done, cancelled or lost, for at most timeout seconds. Returns 0, or
+// -1 with an exception set.
+// Switch: may.
+int tl_job_wait(JobObject *job, PyObject *timeout);
+
+// Take job out of the queue: it will never run. Returns false if a worker has begun it.
+// May run Python code.
+bool tl_job_cancel(JobObject *job);
+
+// ---- for worker.c
 
 // Wait as how says for something that a worker will do. Returns 0, or -1 with an
 // exception set.
@@ -32,16 +50,5 @@ JobObject *tl_job_take(PoolObject *pool);
 // caller must wake by tl_sched_wake(), or NULL.
 // Thread: a worker's.  Switch: may.
 struct tl_sched *tl_job_run(JobObject *job);
-
-// ---- worker.c
-
-// The calling thread's worker, or NULL if it is not one.
-extern TL_THREAD_LOCAL struct tl_worker *tl_worker_mine;
-
-// If there are jobs in the queue, make sure that a worker is on its way: wake an idle
-// one or start a thread. A worker on its way calls this again when it takes a job, so
-// threads do not start or wake in crowds. Returns 0, or -1 with an exception set. May
-// run Python code.
-int tl_worker_ensure(PoolObject *pool);
 
 #endif // TL_JOB_H

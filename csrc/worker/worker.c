@@ -1,6 +1,6 @@
-// worker.c - worker threads: their loop, starting and waking them, and the monitor.
+// worker.c - worker threads: their loop, and the monitor.
 //
-// worker.h explains the growth policy and the monitor.
+// pool.h explains the growth policy and the monitor.
 #include "worker/worker.h"
 #include "core/errors.h"
 #include "core/os_thread.h"
@@ -24,114 +24,6 @@ enum { SURELY_BLOCKED_NS = 100000000 };
 // A worker that uses less than 1/CPU_SHARE of a CPU counts as blocked: a call that
 // waits still wakes up now and then.
 enum { CPU_SHARE = 32 };
-
-TL_THREAD_LOCAL struct tl_worker *tl_worker_mine;
-
-// ---- waking and starting workers
-
-// Wake the worker that has become idle last.
-static void
-wake_idle(PoolObject *pool)
-{
-    struct tl_worker *worker = TL_CONTAINER(pool->idle.next, struct tl_worker, idle);
-    tl_link_remove(&worker->idle);
-    pool->nidle--;
-    pool->nwoken++;
-    worker->woken = true;
-    tl_pool_check(pool);
-    tl_idle_threads_end(&worker->idle_thread, pool->state);
-    tl_park_wake(&worker->park);
-}
-
-// The maximum number of threads now: with a monitor, unless limit cannot grow any more.
-static long
-capacity(const PoolObject *pool)
-{
-    return pool->limit < pool->most ? pool->limit + 1 : pool->most;
-}
-
-// A call of func(arg) that a helper thread makes for the main thread.
-struct errand {
-    PyObject *func, *arg;     // borrowed
-    PyObject *result, *error; // new references
-    PyThread_type_lock done;  // released at the end
-};
-
-static void
-do_errand(void *arg)
-{
-    struct errand *errand = arg;
-    PyGILState_STATE state = PyGILState_Ensure();
-    errand->result = PyObject_CallOneArg(errand->func, errand->arg);
-    errand->error = errand->result == NULL ? PyErr_GetRaisedException() : NULL;
-    PyGILState_Release(state);
-    PyThread_release_lock(errand->done);
-}
-
-PyObject *
-tl_worker_call_undisturbed(PyObject *func, PyObject *arg)
-{
-    if (!tl_gil_is_main_thread() || Py_IsFinalizing()) {
-        return PyObject_CallOneArg(func, arg);
-    }
-    struct errand errand = {.func = func, .arg = arg};
-    errand.done = PyThread_allocate_lock();
-    if (errand.done == NULL) {
-        return PyErr_NoMemory();
-    }
-    (void)PyThread_acquire_lock(errand.done, WAIT_LOCK);
-    unsigned long ident = PyThread_start_new_thread(do_errand, &errand);
-    if (ident == PYTHREAD_INVALID_THREAD_ID) {
-        PyErr_SetString(PyExc_RuntimeError, "can't start new thread");
-    } else {
-        Py_BEGIN_ALLOW_THREADS(void)
-        PyThread_acquire_lock(errand.done, WAIT_LOCK);
-        Py_END_ALLOW_THREADS
-        PyErr_SetRaisedException(errand.error);
-    }
-    PyThread_release_lock(errand.done);
-    PyThread_free_lock(errand.done);
-    return errand.result;
-}
-
-// Start a thread. Returns 0, or -1 with an exception set. May run Python code.
-static int
-start_one(PoolObject *pool)
-{
-    unsigned generation = pool->generation;
-    pool->starting++;
-    PyObject *result = tl_worker_call_undisturbed(pool->start, (PyObject *)pool);
-    if (result != NULL) {
-        Py_DECREF(result);
-        return 0;
-    }
-    // If the error did not come from starting the thread (a signal handler raised,
-    // say), a thread that does start is dealt with in tl_pool_work().
-    if (generation == pool->generation && pool->starting > 0) {
-        pool->starting--;
-    }
-    return -1;
-}
-
-int
-tl_worker_ensure(PoolObject *pool)
-{
-    if (pool->queued == 0 || pool->nwoken + pool->starting > 0 || pool->has_monitor) {
-        return 0;
-    }
-    if (pool->nidle > 0) {
-        wake_idle(pool);
-        return 0;
-    }
-    if (pool->nworkers >= capacity(pool) || start_one(pool) == 0) {
-        return 0;
-    }
-    if (pool->nworkers > 0 && PyErr_ExceptionMatches(PyExc_RuntimeError)) {
-        PyErr_Clear(); // "can't start new thread": the existing workers will do it
-        return 0;
-    }
-    return -1;
-}
 
 // ---- workers
 
@@ -342,7 +234,7 @@ serve(struct tl_worker *worker)
         if (asleep != NULL) {
             tl_sched_wake(asleep); // the job may take long
         }
-        if (tl_worker_ensure(pool) < 0) {
+        if (tl_pool_ensure_worker(pool) < 0) {
             PyErr_Clear(); // this worker will take the next job itself
         }
         asleep = tl_job_run(job);
@@ -366,9 +258,9 @@ tl_pool_work(PoolObject *pool)
         return -1;
     }
     pool->starting -= pool->starting > 0;
-    if (pool->nworkers >= capacity(pool)) {
+    if (pool->nworkers >= tl_pool_capacity(pool)) {
         // Its start was counted as failed, and another thread has taken its place.
-        return tl_worker_ensure(pool);
+        return tl_pool_ensure_worker(pool);
     }
     struct tl_worker *worker = worker_new(pool);
     if (worker == NULL) {
@@ -390,7 +282,7 @@ tl_pool_close(PoolObject *pool)
 {
     pool->closed = true;
     while (pool->nidle > 0) {
-        wake_idle(pool);
+        tl_pool_wake_idle(pool);
     }
 }
 
