@@ -106,7 +106,7 @@ check_slot(const struct slot *slot)
     TL_CHECK("I1", "local", local, local->places->taken[local->place]);
 }
 #else
-TL_CHECKER(check, const struct slot *slot);
+TL_CHECKER(check_slot, const struct slot *slot);
 #endif
 
 // Free slot. Returns its attributes, owned.

@@ -13,7 +13,7 @@ check_call(const HandleObject *handle)
     TL_CHECK("I2", "handle", handle, !handle->cancelled || handle->who == NULL);
 }
 #else
-TL_CHECKER(check, const HandleObject *handle);
+TL_CHECKER(check_call, const HandleObject *handle);
 #endif
 
 static void

@@ -103,13 +103,12 @@ tl_queue_check(const QueueObject *q)
 
 // ---- one call of a method
 
-// Invariants
-// I1: is_held iff me owns the mutex for this call; but a method of a subclass may have
-//     released it.
 struct visit {
     QueueObject *q;
     enum side side;
     struct tl_holder *me; // the caller, as an owner of locks
+    // me has acquired the mutex for this call. Python code may have released it since: a
+    // method of a subclass, or any other, because a Lock may be released by all.
     bool is_held;
     bool is_notified; // woken, and has not used that: to wake the next if it fails
 };
@@ -154,7 +153,6 @@ hold(struct visit *visit)
         return -1;
     }
     visit->is_held = true;
-    TL_CHECK("I1", "visit", visit, q->mutex->property.owner == visit->me);
     return 0;
 }
 
