@@ -1,6 +1,6 @@
 """run(rounds=n): whose turn it is, and when the round is over.
 
-tests/test_model.py compares random programs with a model; here is each rule by itself.
+test_model.py compares random programs with a model; here is each rule by itself.
 """
 
 import contextlib

@@ -26,7 +26,7 @@ from tasklets import (
 )
 from tasklets.testing import fake_clock, seeded
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 MODULES = [
     "tasklets",
     *(

@@ -8,10 +8,10 @@ anything.
 import doctest
 import inspect
 import re
-from pathlib import Path
 
 import pytest
-from children import run_script
+from children import ROOT, run_script
+from fences import DOCS, fences
 
 import stacklesslib_compat.locks
 import stacklesslib_compat.monkeypatch
@@ -21,8 +21,7 @@ import tasklets.net
 import tasklets.pytest_plugin
 import tasklets.testing
 
-ROOT = Path(__file__).parent.parent
-DOCS, README = ROOT / "docs", ROOT / "README.md"
+README = ROOT / "README.md"
 PAGES = [README, *sorted(DOCS.glob("*.md"))]
 SECONDS = 120
 MARK = "=== block at line"
@@ -58,19 +57,6 @@ CLASSES = [
 CONSTANTS = (bool, str, type(None))
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-
-
-def fences(page):
-    """Yield the line number, the mark and the lines of each block of a page."""
-    start = None
-    for number, line in enumerate(page.read_text().splitlines(), 1):
-        if not line.startswith("```"):
-            continue
-        if start is None:
-            start, mark = number, line[3:]
-        else:
-            yield start, mark, page.read_text().splitlines()[start : number - 1]
-            start = None
 
 
 def program(page):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-MATRIX = Path(__file__).parent.parent / "tools" / "matrix"
+MATRIX = Path(__file__).parents[2] / "tools" / "matrix"
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Run the scripts beside the tests in a process of their own."""
+"""Run the scripts of tests/scripts in a process of their own."""
 
 import os
 import signal
@@ -11,7 +11,9 @@ import pytest
 
 import tasklets
 
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
+TESTS = ROOT / "tests"
+HELPERS, SCRIPTS = TESTS / "helpers", TESTS / "scripts"
 # For a child that hangs: those that work take a small part of it on an idle machine.
 SECONDS = 120
 
@@ -26,7 +28,8 @@ forks_beside_threads = pytest.mark.skipif(
 def start(*args, **options):
     """Start the interpreter with this tasklets."""
     # Also where neither the current nor the script's folder is searched.
-    places = [TESTS, Path(tasklets.__file__).parents[1], os.environ.get("PYTHONPATH")]
+    home = Path(tasklets.__file__).parents[1]
+    places = [HELPERS, SCRIPTS, home, os.environ.get("PYTHONPATH")]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(str(p) for p in places if p)}
     return subprocess.Popen(
         [sys.executable, *map(str, args)],
@@ -47,7 +50,9 @@ def finish(child, seconds):
 
 def run_script(name, *args, seconds=SECONDS):
     """Return exit status and output; None as status if it took too long."""
-    child = start(TESTS / name, *args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    child = start(
+        SCRIPTS / name, *args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
     return finish(child, seconds)[:2]
 
 

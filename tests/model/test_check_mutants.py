@@ -4,9 +4,10 @@ import os
 import signal
 
 import pytest
-from mutants import ROOT, TESTS, Builder, outcome
+from children import ROOT, SCRIPTS
+from mutants import Builder, outcome
 
-PROGRAM = TESTS / "check_program.py"
+PROGRAM = SCRIPTS / "check_program.py"
 
 # name: file, text, what stands there by mistake, which check notices it
 MUTANTS = {

@@ -7,7 +7,14 @@ import os
 from subprocess import PIPE
 
 import pytest
-from children import TESTS, finish, forks_beside_threads, run_program, run_script, start
+from children import (
+    SCRIPTS,
+    finish,
+    forks_beside_threads,
+    run_program,
+    run_script,
+    start,
+)
 
 STRESS = int(os.environ.get("TASKLETS_STRESS", 0))
 FORKS = STRESS or 30
@@ -204,7 +211,7 @@ def test_no_end_of_a_busy_process_crashes_or_hangs(seed):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_no_end_of_a_busy_program_crashes_or_hangs(seed):
-    program = TESTS / "exit_storm.py", seed, "one"
+    program = SCRIPTS / "exit_storm.py", seed, "one"
     child = start(*program, stdout=PIPE, stderr=PIPE)
     status, output, errors = finish(child, 120)
     assert output == f"status {status}\n", errors

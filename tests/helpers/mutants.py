@@ -13,11 +13,10 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+from children import HELPERS, ROOT, SCRIPTS
 
 import tasklets
 
-ROOT = Path(__file__).parents[1]
-TESTS = Path(__file__).parent
 SECONDS = 90
 
 
@@ -82,7 +81,7 @@ def run(command):
 
 def outcome(lib, *args):
     """Return the status of a child with these packages, and what it printed last."""
-    path = os.pathsep.join(map(str, [lib, TESTS]))
+    path = os.pathsep.join(map(str, [lib, HELPERS, SCRIPTS]))
     env = os.environ | {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
     child = subprocess.Popen(
         [sys.executable, *map(str, args)],

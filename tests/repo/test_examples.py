@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from children import finish, run_script, start
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 SECONDS = 120
 
 # These print measurements, and have tests of their own; display.py is only imported.

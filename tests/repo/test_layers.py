@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-CSRC = Path(__file__).parent.parent / "csrc"
+CSRC = Path(__file__).parents[2] / "csrc"
 LONGEST = 700
 
 # The folders, lowest first; a row's folders are siblings. A file may include headers of

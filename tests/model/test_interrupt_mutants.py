@@ -3,7 +3,8 @@
 import os
 
 import pytest
-from mutants import ROOT, TESTS, Builder, outcome
+from children import ROOT, SCRIPTS, TESTS
+from mutants import Builder, outcome
 
 PROGRAMS = 700
 TRAFFIC = 250
@@ -299,11 +300,11 @@ MUTANTS = {
 
 
 CHECKS = {
-    "programs": (TESTS / "interruption_programs.py", 0, PROGRAMS, "quick"),
-    "traffic": (TESTS / "interruption_traffic.py", "clock", 0, TRAFFIC),
+    "programs": (SCRIPTS / "interruption_programs.py", 0, PROGRAMS, "quick"),
+    "traffic": (SCRIPTS / "interruption_traffic.py", "clock", 0, TRAFFIC),
     "tests": (
         "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
-        TESTS / "test_interruptions.py",
+        TESTS / "core" / "test_interruptions.py",
     ),
 }  # fmt: skip
 

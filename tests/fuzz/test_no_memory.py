@@ -7,12 +7,11 @@ import os
 import shlex
 import subprocess
 import sysconfig
-from pathlib import Path
 
 import pytest
-from children import run_cases
+from children import TESTS, run_cases
 
-SOURCE = Path(__file__).parent / "c" / "no_memory.c"
+SOURCE = TESTS / "c" / "no_memory.c"
 CHOICE = os.environ.get("TASKLETS_NO_MEMORY", "0")
 
 # How many places a scenario tries for each number of failures in a row.

@@ -19,11 +19,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from test_docs import DOCS, fences
+from fences import DOCS, fences
 
 from tasklets import _core
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = sorted((ROOT / "tests" / "typing").glob("*.py"))
 MARK = re.compile(r"  # E: ([a-zA-Z -]+)$")
 

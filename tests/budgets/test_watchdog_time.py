@@ -11,6 +11,7 @@ from textwrap import dedent
 import pytest
 from children import forks_beside_threads, run_program
 from runaways import FLAT, RUNAWAYS, Leash
+from stoppable import Program, unstopped
 
 import tasklets
 from tasklets import (
@@ -1167,8 +1168,6 @@ def test_budgets_may_be_used_at_exit():
 
 @pytest.mark.slow
 def test_many_stops_at_random_leave_everything_right():
-    from test_watchdog import Program, unstopped
-
     end = time.monotonic() + SOAK
     seed = stops = 0
     while time.monotonic() < end or stops <= 50:
@@ -1189,8 +1188,6 @@ def test_many_stops_at_random_leave_everything_right():
 
 @pytest.mark.slow
 def test_many_stops_in_several_threads_leave_everything_right():
-    from test_watchdog import Program, unstopped
-
     expected = {seed: Program(seed).results(unstopped) for seed in range(20)}
 
     def work(number):
