@@ -120,9 +120,10 @@ matrix-%:
 
 # What depends on the interpreter's inside, between patch releases of one version.
 patches: ready
-	tools/patches -m "not slow" $(addprefix tests/,atomic/test_atomic.py \
-	    atomic/test_atomic_threads.py budgets/test_watchdog_time.py $(addprefix \
-	    core/test_,gc.py recursion.py threads.py tracing.py))
+	tools/patches -m "not slow" $(addprefix tests/,$(addprefix atomic/test_atomic,\
+	    .py _process.py _threads.py _gil.py) $(addprefix budgets/test_seconds,.py \
+	    _threads.py) $(addprefix core/test_,gc.py refcounts.py gc_frames.py recursion.py \
+	    threads.py threads_channels.py threads_tasklets.py tracing.py))
 
 # The wheel is built from the source archive, and tried where there is nothing else.
 wheel: ready-wheel    # dist/: a manylinux wheel with libuv in it, and the archive
@@ -143,7 +144,7 @@ wheels-%:
 	+found=$$(tools/pythons $*) || { echo "$$found"; exit 0; }; \
 	    $(MAKE) wheel PYTHON="$${found#* }" TRY="$(addprefix tests/,sync/test_channel.py \
 	    sync/test_groups.py sync/test_select.py io/test_fs.py io/test_net_dns.py \
-	    core/test_tasklet.py budgets/test_watchdog.py workers/test_workers.py)"
+	    core/test_tasklet.py budgets/test_ticks.py workers/test_workers.py)"
 
 clean:
 	rm -rf build dist tasklets/*.so *.egg-info

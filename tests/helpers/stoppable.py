@@ -6,7 +6,7 @@ import random
 
 from greenlet import greenlet
 
-from tasklets import channel, run, schedule, scheduler, spawn, tasklet
+from tasklets import channel, getcurrent, run, schedule, scheduler, spawn, tasklet
 
 
 def busy(rounds):
@@ -242,3 +242,18 @@ class Program:
 
 def unstopped(tasklets_):
     run()
+
+
+LOTS = 10**6  # of ticks: more than any short tasklet here has
+
+
+def reason():
+    return scheduler.last_run().reason
+
+
+def ring():
+    """Return the run queue from the current tasklet on."""
+    result = [getcurrent()]
+    while result[-1].next is not result[0]:
+        result.append(result[-1].next)
+    return result

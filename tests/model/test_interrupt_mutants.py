@@ -305,6 +305,8 @@ CHECKS = {
     "tests": (
         "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider",
         TESTS / "core" / "test_interruptions.py",
+        TESTS / "core" / "test_interruption_values.py",
+        TESTS / "core" / "test_shield.py",
     ),
 }  # fmt: skip
 

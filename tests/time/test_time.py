@@ -1,9 +1,6 @@
-"""Sleeping, timeouts and deadlines, on the true clock and on one that tests move."""
+"""Sleeping, and timeouts of operations, on the true clock and on a fake one."""
 
-import contextlib
-import gc
 import math
-import pickle
 import random
 import sys
 import threading
@@ -11,20 +8,17 @@ import time
 
 import pytest
 from children import run_program
+from clocks import LATE, on_the_fake_clock
 
 from tasklets import (
     BlockTrapError,
     DeadlockError,
     QueueChannel,
     TaskGroup,
-    TaskletExit,
-    TimeoutExit,
     channel,
-    deadline,
     getcurrent,
     run,
     schedule,
-    schedule_remove,
     scheduler,
     shield,
     sleep,
@@ -32,41 +26,16 @@ from tasklets import (
     tasklet,
     timeout,
 )
-from tasklets._core import fake_clock, now
-
-LATE = 30  # seconds until something is badly wrong
-
-
-@pytest.fixture(params=["true", "fake"])
-def clock(request):
-    """Give a function that tells the time; on a fake clock nobody waits for it."""
-    if request.param == "true":
-        yield now
-        return
-    fake_clock(1000)
-    yield now
-    drain()
-    fake_clock(None)
-
-
-# For times that must not be up at once, as they may be on a busy machine.
-on_the_fake_clock = pytest.mark.parametrize("clock", ["fake"], indirect=True)
-
-
-def drain():
-    """Let what is still asleep come to its end."""
-    while scheduler.pending():
-        scheduler.run(wait=True)
-
+from tasklets._core import fake_clock
 
 # sleep()
 
 
-def test_sleep_lets_the_others_run_and_is_never_early(clock):
+def test_sleep_lets_the_others_run_and_is_never_early(each_clock):
     def nap(seconds):
-        start = clock()
+        start = each_clock()
         sleep(seconds)
-        assert clock() - start > seconds - 1e-9
+        assert each_clock() - start > seconds - 1e-9
 
     naps = [spawn(nap, seconds) for seconds in (0.03, 0.01, 0.02)]
     assert scheduler.run(wait=True) is None
@@ -74,14 +43,14 @@ def test_sleep_lets_the_others_run_and_is_never_early(clock):
 
 
 @on_the_fake_clock
-def test_sleepers_wake_in_the_order_of_their_times(clock, log):
+def test_sleepers_wake_in_the_order_of_their_times(each_clock, log):
     for seconds in (0.03, 0.01, 0.02):
         spawn(lambda s: (sleep(s), log.append(s)), seconds)
     scheduler.run(wait=True)
     assert log == [0.01, 0.02, 0.03]
 
 
-def test_main_sleeps_while_others_run(clock, log):
+def test_main_sleeps_while_others_run(each_clock, log):
     def work():
         for number in range(3):
             log.append(number)
@@ -127,7 +96,7 @@ def test_sleep_says_what_is_wrong():
         getcurrent().block_trap = False
 
 
-def test_a_sleeper_can_be_killed(clock, log):
+def test_a_sleeper_can_be_killed(each_clock, log):
     def work():
         try:
             sleep(LATE)
@@ -260,7 +229,7 @@ def test_a_million_timers_are_fine():
 # run(wait=True), run_forever(), stop()
 
 
-def test_run_with_wait_returns_when_nothing_is_to_come(clock):
+def test_run_with_wait_returns_when_nothing_is_to_come(each_clock):
     blocked = spawn(channel().receive)
     spawn(sleep, 0.01)
     assert scheduler.run(wait=True) is None
@@ -269,7 +238,7 @@ def test_run_with_wait_returns_when_nothing_is_to_come(clock):
     blocked.kill()
 
 
-def test_tasklets_run_waits_if_it_is_told_to(clock):
+def test_tasklets_run_waits_if_it_is_told_to(each_clock):
     log = []
     blocked = spawn(channel().receive)
     spawn(lambda: (sleep(0.01), log.append("slept")))
@@ -284,7 +253,7 @@ def test_tasklets_run_waits_if_it_is_told_to(clock):
     blocked.kill()
 
 
-def test_tasklets_run_waits_with_a_timeout_too(clock):
+def test_tasklets_run_waits_with_a_timeout_too(each_clock):
     def runaway():
         sleep(0.01)
         while True:
@@ -296,7 +265,7 @@ def test_tasklets_run_waits_with_a_timeout_too(clock):
     victim.kill()
 
 
-def test_wait_is_given_by_name(clock):
+def test_wait_is_given_by_name(each_clock):
     with pytest.raises(TypeError, match="positional"):
         run(0, False, False, False, False, True)
 
@@ -348,7 +317,7 @@ def test_run_with_wait_ends_when_what_it_waits_for_is_called_off():
     thread.join()
 
 
-def test_an_error_ends_run_with_wait(clock):
+def test_an_error_ends_run_with_wait(each_clock):
     def fail():
         sleep(0.01)
         raise KeyError("here")
@@ -448,7 +417,7 @@ def test_the_clock_is_not_changed_under_a_sleeper():
 # Timeouts of operations.
 
 
-def test_operations_time_out(clock):
+def test_operations_time_out(each_clock):
     ch, full = channel(), QueueChannel(1)
     full.send(1)
     sleeper = spawn(sleep, 1)
@@ -461,10 +430,10 @@ def test_operations_time_out(clock):
         lambda t: sleeper.exception(timeout=t),
     ):
         for seconds in (0.01, 0, -1):
-            start = clock()
+            start = each_clock()
             with pytest.raises(TimeoutError):
                 operation(seconds)
-            assert clock() - start > seconds - 1e-9
+            assert each_clock() - start > seconds - 1e-9
     assert sleeper.join(timeout=0.01) is False
     assert sleeper.join(timeout=0) is False
     assert ch.balance == 0
@@ -474,7 +443,7 @@ def test_operations_time_out(clock):
     assert scheduler.pending() == 0
 
 
-def test_an_operation_that_is_in_time_leaves_no_timer(clock):
+def test_an_operation_that_is_in_time_leaves_no_timer(each_clock):
     ch = channel()
     tasklet(ch.send)("value")
     assert ch.receive(timeout=LATE) == "value"
@@ -522,490 +491,13 @@ def test_a_timeout_while_another_thread_delivers():
     assert taken == list(range(rounds))
 
 
-def test_a_timeout_may_be_longer_than_all_time(clock):
+def test_a_timeout_may_be_longer_than_all_time(each_clock):
     ch = channel()
     for forever in (1e9, 1e300, math.inf):
         receiver = spawn(ch.receive, timeout=forever)
         run()
         ch.send(forever)
         assert receiver.result() == forever
-
-
-# timeout()
-
-
-def test_a_block_is_left_when_its_time_is_up(clock, log):
-    start = clock()
-    with pytest.raises(TimeoutError) as caught, timeout(0.01) as limit:
-        try:
-            channel().receive()
-        except BaseException as error:
-            log.append(type(error))
-            raise
-    assert clock() - start > 0.01 - 1e-9
-    assert log == [TimeoutExit]
-    assert limit.expired
-    assert isinstance(caught.value.__cause__, TimeoutExit)
-    assert "expired" in repr(limit)
-
-
-def test_every_wait_can_be_interrupted(clock):
-    ch = channel()
-
-    def joins():
-        spawn(sleep, LATE).join()
-
-    def runs():
-        scheduler.run(wait=True)
-
-    waits = (ch.receive, lambda: ch.send(1), lambda: sleep(LATE), joins, runs)
-    keep = spawn(sleep, LATE)
-    for wait in waits:
-        with pytest.raises(TimeoutError), timeout(0.01):
-            wait()
-    assert ch.balance == 0
-    keep.kill()
-    for each in scheduler.getuncollectables():
-        each.kill()
-    assert scheduler.pending() == 0
-
-
-def test_a_paused_tasklet_is_interrupted_too(clock, log):
-    def work():
-        try:
-            with timeout(0.01):
-                schedule_remove(None)
-        except TimeoutError:
-            log.append("timed out")
-
-    paused = spawn(work)
-    run()
-    assert not paused.scheduled
-    scheduler.run(wait=True)
-    assert log == ["timed out"]
-
-
-def test_a_block_in_time_is_not_left(clock):
-    with timeout(LATE) as limit:
-        sleep(0.001)
-        assert scheduler.pending() == 1
-        assert limit.when >= clock()
-        assert "active" in repr(limit)
-    assert not limit.expired
-    assert scheduler.pending() == 0
-    with timeout(None) as limit:
-        sleep(0.001)
-        assert limit.when is None
-
-
-def test_who_does_not_wait_is_not_interrupted():
-    with timeout(0.001) as limit:
-        end = time.monotonic() + 0.005
-        while time.monotonic() < end:
-            pass
-    assert not limit.expired
-
-
-def test_who_is_late_is_interrupted_at_the_next_wait():
-    ch = channel()
-    with pytest.raises(TimeoutError), timeout(0.001):
-        end = time.monotonic() + 0.005
-        while time.monotonic() < end:
-            pass
-        ch.receive()
-    with pytest.raises(TimeoutError), timeout(0):
-        ch.receive()
-    with pytest.raises(TimeoutError), timeout(-1):
-        schedule()
-    assert ch.balance == 0
-
-
-def test_a_value_that_has_arrived_is_not_lost():
-    """It arrives first, then the time is up before the tasklet runs."""
-    ch, log = channel(), []
-
-    def receiver():
-        try:
-            with timeout(5):
-                log.append(ch.receive())
-                log.append(ch.receive())
-        except TimeoutError:
-            log.append("timed out")
-
-    fake_clock(0)
-    try:
-        ch.preference = 0
-        tasklet(receiver)()
-        run()
-        ch.send("value")
-        fake_clock(6)
-        run()
-    finally:
-        fake_clock(None)
-    assert log == ["value", "timed out"]
-
-
-@on_the_fake_clock
-def test_nested_blocks_end_by_their_own_time_only(clock, log):
-    """A handler for the inner one does not take the outer one's."""
-    ch, rounds = channel(), 0
-    with pytest.raises(TimeoutError), timeout(0.05) as outer:
-        while True:
-            rounds += 1
-            try:
-                with timeout(0.02) as inner:
-                    ch.receive()
-            except TimeoutError:
-                assert inner.expired
-                log.append(rounds)
-    assert outer.expired
-    assert not inner.expired
-    assert log == [1, 2]
-
-
-def test_the_outer_block_ends_first_if_both_are_over():
-    ch = channel()
-    with pytest.raises(KeyError), timeout(0, KeyError), timeout(0) as inner:
-        ch.receive()
-    assert not inner.expired
-
-
-def test_the_inner_block_may_end_late(clock):
-    with timeout(LATE) as outer:
-        with pytest.raises(TimeoutError), timeout(0.01):
-            channel().receive()
-        sleep(0.001)
-    assert not outer.expired
-
-
-def test_other_errors_pass(clock):
-    with pytest.raises(KeyError), timeout(0.01):
-        raise KeyError
-    with pytest.raises(KeyError) as caught, timeout(0.01) as limit:
-        try:
-            channel().receive()
-        except TimeoutExit:
-            raise KeyError from None
-    assert limit.expired
-    assert caught.value.__cause__ is None
-
-
-def test_an_interruption_may_be_swallowed(clock):
-    with timeout(0.01) as limit:
-        try:
-            channel().receive()
-        except TimeoutExit:
-            pass
-        sleep(0.02)
-    assert limit.expired
-
-
-def test_except_exception_does_not_take_it(clock):
-    with pytest.raises(TimeoutError), timeout(0.01):
-        try:
-            channel().receive()
-        except Exception:
-            pytest.fail("taken")
-
-
-def test_another_exception_may_be_asked_for(clock):
-    mine = KeyError("mine")
-    with pytest.raises(KeyError) as caught, timeout(0.01, mine):
-        sleep(LATE)
-    assert caught.value is mine
-    with pytest.raises(ZeroDivisionError), timeout(0.01, exc=ZeroDivisionError):
-        sleep(LATE)
-    with pytest.raises(TypeError, match="exc"):
-        timeout(1, "exc")
-
-
-def test_a_block_may_be_rescheduled(clock):
-    start = clock()
-    with pytest.raises(TimeoutError), timeout(LATE) as limit:
-        limit.reschedule(0.01)
-        sleep(LATE)
-    assert clock() - start < LATE
-    with pytest.raises(RuntimeError, match="not entered"):
-        limit.__exit__(None, None, None)
-    with timeout(0.001) as limit:
-        limit.reschedule(None)
-        sleep(0.01)
-    with pytest.raises(TimeoutError), timeout(None) as limit:
-        limit.reschedule(0)
-        sleep(1)
-    with timeout(0.001) as limit:
-        with pytest.raises(TimeoutExit):
-            sleep(1)
-        with pytest.raises(RuntimeError, match="expired"):
-            limit.reschedule(1)
-
-
-def test_a_deadline_is_a_time(clock):
-    with pytest.raises(TimeoutError), deadline(clock() + 0.01):
-        sleep(LATE)
-    with pytest.raises(TimeoutError), deadline(1):
-        sleep(LATE)
-    with deadline(None):
-        sleep(0.001)
-
-
-def test_a_block_is_entered_once_at_a_time():
-    limit = timeout(LATE)
-    for _ in range(2):
-        with limit, pytest.raises(RuntimeError, match="entered"), limit:
-            pass
-    errors = []
-
-    def leave():
-        try:
-            limit.__exit__(None, None, None)
-        except RuntimeError as error:
-            errors.append(str(error))
-
-    with limit:
-        tasklet(leave)()
-        run()
-    assert "the tasklet that entered it" in errors[0]
-
-
-def test_who_was_stopped_by_a_budget_is_interrupted_where_it_waits(log):
-    """Its time is up while it is stopped; nobody but its owner lets it go on."""
-
-    def work():
-        try:
-            with timeout(1):
-                for number in range(50):
-                    log.append(number)
-                sleep(LATE)
-        except TimeoutError:
-            log.append("timed out")
-
-    fake_clock(0)
-    try:
-        spawn(work)
-        stopped = scheduler.run(20)
-        assert 0 < len(log) < 50
-        fake_clock(2)
-        assert scheduler.run() is None
-        assert stopped.paused
-        stopped.insert()
-        run()
-        assert log == [*range(50), "timed out"]
-    finally:
-        fake_clock(None)
-
-
-def test_no_time_is_over_at_once_on_a_clock_that_shows_0():
-    fake_clock(0)
-    try:
-        for limit in (timeout(0), timeout(-1), deadline(-1)):
-            with pytest.raises(TimeoutError), limit:
-                schedule()
-            assert limit.when == 0
-        with pytest.raises(ValueError, match="positive"):
-            fake_clock(-1)
-    finally:
-        fake_clock(None)
-
-
-def test_a_block_can_be_ended_by_another_tasklet(log):
-    """Also while the one inside it waits."""
-
-    def work(wait):
-        limits.append(limit := timeout(None))
-        try:
-            with limit:
-                wait()
-        except TimeoutError:
-            log.append(limit.expired)
-
-    twice = lambda: (schedule(), schedule())  # noqa: E731
-    for wait in (channel().receive, twice, lambda: schedule_remove(None)):
-        limits = []
-        worker = spawn(work, wait)
-        spawn(lambda limits: limits[0].reschedule(0), limits)
-        worker.join()
-    assert log == [True] * 3
-
-
-@on_the_fake_clock
-def test_a_block_that_was_left_in_time_does_not_take_an_outer_interruption(clock):
-    """Its own was swallowed: the one that passes is the outer block's."""
-    with pytest.raises(TimeoutError) as caught, timeout(0.02) as outer:
-        try:
-            with timeout(0.01) as inner:
-                with contextlib.suppress(TimeoutExit):
-                    sleep(LATE)
-                sleep(LATE)
-        except TimeoutError:
-            pytest.fail("taken")
-    assert inner.expired
-    assert outer.expired
-    assert isinstance(caught.value.__cause__, TimeoutExit)
-
-
-def test_an_interruption_that_an_inner_one_replaced_goes_on_at_its_end(log):
-    fake_clock(0)
-    try:
-        with pytest.raises(TimeoutError), timeout(1) as outer:
-            try:
-                with timeout(2):
-                    try:
-                        sleep(LATE)
-                    finally:
-                        sleep(LATE)  # until the inner block ends
-            except TimeoutError:
-                log.append("the inner one's")
-            log.append("not here")
-        assert outer.expired
-        assert log == []
-        assert now() == 2
-    finally:
-        fake_clock(None)
-
-
-def test_an_interruption_that_a_throw_replaced_comes_later(log):
-    def work():
-        try:
-            with timeout(None) as limit:
-                limits.append(limit)
-                try:
-                    channel().receive()
-                except KeyError:
-                    log.append("thrown")
-                sleep(LATE)
-        except TimeoutError:
-            log.append("timed out")
-
-    for pending in (True, False):
-        limits = []
-        worker = spawn(work)
-        run()
-        limits[0].reschedule(0)
-        worker.throw(KeyError, pending=pending)
-        run()
-        assert worker.done()
-    assert log == ["thrown", "timed out"] * 2
-
-
-def test_timeouts_say_what_is_wrong():
-    for bad, error in ((math.nan, ValueError), ("1", TypeError)):
-        with pytest.raises(error):
-            timeout(bad)
-        with pytest.raises(error):
-            deadline(bad)
-    with pytest.raises(TypeError):
-        timeout()
-    with pytest.raises(TypeError, match="pickle"):
-        pickle.dumps(timeout(1))
-    assert "not entered" in repr(timeout(1))
-
-
-def test_a_killed_tasklet_leaves_its_blocks():
-    def work():
-        with timeout(LATE), timeout(LATE):
-            channel().receive()
-
-    victim = spawn(work)
-    run()
-    assert scheduler.pending() == 2
-    victim.kill()
-    assert scheduler.pending() == 0
-
-
-def test_a_kill_and_a_timeout_at_once():
-    log = []
-
-    def work():
-        try:
-            with timeout(5):
-                channel().receive()
-        except BaseException as error:
-            log.append(type(error))
-            raise
-
-    fake_clock(0)
-    try:
-        for kill_first in (True, False):
-            victim = spawn(work)
-            run()
-            if kill_first:
-                victim.kill(pending=True)
-            fake_clock(now() + 6)
-            if not kill_first:
-                victim.kill(pending=True)
-            run()
-            assert not victim.alive
-    finally:
-        fake_clock(None)
-    assert log == [TaskletExit, TaskletExit]
-
-
-def test_a_forgotten_block_is_no_trouble():
-    limit = timeout(LATE).__enter__()
-    assert scheduler.pending() == 1
-    del limit
-    gc.collect()
-    assert scheduler.pending() == 0
-    sleep(0)
-
-
-class Meeting:
-    """Some that send and some that receive, with timeouts, kills and a close."""
-
-    def __init__(self, seed):
-        self.chance = random.Random(seed)
-        self.channel = channel()
-        self.channel.preference = self.chance.choice((-1, 0, 1))
-        self.got, self.sent, self.some = [], [], []
-
-    def receive(self, seconds):
-        with timeout(seconds + self.chance.choice((-1, 0, 1))):
-            self.got.append(self.channel.receive(timeout=seconds))
-
-    def send(self, number, seconds):
-        self.channel.send(number, timeout=seconds)
-        self.sent.append(number)
-
-    def attempt(self, function, *args):
-        try:
-            function(*args, self.chance.randrange(1, 4))
-        except (TimeoutError, ValueError, TaskletExit):
-            pass
-
-    def hold(self):
-        chance = self.chance
-        for number in range(4):
-            self.some.append(spawn(self.attempt, self.receive).remove())
-            self.some.append(spawn(self.attempt, self.send, number).remove())
-        chance.shuffle(self.some)
-        for each in self.some:
-            if each.alive:
-                each.insert()
-            if chance.random() < 0.5:
-                run()
-            if chance.random() < 0.1:
-                chance.choice(self.some).kill(pending=chance.random() < 0.5)
-            if chance.random() < 0.3:
-                sleep(1)
-        if chance.random() < 0.3:
-            self.channel.close(wake=True)
-        scheduler.run(wait=True)
-
-
-def test_values_against_timeouts_kills_and_closes():
-    """Whatever comes first: one outcome for each, and nothing is left behind."""
-    fake_clock(0)
-    try:
-        for seed in range(2000):
-            meeting = Meeting(seed)
-            meeting.hold()
-            assert sorted(meeting.got) == sorted(meeting.sent), seed
-            assert not any(each.alive for each in meeting.some), seed
-            assert meeting.channel.balance == 0, seed
-            assert scheduler.pending() == 0, seed
-    finally:
-        fake_clock(None)
 
 
 # Whole programs.
