@@ -6,9 +6,12 @@ core with the model must tell the two models apart.
 
 import functools
 import inspect
+import sys
 import types
+from unittest import mock
 
 import model
+import model_parts
 import model_programs
 import model_threads
 import pytest
@@ -418,10 +421,16 @@ def expected_between_threads(seed):
 
 
 def mistaken_model(right, wrong):
-    source = inspect.getsource(model)
-    assert source.count(right) == 1, "the model no longer says this exactly once"
-    module = types.ModuleType("mistaken_model")
-    exec(source.replace(right, wrong), module.__dict__)
+    """Return the model's module, made again with one rule changed."""
+    sources = [
+        (part.__name__, inspect.getsource(part)) for part in (model_parts, model)
+    ]
+    found = sum(source.count(right) for _, source in sources)
+    assert found == 1, "the model no longer says this exactly once"
+    with mock.patch.dict(sys.modules):
+        for name, source in sources:
+            sys.modules[name] = module = types.ModuleType(name)
+            exec(source.replace(right, wrong), module.__dict__)
     return module
 
 

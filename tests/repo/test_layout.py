@@ -6,6 +6,7 @@ import re
 import pytest
 from children import HELPERS, SCRIPTS, TESTS
 
+MAX_LINES = 700
 README = (TESTS / "README.md").read_text()
 FOLDERS = re.findall(r"^\| `(\w+)/` \|", README, re.M)
 FILES = sorted(path for path in TESTS.rglob("*.py") if "__pycache__" not in path.parts)
@@ -16,6 +17,7 @@ def name_of(path):
     return path.relative_to(TESTS).as_posix()
 
 
+every_file = pytest.mark.parametrize("path", FILES, ids=name_of)
 every_test_file = pytest.mark.parametrize(
     "path", [path for path in FILES if path.name.startswith("test_")], ids=name_of
 )
@@ -61,3 +63,8 @@ def test_helpers_and_scripts_define_no_tests(path):
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     ]
     assert not tests
+
+
+@every_file
+def test_a_file_stays_readable_in_one_sitting(path):
+    assert len(path.read_text().splitlines()) <= MAX_LINES, f"split {name_of(path)}"

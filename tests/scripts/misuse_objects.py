@@ -21,6 +21,7 @@ import time
 import warnings
 
 import misuse
+import misuse_kinds
 from misuse import Places, Watched, failing, main, nothing
 
 import tasklets
@@ -256,7 +257,12 @@ PLAIN = {
     "__exit__": [(None, None, None)],
     "put_nowait": [(1,)],
 }
-SKIPPED = misuse.SKIPPED | {"__class__", "__getattribute__", "__new__", "__dict__"}
+SKIPPED = misuse_kinds.SKIPPED | {
+    "__class__",
+    "__getattribute__",
+    "__new__",
+    "__dict__",
+}
 ASSIGNED = ["queue", "maxsize", "unfinished_tasks", "is_shutdown", "_get", "x", "get"]
 
 
