@@ -9,22 +9,13 @@ from contextlib import nullcontext
 
 import pytest
 from children import run_program
-from computing import compute, counting, until, violations
+from computing import compute, compute_until, counting, violations
 from threads import SECONDS, running
 
 import tasklets
 from tasklets import atomic, channel, getcurrent, schedule, scheduler, tasklet
 
-INTERVAL = 1e-5  # so short that without protection much goes wrong soon
-
-
-@pytest.fixture(autouse=True)
-def hurry():
-    """Let threads take turns as fast as they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(INTERVAL)
-    yield
-    sys.setswitchinterval(before)
+pytestmark = pytest.mark.usefixtures("hurry")
 
 
 # Who sets the flag from elsewhere.
@@ -41,7 +32,7 @@ def test_a_flag_set_from_another_thread_counts_from_the_next_bytecode_on(section
         here.set()
         for _ in range(10):
             # Nobody but who sets the flag could take the GIL back.
-            until(lambda: me.atomic or not remote)
+            compute_until(lambda: me.atomic or not remote)
             before = total()
             stay(total)
             seen += total() != before
@@ -70,7 +61,7 @@ def test_a_flag_reset_from_another_thread_lets_the_others_in():
             awake.wait()
             assert not me.atomic
             before = total()
-            until(lambda: total() != before)
+            compute_until(lambda: total() != before)
         me = None
 
     with counting() as total:
@@ -93,7 +84,7 @@ def test_a_flag_set_from_another_thread_while_it_waits_is_in_force_when_it_wakes
 
     with counting() as total:
         with running(work):
-            until(lambda: ch.balance == -1)
+            compute_until(lambda: ch.balance == -1)
             found.pop().set_atomic(True)
             ch.send(None)
 
@@ -162,6 +153,7 @@ def sections_of_tasklets():
     tasklets.run()
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(
     "holder",
     [
@@ -185,6 +177,7 @@ def test_nobody_gets_the_gil_beside_one_section_without_an_end():
             assert total() == before
 
 
+@pytest.mark.timing
 def test_all_who_are_always_inside_get_their_turns():
     ending, turns = False, [0] * 4
 

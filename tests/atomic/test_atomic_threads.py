@@ -11,23 +11,23 @@ import time
 from contextlib import nullcontext
 
 import pytest
-from computing import Counter, FlagSet, Hold, compute, counting, until, violations
+from computing import (
+    Counter,
+    FlagSet,
+    Hold,
+    compute,
+    compute_until,
+    counting,
+    violations,
+)
 from threads import SECONDS, running
 
 import tasklets
 from tasklets import atomic, channel, getcurrent, schedule, scheduler, spawn, tasklet
 
-INTERVAL = 1e-5  # so short that without protection much goes wrong soon
+pytestmark = pytest.mark.usefixtures("hurry")
+
 SOAK = float(os.environ.get("TASKLETS_SOAK_SECONDS", "2"))  # .ci/run: more
-
-
-@pytest.fixture(autouse=True)
-def hurry():
-    """Let threads take turns as fast as they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(INTERVAL)
-    yield
-    sys.setswitchinterval(before)
 
 
 # Several writers and readers.
@@ -166,7 +166,7 @@ def test_only_the_tasklet_that_is_inside_is_protected(section, stay):
 
     def other():
         before = total()
-        until(lambda: total() != before)
+        compute_until(lambda: total() != before)
 
     with counting() as total:
         for _ in range(30):
@@ -209,7 +209,7 @@ def test_when_a_section_ends_others_compute_again():
             for _ in range(30):
                 with make():
                     before = total()
-                until(lambda before=before: total() != before)
+                compute_until(lambda before=before: total() != before)
 
 
 @pytest.mark.parametrize("end", ["exception", "kill", "return", "inner exception"])
@@ -235,7 +235,7 @@ def test_when_a_section_ends_early_others_compute_again(end):
             t.kill()
         assert not t.alive
         before = total()
-        until(lambda: total() != before)
+        compute_until(lambda: total() != before)
 
 
 @pytest.mark.parametrize("end", ["returns", "raises", "exits", "is never left"])
@@ -258,7 +258,7 @@ def test_a_thread_that_ends_inside_holds_off_nobody(end):
             with contextlib.suppress(KeyError, SystemExit), running(work):
                 pass
             before = total()
-            until(lambda before=before: total() != before)
+            compute_until(lambda before=before: total() != before)
             with atomic():
                 before = total()
                 compute()
@@ -329,7 +329,7 @@ def test_who_waits_inside_lets_the_others_run_and_is_alone_again(section, stay, 
         for _ in range(10):
             with section():
                 before = total()
-                wait(lambda before=before: until(lambda: total() > before))
+                wait(lambda before=before: compute_until(lambda: total() > before))
                 before = total()
                 assert before > 0
                 stay(total)
@@ -351,6 +351,7 @@ def test_who_sleeps_inside_is_alone_again_when_awake(section, stay):
     return seen
 
 
+@pytest.mark.timing
 def test_while_one_sleeps_inside_all_others_take_turns():
     counters = [Counter() for _ in range(3)]
     with running(*counters):

@@ -15,6 +15,8 @@ from threads import SECONDS, running
 
 from tasklets import atomic, channel, locks
 
+pytestmark = pytest.mark.timing
+
 ATTEMPTS = 5
 NEVER = 1000.0  # with that interval nobody gets the GIL who does not ask for it
 PATIENCE = 2.0  # for one who should get it at once

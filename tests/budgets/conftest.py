@@ -1,5 +1,7 @@
 """Fixtures of the tests of budgets."""
 
+import sys
+
 import pytest
 
 from tasklets import spawn
@@ -28,3 +30,12 @@ def counter():
     yield start
     while victims:
         victims.pop().remove().kill()
+
+
+@pytest.fixture
+def tools_as_before():
+    """Leave no tracer or profiler behind."""
+    tracer, profiler = sys.gettrace(), sys.getprofile()
+    yield
+    sys.settrace(tracer)
+    sys.setprofile(profiler)

@@ -11,22 +11,15 @@ from traced import CODES, add, drive, with_budgets, work
 
 from tasklets import getcurrent, run, spawn, tasklet
 
-pytestmark = pytest.mark.usefixtures("no_foreign_collector_callbacks")
+pytestmark = pytest.mark.usefixtures(
+    "no_foreign_collector_callbacks", "tools_as_before"
+)
 
 SECONDS = 120
 
 needs_monitoring = pytest.mark.skipif(
     sys.version_info < (3, 12), reason="needs sys.monitoring"
 )
-
-
-@pytest.fixture(autouse=True)
-def tools_as_before():
-    """Leave no tracer or profiler behind."""
-    tracer, profiler = sys.gettrace(), sys.getprofile()
-    yield
-    sys.settrace(tracer)
-    sys.setprofile(profiler)
 
 
 # sys.monitoring.

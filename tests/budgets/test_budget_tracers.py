@@ -13,16 +13,9 @@ from traced import CODES, add, drive, with_budgets, work
 
 from tasklets import schedule, scheduler, spawn, tasklet
 
-pytestmark = pytest.mark.usefixtures("no_foreign_collector_callbacks")
-
-
-@pytest.fixture(autouse=True)
-def tools_as_before():
-    """Leave no tracer or profiler behind."""
-    tracer, profiler = sys.gettrace(), sys.getprofile()
-    yield
-    sys.settrace(tracer)
-    sys.setprofile(profiler)
+pytestmark = pytest.mark.usefixtures(
+    "no_foreign_collector_callbacks", "tools_as_before"
+)
 
 
 def note(events):

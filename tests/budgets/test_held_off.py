@@ -8,7 +8,8 @@ import weakref
 
 import pytest
 from runaways import FLAT, NESTED, Leash
-from stoppable import busy, reason, ring
+from stoppable import busy, reason
+from turns import ring
 
 import tasklets
 from tasklets import (

@@ -8,7 +8,7 @@ import time
 import pytest
 from runaways import FLAT, RUNAWAYS, Leash
 from seconds import LATE, LONGER, SOON, check_program, forever, run_until, spin
-from stoppable import busy, reason
+from stoppable import SUSPENDED, busy, reason, suspended
 
 import tasklets
 from tasklets import (
@@ -104,61 +104,9 @@ def test_without_ignore_nesting_what_python_calls_is_stopped(runaway):
 
 
 @pytest.mark.parametrize("budget", ["seconds", "slice_seconds"])
-@pytest.mark.parametrize("suspend", ["loop", "generator", "greenlet", "outer frame"])
-def test_time_stops_what_was_suspended_before_there_was_a_budget(suspend, budget):
-    check_program(
-        f"""
-        from greenlet import getcurrent as here, greenlet
-
-        def loop(pause):
-            count = 0
-            while going:
-                count += 1
-                if count == 5:
-                    pause()
-            return count
-
-        def generator():
-            count = 0
-            while going:
-                count += 1
-                if count == 5:
-                    yield None
-            yield count
-
-        def work():
-            if {suspend!r} == "generator":
-                it = generator()
-                next(it)
-                schedule_remove(None)
-                out.append(next(it))
-            elif {suspend!r} == "greenlet":
-                inner = greenlet(loop)
-                inner.switch(here().switch)
-                schedule_remove(None)
-                out.append(inner.switch())
-            elif {suspend!r} == "loop":
-                out.append(loop(lambda: schedule_remove(None)))
-            else:
-                def outer():
-                    schedule_remove(None)
-                def pause():
-                    outer()
-                out.append(loop(pause))
-
-        going, out = True, []
-        victim = tasklet(work)()
-        run()
-        assert victim.paused and not out
-        for _ in range(3):
-            victim.insert()
-            assert scheduler.run({budget}=0.01) is victim
-        going = False
-        victim.insert()
-        assert scheduler.run() is None
-        assert out[0] > 100
-        """
-    )
+@pytest.mark.parametrize("where", SUSPENDED)
+def test_time_stops_what_was_suspended_before_there_was_a_budget(where, budget):
+    check_program(suspended(where, f"{budget}=0.01"))
 
 
 @pytest.mark.parametrize("shape", ["a call in a loop", "an empty loop", "a sort"])
@@ -256,6 +204,7 @@ def test_slice_seconds_do_not_stop_who_gives_way():
     assert reason() == "idle"
 
 
+@pytest.mark.timing
 def test_slice_seconds_find_the_one_that_does_not_give_way(log):
     def work():
         nonlocal began
@@ -533,6 +482,7 @@ def test_a_key_function_holds_a_stop_off_without_ignore_nesting(log):
     victim.kill()
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("others", [True, False], ids=["among others", "alone"])
 @pytest.mark.parametrize("budget", ["seconds", "slice_seconds"])
 def test_soft_waits_until_the_tasklet_gives_way(budget, others, log):

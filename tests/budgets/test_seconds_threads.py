@@ -84,6 +84,7 @@ def test_the_inner_call_ends_first_if_its_time_does(log):
     victim.kill()
 
 
+@pytest.mark.timing
 def test_the_time_of_the_outer_call_goes_on_after_an_inner_one(log):
     def inner():
         scheduler.run(slice_seconds=SOON).kill()

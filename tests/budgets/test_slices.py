@@ -3,7 +3,8 @@
 import threading
 
 import pytest
-from stoppable import LOTS, busy, reason, ring
+from stoppable import LOTS, busy, reason
+from turns import ring
 
 import tasklets
 from tasklets import (

@@ -10,7 +10,8 @@ from textwrap import dedent
 import pytest
 from children import run_program
 from runaways import RUNAWAYS, Leash
-from stoppable import LOTS, busy, mixed, places, reason, ring
+from stoppable import LOTS, SUSPENDED, busy, mixed, places, reason, suspended
+from turns import ring
 
 from tasklets import (
     TaskletExit,
@@ -109,88 +110,10 @@ def test_ticks_stop_a_loop_without_a_body(log):
 
 
 @pytest.mark.parametrize("budget", ["ticks", "slice_ticks"])
-def test_ticks_stop_a_loop_that_was_suspended_before_anybody_counted(budget):
+@pytest.mark.parametrize("where", SUSPENDED)
+def test_ticks_stop_what_was_suspended_before_anybody_counted(where, budget):
     """Its code has run without anybody counting, in a process where nobody ever has."""
-    check_program(
-        f"""
-        def work():
-            count = 0
-            while going:
-                count += 1
-                if count == 5:
-                    schedule_remove(None)
-            out.append(count)
-
-        going, out = True, []
-        victim = tasklet(work)()
-        run()
-        assert victim.paused and not out
-        for _ in range(3):
-            victim.insert()
-            assert scheduler.run({budget}=1000) is victim
-        going = False
-        victim.insert()
-        assert scheduler.run() is None
-        assert out[0] > 100
-        """
-    )
-
-
-@pytest.mark.parametrize("suspend", ["generator", "greenlet", "outer frame"])
-def test_ticks_stop_what_was_suspended_elsewhere_before_anybody_counted(suspend):
-    check_program(
-        f"""
-        from greenlet import getcurrent as here, greenlet
-
-        def loop(pause):
-            count = 0
-            while going:
-                count += 1
-                if count == 5:
-                    pause()
-            return count
-
-        def generator():
-            count = 0
-            while going:
-                count += 1
-                if count == 5:
-                    yield None
-            yield count
-
-        def work():
-            if {suspend!r} == "generator":
-                it = generator()
-                next(it)
-                schedule_remove(None)
-                out.append(next(it))
-            elif {suspend!r} == "greenlet":
-                home = here()
-                inner = greenlet(loop)
-                inner.switch(home.switch)
-                schedule_remove(None)
-                out.append(inner.switch())
-            else:
-                def pause():
-                    schedule_remove(None)
-                def outer():
-                    # The loop is further out than what is suspended.
-                    return loop(pause)
-                out.append(outer())
-
-        going, out = True, []
-        victim = tasklet(work)()
-        run()
-        assert victim.paused and not out
-        for _ in range(3):
-            victim.insert()
-            assert scheduler.run(1000) is victim
-        going = False
-        victim.insert()
-        assert scheduler.run() is None
-        assert out[0] > 100
-        """
-    )
+    check_program(suspended(where, f"{budget}=1000"))
 
 
 def test_ticks_stop_a_loop_again_after_code_has_been_at_full_speed():

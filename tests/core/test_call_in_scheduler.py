@@ -5,7 +5,7 @@ import threading
 import traceback
 
 import pytest
-from pools import fail, started, until
+from pools import fail, started, yield_until
 from threads import SECONDS
 
 import tasklets
@@ -26,7 +26,7 @@ class Serving:
         self.end = channel()
         self.thread = threading.Thread(target=self.end.receive)
         self.thread.start()
-        until(lambda: self.end.balance < 0)
+        yield_until(lambda: self.end.balance < 0)
         return self.thread
 
     def __exit__(self, *error):
@@ -86,7 +86,7 @@ def test_a_plain_thread_may_call_a_scheduler():
         target=lambda: found.append(call_in_scheduler(here, threading.get_ident))
     )
     thread.start()
-    until(lambda: found)
+    yield_until(lambda: found)
     thread.join()
     assert found == [here]
 
@@ -114,7 +114,7 @@ def test_a_killed_caller_leaves_the_call_running():
     with Serving() as thread:
         ch, ran = channel(), []
         t = started(call_in_scheduler, thread, lambda: ran.append(ch.receive()))
-        until(lambda: ch.balance < 0)
+        yield_until(lambda: ch.balance < 0)
         t.kill()
         ch.send(1)
         call_in_scheduler(thread, int)

@@ -194,6 +194,7 @@ def test_a_wait_after_a_rest_is_not_as_old_as_the_rest():
     late.kill()
 
 
+@pytest.mark.timing
 def test_since_when_a_tasklet_waits_is_within_what_ran_before():
     """Whatever ran before the waits: they are not older than the last clock reading."""
     ch = channel()

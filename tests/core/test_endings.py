@@ -8,7 +8,7 @@ import threading
 import time
 
 import pytest
-from threads import SECONDS, until
+from threads import SECONDS, block_until
 
 import tasklets
 from tasklets import (
@@ -186,7 +186,7 @@ def at_signal():
 
         def interrupt(ended):
             # From its end on, the main tasklet waits without running any code.
-            until(lambda: not ended.alive)
+            block_until(lambda: not ended.alive)
             os.kill(os.getpid(), signal.SIGUSR1)
 
         thread = threading.Thread(target=interrupt, args=(tasklet(int)(),))

@@ -7,18 +7,14 @@ hours are for a machine that has nothing else to do.
 import contextlib
 import gc
 import os
-import sys
 import weakref
 
 import pytest
 from children import run_cases
+from garbage import SEES_STACK
 
 import tasklets
 from tasklets import TaskletExit, run, schedule, schedule_remove, tasklet
-
-# From 3.14 on the interpreter stores what the evaluation stack of a suspended frame
-# holds where the collector can see it.
-SEES_STACK = sys.version_info >= (3, 14)
 
 PROGRAMS = int(os.environ.get("TASKLETS_FRAME_PROGRAMS", 300))
 PROGRAMS_PER_CHILD = 300

@@ -1,11 +1,11 @@
 """Tasklets in reference cycles: what the cyclic collector does with them."""
 
 import gc
-import sys
 import threading
 import weakref
 
 import pytest
+from garbage import SEES_STACK, Thing, collect, pause
 
 import tasklets
 from tasklets import (
@@ -20,20 +20,6 @@ from tasklets import (
     spawn,
     tasklet,
 )
-
-# From 3.14 on the interpreter stores what the evaluation stack of a suspended frame
-# holds where the collector can see it.
-SEES_STACK = sys.version_info >= (3, 14)
-
-
-class Thing:
-    """Something with weak references that cannot be in a cycle by itself."""
-
-
-def pause():
-    """Pause the current tasklet, which keeps no reference to itself."""
-    tasklets.schedule_remove(None)
-
 
 # Tasklets that nobody can reach any more: by the cyclic collector.
 
@@ -54,12 +40,6 @@ def unreachable(wait, log):
     del t
     run()
     return ref
-
-
-def collect():
-    """Collect, and let those that were found be killed."""
-    gc.collect()
-    run()
 
 
 def test_a_paused_tasklet_that_knows_only_itself_is_collected(log):

@@ -1,29 +1,10 @@
 """The collector and the frames of other tasklets."""
 
 import gc
-import sys
 
-import tasklets
+from garbage import SEES_STACK, Thing, collect, pause
+
 from tasklets import getcurrent, run, schedule, scheduler, tasklet
-
-# From 3.14 on the interpreter stores what the evaluation stack of a suspended frame
-# holds where the collector can see it.
-SEES_STACK = sys.version_info >= (3, 14)
-
-
-class Thing:
-    """Something with weak references that cannot be in a cycle by itself."""
-
-
-def pause():
-    """Pause the current tasklet, which keeps no reference to itself."""
-    tasklets.schedule_remove(None)
-
-
-def collect():
-    """Collect, and let those that were found be killed."""
-    gc.collect()
-    run()
 
 
 def test_a_collection_while_many_wait_does_no_harm(log):

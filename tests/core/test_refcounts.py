@@ -6,13 +6,10 @@ import threading
 import weakref
 
 import pytest
+from garbage import Thing, pause
 
 import tasklets
 from tasklets import TaskletExit, channel, getcurrent, run, schedule, spawn, tasklet
-
-
-class Thing:
-    """Something with weak references that cannot be in a cycle by itself."""
 
 
 @pytest.fixture
@@ -22,11 +19,6 @@ def no_collector():
     gc.disable()
     yield
     gc.enable()
-
-
-def pause():
-    """Pause the current tasklet, which keeps no reference to itself."""
-    tasklets.schedule_remove(None)
 
 
 # With the cyclic collector off, what a tasklet had in its frames dies with it.

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from turns import ring
 
 import tasklets
 from tasklets import (
@@ -16,15 +17,6 @@ from tasklets import (
     scheduler,
     tasklet,
 )
-
-
-def ring():
-    """Return the run queue from the current tasklet on."""
-    result = [getcurrent()]
-    while result[-1].next is not result[0]:
-        result.append(result[-1].next)
-    return result
-
 
 # switch_trap.
 

@@ -101,6 +101,7 @@ def test_sleepers_wake_the_thread_once_for_many(grown):
     assert grown("woken") <= grown("sleeps")
 
 
+@pytest.mark.timing
 def test_an_idle_thread_sleeps(grown):
     sleepers = [spawn(sleep, LATE) for _ in range(1000)]
     blocked = [spawn(channel().receive) for _ in range(1000)]
@@ -114,6 +115,7 @@ def test_an_idle_thread_sleeps(grown):
         each.kill()
 
 
+@pytest.mark.timing
 def test_messages_between_threads_wake_no_more_than_once_each(grown):
     def answer():
         for value in requests:
@@ -132,6 +134,7 @@ def test_messages_between_threads_wake_no_more_than_once_each(grown):
     assert grown("woken") <= 2 * rounds + 10
 
 
+@pytest.mark.timing
 def test_calls_on_workers_wake_no_more_than_once_each(grown):
     calls = 500
     with WorkerPool(1) as pool:
@@ -142,6 +145,7 @@ def test_calls_on_workers_wake_no_more_than_once_each(grown):
     assert grown("woken") <= calls + 10
 
 
+@pytest.mark.timing
 def test_a_thousand_calls_in_flight_are_no_storm(grown):
     with WorkerPool(2) as pool:
         waiters = [spawn(pool.call, int) for _ in range(1000)]

@@ -4,17 +4,10 @@ import pickle
 import weakref
 
 import pytest
+from turns import note
 
 import tasklets
 from tasklets import getcurrent, run, schedule, tasklet
-
-
-def note(log, name, steps=1):
-    """Append name and a step number to log, and yield after each step."""
-    for step in range(1, steps + 1):
-        log.append(f"{name}{step}")
-        schedule()
-
 
 # Making one.
 

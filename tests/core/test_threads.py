@@ -412,16 +412,7 @@ def test_the_next_thread_with_the_same_id_begins_anew():
 # Stress.
 
 
-@pytest.fixture
-def busy_interpreter():
-    """Have the threads take turns as often as possible."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-@pytest.mark.usefixtures("busy_interpreter")
+@pytest.mark.usefixtures("tiny_switch_interval")
 @pytest.mark.parametrize("preference", [-1, 0, 1])
 def test_no_value_is_lost_or_doubled_between_two_threads(preference):
     ch = channel()
@@ -445,7 +436,7 @@ def test_no_value_is_lost_or_doubled_between_two_threads(preference):
     assert sorted(received) == list(range(400))
 
 
-@pytest.mark.usefixtures("busy_interpreter")
+@pytest.mark.usefixtures("tiny_switch_interval")
 def test_threads_play_ping_pong():
     ping, pong = channel(), channel()
 
@@ -567,7 +558,7 @@ def test_two_threads_that_act_on_each_other_stay_whole_for_a_moment():
     assert run_program(STRESS, 100) == (0, "ok\n", [])
 
 
-@pytest.mark.usefixtures("busy_interpreter")
+@pytest.mark.usefixtures("tiny_switch_interval")
 def test_threads_come_and_go_while_their_tasklets_wait():
     ch = channel()
     rnd = random.Random(1)

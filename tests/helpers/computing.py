@@ -18,7 +18,7 @@ def compute(loops=20_000):
         pass
 
 
-def until(condition):
+def compute_until(condition):
     """Compute until something has happened."""
     end = time.monotonic() + SECONDS
     while not condition():
@@ -47,7 +47,7 @@ def counting(number=2):
     with running(*counters):
         try:
             for counter in counters:
-                until(lambda counter=counter: counter.count > 0)
+                compute_until(lambda counter=counter: counter.count > 0)
             yield total
         finally:
             for counter in counters:
@@ -73,7 +73,7 @@ class Hold:
     def __call__(self, progress, loops=20_000):
         if self.first.acquire(blocking=False):
             before = progress()
-            until(lambda: progress() != before)
+            compute_until(lambda: progress() != before)
         else:
             compute(loops)
 

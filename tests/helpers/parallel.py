@@ -3,6 +3,8 @@
 The processes are forked when all tests are collected, so nothing is collected twice.
 Each runs one module after the other and sends the reports of its tests to the first
 process, which runs no tests itself; it gives them to pytest like reports of its own.
+Tests with the mark `timing` run after all others, in one process that has no other
+beside it.
 
 pytest-xdist would not do. Its workers have a thread that reads from the first process,
 and beside another thread no wait of the main tasklet is a deadlock.
@@ -121,28 +123,31 @@ class Processes:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session):
         """Run all tests, unless they are of a single module."""
-        self.modules = [list(m) for _, m in groupby(session.items, lambda i: i.path)]
+        beside = modules_of(item for item in session.items if not is_timing(item))
+        alone = modules_of(item for item in session.items if is_timing(item))
         if session.testsfailed or session.config.option.collectonly:
             return None
-        if len(self.modules) < 2:
+        if len(beside) + len(alone) < 2:
             return None
         self.session = session
-        # Those that take longest first, as far as that is known.
-        slow = [sum(map(is_slow, items)) for items in self.modules]
-        self.left = sorted(range(len(slow)), key=lambda n: (slow[n], -n))
         with selectors.DefaultSelector() as selector:
             self.selector = selector
             try:
-                self.run()
+                self.run(beside, self.count)
+                self.run(alone, 1)
             finally:
                 for key in selector.get_map().values():
                     os.kill(key.data.pid, signal.SIGKILL)
                     key.data.end()
         return True
 
-    def run(self):
-        """Have the modules run."""
-        for _ in range(min(self.count, len(self.modules))):
+    def run(self, modules, count):
+        """Run modules in `count` processes."""
+        self.modules = modules
+        # Those that take longest first, as far as that is known.
+        slow = [sum(map(is_slow, items)) for items in modules]
+        self.left = sorted(range(len(slow)), key=lambda n: (slow[n], -n))
+        for _ in range(min(count, len(modules))):
             self.start()
         while self.selector.get_map():
             ready = [key.data for key, _ in self.selector.select(LOOK_SECONDS)]
@@ -209,6 +214,16 @@ class Processes:
             config.hook.pytest_runtest_logreport(report=report)
             if report.when == "teardown":
                 config.hook.pytest_runtest_logfinish(**test)
+
+
+def modules_of(items):
+    """Return the tests of each module."""
+    return [list(tests) for _, tests in groupby(items, lambda item: item.path)]
+
+
+def is_timing(item):
+    """Return whether a test measures durations or rates."""
+    return item.get_closest_marker("timing") is not None
 
 
 def is_slow(item):

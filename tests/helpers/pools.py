@@ -10,7 +10,7 @@ from tasklets.workers import call_on_worker
 call_on_worker(int)  # the shared pool lives as long as the process
 
 
-def until(condition):
+def yield_until(condition):
     """Give way until it is true."""
     end = time.monotonic() + SECONDS
     while not condition():
@@ -22,7 +22,7 @@ def until(condition):
 def started(func, *args, **kwargs):
     """Return a tasklet that has run until it waits."""
     t = spawn(func, *args, **kwargs)
-    until(lambda: t.blocked or t.done())
+    yield_until(lambda: t.blocked or t.done())
     return t
 
 
@@ -32,5 +32,5 @@ def fail(*args):
 
 def settled(some):
     """Return a pool once all of its workers are idle."""
-    until(lambda: some._pool.idle == some._pool.workers)
+    yield_until(lambda: some._pool.idle == some._pool.workers)
     return some

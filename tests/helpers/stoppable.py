@@ -6,7 +6,7 @@ import random
 
 from greenlet import greenlet
 
-from tasklets import channel, getcurrent, run, schedule, scheduler, spawn, tasklet
+from tasklets import channel, run, schedule, scheduler, spawn, tasklet
 
 
 def busy(rounds):
@@ -251,9 +251,76 @@ def reason():
     return scheduler.last_run().reason
 
 
-def ring():
-    """Return the run queue from the current tasklet on."""
-    result = [getcurrent()]
-    while result[-1].next is not result[0]:
-        result.append(result[-1].next)
-    return result
+# A tasklet is suspended inside one of these before any run() has a budget. In each an
+# endless loop goes on when the tasklet does.
+SUSPENDED = {
+    "loop": """
+def work():
+    out.append(loop(schedule_remove))
+""",
+    "generator": """
+def generator():
+    count = 0
+    while going:
+        count += 1
+        if count == 5:
+            yield None
+    yield count
+
+def work():
+    it = generator()
+    next(it)
+    schedule_remove(None)
+    out.append(next(it))
+""",
+    "greenlet": """
+def work():
+    inner = greenlet(loop)
+    inner.switch(here().switch)
+    schedule_remove(None)
+    out.append(inner.switch())
+""",
+    "outer frame": """
+def inner():
+    schedule_remove(None)
+
+def pause():
+    inner()
+
+def outer():
+    # The loop is further out than what is suspended.
+    return loop(pause)
+
+def work():
+    out.append(outer())
+""",
+}
+
+
+def suspended(where, budget):
+    """Return a program that suspends a tasklet, then stops it three times."""
+    begin = """
+from greenlet import getcurrent as here, greenlet
+
+def loop(pause):
+    count = 0
+    while going:
+        count += 1
+        if count == 5:
+            pause()
+    return count
+"""
+    end = f"""
+going, out = True, []
+victim = tasklet(work)()
+run()
+assert victim.paused and not out
+for _ in range(3):
+    victim.insert()
+    assert scheduler.run({budget}) is victim
+going = False
+victim.insert()
+assert scheduler.run() is None
+assert out[0] > 100
+"""
+    return begin + SUSPENDED[where] + end

@@ -16,7 +16,7 @@ class Gate(threading.Event):
         return super().wait(SECONDS)
 
 
-def until(condition):
+def block_until(condition):
     """Wait, without running tasklets, until it is true."""
     end = time.monotonic() + SECONDS
     while not condition():

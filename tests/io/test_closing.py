@@ -11,7 +11,7 @@ from concurrent.futures import Future
 
 import pytest
 from children import forks_beside_threads, run_program
-from threads import in_thread, running, until
+from threads import block_until, in_thread, running
 
 from tasklets import (
     CancelledError,
@@ -143,7 +143,7 @@ def test_waiters_of_all_threads_are_told():
 
     started = []
     with running(*[work] * 4):
-        until(lambda: len(started) == 4)
+        block_until(lambda: len(started) == 4)
         in_thread(shut, here)  # which has no tasklets
     assert outcomes == [fd] * 8
     there.close()

@@ -21,7 +21,7 @@ def results(tmp_path):
 
     def run(*modules, count=2, args=()):
         (tmp_path / "conftest.py").write_text(CONFTEST.format(count=count))
-        (tmp_path / "pytest.ini").write_text("[pytest]")
+        (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = timing")
         for number, source in enumerate(modules):
             path = tmp_path / f"test_{number}.py"
             path.write_text("import os, signal, time, pytest\n" + dedent(source))
@@ -123,3 +123,26 @@ def test_a_failure_may_end_the_run(results):
     """
     status, last, _ = results(module, module, module, args=["-x"])
     assert (status, last) == (1, "1 failed")
+
+
+def test_tests_of_timing_run_alone_after_all_others(results, tmp_path):
+    usual = """
+        def note(what):
+            with open("log", "a") as log:
+                log.write(f"{what} {os.getpid()}\\n")
+
+        @pytest.mark.timing
+        def test_measures():
+            note("begins")
+            time.sleep(0.1)
+            note("ends")
+
+        def test_other():
+            note("other")
+    """
+    modules = [usual] * 3
+    assert results(*modules)[:2] == (0, "6 passed")
+    lines = [line.split() for line in (tmp_path / "log").read_text().splitlines()]
+    assert [what for what, _ in lines] == ["other"] * 3 + ["begins", "ends"] * 3
+    assert len({pid for _, pid in lines[:3]}) == 2
+    assert len({pid for _, pid in lines[3:]}) == 1

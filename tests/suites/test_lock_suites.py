@@ -6,8 +6,7 @@ thread, and both of them mixed.
 
 import threading
 
-import pytest
-from crowds import CROWDS, Crowd, live_in, load, without_leftovers
+from crowds import CROWDS, Crowd, load
 
 from tasklets import locks
 
@@ -41,13 +40,6 @@ class OverThreading:
     @staticmethod
     def condition_over_theirs(lock=None):
         return locks.Condition(threading.RLock() if lock is None else lock)
-
-
-@pytest.fixture(autouse=True)
-def crowd(request):
-    """Have the threads of the test be what its class says."""
-    yield from live_in(request.cls.crowd)
-    without_leftovers(request.instance)
 
 
 def suite(crowd, module, title, tests, attribute, made):

@@ -2,8 +2,7 @@
 
 import unittest
 
-import pytest
-from crowds import CROWDS, live_in, load, without_leftovers
+from crowds import CROWDS, load
 
 from tasklets import locks, queues
 
@@ -12,13 +11,6 @@ SUITES = ["QueueTest", "LifoQueueTest", "PriorityQueueTest", "FailingQueueTest"]
 
 # The size of an object of the interpreter's own.
 NOT_OURS = {"test_simplequeue_sizeof"}
-
-
-@pytest.fixture(autouse=True)
-def crowd(request):
-    """Have the threads of the test be what its class says."""
-    yield from live_in(request.cls.crowd)
-    without_leftovers(request.instance)
 
 
 def suites():

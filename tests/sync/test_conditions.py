@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from lock_kinds import LOCKS, Boom, every_lock
-from threads import SECONDS, in_thread, running, until
+from threads import SECONDS, block_until, in_thread, running
 
 from tasklets import _core, spawn
 from tasklets.locks import Condition, Event, Lock, RLock
@@ -231,7 +231,7 @@ def test_our_locks_work_in_threadings_condition():
                 log.append(cond.wait(SECONDS))
 
         with running(wait):
-            until(lambda cond=cond: len(cond._waiters) == 1)
+            block_until(lambda cond=cond: len(cond._waiters) == 1)
             with cond:
                 cond.notify()
         assert log == [True]

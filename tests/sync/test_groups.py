@@ -4,6 +4,7 @@ import contextlib
 import threading
 
 import pytest
+from group_bodies import LATE, fail, slow_to_die
 
 from tasklets import (
     GroupExit,
@@ -18,23 +19,7 @@ from tasklets import (
 )
 from tasklets.testing import settle
 
-LATE = 1000  # seconds, of the fake clock
-
 pytestmark = pytest.mark.usefixtures("clock")
-
-
-def fail(after=0, error=KeyError):
-    if after:
-        sleep(after)
-    raise error
-
-
-def slow_to_die(log, seconds=5):
-    try:
-        sleep(LATE)
-    finally:
-        sleep(seconds)
-        log.append("died")
 
 
 # The usual end.

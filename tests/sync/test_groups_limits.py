@@ -7,6 +7,7 @@ import weakref
 
 import pytest
 from children import run_program
+from group_bodies import LATE, fail
 
 from tasklets import (
     BlockTrapError,
@@ -23,23 +24,7 @@ from tasklets import (
 )
 from tasklets.testing import settle
 
-LATE = 1000  # seconds, of the fake clock
-
 pytestmark = pytest.mark.usefixtures("clock")
-
-
-def fail(after=0, error=KeyError):
-    if after:
-        sleep(after)
-    raise error
-
-
-def slow_to_die(log, seconds=5):
-    try:
-        sleep(LATE)
-    finally:
-        sleep(seconds)
-        log.append("died")
 
 
 # The limit.

@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 from lock_kinds import LOCKS, every_mutex, waiter
-from threads import SECONDS, in_thread, running, until
+from threads import SECONDS, block_until, in_thread, running
 
 import tasklets
 from tasklets import DeadlockError, _core, atomic, channel, run, spawn, timeout
@@ -137,7 +137,7 @@ def test_threads_without_tasklets_are_in_cycles_too():
             try:
                 if second.acquire(timeout=0.01):
                     second.release()
-                until(lambda: True)
+                block_until(lambda: True)
                 second.acquire()
             except DeadlockError as exc:
                 log.append(str(exc))
@@ -329,7 +329,7 @@ def test_one_who_runs_is_faster_than_one_of_another_thread_twice_at_most():
     faster = 0
     with running(work):
         while True:
-            until(lambda: tasks and (tasks[0].blocked or log))
+            block_until(lambda: tasks and (tasks[0].blocked or log))
             with atomic():
                 lock.release()
                 if not lock.acquire(False):
@@ -352,7 +352,7 @@ def test_a_tasklet_of_another_thread_that_is_killed_when_called_calls_the_next()
 
     lock.acquire()
     with running(work):
-        until(lambda: len(tasks) == 2 and all(task.blocked for task in tasks))
+        block_until(lambda: len(tasks) == 2 and all(task.blocked for task in tasks))
         with atomic():
             lock.release()
             tasks[0].kill()

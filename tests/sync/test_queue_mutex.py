@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 from queue_kinds import bounded, every, getter, putter, waiting
-from threads import SECONDS, until
+from threads import SECONDS, block_until
 
 import tasklets
 import tasklets.locks
@@ -70,7 +70,7 @@ def test_a_thread_is_not_kept_out_for_ever(make):
     q, got = make(), []
     thread = threading.Thread(target=lambda: got.append(q.get()))
     thread.start()
-    until(lambda: waiting(q) == 1)
+    block_until(lambda: waiting(q) == 1)
 
     def be_faster():
         q.put(1)
@@ -80,7 +80,7 @@ def test_a_thread_is_not_kept_out_for_ever(make):
             pass
         return got
 
-    until(be_faster)
+    block_until(be_faster)
     thread.join(SECONDS)
     assert got == [1]
 

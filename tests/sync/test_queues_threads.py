@@ -7,7 +7,7 @@ import threading
 import pytest
 from children import forks_beside_threads, run_program
 from queue_kinds import IN_ORDER, bounded, every, getter, waiting
-from threads import SECONDS, in_thread, running, until
+from threads import SECONDS, block_until, in_thread, running
 
 import tasklets
 import tasklets.locks
@@ -94,7 +94,7 @@ def test_shutdown_wakes_threads(make):
             q.get()
 
     with running(work, work, lambda: spawn(work).join()):
-        until(lambda: waiting(q) == 3)
+        block_until(lambda: waiting(q) == 3)
         q.shutdown()
 
 
@@ -208,7 +208,7 @@ def mess(make, seed, items=300):
             t = spawn(produce, 0)
             produce(1)
             t.join()
-            until(q.empty)
+            block_until(q.empty)
         finally:
             stop.set()
 

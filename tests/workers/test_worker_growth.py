@@ -5,7 +5,7 @@ import socket
 import threading
 
 import pytest
-from pools import settled, until
+from pools import settled, yield_until
 from threads import SECONDS, Gate
 
 from tasklets import _core, spawn
@@ -51,12 +51,13 @@ def test_names_and_files_get_their_turn_beside_blocked_calls(gate):
 def test_one_that_comes_later_waits_for_nobody(small, gate):
     blocked = [small.submit(gate.wait) for _ in range(BLOCKED)]
     assert small.call(int, timeout=SECONDS) == 0
-    until(lambda: all(each.running() for each in blocked))
+    yield_until(lambda: all(each.running() for each in blocked))
     for _ in range(20):
         assert small.call(int, timeout=SECONDS) == 0
     assert small._pool.workers <= BLOCKED + 4
 
 
+@pytest.mark.timing
 def test_calls_that_compute_do_not_become_more_at_a_time(small):
     def compute():
         with lock:
@@ -78,7 +79,7 @@ def test_there_is_a_limit(gate):
 
     with Few(2) as pool:
         blocked = [pool.submit(gate.wait) for _ in range(10)]
-        until(lambda: sum(each.running() for each in blocked) == 5)
+        yield_until(lambda: sum(each.running() for each in blocked) == 5)
         with pytest.raises(TimeoutError):
             pool.call(int, timeout=0.1)
         assert pool._pool.workers == 5
@@ -104,11 +105,11 @@ def test_helpers_that_have_nothing_to_do_end(gate):
     threads = []
     pool = _core.worker_pool(start, 2, most=50, linger=0.01)
     jobs = [pool.submit(gate.wait, ()) for _ in range(20)]
-    until(lambda: pool.workers >= 20)
+    yield_until(lambda: pool.workers >= 20)
     gate.set()
     for job in jobs:
         job.wait()
-    until(lambda: pool.workers <= 3)
+    yield_until(lambda: pool.workers <= 3)
     assert pool.call(int, ()) == 0
     pool.close()
     for thread in threads:
@@ -119,7 +120,7 @@ def test_helpers_that_have_nothing_to_do_end(gate):
 def test_a_pool_with_helpers_is_shut_down_while_calls_wait(gate):
     pool = Small(1)
     futures = [pool.submit(gate.wait) for _ in range(8)]
-    until(lambda: pool._pool.workers >= 2)
+    yield_until(lambda: pool._pool.workers >= 2)
     pool.shutdown(wait=False)
     gate.set()
     assert all(future.result() for future in futures)
@@ -131,7 +132,7 @@ def test_bursts_come_and_go(small):
     for size in (30, 1, 50, 3):
         gate = Gate()
         futures = [small.submit(gate.wait) for _ in range(size)]
-        until(lambda futures=futures: all(each.running() for each in futures))
+        yield_until(lambda futures=futures: all(each.running() for each in futures))
         gate.set()
         assert all(each.result() for each in futures)
         settled(small)

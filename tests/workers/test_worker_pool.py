@@ -4,13 +4,12 @@ import concurrent.futures
 import contextlib
 import pickle
 import random
-import sys
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor
 
 import pytest
-from pools import fail, settled, started, until
+from pools import fail, settled, started, yield_until
 from threads import SECONDS
 
 import tasklets
@@ -27,16 +26,6 @@ from tasklets.workers import (
     WorkerPool,
     call_in_scheduler,
 )
-
-
-@pytest.fixture
-def tiny_switch_interval():
-    """Have threads change places as often as they can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
 
 # ---- the executor
 
@@ -96,7 +85,7 @@ def test_a_callback_is_called_on_the_worker(one):
 
 def test_a_future_is_running_while_it_runs(one, gate):
     first, second = one.submit(gate.wait), one.submit(int)
-    until(first.running)
+    yield_until(first.running)
     assert not second.running()
     assert not first.cancel()
 
@@ -151,7 +140,7 @@ def test_shutdown_need_not_wait(one, gate):
 
 def test_shutdown_may_cancel_what_has_not_begun(one, gate):
     first = one.submit(gate.wait)
-    until(first.running)
+    yield_until(first.running)
     second = one.submit(int)
     t = started(one.call, int)
     waits = started(t.exception)
@@ -223,7 +212,7 @@ def test_a_pool_makes_do_with_the_threads_that_it_gets(monkeypatch, gate):
 
     pool = WorkerPool(2)
     first = pool.submit(gate.wait)
-    until(first.running)
+    yield_until(first.running)
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
         second = pool.submit(int)
@@ -262,7 +251,7 @@ def test_submit_waits_while_the_queue_is_full(gate):
                 futures.append(pool.submit(lambda i=i: (gate.wait(), i)[1]))
 
         t = started(feed)
-        until(lambda: len(futures) == 3)
+        yield_until(lambda: len(futures) == 3)
         assert t.blocked
         assert pool._pool.queued == 3  # the last one waits with its submitter
         gate.set()
@@ -274,7 +263,7 @@ def test_submitters_are_let_in_in_order(gate):
     with WorkerPool(1, max_queued=1) as pool:
         order = []
         pool.submit(gate.wait)
-        until(lambda: pool._pool.queued == 0)
+        yield_until(lambda: pool._pool.queued == 0)
         pool.submit(int)
         waiting = [started(pool.submit, order.append, i) for i in range(5)]
         assert all(t.blocked for t in waiting)
@@ -288,7 +277,7 @@ def test_a_submitter_that_is_killed_has_not_submitted(gate):
     with WorkerPool(1, max_queued=1) as pool:
         order = []
         pool.submit(gate.wait)
-        until(lambda: pool._pool.queued == 0)
+        yield_until(lambda: pool._pool.queued == 0)
         pool.submit(int)
         waiting = [started(pool.submit, order.append, i) for i in range(3)]
         waiting[0].kill()
@@ -301,7 +290,7 @@ def test_a_submitter_that_is_killed_has_not_submitted(gate):
 def test_cancelling_makes_room(gate):
     with WorkerPool(1, max_queued=1) as pool:
         pool.submit(gate.wait)
-        until(lambda: pool._pool.queued == 0)
+        yield_until(lambda: pool._pool.queued == 0)
         stored = pool.submit(int)
         t = started(pool.submit, int)
         assert t.blocked
@@ -313,7 +302,7 @@ def test_cancelling_makes_room(gate):
 def test_shutdown_may_cancel_those_who_wait_for_room(gate):
     pool = WorkerPool(1, max_queued=1)
     pool.submit(gate.wait)
-    until(lambda: pool._pool.queued == 0)
+    yield_until(lambda: pool._pool.queued == 0)
     pool.submit(int)
     t = started(pool.submit, int)
     assert t.blocked
@@ -334,7 +323,7 @@ def test_calls_do_not_wait_for_room_only_for_their_outcome(gate):
 def test_a_full_queue_refuses_who_must_not_wait(gate):
     with WorkerPool(1, max_queued=1) as pool:
         pool.submit(gate.wait)
-        until(lambda: pool._pool.queued == 0)
+        yield_until(lambda: pool._pool.queued == 0)
         pool.submit(int)
         with block_trap(), pytest.raises(BlockTrapError):
             pool.submit(int)
@@ -408,7 +397,7 @@ def test_no_part_of_it_can_be_pickled(one):
 def test_reprs_say_how_it_stands(one, gate):
     assert "workers=0 of 1 idle=0 queued=0" in repr(one)
     futures = [one.submit(gate.wait), one.submit(int)]
-    until(futures[0].running)
+    yield_until(futures[0].running)
     assert "workers=1 of 1 idle=0 queued=1" in repr(one)
     assert "workers=1 idle=0 queued=1" in repr(one._pool)
     assert "running" in repr(futures[0]._job)
@@ -511,7 +500,7 @@ def test_pools_leak_nothing():
     before = threading.active_count()
     for _ in range(20):
         work()
-    until(lambda: threading.active_count() <= before)
+    yield_until(lambda: threading.active_count() <= before)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import weakref
 from concurrent.futures import Future
 
 import pytest
-from pools import fail, settled, started, until
+from pools import fail, settled, started, yield_until
 from threads import SECONDS
 
 import tasklets
@@ -497,7 +497,7 @@ def test_idle_workers_are_not_among_the_threads(one, gate):
     settled(one)
     assert ident not in getthreads()
     one.submit(gate.wait)
-    until(lambda: ident in getthreads())
+    yield_until(lambda: ident in getthreads())
     assert tasklets.get_thread_info(ident)[2] == 0
 
 
