@@ -1,7 +1,7 @@
 # What each command does: CONTRIBUTING.md.
 #   make test PYTHON=python3.13   another Python, with a virtual environment of its own
 #   make test T=tests/test_x.py   a part of the suite
-#   make test PROCESSES=1         one test at a time (tests/parallel.py)
+#   make test PROCESSES=1         one test at a time (tests/helpers/parallel.py)
 
 PYTHON  ?=
 VERSION := $(if $(PYTHON),$(shell $(PYTHON) -c \
@@ -43,7 +43,7 @@ ready:    # the virtual environment with all that building and testing need
 ready-lint ready-docs ready-wheel: ready-%: ready
 	@tools/setup $(VENV) $* $(PYTHON)
 
-test: build    # make test T=tests/test_channel.py
+test: build    # make test T=tests/sync/test_channel.py
 	$(PY) -m pytest --processes=$(PROCESSES) $(T)
 
 release: ready
@@ -66,9 +66,10 @@ asan: ready    # bad memory, undefined behaviour and leaks, in C and through Pyt
 	    ASAN_OPTIONS=detect_leaks=1:intercept_tls_get_addr=0 \
 	    LSAN_OPTIONS="suppressions='$(CURDIR)/tools/lsan.supp':print_suppressions=0" \
 	    LD_PRELOAD="$(LIBSAN)" $(PY) -m pytest -m "not slow" $(T) $(addprefix \
-	    --ignore=tests/test_,docs.py examples.py layers.py matrix.py \
-	    model_mutants.py interrupt_mutants.py check_mutants.py packaging.py \
-	    parallel.py pytest_plugin.py symbols.py types.py)
+	    --ignore=tests/,$(foreach name,docs examples free_threading internals layers \
+	    matrix packaging parallel symbols types,repo/test_$(name).py) \
+	    $(foreach name,model interrupt check,model/test_$(name)_mutants.py) \
+	    compat/test_pytest_plugin.py)
 
 race: $(RACES)    # data races in the layer without Python
 
@@ -120,8 +121,10 @@ matrix-%:
 
 # What depends on the interpreter's inside, between patch releases of one version.
 patches: ready
-	tools/patches -m "not slow" $(addprefix tests/test_,atomic.py atomic_threads.py \
-	    gc.py recursion.py threads.py tracing.py watchdog_time.py)
+	tools/patches -m "not slow" $(addprefix tests/,$(addprefix atomic/test_atomic,\
+	    .py _process.py _threads.py _gil.py) $(addprefix budgets/test_seconds,.py \
+	    _threads.py) $(addprefix core/test_,gc.py refcounts.py gc_frames.py recursion.py \
+	    threads.py threads_channels.py threads_tasklets.py tracing.py))
 
 # The wheel is built from the source archive, and tried where there is nothing else.
 wheel: ready-wheel    # dist/: a manylinux wheel with libuv in it, and the archive
@@ -140,8 +143,9 @@ wheel: ready-wheel    # dist/: a manylinux wheel with libuv in it, and the archi
 wheels: wheels-3.11 wheels-3.12 wheels-3.13 wheels-3.14 wheels-3.15
 wheels-%:
 	+found=$$(tools/pythons $*) || { echo "$$found"; exit 0; }; \
-	    $(MAKE) wheel PYTHON="$${found#* }" TRY="$(addprefix tests/test_,channel.py \
-	    fs.py groups.py net_dns.py select.py tasklet.py watchdog.py workers.py)"
+	    $(MAKE) wheel PYTHON="$${found#* }" TRY="$(addprefix tests/,sync/test_channel.py \
+	    sync/test_groups.py sync/test_select.py io/test_fs.py io/test_net_dns.py \
+	    core/test_tasklet.py budgets/test_ticks.py workers/test_workers.py)"
 
 clean:
 	rm -rf build dist tasklets/*.so *.egg-info

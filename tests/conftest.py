@@ -211,3 +211,12 @@ def no_leak(growth):
         assert blocks < 0.1, f"{work.__name__} leaks {blocks:.2f} blocks a call"
 
     return check
+
+
+@pytest.fixture
+def tiny_switch_interval():
+    """Let threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)

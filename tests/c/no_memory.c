@@ -1,4 +1,4 @@
-// no_memory.c - a module that lets chosen allocations fail, for tests/no_memory.py.
+// no_memory.c - a module that lets chosen allocations fail, for scripts/no_memory.py.
 //
 // It wraps the interpreter's allocators, the one for arenas (frame memory) included.
 // Preloaded, it also answers malloc() and its kin when tasklets._core or libuv calls
