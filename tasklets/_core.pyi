@@ -34,12 +34,12 @@ _T3 = TypeVar("_T3")
 _T4 = TypeVar("_T4")
 _Ts = TypeVarTuple("_Ts")
 
-# What a channel carries, and what a tasklet returns: Any where nobody says it.
+# The type of a channel's values and of a tasklet's result; Any by default.
 _Item = TypeVar("_Item", default=Any)
 _Result_co = TypeVar("_Result_co", covariant=True, default=Any)
 _Value_co = TypeVar("_Value_co", covariant=True, default=Any)
 
-# What wait(), as_completed() and select() take; and what only select() does.
+# The arguments of wait() and as_completed(); those of select().
 _Waitable: TypeAlias = tasklet | Future[Any] | Event
 _W = TypeVar("_W", bound=_Waitable)
 _Selectable: TypeAlias = _Waitable | readable | writable
@@ -47,7 +47,7 @@ _S = TypeVar("_S", bound=_Selectable)
 
 _Path: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
 
-# Some classes have an attribute of the name type, or channel.
+# Aliases, since some classes have attributes named type and channel.
 _ExceptionClass: TypeAlias = type[BaseException]
 _AnyChannel: TypeAlias = channel
 _ChannelCallback: TypeAlias = Callable[[channel, tasklet, int, int], object]
@@ -55,7 +55,7 @@ _ScheduleCallback: TypeAlias = Callable[[tasklet | None, tasklet], object]
 _ErrorHandler: TypeAlias = Callable[
     [_ExceptionClass, BaseException, TracebackType | None], object
 ]
-# What survey() tells of a tasklet: thread, name, state, wait, spawned_at, stack.
+# An item of survey(): thread, name, state, wait, spawned_at, stack.
 _Record: TypeAlias = tuple[
     int,
     str,
@@ -1297,8 +1297,8 @@ def recv(channel: channel[_T], /) -> Case[_T]:
 def send(channel: channel[_T], value: _T | bomb, /) -> Case[None]:
     """A case for select(): send value to channel. It can be used any number of times."""
 
-# The value has the type of the case it comes from. Type checkers would join the types
-# of several cases into object, so each number of cases has a signature of its own.
+# The value has the type of its case. Type checkers would join the types of several
+# cases into object, so there is a signature for each number of cases.
 @overload
 def select(case: Case[_T], /, *, timeout: float | None = None) -> tuple[Case[_T], _T]:
     """Do the first of several things that can be done: return (case, value).
@@ -1425,8 +1425,8 @@ def call_undisturbed(func: Callable[[Any], _T], arg: Any, /) -> _T:
 def future_listen(future: Future[Any], func: Callable[[Any], object], /) -> bool:
     """Add a done callback without the future's lock. Returns False if it is done already."""
 
-# The second signature is for a list of several kinds, which mypy takes for one of
-# objects unless it is told what is wanted.
+# The second signature is for a list of several kinds, which mypy infers as a list of
+# objects unless it is given an expected type.
 @overload
 def wait(
     objects: Iterable[_W], timeout: float | None = None, count: int | None = None
