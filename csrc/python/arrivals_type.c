@@ -147,7 +147,7 @@ look_up(PyObject *object, PyObject *name, PyObject **value)
     return *value != NULL;
 }
 
-// Who completes object: an enum tl_source, or -1 with an exception set.
+// The source that completes object: an enum tl_source, or -1 with an exception set.
 static int
 source_of(struct tl_state *state, PyObject *object)
 {

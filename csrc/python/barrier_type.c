@@ -8,10 +8,10 @@
 
 // Invariants
 // I1: count is the number of parties that have arrived and not left: the waiters in
-//     waiters and leaving, the party that runs the action, and those whose wait has
-//     ended but that have not run since. It is at most parties.
-// I2: leaving holds the waiters that arrived before the running action, gate those that
-//     arrived during it. Both are empty while no action runs.
+//     waiters and leaving, the party that runs the action, and the parties whose wait
+//     has ended but that have not run since. It is at most parties.
+// I2: leaving holds the waiters that arrived before the running action, gate the waiters
+//     that arrived during it. Both are empty while no action runs.
 typedef struct BarrierObject {
     PyObject_HEAD
     Py_ssize_t parties, count;
@@ -146,7 +146,7 @@ raise_broken(BarrierObject *self)
 
 // Wake all waiters, which then raise BrokenBarrierError.
 static void
-turn_away(BarrierObject *self)
+wake_all(BarrierObject *self)
 {
     self->resets++;
     self->count = 0;
@@ -156,10 +156,10 @@ turn_away(BarrierObject *self)
 }
 
 static void
-break_it(BarrierObject *self)
+break_barrier(BarrierObject *self)
 {
     self->broken = true;
-    turn_away(self);
+    wake_all(self);
 }
 
 // All parties have arrived: run the action. The waiters move to leaving first, where
@@ -181,7 +181,7 @@ act(BarrierObject *self)
     tl_wait_queue_wake_many(&self->gate, PY_SSIZE_T_MAX, TL_GIVEN_CALL);
     if (result == NULL) {
         PyObject *exc = PyErr_GetRaisedException();
-        break_it(self);
+        break_barrier(self);
         PyErr_SetRaisedException(exc);
         return -1;
     }
@@ -239,7 +239,7 @@ wait_at_gate(BarrierObject *self, int64_t deadline)
         return -1;
     }
     if (how.given & TL_GIVEN_LAPSED) {
-        break_it(self);
+        break_barrier(self);
         return raise_broken(self);
     }
     return 0;
@@ -269,7 +269,7 @@ wait_inside(BarrierObject *self, int64_t deadline)
         return -1;
     }
     if (waits) {
-        break_it(self); // timed out
+        break_barrier(self); // timed out
     }
     return raise_broken(self);
 }
@@ -317,7 +317,7 @@ barrier_wait_for(BarrierObject *self, PyObject *const *args, Py_ssize_t nargs,
     }
     while (self->acting && !self->broken) {
         if (deadline < 0) {
-            break_it(self);
+            break_barrier(self);
         } else if (wait_at_gate(self, deadline) < 0) {
             return NULL;
         }
@@ -344,7 +344,7 @@ PyDoc_STRVAR(reset_doc,
 static PyObject *
 barrier_reset(BarrierObject *self, PyObject *Py_UNUSED(ignored))
 {
-    turn_away(self);
+    wake_all(self);
     self->broken = false;
     Py_RETURN_NONE;
 }
@@ -360,7 +360,7 @@ PyDoc_STRVAR(abort_doc,
 static PyObject *
 barrier_abort(BarrierObject *self, PyObject *Py_UNUSED(ignored))
 {
-    break_it(self);
+    break_barrier(self);
     Py_RETURN_NONE;
 }
 

@@ -86,7 +86,8 @@ static PyMemberDef bomb_members[] = {
     {"type", _Py_T_OBJECT, offsetof(BombObject, type), 0, "The exception's class."},
     {"value", _Py_T_OBJECT, offsetof(BombObject, value), 0,
      "The exception, or the arguments to create it with."},
-    {"traceback", _Py_T_OBJECT, offsetof(BombObject, traceback), 0, "The exception's traceback."},
+    {"traceback", _Py_T_OBJECT, offsetof(BombObject, traceback), 0,
+     "The exception's traceback."},
     {NULL, 0, 0, 0, NULL},
 };
 

@@ -331,7 +331,7 @@ PyDoc_STRVAR(send_exception_doc,
 "send_exception($self, cls, /, *args)\n"
 "--\n"
 "\n"
-"Send an exception: receive() raises cls(*args), created on the receiver's side.\n"
+"Send an exception: receive() raises cls(*args), created by the receiver.\n"
 "\n"
 "Blocks and fails like send().");
 

@@ -387,7 +387,7 @@ PyDoc_STRVAR(notify_all_doc,
 "notify_all($self, /)\n"
 "--\n"
 "\n"
-"Notify all waiters. Raises RuntimeError if the caller does not own the lock.");
+"Notify all waiters. RuntimeError if the caller does not own the lock.");
 
 static PyObject *
 condition_notify_all(ConditionObject *self, PyObject *Py_UNUSED(ignored))

@@ -173,7 +173,7 @@ PyDoc_STRVAR(spawn_doc,
 "spawn($self, func, /, *args, name=None, **kwargs)\n"
 "--\n"
 "\n"
-"Run func(*args, **kwargs) in a new tasklet of the group and return the tasklet.\n"
+"Run func(*args, **kwargs) in a new tasklet of the group; return the tasklet.\n"
 "\n"
 "It is runnable. name is as in tasklets.spawn(). While the group has as many\n"
 "tasklets as its limit, the call waits. Tasklets of the group may call it too.\n"

@@ -498,8 +498,7 @@ PyDoc_STRVAR(getcurrent_doc,
 "getcurrent($module, /)\n"
 "--\n"
 "\n"
-"Return this thread's running tasklet; in a schedule callback, the one being\n"
-"left.");
+"Return this thread's running tasklet; in a schedule callback, the old one.");
 
 static PyObject *
 fn_getcurrent(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -512,7 +511,7 @@ PyDoc_STRVAR(getmain_doc,
 "getmain($module, /)\n"
 "--\n"
 "\n"
-"Return this thread's main tasklet, which runs the code that started the thread.");
+"Return this thread's main tasklet, the code that the thread began with.");
 
 static PyObject *
 fn_getmain(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -542,7 +541,7 @@ PyDoc_STRVAR(getruncount_doc,
 "getruncount($module, /)\n"
 "--\n"
 "\n"
-"Return the number of runnable tasklets of this thread, the running one included.");
+"Return the number of this thread's runnable tasklets, the running included.");
 
 static PyObject *
 fn_getruncount(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -555,8 +554,7 @@ PyDoc_STRVAR(getthreads_doc,
 "getthreads($module, /)\n"
 "--\n"
 "\n"
-"Return a list of the ids of all Python threads, the oldest first, idle workers left\n"
-"out.");
+"Return the ids of all Python threads but idle workers, the oldest first.");
 
 static PyObject *
 fn_getthreads(PyObject *mod, PyObject *Py_UNUSED(ignored))

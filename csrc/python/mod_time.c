@@ -66,10 +66,11 @@ PyDoc_STRVAR(pending_doc,
 "pending($module, /)\n"
 "--\n"
 "\n"
-"Return the number of operations pending in this thread that complete by themselves.\n"
+"Return the number of pending operations that complete by themselves.\n"
 "\n"
-"They are sleeps, timeouts, call_later() calls, and waits for descriptors, files,\n"
-"addresses, workers and futures. run(wait=True) goes on while there are any.");
+"They are this thread's sleeps, timeouts, call_later() calls, and waits for\n"
+"descriptors, files, addresses, workers and futures. run(wait=True) goes on while\n"
+"there are any.");
 
 static PyObject *
 fn_pending(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -199,7 +200,7 @@ PyDoc_STRVAR(notify_closing_doc,
 "notify_closing($module, fd, /)\n"
 "--\n"
 "\n"
-"Wake all waiters of a descriptor, in every thread, because it is about to be closed.\n"
+"Wake all waiters of a descriptor, in every thread, before it is closed.\n"
 "\n"
 "fd: an int, or an object with fileno(). Their wait_readable(), wait_writable() or\n"
 "select() raises OSError, with errno EBADF and the number as its filename. Has no\n"

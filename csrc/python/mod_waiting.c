@@ -83,7 +83,7 @@ PyDoc_STRVAR(wait_doc,
 "again. A repeated object counts once.\n"
 "\n"
 "Returns a list of all objects that have finished, in the order in which they did;\n"
-"those that had finished before the call come first, in the order given. It has fewer\n"
+"objects finished before the call come first, in the order given. It has fewer\n"
 "than count items only if timeout seconds are over. A tasklet's exception is not\n"
 "raised here; if the tasklet ends during the call, it is not raised elsewhere either.\n"
 "\n"

@@ -144,7 +144,7 @@ add_queues(PyObject *mod, struct tl_state *state)
     bool added =
         add_type(mod, &tl_queue_spec, NULL, &state->queue.type) == 0 &&
         add_type(mod, &tl_lifo_queue_spec, state->queue.type, &types[0]) == 0 &&
-        add_type(mod, &tl_gil_priority_queue_spec, state->queue.type, &types[1]) == 0 &&
+        add_type(mod, &tl_priority_queue_spec, state->queue.type, &types[1]) == 0 &&
         add_type(mod, &tl_simple_queue_spec, NULL, &types[2]) == 0;
     for (int i = 0; i < 3; i++) {
         Py_XDECREF(types[i]);

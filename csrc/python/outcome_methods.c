@@ -36,7 +36,7 @@ PyDoc_STRVAR(join_doc,
 "join($self, /, timeout=None)\n"
 "--\n"
 "\n"
-"Wait until the tasklet has ended: return True, or False after timeout seconds.\n"
+"Wait until the tasklet has ended: True, or False after timeout seconds.\n"
 "\n"
 "It may belong to any thread. Its exception is not raised here. Raises RuntimeError\n"
 "if called by the tasklet itself, DeadlockError if it can never end, BlockTrapError\n"

@@ -284,7 +284,7 @@ PyDoc_STRVAR(pool_work_doc,
 "work($self, /)\n"
 "--\n"
 "\n"
-"Run jobs as a worker of the pool, until it is closed and its queue is empty.");
+"Run jobs as a worker, until the pool is closed and its queue is empty.");
 
 static PyObject *
 pool_work(PoolObject *self, PyObject *Py_UNUSED(ignored))
@@ -312,7 +312,7 @@ PyDoc_STRVAR(pool_join_doc,
 "join($self, /)\n"
 "--\n"
 "\n"
-"Wait until all workers of a closed pool have ended; the other tasklets run.");
+"Wait until all workers of a closed pool have ended; other tasklets run.");
 
 static PyObject *
 pool_join(PoolObject *self, PyObject *Py_UNUSED(ignored))

@@ -1,3 +1,4 @@
+// queue_common.c - shared by the Python types of the queues.
 #include "python/queue_common.h"
 #include "object/args.h"
 

@@ -11,7 +11,7 @@ struct tl_queue_options {
 };
 
 // Parse (item, block=True, timeout=None); item: NULL for get(). Returns 0, or -1 with
-// an exception set.
+// an exception set. May run Python code.
 int tl_queue_parse(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                    PyObject **item, struct tl_queue_options *options);
 
@@ -19,7 +19,7 @@ int tl_queue_parse(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
 int tl_queue_parse_item(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                         PyObject **item);
 
-extern PyType_Spec tl_queue_spec, tl_lifo_queue_spec, tl_gil_priority_queue_spec;
+extern PyType_Spec tl_queue_spec, tl_lifo_queue_spec, tl_priority_queue_spec;
 extern PyType_Spec tl_simple_queue_spec;
 
 // Look up what the queues use from other modules, and add the exceptions to mod.

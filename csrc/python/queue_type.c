@@ -398,7 +398,7 @@ PyDoc_STRVAR(empty_doc,
 "empty($self, /)\n"
 "--\n"
 "\n"
-"Return whether the queue is empty. That may change at any time.");
+"Return whether no items are stored. That may change at any time.");
 
 static PyObject *
 queue_empty(QueueObject *self, PyObject *Py_UNUSED(ignored))
@@ -411,7 +411,7 @@ PyDoc_STRVAR(full_doc,
 "full($self, /)\n"
 "--\n"
 "\n"
-"Return whether the queue has maxsize or more items. That may change at any time.");
+"Return whether maxsize items are stored. That may change at any time.");
 
 static PyObject *
 queue_full(QueueObject *self, PyObject *Py_UNUSED(ignored))
@@ -678,7 +678,7 @@ PyType_Spec tl_lifo_queue_spec = {
     .slots = lifo_slots,
 };
 
-PyType_Spec tl_gil_priority_queue_spec = {
+PyType_Spec tl_priority_queue_spec = {
     .name = "tasklets.queues.PriorityQueue",
     .basicsize = sizeof(QueueObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,

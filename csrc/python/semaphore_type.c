@@ -68,9 +68,8 @@ set_value(SemaphoreObject *self, PyObject *arg)
         return -1;
     }
     if (!tl_link_is_single(&self->waiters)) {
-        PyErr_SetString(
-            PyExc_RuntimeError,
-            "this semaphore has waiters: its value cannot be changed");
+        PyErr_SetString(PyExc_RuntimeError,
+                        "this semaphore has waiters: its value cannot be changed");
         return -1;
     }
     self->value = self->initial = value;
@@ -131,7 +130,7 @@ semaphore_dealloc(SemaphoreObject *self)
 
 // Release count permits: to the waiters first.
 static void
-give(SemaphoreObject *self, Py_ssize_t count)
+release_permits(SemaphoreObject *self, Py_ssize_t count)
 {
     if (TL_UNLIKELY(!tl_link_is_single(&self->waiters))) {
         count -= tl_wait_queue_wake_many(&self->waiters, count, TL_GIVEN_PROPERTY);
@@ -160,7 +159,7 @@ wait_for(SemaphoreObject *self, int64_t deadline)
         int result = tl_wait_queue_wait(state, &how);
         if (how.given & TL_GIVEN_PROPERTY) {
             if (result < 0) {
-                give(self, 1);
+                release_permits(self, 1);
             }
             return result < 0 ? -1 : 1;
         }
@@ -251,7 +250,7 @@ release(SemaphoreObject *self, Py_ssize_t count)
         PyErr_SetString(PyExc_ValueError, "Semaphore released too many times");
         return -1;
     }
-    give(self, count);
+    release_permits(self, count);
     return 0;
 }
 
@@ -361,7 +360,7 @@ PyDoc_STRVAR(bounded_doc,
 "BoundedSemaphore(value=1)\n"
 "--\n"
 "\n"
-"threading.BoundedSemaphore: a Semaphore that cannot be released too many times.");
+"threading.BoundedSemaphore: a Semaphore with a maximum number of permits.");
 
 static PyType_Slot semaphore_slots[] = {
     {Py_tp_doc, (void *)semaphore_doc},

@@ -73,7 +73,7 @@ PyDoc_STRVAR(put_doc,
 "put($self, /, item, block=True, timeout=None)\n"
 "--\n"
 "\n"
-"Store item. Never waits; block and timeout are ignored, as in queue.SimpleQueue.\n"
+"Store item, without waiting. block and timeout are ignored.\n"
 "\n"
 "May be called from finalizers and signal handlers, whatever these have interrupted.");
 
@@ -112,7 +112,7 @@ PyDoc_STRVAR(get_doc,
 "get($self, /, block=True, timeout=None)\n"
 "--\n"
 "\n"
-"Remove and return the first item, waiting for one for at most timeout seconds.\n"
+"Remove and return the first item, waiting up to timeout seconds for one.\n"
 "\n"
 "While a tasklet waits, others run; a thread without tasklets sleeps. Waiters get\n"
 "items in the order in which they came. Raises Empty if no item comes, or with\n"

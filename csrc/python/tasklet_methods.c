@@ -57,7 +57,7 @@ PyDoc_STRVAR(setup_doc,
 "setup($self, /, *args, **kwargs)\n"
 "--\n"
 "\n"
-"Give the bound function its arguments and make the tasklet runnable on its thread.\n"
+"Give the bound function its arguments and make the tasklet runnable.\n"
 "\n"
 "Returns the tasklet. Raises RuntimeError if it is alive or not bound.");
 
@@ -92,7 +92,7 @@ PyDoc_STRVAR(insert_doc,
 "insert($self, /)\n"
 "--\n"
 "\n"
-"Put a paused tasklet at the end of its thread's run queue, and wake that thread.\n"
+"Append a paused tasklet to its thread's run queue, and wake that thread.\n"
 "\n"
 "Has no effect on a runnable tasklet. Returns the tasklet. Raises RuntimeError if it\n"
 "is blocked or not alive, or if its thread has ended.");
@@ -347,7 +347,7 @@ PyDoc_STRVAR(raise_exception_doc,
 "raise_exception($self, cls, /, *args)\n"
 "--\n"
 "\n"
-"Raise cls(*args) in the tasklet now. The instance is created in that tasklet.");
+"Raise cls(*args) in the tasklet now. The instance is created there.");
 
 static PyObject *
 tasklet_raise_exception(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -409,7 +409,7 @@ PyDoc_STRVAR(set_ignore_nesting_doc,
 "set_ignore_nesting($self, flag, /)\n"
 "--\n"
 "\n"
-"Set the flag that lets run() stop the tasklet inside functions called from C code.\n"
+"Set the flag that lets run() stop the tasklet inside calls from C code.\n"
 "\n"
 "Returns its old value.");
 
@@ -549,7 +549,7 @@ PyDoc_STRVAR(context_run_doc,
 "context_run($self, func, /, *args, **kwargs)\n"
 "--\n"
 "\n"
-"Call func(*args, **kwargs) here and now, in the tasklet's contextvars Context.");
+"Call func(*args, **kwargs) here, in the tasklet's contextvars Context.");
 
 static PyObject *
 tasklet_context_run(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,

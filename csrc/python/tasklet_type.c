@@ -517,23 +517,23 @@ static PyGetSetDef tasklet_getset[] = {
     {"thread_id", (getter)get_thread_id, NULL,
      "The id of its thread; -1 if that has ended.", NULL},
     {"next", (getter)get_next, NULL,
-     "The next tasklet in the run queue or in the channel's queue; None at a queue's\n"
-     "end, or if it is in none.", NULL},
+     "The next tasklet in its run queue or channel's queue, or None.\n\n"
+     "None is the end of a channel's queue. The run queue is a ring.", NULL},
     {"prev", (getter)get_prev, NULL, "Like next, in the other direction.", NULL},
     {"tempval", (getter)get_tempval, (setter)set_tempval,
-     "The future result of the operation in which it waits; a bomb is raised instead.\n"
+     "The result of the operation in which it waits; a bomb is raised instead.\n\n"
      "For a blocked sender, the value it sends; before setup, the function.", NULL},
     {"frame", (getter)get_frame, NULL, "Its innermost frame, or None.", NULL},
     {"atomic", (getter)get_atomic, NULL, "The flag that set_atomic() sets.", NULL},
     {"ignore_nesting", (getter)get_ignore_nesting, NULL,
      "The flag that set_ignore_nesting() sets.", NULL},
     {"block_trap", (getter)get_block_trap, (setter)set_block_trap,
-     "Whether an operation of this tasklet that would block raises BlockTrapError.",
+     "Whether an operation that would block raises BlockTrapError.",
      NULL},
     {"trace_function", (getter)get_hook, (setter)set_hook,
-     "The trace function of this tasklet alone, as from sys.settrace(); None: not\n"
-     "traced. Unless set, or when deleted, the thread's applies, and is shown only\n"
-     "while the tasklet runs. Raises RuntimeError if it runs on another thread.",
+     "The trace function of this tasklet alone, as set by sys.settrace(), or None.\n\n"
+     "Unless set, or when deleted, the thread's applies, and is shown only while the\n"
+     "tasklet runs. Raises RuntimeError if the tasklet runs on another thread.",
      NULL},
     {"profile_function", (getter)get_hook, (setter)set_hook,
      "Like trace_function, for sys.setprofile().", (void *)"profile"},
