@@ -1838,7 +1838,7 @@ def kill_all(tasklets: Iterable[tasklet[Any]], pending: bool = False) -> None:
     """
 
 def getcurrent() -> tasklet:
-    """Return this thread's running tasklet; in a schedule callback, the old one."""
+    """Return the running tasklet; in a schedule callback, the one being left."""
 
 def getmain() -> tasklet:
     """Return this thread's main tasklet, the code that the thread began with."""

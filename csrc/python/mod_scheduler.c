@@ -498,7 +498,7 @@ PyDoc_STRVAR(getcurrent_doc,
 "getcurrent($module, /)\n"
 "--\n"
 "\n"
-"Return this thread's running tasklet; in a schedule callback, the old one.");
+"Return the running tasklet; in a schedule callback, the one being left.");
 
 static PyObject *
 fn_getcurrent(PyObject *mod, PyObject *Py_UNUSED(ignored))
