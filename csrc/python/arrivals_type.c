@@ -9,7 +9,7 @@
 #include "sync/arrivals.h"
 #include "worker/job.h"
 
-// A list of up to that many objects is searched without a hash table.
+// Up to this many objects are searched linearly, without a hash table.
 enum { SHORT = TL_STRESS_OR(8, 1) };
 
 static struct tl_state *
@@ -18,7 +18,7 @@ state_of(ArrivalsObject *self)
     return tl_state_of_object((PyObject *)self);
 }
 
-// ---- finding one of the objects
+// ---- finding an object
 
 static size_t
 hash_of(const PyObject *object)
@@ -27,7 +27,7 @@ hash_of(const PyObject *object)
     return bits ^ (bits >> 15);
 }
 
-// The object's slot in the table, or the free one where it belongs.
+// The object's slot in the table, or the free slot where it belongs.
 static Py_ssize_t *
 find_slot(ArrivalsObject *self, const PyObject *object)
 {
@@ -53,12 +53,13 @@ find(ArrivalsObject *self, const PyObject *object)
     return NULL;
 }
 
-// Returns 0, or -1 with MemoryError set.
+// Build the hash table for up to max_count objects. Returns 0, or -1 with MemoryError
+// set.
 static int
-make_index(ArrivalsObject *self, Py_ssize_t most)
+make_index(ArrivalsObject *self, Py_ssize_t max_count)
 {
     size_t size = 2 * SHORT;
-    while (size < 2 * (size_t)most) {
+    while (size < 2 * (size_t)max_count) {
         size *= 2;
     }
     self->index = PyMem_New(Py_ssize_t, size);
@@ -71,7 +72,7 @@ make_index(ArrivalsObject *self, Py_ssize_t most)
     return 0;
 }
 
-// ---- one has finished
+// ---- an object has finished
 
 static PyObject *
 arrivals_call(PyObject *op, PyObject *const *args, size_t nargsf, PyObject *kwnames)
@@ -82,14 +83,14 @@ arrivals_call(PyObject *op, PyObject *const *args, size_t nargsf, PyObject *kwna
         return NULL;
     }
     if (self->queue == NULL) {
-        Py_RETURN_NONE; // a future cannot be told that nobody listens any more
+        Py_RETURN_NONE; // tl_arrivals_end() cannot remove us from a finished future
     }
     struct tl_arrival *one = find(self, args[0]);
     if (one != NULL && one->finished) {
         Py_RETURN_NONE;
     }
     if (one == NULL && tl_channel_reserve(self->queue, self->queue->room + 1) < 0) {
-        return NULL; // of a future that stands for another
+        return NULL; // not in the list: a future that delegates to a listed one
     }
     if (one != NULL) {
         one->finished = true;
@@ -100,10 +101,10 @@ arrivals_call(PyObject *op, PyObject *const *args, size_t nargsf, PyObject *kwna
     Py_RETURN_NONE;
 }
 
-// ---- making
+// ---- construction
 
 #ifndef NDEBUG
-// Once its objects are there, until tl_arrivals_end().
+// Valid from the end of tl_arrivals_new() until tl_arrivals_end().
 static void
 check(const ArrivalsObject *self)
 {
@@ -146,7 +147,7 @@ look_up(PyObject *object, PyObject *name, PyObject **value)
     return *value != NULL;
 }
 
-// Who completes object: enum tl_source, or -1 with an exception set.
+// The source that completes object: an enum tl_source, or -1 with an exception set.
 static int
 source_of(struct tl_state *state, PyObject *object)
 {
@@ -168,7 +169,7 @@ source_of(struct tl_state *state, PyObject *object)
     return is_job ? TL_FROM_WORKERS : TL_FROM_THREADS;
 }
 
-// Add an object that is not there. Returns 0, or -1 with an exception set.
+// Add an object that is not in the list. Returns 0, or -1 with an exception set.
 static int
 add(struct tl_sched *s, ArrivalsObject *self, PyObject *object)
 {
@@ -201,7 +202,7 @@ tl_arrivals_new(struct tl_sched *s, PyObject *const *objects, Py_ssize_t count)
         PyErr_NoMemory();
         goto fail;
     }
-    self->queue->preference = 0; // who ends goes on
+    self->queue->preference = 0; // the finishing tasklet keeps running
     if (tl_channel_reserve(self->queue, count) < 0 ||
         (count > SHORT && make_index(self, count) < 0)) {
         goto fail;
@@ -221,7 +222,8 @@ fail:
 
 // ---- listening
 
-// Whether object's class has base's own method of that name. -1 with an exception set.
+// Whether object's class inherits the method of this name from base. -1 with an
+// exception set.
 static int
 inherits(PyObject *object, PyTypeObject *base, PyObject *name)
 {
@@ -236,10 +238,10 @@ inherits(PyObject *object, PyTypeObject *base, PyObject *name)
     return same;
 }
 
-// How far a future is. NOT_KNOWN: it has no such attributes as we know.
+// The progress of a future. NOT_KNOWN: it lacks the attributes of concurrent.futures.
 enum progress { ERROR = -1, PENDING, DONE, NOT_KNOWN };
 
-// *callbacks: its list, of a pending one alone.
+// *callbacks: the callback list of a pending future (a new reference), otherwise NULL.
 static enum progress
 progress_of(struct tl_state *state, PyObject *future, PyObject **callbacks)
 {
@@ -266,9 +268,10 @@ progress_of(struct tl_state *state, PyObject *future, PyObject **callbacks)
     return known && i < 5 ? DONE : NOT_KNOWN;
 }
 
-// This does without the future's lock, which a signal inside its own methods can leave
-// locked. With the GIL held from the look at its state on, nothing is missed: who completes
-// it changes the state first, and calls the callbacks after.
+// Does not take the future's lock, which a signal inside the future's own methods can
+// leave locked. Nothing is missed, because the GIL is held from reading the state to
+// appending: a future's owner changes the state first and calls the callbacks
+// afterwards.
 int
 tl_arrivals_add_callback(struct tl_state *state, PyObject *future, PyObject *func)
 {
@@ -311,7 +314,7 @@ tl_arrivals_tell(struct tl_state *state, PyObject *future)
     Py_XDECREF(callbacks);
 }
 
-// Returns as tl_arrivals_add_callback().
+// Returns like tl_arrivals_add_callback().
 static int
 listen_directly(ArrivalsObject *self, struct tl_arrival *one)
 {
@@ -360,8 +363,8 @@ tl_arrivals_listen(ArrivalsObject *self)
     return 0;
 }
 
-// Remove our callback from a future. Not from one that is done: its callbacks are perhaps
-// being called, and the one behind ours would be skipped.
+// Remove our callback from a future, unless it is done: its callbacks may be running,
+// and removing ours would make the loop skip the next one.
 static int
 forget_future(ArrivalsObject *self, PyObject *future)
 {
@@ -379,7 +382,7 @@ forget(ArrivalsObject *self, struct tl_arrival *one)
 {
     struct tl_state *state = state_of(self);
     if (PyObject_TypeCheck(one->object, state->future.type)) {
-        return forget_future(self, one->object); // it has no public way
+        return forget_future(self, one->object); // has no remove_done_callback()
     }
     if (!one->direct) {
         PyObject *args[] = {one->object, (PyObject *)self};
@@ -397,7 +400,7 @@ forget(ArrivalsObject *self, struct tl_arrival *one)
     return 0;
 }
 
-// The objects and the queue go. Nobody listens, or all are garbage.
+// Release the objects and the queue. No listener is left, or all are garbage.
 static void
 drop_all(ArrivalsObject *self)
 {
@@ -440,7 +443,7 @@ tl_arrivals_end(ArrivalsObject *self)
     return exc == NULL ? 0 : -1;
 }
 
-// ---- taking what has finished
+// ---- taking the next finished object
 
 #ifndef NDEBUG
 static bool
@@ -456,7 +459,8 @@ tl_arrivals_expect(ArrivalsObject *self)
     const Py_ssize_t *left = self->left;
     int source = TL_FROM_TASKLETS;
     if (left[TL_FROM_WORKERS] > 0) {
-        // A worker must not be sure of others: it may be the one that they need.
+        // A worker must not count on other workers: it may be the last one they wait
+        // for.
         source = tl_worker_mine != NULL ? TL_FROM_THREADS : TL_FROM_WORKERS;
     } else if (left[TL_FROM_THREADS] > 0) {
         source = TL_FROM_THREADS;
@@ -553,7 +557,7 @@ static PyMemberDef arrivals_members[] = {
 PyDoc_STRVAR(arrivals_doc,
 "The done callback of wait(), as_completed() and select().");
 
-// Not cleared by the collector, since it may be in use: what it refers to breaks the
+// No tp_clear, since the object may be in use: the objects that it refers to break the
 // cycle.
 static PyType_Slot arrivals_slots[] = {
     {Py_tp_doc, (void *)arrivals_doc},

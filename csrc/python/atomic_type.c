@@ -1,4 +1,4 @@
-// atomic_type.c - with atomic(): the flag of the current tasklet, put back at the end.
+// atomic_type.c - atomic(): sets the current tasklet's flag for the length of a block.
 #include "core/budget.h"
 #include "core/run_frame.h"
 #include "core/sched.h"
@@ -6,15 +6,15 @@
 #include "object/args.h"
 #include "python/types.h"
 
-// One entry: whose flag was set, and what it was before.
+// One __enter__(): the tasklet whose flag was set, and the flag's previous value.
 struct entry {
-    const TaskletObject *who; // only compared
+    const TaskletObject *who; // compared, never dereferenced
     bool before;
 };
 
 // Invariants
-// I1: entries[0 .. depth) are those that have not been left, the last one last.
-// I2: entries is &first until a second one is needed.
+// I1: entries[0 .. depth) are the entries not left yet, the most recent last.
+// I2: entries is &first as long as one entry is enough.
 typedef struct AtomicObject {
     PyObject_HEAD
     struct entry first, *entries;
@@ -95,8 +95,8 @@ atomic_enter(AtomicObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-// Take out the last entry of the tasklet or, if it made none, the last one of all: it may
-// be left by another than it was entered by.
+// Remove and return the most recent entry of the tasklet. If it made none, take the
+// most recent entry of all: a block may be left by another tasklet than entered it.
 static bool
 pop(AtomicObject *self, const TaskletObject *me)
 {
@@ -190,15 +190,19 @@ PyDoc_STRVAR(atomic_doc,
 "atomic()\n"
 "--\n"
 "\n"
-"A context manager that sets the atomic flag of the current tasklet, and at the end puts\n"
-"back what it was, on the tasklet that is current then. Reusable and re-entrant.\n"
+"A context manager that sets the atomic flag of the current tasklet.\n"
 "\n"
-"Inside, no budget of run() stops the tasklet, and no other OS thread gets the GIL unless\n"
-"the tasklet itself gives it up, by waiting or in a call that does; from its return on,\n"
-"nobody else gets in again. Signal handlers, finalizers and callbacks still run.\n"
+"The end of the block restores the previous value, on the tasklet that is\n"
+"current then. Reusable and re-entrant.\n"
+"\n"
+"Inside the block, no budget of run() stops the tasklet, and no other OS thread\n"
+"gets the GIL unless the tasklet gives it up: by waiting, or in a call that\n"
+"releases the GIL. When that call returns, other threads are held off again.\n"
+"Signal handlers, finalizers and callbacks still run.\n"
+"\n"
 "supported: True if other threads are held off on this interpreter.\n"
-"why_not: None then; otherwise a str that says what this interpreter lacks. Sections still\n"
-"exclude one another there.");
+"why_not: None if supported; otherwise a str that says what this interpreter\n"
+"lacks. Sections still exclude each other there.");
 
 static PyType_Slot atomic_slots[] = {
     {Py_tp_doc, (void *)atomic_doc},

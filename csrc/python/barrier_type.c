@@ -7,26 +7,26 @@
 #include "sync/condition.h"
 
 // Invariants
-// I1: count is how many have come and not gone: those in waiters and leaving, the one that
-//     runs the action, and those whose wait has ended and who have not run since. It is
-//     at most parties.
-// I2: who waits in leaving came before the action that runs; in gate, during it. Without
-//     an action that runs, nobody waits in these.
+// I1: count is the number of parties that have arrived and not left: the waiters in
+//     waiters and leaving, the party that runs the action, and the parties whose wait
+//     has ended but that have not run since. It is at most parties.
+// I2: leaving holds the waiters that arrived before the running action, gate the waiters
+//     that arrived during it. Both are empty while no action runs.
 typedef struct BarrierObject {
     PyObject_HEAD
     Py_ssize_t parties, count;
     PyObject *action, *timeout; // NULL: none
     struct tl_link waiters, leaving, gate;
-    uint64_t resets; // counts reset() and abort(),
-    uint64_t passes; // and how often all have passed
+    uint64_t resets; // number of calls of reset() and abort()
+    uint64_t passes; // number of times that all parties have passed
     bool broken, acting;
     PyObject *weakrefs;
 #ifndef NDEBUG
-    size_t changes; // since the waiters were last counted
+    size_t changes; // since the last full count of the waiters
 #endif
 } BarrierObject;
 
-// Who waits is told by TL_GIVEN_NOTICE that it may pass, by TL_GIVEN_CALL to look again.
+// TL_GIVEN_NOTICE tells a waiter to pass, TL_GIVEN_CALL to look at the barrier again.
 static const struct tl_wait_kind barrier_wait = {
     .verb = "pass", .patient = true, .lapsed = tl_wait_queue_timed_out};
 
@@ -48,7 +48,7 @@ check(BarrierObject *self)
 TL_CHECKER(check, BarrierObject *self);
 #endif
 
-// ---- birth and death
+// ---- construction and destruction
 
 static PyObject *
 barrier_new(PyTypeObject *cls, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
@@ -82,13 +82,13 @@ barrier_init(BarrierObject *self, PyObject *args, PyObject *kwargs)
                      Py_TYPE(action)->tp_name);
         return -1;
     }
-    int64_t deadline; // only to see whether it is a time
+    int64_t deadline; // unused: this only validates timeout
     if (tl_wait_queue_deadline_of(timeout, &deadline) < 0) {
         return -1;
     }
     if (self->count > 0 || self->acting) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "somebody waits for this barrier: it cannot be made anew");
+                        "this barrier has waiters: it cannot be initialised again");
         return -1;
     }
     self->parties = parties;
@@ -144,9 +144,9 @@ raise_broken(BarrierObject *self)
     return -1;
 }
 
-// All who wait leave in vain.
+// Wake all waiters, which then raise BrokenBarrierError.
 static void
-turn_away(BarrierObject *self)
+wake_all(BarrierObject *self)
 {
     self->resets++;
     self->count = 0;
@@ -156,14 +156,14 @@ turn_away(BarrierObject *self)
 }
 
 static void
-break_it(BarrierObject *self)
+break_barrier(BarrierObject *self)
 {
     self->broken = true;
-    turn_away(self);
+    wake_all(self);
 }
 
-// The last has come: run the action. Those who wait are not to lose patience meanwhile.
-// Returns 0, or -1 with an exception set.
+// All parties have arrived: run the action. The waiters move to leaving first, where
+// their timeouts no longer count. Returns 0, or -1 with an exception set.
 static int
 act(BarrierObject *self)
 {
@@ -181,7 +181,7 @@ act(BarrierObject *self)
     tl_wait_queue_wake_many(&self->gate, PY_SSIZE_T_MAX, TL_GIVEN_CALL);
     if (result == NULL) {
         PyObject *exc = PyErr_GetRaisedException();
-        break_it(self);
+        break_barrier(self);
         PyErr_SetRaisedException(exc);
         return -1;
     }
@@ -191,7 +191,7 @@ act(BarrierObject *self)
     return 0;
 }
 
-// The last has come: let all go. Returns 0, or -1 with an exception set.
+// All parties have arrived: let them pass. Returns 0, or -1 with an exception set.
 static int
 pass(BarrierObject *self)
 {
@@ -206,7 +206,7 @@ pass(BarrierObject *self)
     return 0;
 }
 
-// One wait, and what the barrier was like when it began.
+// One wait, and the barrier's counters when it began.
 struct stay {
     struct tl_queued_wait block;
     uint64_t resets, passes;
@@ -226,7 +226,7 @@ is_open(struct tl_queued_wait *how)
     return !((BarrierObject *)how->on)->acting;
 }
 
-// Wait until the action that runs is over. Returns 0, or -1 with an exception set.
+// Wait until the running action has ended. Returns 0, or -1 with an exception set.
 static int
 wait_at_gate(BarrierObject *self, int64_t deadline)
 {
@@ -239,13 +239,13 @@ wait_at_gate(BarrierObject *self, int64_t deadline)
         return -1;
     }
     if (how.given & TL_GIVEN_LAPSED) {
-        break_it(self);
+        break_barrier(self);
         return raise_broken(self);
     }
     return 0;
 }
 
-// Returns 0, or -1 with an exception set.
+// Wait for the other parties. Returns 0, or -1 with an exception set.
 static int
 wait_inside(BarrierObject *self, int64_t deadline)
 {
@@ -264,12 +264,12 @@ wait_inside(BarrierObject *self, int64_t deadline)
     }
     bool waits = self->resets == stay.resets && !self->acting;
     if (result < 0) {
-        self->count -= waits; // it leaves, and the others go on waiting
+        self->count -= waits; // the caller leaves; the other parties keep waiting
         check(self);
         return -1;
     }
     if (waits) {
-        break_it(self); // its time is up
+        break_barrier(self); // timed out
     }
     return raise_broken(self);
 }
@@ -278,13 +278,16 @@ PyDoc_STRVAR(wait_doc,
 "wait($self, /, timeout=None)\n"
 "--\n"
 "\n"
-"Wait until as many as there are parties have come, for at most timeout seconds, or the\n"
-"barrier's own timeout. Returns a number from 0 to parties - 1, another for each if nobody\n"
-"has left meanwhile.\n"
+"Wait until all parties have arrived, then let them pass.\n"
 "\n"
-"The last to come calls the action before anybody goes. Raises BrokenBarrierError if the\n"
-"time is up, which breaks the barrier, or it is broken or reset meanwhile; for the last,\n"
-"what the action raised, which breaks it, too.");
+"The last party to arrive calls the action before any of them passes. Returns\n"
+"an int from 0 to parties - 1, different for each party unless one of them left\n"
+"early.\n"
+"\n"
+"timeout: in seconds; None: the barrier's own. Raises BrokenBarrierError if it\n"
+"is over, which breaks the barrier, or if the barrier is broken or is reset or\n"
+"aborted while it waits. An exception of the action is raised in the last\n"
+"party, and breaks the barrier.");
 
 static PyObject *
 barrier_wait_for(BarrierObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -299,7 +302,7 @@ barrier_wait_for(BarrierObject *self, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     timeout = timeout == NULL || timeout == Py_None ? self->timeout : timeout;
-    Py_XINCREF(timeout); // its __float__() may make the barrier anew
+    Py_XINCREF(timeout); // its __float__() may initialise the barrier again
     int read = tl_wait_queue_deadline_of(timeout, &deadline);
     Py_XDECREF(timeout);
     if (read < 0) {
@@ -314,7 +317,7 @@ barrier_wait_for(BarrierObject *self, PyObject *const *args, Py_ssize_t nargs,
     }
     while (self->acting && !self->broken) {
         if (deadline < 0) {
-            break_it(self);
+            break_barrier(self);
         } else if (wait_at_gate(self, deadline) < 0) {
             return NULL;
         }
@@ -336,12 +339,12 @@ PyDoc_STRVAR(reset_doc,
 "reset($self, /)\n"
 "--\n"
 "\n"
-"Have the barrier be empty and whole: those who wait raise BrokenBarrierError.");
+"Make the barrier empty and unbroken; its waiters raise BrokenBarrierError.");
 
 static PyObject *
 barrier_reset(BarrierObject *self, PyObject *Py_UNUSED(ignored))
 {
-    turn_away(self);
+    wake_all(self);
     self->broken = false;
     Py_RETURN_NONE;
 }
@@ -350,12 +353,14 @@ PyDoc_STRVAR(abort_doc,
 "abort($self, /)\n"
 "--\n"
 "\n"
-"Break the barrier: those who wait, or will, raise BrokenBarrierError, until reset().");
+"Break the barrier until reset(): wait() raises BrokenBarrierError.\n"
+"\n"
+"Parties that are waiting already raise it too.");
 
 static PyObject *
 barrier_abort(BarrierObject *self, PyObject *Py_UNUSED(ignored))
 {
-    break_it(self);
+    break_barrier(self);
     Py_RETURN_NONE;
 }
 
@@ -398,8 +403,8 @@ static PyMethodDef barrier_methods[] = {
 };
 
 static PyGetSetDef barrier_getset[] = {
-    {"n_waiting", (getter)get_n_waiting, NULL, "How many wait.", NULL},
-    {"broken", (getter)get_broken, NULL, "Whether it is broken.", NULL},
+    {"n_waiting", (getter)get_n_waiting, NULL, "The number of waiting parties.", NULL},
+    {"broken", (getter)get_broken, NULL, "Whether the barrier is broken.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -407,7 +412,7 @@ static PyMemberDef barrier_members[] = {
     {"__weaklistoffset__", Py_T_PYSSIZET, offsetof(BarrierObject, weakrefs), Py_READONLY,
      NULL},
     {"parties", Py_T_PYSSIZET, offsetof(BarrierObject, parties), Py_READONLY,
-     "How many have to come before all can pass."},
+     "The number of parties that must arrive before all can pass."},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -415,11 +420,14 @@ PyDoc_STRVAR(barrier_doc,
 "Barrier(parties, action=None, timeout=None)\n"
 "--\n"
 "\n"
-"threading.Barrier, for tasklets of one or several threads and for threads without any.\n"
+"threading.Barrier, for tasklets of any thread and for threads without tasklets.\n"
 "\n"
-"action: called without arguments each time all have come, by the last. timeout: for each\n"
-"wait() that names none, in seconds. Who has passed can come again at once. Raises\n"
-"ValueError unless parties is positive.");
+"parties: the number of parties, at least 1. action: called without arguments\n"
+"by the last party to arrive, each time. timeout: in seconds, for each wait()\n"
+"that has none of its own. A party that has passed can wait again at once.\n"
+"\n"
+"Raises ValueError if parties is less than 1, RuntimeError if it is initialised\n"
+"again while it has waiters.");
 
 static PyType_Slot barrier_slots[] = {
     {Py_tp_doc, (void *)barrier_doc},

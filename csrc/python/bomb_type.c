@@ -1,4 +1,4 @@
-// bomb_type.c - the Python face of a bomb.
+// bomb_type.c - bomb: an exception on its way to another tasklet.
 #include "object/bomb.h"
 #include "object/live_counts.h"
 #include "python/types.h"
@@ -85,8 +85,9 @@ bomb_reduce(BombObject *self, PyObject *Py_UNUSED(ignored))
 static PyMemberDef bomb_members[] = {
     {"type", _Py_T_OBJECT, offsetof(BombObject, type), 0, "The exception's class."},
     {"value", _Py_T_OBJECT, offsetof(BombObject, value), 0,
-     "The exception, or the arguments to make it with."},
-    {"traceback", _Py_T_OBJECT, offsetof(BombObject, traceback), 0, "Its traceback."},
+     "The exception, or the arguments to create it with."},
+    {"traceback", _Py_T_OBJECT, offsetof(BombObject, traceback), 0,
+     "The exception's traceback."},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -99,8 +100,10 @@ PyDoc_STRVAR(bomb_doc,
 "bomb(type=None, value=None, traceback=None)\n"
 "--\n"
 "\n"
-"An exception on its way: a tasklet whose tempval is a bomb raises it when it is next\n"
-"resumed. A tuple as the only argument is unpacked.");
+"An exception on its way to a tasklet.\n"
+"\n"
+"A tasklet whose tempval is a bomb raises the exception when it is next resumed. A\n"
+"tuple as the only argument is unpacked.");
 
 static PyType_Slot bomb_slots[] = {
     {Py_tp_doc, (void *)bomb_doc},

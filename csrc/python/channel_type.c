@@ -49,7 +49,7 @@ set_name(ChannelObject *self, PyObject *value, void *Py_UNUSED(closure))
                      value == NULL ? "deleted" : Py_TYPE(value)->tp_name);
         return -1;
     }
-    // Exactly a str: it is shown where no Python code may run.
+    // Exactly a str: error messages show it where no Python code may run.
     PyObject *name = value == Py_None ? NULL : PyUnicode_FromObject(value);
     if (name == NULL && value != Py_None) {
         return -1;
@@ -58,8 +58,8 @@ set_name(ChannelObject *self, PyObject *value, void *Py_UNUSED(closure))
     return 0;
 }
 
-// As object does, for subclasses: where __new__() is theirs and __init__() is not, the
-// arguments are for the former.
+// Whether unexpected arguments are for a subclass's __new__(). Like object: they are if
+// the subclass overrides __new__() but not __init__().
 static bool
 are_for_new(ChannelObject *self, initproc init)
 {
@@ -161,7 +161,7 @@ channel_dealloc(ChannelObject *self)
     Py_DECREF(cls);
 }
 
-// Runs no Python code, not even for a subclass: deadlocks are described with it.
+// Does not call into Python, not even for a subclass: deadlock reports call it.
 static PyObject *
 channel_repr(ChannelObject *self)
 {
@@ -205,16 +205,16 @@ PyDoc_STRVAR(send_doc,
 "send($self, value, /, *, timeout=None)\n"
 "--\n"
 "\n"
-"Give value to the first waiting receiver, or block until one comes.\n"
+"Give value to the first waiting receiver, or block until there is one.\n"
 "\n"
-"Returns what the receiver had for the sender, as a rule None. Who runs after the\n"
-"two have met is for preference and schedule_all to say; if they live on different\n"
-"threads the caller goes on. Works between threads. As in Stackless Python.\n"
+"Returns the receiver's tempval, normally None. preference and schedule_all\n"
+"decide which of the two tasklets runs next; if they belong to different\n"
+"threads, the sender goes on. Works between threads. As in Stackless Python.\n"
 "\n"
-"Raises TimeoutError after timeout seconds (<= 0: if it would block), ChannelClosed if\n"
-"it would block on a closed channel, BlockTrapError if the tasklet must not block,\n"
-"DeadlockError if nobody could ever receive; value was not delivered then. A killed\n"
-"sender did not deliver either.");
+"timeout: in seconds; 0 or less: do not block. Raises TimeoutError when it is\n"
+"over, ChannelClosed if the call would block on a closed channel,\n"
+"BlockTrapError if the tasklet must not block, and DeadlockError if no tasklet\n"
+"could ever receive. After any of these, or a kill, value was not delivered.");
 
 static PyObject *
 channel_send(ChannelObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -239,13 +239,16 @@ PyDoc_STRVAR(receive_doc,
 "receive($self, /, *, timeout=None)\n"
 "--\n"
 "\n"
-"Take the value of the first waiting sender, or block until one comes.\n"
+"Take the value of the first waiting sender, or block until there is one.\n"
 "\n"
-"Raises what the sender sent with send_exception() or send_throw(); TimeoutError after\n"
-"timeout seconds (<= 0: if it would block); ChannelClosed if\n"
-"it would block on a closed channel, or close(wake=True) is called meanwhile;\n"
-"BlockTrapError if the tasklet must not block; DeadlockError if nobody could ever\n"
-"send. In all cases but the first no value was taken. As in Stackless Python.");
+"Raises the exception that the sender passed to send_exception() or\n"
+"send_throw(). As in Stackless Python.\n"
+"\n"
+"timeout: in seconds; 0 or less: do not block. Raises TimeoutError when it is\n"
+"over; ChannelClosed if the call would block on a closed channel, or if\n"
+"close(wake=True) is called while it waits; BlockTrapError if the tasklet must\n"
+"not block; DeadlockError if no tasklet could ever send. After any of these,\n"
+"no value was taken.");
 
 static PyObject *
 channel_receive(ChannelObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -277,7 +280,7 @@ PyDoc_STRVAR(try_send_doc,
 "\n"
 "Send value if that does not block, and return whether it was delivered.\n"
 "\n"
-"Raises ChannelClosed if nobody waits and the channel is closed.");
+"Raises ChannelClosed if no receiver waits and the channel is closed.");
 
 static PyObject *
 channel_try_send(ChannelObject *self, PyObject *value)
@@ -290,10 +293,10 @@ PyDoc_STRVAR(try_receive_doc,
 "try_receive($self, default=None, /)\n"
 "--\n"
 "\n"
-"Return the value of the first waiting sender, or default if nobody waits.\n"
+"Return the value of the first waiting sender, or default if there is none.\n"
 "\n"
-"Never blocks. Raises what was sent as an exception, and ChannelClosed if nobody\n"
-"waits and the channel is closed.");
+"Never blocks. Raises the sender's exception if it sent one, and ChannelClosed\n"
+"if no sender waits and the channel is closed.");
 
 static PyObject *
 channel_try_receive(ChannelObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -311,7 +314,7 @@ channel_try_receive(ChannelObject *self, PyObject *const *args, Py_ssize_t nargs
     return value;
 }
 
-// Send bomb (stolen, NULL: an exception is set) and return None.
+// Send bomb (stolen; NULL: an exception is set) and return None, or NULL.
 static PyObject *
 send_bomb(ChannelObject *self, PyObject *bomb)
 {
@@ -328,9 +331,9 @@ PyDoc_STRVAR(send_exception_doc,
 "send_exception($self, cls, /, *args)\n"
 "--\n"
 "\n"
-"Send an exception: receive() raises cls(*args), made on the receiver's side.\n"
+"Send an exception: receive() raises cls(*args), created by the receiver.\n"
 "\n"
-"Blocks and fails as send() does.");
+"Blocks and fails like send().");
 
 static PyObject *
 channel_send_exception(ChannelObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -344,9 +347,10 @@ PyDoc_STRVAR(send_throw_doc,
 "send_throw($self, exc, val=None, tb=None)\n"
 "--\n"
 "\n"
-"Send an exception as a raise statement would have it, its traceback included.\n"
+"Send an exception as a raise statement would raise it, with its traceback.\n"
 "\n"
-"exc is an exception class or instance. Blocks and fails as send() does.");
+"exc: an exception class or instance; val and tb as in a three-part raise.\n"
+"Blocks and fails like send().");
 
 static PyObject *
 channel_send_throw(ChannelObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -368,7 +372,9 @@ PyDoc_STRVAR(send_sequence_doc,
 "send_sequence($self, iterable, /)\n"
 "--\n"
 "\n"
-"Send each item in turn and return how many there were. Fails as send() does.");
+"Send each item of iterable in turn, and return the number of items sent.\n"
+"\n"
+"Blocks and fails like send(); the items before the failure were delivered.");
 
 static PyObject *
 channel_send_sequence(ChannelObject *self, PyObject *iterable)
@@ -395,11 +401,11 @@ PyDoc_STRVAR(close_doc,
 "close($self, /, *, wake=False)\n"
 "--\n"
 "\n"
-"Forbid blocking on this channel; what finds a partner still works.\n"
+"Forbid blocking on this channel; operations that find a partner still work.\n"
 "\n"
-"With wake, each receiver that waits gets ChannelClosed, and an iteration that waits\n"
-"ends; waiting senders stay, and can still be received from. Calling it again does\n"
-"no harm.");
+"wake: also raise ChannelClosed in each waiting receiver, and end each waiting\n"
+"iteration. Waiting senders stay and can still be received from. Closing a\n"
+"closed channel does no harm.");
 
 static PyObject *
 channel_close(ChannelObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -481,7 +487,7 @@ get_preference(ChannelObject *self, void *Py_UNUSED(closure))
     return PyLong_FromLong(self->preference);
 }
 
-// The sign of an int, or -2 with TypeError(message) set.
+// The sign of an int (-1, 0 or 1), or -2 with TypeError(message) set.
 static int
 sign_of(PyObject *value, const char *message)
 {
@@ -553,23 +559,24 @@ static PyMethodDef channel_methods[] = {
 
 static PyGetSetDef channel_getset[] = {
     {"balance", (getter)get_balance, NULL,
-     "How many wait: senders positive, receivers negative.", NULL},
-    {"queue", (getter)get_queue, NULL, "The tasklet that waits longest, or None.", NULL},
+     "The number of waiting senders, or minus the number of waiting receivers.", NULL},
+    {"queue", (getter)get_queue, NULL, "The longest-waiting tasklet, or None.", NULL},
     {"name", (getter)get_name, (setter)set_name,
      "A str that repr() and error messages show, or None.", NULL},
     {"closing", (getter)get_closing, NULL, "True between close() and open().", NULL},
-    {"closed", (getter)get_closed, NULL, "True if closing and nobody waits.", NULL},
+    {"closed", (getter)get_closed, NULL, "True if closing and no tasklet waits.", NULL},
     {"preference", (getter)get_preference, (setter)set_preference,
-     "Who runs first after a meeting: -1 the receiver, 1 the sender, 0 the caller\n"
-     "goes on.", NULL},
+     "Which tasklet runs next after a transfer: -1 the receiver, 1 the sender,\n"
+     "0 the one already running.", NULL},
     {"schedule_all", (getter)get_schedule_all, (setter)set_schedule_all,
-     "If not 0, every meeting lets the others run; overrides preference.", NULL},
+     "If true, the caller yields to all others after a transfer; overrides\n"
+     "preference.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyGetSetDef queue_getset[] = {
     {"maxsize", (getter)get_maxsize, NULL,
-     "How many values it stores before send() blocks; <= 0: no limit.", NULL},
+     "How many values are stored before send() blocks; <= 0: no limit.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -583,10 +590,12 @@ PyDoc_STRVAR(channel_doc,
 "channel(*, name=None)\n"
 "--\n"
 "\n"
-"A meeting place where tasklets hand each other values one at a time.\n"
+"A meeting place where a sender hands a value to a receiver.\n"
 "\n"
-"Neither side goes on before the other has come. Works between threads. name: a str that\n"
-"repr() and error messages show. Raises TypeError for any other argument.");
+"Neither goes on before the other has come. Works between threads.\n"
+"\n"
+"name: a str that repr() and error messages show. Raises TypeError for any\n"
+"other argument.");
 
 PyDoc_STRVAR(queue_doc,
 "QueueChannel(maxsize=0, *, name=None)\n"
@@ -594,15 +603,16 @@ PyDoc_STRVAR(queue_doc,
 "\n"
 "A channel that stores up to maxsize values: send() blocks only while it is full.\n"
 "\n"
-"maxsize <= 0 stores any number. What is stored when it is closed can still be\n"
-"received; sending into a closed one raises ChannelClosed. len() counts the stored.\n"
-"name: as for a channel. Raises TypeError if maxsize is not an int.");
+"maxsize: 0 or less for no limit. len() is the number of stored values. Values\n"
+"stored when the channel is closed can still be received; sending into a closed\n"
+"one raises ChannelClosed. name: as for a channel. Raises TypeError if maxsize\n"
+"is not an int.");
 
 PyDoc_STRVAR(classic_doc,
 "channel(*, name=None)\n"
 "--\n"
 "\n"
-"A channel with Stackless Python's own exceptions.");
+"A channel that raises the exceptions of Stackless Python.");
 
 static PyType_Slot channel_slots[] = {
     {Py_tp_doc, (void *)channel_doc},
@@ -642,7 +652,7 @@ PyType_Spec tl_channel_spec = {
     .slots = channel_slots,
 };
 
-// What has to do with the collector is inherited.
+// tp_traverse, tp_clear and tp_dealloc are inherited.
 PyType_Spec tl_queue_channel_spec = {
     .name = "tasklets.QueueChannel",
     .basicsize = sizeof(ChannelObject),

@@ -6,7 +6,7 @@
 #include "sync/condition.h"
 #include "sync/condition_foreign.h"
 
-// ---- birth and death
+// ---- construction and destruction
 
 static PyObject *
 condition_new(PyTypeObject *cls, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
@@ -19,7 +19,7 @@ condition_new(PyTypeObject *cls, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(
     return (PyObject *)self;
 }
 
-// Whether lock can be one. Returns 0, or -1 with an exception set.
+// Check that lock can be a condition's lock. Returns 0, or -1 with an exception set.
 static int
 check_lock(struct tl_state *state, PyObject *lock)
 {
@@ -54,7 +54,7 @@ set_lock(ConditionObject *self, PyObject *lock)
     if (!tl_link_is_single(&self->waiters) ||
         (self->tokens != NULL && PyList_GET_SIZE(self->tokens) > 0)) {
         PyErr_SetString(PyExc_RuntimeError,
-                        "somebody waits for this condition: it cannot have a new lock");
+                        "this condition has waiters: its lock cannot be replaced");
         return -1;
     }
     PyObject *made = lock == NULL || lock == Py_None
@@ -139,7 +139,7 @@ condition_dealloc(ConditionObject *self)
 
 // ---- the lock
 
-// Returns 0, or -1 with an exception set.
+// Whether __init__() has been called: 0, or -1 with RuntimeError set.
 static int
 check_made(ConditionObject *self)
 {
@@ -150,7 +150,7 @@ check_made(ConditionObject *self)
     return 0;
 }
 
-// Whoever waits for our lock keeps it: the condition may get another one meanwhile.
+// Holds a reference: the condition may be given another lock while the caller waits.
 static __attribute__((noinline)) int
 acquire_own_slow(LockObject *lock, int64_t deadline)
 {
@@ -176,7 +176,7 @@ PyDoc_STRVAR(acquire_doc,
 "acquire($self, /, *args, **kwargs)\n"
 "--\n"
 "\n"
-"Acquire the underlying lock: its acquire().");
+"Acquire the underlying lock: call its acquire() with these arguments.");
 
 static PyObject *
 condition_acquire(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -194,7 +194,7 @@ condition_acquire(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     }
     if (self->own == NULL) {
-        // Reading the arguments has run code that gave it another lock.
+        // Reading the arguments has called Python code, which gave it another lock.
         return tl_condition_call(self, "acquire", args, nargs, kwnames);
     }
     int result = acquire_own(self, deadline);
@@ -205,7 +205,7 @@ PyDoc_STRVAR(release_doc,
 "release($self, /)\n"
 "--\n"
 "\n"
-"Release the underlying lock: its release().");
+"Release the underlying lock: call its release().");
 
 static PyObject *
 condition_release(ConditionObject *self, PyObject *Py_UNUSED(ignored))
@@ -248,7 +248,7 @@ PyDoc_STRVAR(locked_doc,
 "locked($self, /)\n"
 "--\n"
 "\n"
-"Return whether somebody has acquired the underlying lock.");
+"Return whether the underlying lock is acquired.");
 
 static PyObject *
 condition_locked(ConditionObject *self, PyObject *Py_UNUSED(ignored))
@@ -273,7 +273,7 @@ is_owned(ConditionObject *self)
                              : tl_condition_is_owned(self);
 }
 
-// Returns 0, or -1 with an exception set.
+// Raise RuntimeError(text) unless the caller owns the lock. Returns 0 or -1.
 static int
 check_owned(ConditionObject *self, const char *text)
 {
@@ -294,7 +294,7 @@ wait_until(PyObject *object, int64_t deadline)
         if (check_owned(self, TL_CONDITION_NOT_OWNED) < 0) {
             return -1;
         }
-    } while (self->own != own); // a method of the old lock has given it another one
+    } while (self->own != own); // a method of the old lock has replaced it
     return own != NULL
                ? tl_condition_wait(tl_state_of_object((PyObject *)self), self, deadline)
                : tl_condition_wait_with(self, deadline);
@@ -304,12 +304,15 @@ PyDoc_STRVAR(wait_doc,
 "wait($self, /, timeout=None)\n"
 "--\n"
 "\n"
-"Release the lock, wait until notified for at most timeout seconds, and acquire the lock\n"
-"again, as often as before. Returns whether it was notified.\n"
+"Release the lock, wait to be notified, and acquire the lock again.\n"
 "\n"
-"Raises RuntimeError if the caller does not own the lock. After another error, which may\n"
-"come from outside, it owns it, too; a notification that came is passed on. Only if the\n"
-"lock itself keeps refusing, RuntimeError says that it could not be re-acquired.");
+"Returns True if notified, False after timeout seconds. An RLock is acquired\n"
+"again as many times as it was before.\n"
+"\n"
+"Raises RuntimeError if the caller does not own the lock. Any other exception,\n"
+"such as a kill, also leaves the caller owning the lock; a notification that it\n"
+"received is passed on to the next waiter. Only if the lock itself keeps\n"
+"refusing does RuntimeError report that it could not be re-acquired.");
 
 static PyObject *
 condition_wait(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -333,8 +336,10 @@ PyDoc_STRVAR(wait_for_doc,
 "wait_for($self, /, predicate, timeout=None)\n"
 "--\n"
 "\n"
-"Wait until predicate(), which is called with the lock acquired, returns something true,\n"
-"for at most timeout seconds. Returns what it returned last. Raises as wait() does.");
+"Wait until predicate() is true, for at most timeout seconds.\n"
+"\n"
+"predicate is called with the lock acquired: at once, and after each\n"
+"notification. Returns its last result. Raises like wait().");
 
 static PyObject *
 condition_wait_for(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -364,8 +369,10 @@ PyDoc_STRVAR(notify_doc,
 "notify($self, /, n=1)\n"
 "--\n"
 "\n"
-"Notify the n that have waited longest, or all if there are fewer: each goes on when the\n"
-"lock is free for it. Raises RuntimeError if the caller does not own the lock.");
+"Notify the n longest-waiting waiters, or all if there are fewer.\n"
+"\n"
+"Each of them returns from wait() once it has acquired the lock. Raises\n"
+"RuntimeError if the caller does not own the lock.");
 
 static PyObject *
 condition_notify(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -380,7 +387,7 @@ PyDoc_STRVAR(notify_all_doc,
 "notify_all($self, /)\n"
 "--\n"
 "\n"
-"Notify all who wait. Raises RuntimeError if the caller does not own the lock.");
+"Notify all waiters. RuntimeError if the caller does not own the lock.");
 
 static PyObject *
 condition_notify_all(ConditionObject *self, PyObject *Py_UNUSED(ignored))
@@ -392,7 +399,7 @@ PyDoc_STRVAR(notifyAll_doc,
 "notifyAll($self, /)\n"
 "--\n"
 "\n"
-"A deprecated name of notify_all().");
+"Deprecated alias of notify_all().");
 
 static PyObject *
 condition_notifyAll(ConditionObject *self, PyObject *Py_UNUSED(ignored))
@@ -448,7 +455,7 @@ condition_at_fork_reinit(ConditionObject *self, PyObject *Py_UNUSED(ignored))
     return tl_condition_call(self, "_at_fork_reinit", NULL, 0, NULL);
 }
 
-// As far as code looks at it that knows threading's: who waits, the longest first.
+// Part of threading's _waiters, which other packages read: the longest-waiting first.
 static PyObject *
 get_waiters(ConditionObject *self, void *Py_UNUSED(closure))
 {
@@ -467,7 +474,7 @@ get_waiters(ConditionObject *self, void *Py_UNUSED(closure))
             Py_CLEAR(list);
         }
         Py_XDECREF(who);
-        i = self->waiters.next; // others may have come and gone
+        i = self->waiters.next; // the list may have changed
         for (Py_ssize_t k = 0; k <= n && i != &self->waiters; k++) {
             i = i->next;
         }
@@ -534,11 +541,13 @@ PyDoc_STRVAR(condition_doc,
 "Condition(lock=None)\n"
 "--\n"
 "\n"
-"threading.Condition, for tasklets of one or several threads and for threads without any.\n"
+"threading.Condition, for tasklets of any thread and threads without tasklets.\n"
 "\n"
-"lock: any lock, of threading's too; None: an RLock of its own. With exactly our Lock or\n"
-"RLock who is notified is woken once, when the lock is free for it. Raises RuntimeError if\n"
-"it is initialised again while somebody waits.");
+"lock: a Lock or RLock of this module, or any object with acquire() and\n"
+"release(); None: a new RLock. With exactly a Lock or RLock of this module, a\n"
+"notified waiter is woken once, when it can have the lock.\n"
+"\n"
+"Raises RuntimeError if it is initialised again while it has waiters.");
 
 static PyType_Slot condition_slots[] = {
     {Py_tp_doc, (void *)condition_doc},

@@ -1,4 +1,4 @@
-// event_type.c - Event, and NLCondition: those who wait without a lock.
+// event_type.c - Event, and NLCondition, a condition without a lock.
 #include "core/errors.h"
 #include "core/stress_points.h"
 #include "object/args.h"
@@ -9,12 +9,12 @@
 #include "sync/condition.h"
 
 // Invariants
-// I1: of an Event nobody waits while flag is set, but tasklets of threads that are gone.
+// I1: while an Event's flag is set, its only waiters are tasklets of ended threads.
 typedef struct EventObject {
     PyObject_HEAD
     struct tl_link waiters;
     bool flag;
-    PyObject *cond;      // _cond, made when it is first asked for
+    PyObject *cond;      // _cond, created when first read
     PyObject *callbacks; // list, or NULL
     PyObject *weakrefs;
 } EventObject;
@@ -35,7 +35,7 @@ check(const EventObject *self)
 TL_CHECKER(check, const EventObject *self);
 #endif
 
-// ---- birth and death, of both
+// ---- construction and destruction of both
 
 static PyObject *
 make(PyObject *cls, PyObject *const *Py_UNUSED(args), size_t nargsf, PyObject *kwnames)
@@ -94,7 +94,7 @@ event_dealloc(EventObject *self)
     Py_DECREF(cls);
 }
 
-// Read the one argument of wait(). Returns 0, or -1 with an exception set.
+// Parse the argument of wait(). Returns 0, or -1 with an exception set.
 static int
 wait_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int64_t *deadline)
 {
@@ -129,7 +129,7 @@ PyDoc_STRVAR(isSet_doc,
 "isSet($self, /)\n"
 "--\n"
 "\n"
-"A deprecated name of is_set().");
+"Deprecated alias of is_set().");
 
 static PyObject *
 event_isSet(EventObject *self, PyObject *Py_UNUSED(ignored))
@@ -141,8 +141,8 @@ event_isSet(EventObject *self, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(self->flag);
 }
 
-// Call one callback. An Exception is reported; what else comes, to interrupt the caller, is
-// put into *interrupt unless there is one.
+// Call one callback. An Exception is reported. Any other exception interrupts the
+// caller: the first is put into *interrupt.
 static void
 call_back(EventObject *self, PyObject *func, PyObject **interrupt)
 {
@@ -157,7 +157,7 @@ call_back(EventObject *self, PyObject *func, PyObject **interrupt)
     Py_XDECREF(result);
 }
 
-// None, or NULL with interrupt (stolen) set.
+// Returns None, or NULL with interrupt (stolen; may be NULL) set.
 static PyObject *
 end_of_calls(PyObject *interrupt)
 {
@@ -172,9 +172,10 @@ PyDoc_STRVAR(set_doc,
 "set($self, /)\n"
 "--\n"
 "\n"
-"Set the flag: all who wait go on, and the callbacks are called.\n"
+"Set the flag, wake all waiters, and call the callbacks.\n"
 "\n"
-"Raises what one of them lets out, if that is no Exception, when all have been called.");
+"An Exception of a callback is reported as unraisable. Any other exception,\n"
+"such as KeyboardInterrupt, is raised here once all have been called.");
 
 static PyObject *
 event_set(EventObject *self, PyObject *Py_UNUSED(ignored))
@@ -213,10 +214,10 @@ PyDoc_STRVAR(add_done_callback_doc,
 "add_done_callback($self, func, /)\n"
 "--\n"
 "\n"
-"Call func(event) once when the flag is set, in the call of set(); at once if it is.\n"
+"Call func(event) once, inside the call of set(); at once if the flag is set.\n"
 "\n"
-"An Exception in func is reported as unraisable. What else it lets out, such as\n"
-"TaskletExit, is raised by set(). Raises TypeError if func cannot be called.");
+"An Exception of func is reported as unraisable. Any other exception, such as\n"
+"TaskletExit, is raised by set(). Raises TypeError if func is not callable.");
 
 static PyObject *
 event_add_done_callback(EventObject *self, PyObject *func)
@@ -238,7 +239,7 @@ PyDoc_STRVAR(remove_done_callback_doc,
 "remove_done_callback($self, func, /)\n"
 "--\n"
 "\n"
-"Forget a callback, as often as it was added; return how often that was.");
+"Remove a callback as many times as it was added, and return that number.");
 
 static PyObject *
 event_remove_done_callback(EventObject *self, PyObject *func)
@@ -250,7 +251,7 @@ PyDoc_STRVAR(clear_doc,
 "clear($self, /)\n"
 "--\n"
 "\n"
-"Reset the flag. Who waited when it was set goes on all the same.");
+"Reset the flag. Waiters that set() has woken still return.");
 
 static PyObject *
 event_clear(EventObject *self, PyObject *Py_UNUSED(ignored))
@@ -269,7 +270,9 @@ PyDoc_STRVAR(event_wait_doc,
 "wait($self, /, timeout=None)\n"
 "--\n"
 "\n"
-"Wait until the flag is set, for at most timeout seconds. Returns whether it was.");
+"Wait until the flag is set, for at most timeout seconds.\n"
+"\n"
+"Returns True, or False if the time is over.");
 
 static PyObject *
 event_wait_for(EventObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -351,8 +354,10 @@ PyDoc_STRVAR(nl_wait_doc,
 "wait($self, /, timeout=None)\n"
 "--\n"
 "\n"
-"Wait until notified, for at most timeout seconds. Returns whether it was notified. After\n"
-"an error, which may come from outside, a notification that came is passed on.");
+"Wait to be notified: return True, or False after timeout seconds.\n"
+"\n"
+"If it raises, because of a kill for instance, a notification that it received\n"
+"is passed on to the next waiter.");
 
 static PyObject *
 nl_wait(EventObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -375,8 +380,10 @@ PyDoc_STRVAR(nl_wait_for_doc,
 "wait_for($self, /, predicate, timeout=None)\n"
 "--\n"
 "\n"
-"Wait until predicate() returns something true, which is asked now and after each\n"
-"notification, for at most timeout seconds. Returns what it returned last.");
+"Wait until predicate() is true, for at most timeout seconds.\n"
+"\n"
+"predicate is called at once and after each notification. Returns its last\n"
+"result.");
 
 static PyObject *
 nl_wait_for(EventObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -390,7 +397,7 @@ PyDoc_STRVAR(nl_notify_doc,
 "notify($self, /, n=1)\n"
 "--\n"
 "\n"
-"Let the n that have waited longest go on, or all if there are fewer.");
+"Wake the n longest-waiting waiters, or all if there are fewer.");
 
 static PyObject *
 nl_notify(EventObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -407,7 +414,7 @@ PyDoc_STRVAR(nl_notify_all_doc,
 "notify_all($self, /)\n"
 "--\n"
 "\n"
-"Let all who wait go on.");
+"Wake all waiters.");
 
 static PyObject *
 nl_notify_all(EventObject *self, PyObject *Py_UNUSED(ignored))
@@ -420,7 +427,7 @@ PyDoc_STRVAR(nl_acquire_doc,
 "acquire($self, /, *args, **kwargs)\n"
 "--\n"
 "\n"
-"Do nothing, as there is no lock. Returns True.");
+"Do nothing, since there is no lock. Returns True.");
 
 static PyObject *
 nl_acquire(PyObject *Py_UNUSED(self), PyObject *const *Py_UNUSED(args),
@@ -433,7 +440,7 @@ PyDoc_STRVAR(nl_release_doc,
 "release($self, /)\n"
 "--\n"
 "\n"
-"Do nothing, as there is no lock.");
+"Do nothing, since there is no lock.");
 
 static PyObject *
 nl_release(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
@@ -516,15 +523,18 @@ PyDoc_STRVAR(event_doc,
 "Event()\n"
 "--\n"
 "\n"
-"threading.Event, for tasklets of one or several threads and for threads without any. Can\n"
-"be waited for with others: tasklets.wait(), as_completed() and select().");
+"threading.Event, for tasklets of any thread and for threads without tasklets.\n"
+"\n"
+"tasklets.wait(), as_completed() and select() accept it too.");
 
 PyDoc_STRVAR(nl_doc,
 "NLCondition()\n"
 "--\n"
 "\n"
-"A Condition without a lock, for tasklets of one thread, which need none: between two\n"
-"waits nobody else runs. acquire(), release() and the with statement do nothing.");
+"A Condition without a lock, for the tasklets of one thread.\n"
+"\n"
+"They need no lock: between two waits of a tasklet no other tasklet runs.\n"
+"acquire(), release() and the with statement do nothing.");
 
 static PyType_Slot event_slots[] = {
     {Py_tp_doc, (void *)event_doc},

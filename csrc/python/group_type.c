@@ -28,7 +28,7 @@ group_init(GroupObject *self, PyObject *args, PyObject *kwargs)
     }
     Py_ssize_t value = 0;
     if (limit != Py_None) {
-        value = PyNumber_AsSsize_t(limit, NULL); // more is no limit
+        value = PyNumber_AsSsize_t(limit, NULL); // a greater int is as good as no limit
         if (value == -1 && PyErr_Occurred()) {
             return -1;
         }
@@ -96,7 +96,7 @@ check_open(struct tl_sched *s, GroupObject *self)
     if (!self->cancelled) {
         return 0;
     }
-    // In the body, this is where it is interrupted.
+    // For the tasklet in the block, this is a point where the cancelling interrupts it.
     bool in_body = self->in_body && s->current == self->parent;
     if (!in_body || tl_sched_check_thrown(s) == 0) {
         PyErr_SetString(PyExc_RuntimeError,
@@ -146,8 +146,8 @@ group_exit(GroupObject *self, PyObject *const *args, Py_ssize_t nargs)
     PyObject *exc = nargs > 1 && args[1] != Py_None ? args[1] : NULL;
     PyObject *leaving = tl_group_end(s, self, exc);
     if (leaving == NULL) {
-        // There is no error, or it was the group's own interruption, which may have been
-        // raised before an outer one.
+        // There is no error, or exc was the group's own interruption. An enclosing
+        // block's may have come after it.
         if (exc != NULL && tl_sched_check_thrown(s) < 0) {
             return NULL;
         }
@@ -159,7 +159,7 @@ group_exit(GroupObject *self, PyObject *const *args, Py_ssize_t nargs)
         Py_RETURN_FALSE;
     }
     if (PyErr_GivenExceptionMatches(leaving, PyExc_BaseExceptionGroup)) {
-        PyErr_SetRaisedException(leaving); // its context is set
+        PyErr_SetRaisedException(leaving); // keeps its own context
     } else {
         PyErr_SetObject((PyObject *)Py_TYPE(leaving), leaving);
         Py_DECREF(leaving);
@@ -173,12 +173,14 @@ PyDoc_STRVAR(spawn_doc,
 "spawn($self, func, /, *args, name=None, **kwargs)\n"
 "--\n"
 "\n"
-"Run func(*args, **kwargs) in a new tasklet of the group, which is returned, runnable.\n"
+"Run func(*args, **kwargs) in a new tasklet of the group; return the tasklet.\n"
 "\n"
-"As tasklets.spawn(), but it waits while the group has as many tasklets as its limit.\n"
-"Tasklets of the group may call it too. Raises RuntimeError before and after the block,\n"
-"on another thread, and while the group is being cancelled; TypeError as spawn(). In all\n"
-"cases nothing was spawned. name is the tasklet's, as in tasklets.spawn().");
+"It is runnable. name is as in tasklets.spawn(). While the group has as many\n"
+"tasklets as its limit, the call waits. Tasklets of the group may call it too.\n"
+"\n"
+"Raises RuntimeError before and after the block, on another thread, and while\n"
+"the group is being cancelled; TypeError like tasklets.spawn(). After an error\n"
+"nothing was spawned.");
 
 static PyObject *
 group_spawn(GroupObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -195,7 +197,7 @@ group_spawn(GroupObject *self, PyObject *const *args, Py_ssize_t nargs,
     PyObject *child = NULL;
     struct tl_member *member = NULL;
     if (check_open(s, self) == 0 &&
-        (member = tl_group_member()) != NULL) { // it took a while
+        (member = tl_group_member()) != NULL) { // again: the wait may have taken long
         child = tl_function_spawn(s, args, nargs, kwnames);
     }
     if (child == NULL) {
@@ -213,12 +215,13 @@ PyDoc_STRVAR(cancel_doc,
 "cancel($self, /)\n"
 "--\n"
 "\n"
-"Kill the tasklets of the group, and interrupt its block where it waits.\n"
+"Kill the tasklets of the group, and interrupt its block at its next wait.\n"
 "\n"
-"The block still ends when all of them have, without an error if they have none. A\n"
-"tasklet of the group that calls this is killed on the spot. Has no effect if the group\n"
-"is being cancelled or is over. Raises RuntimeError before the block and on another\n"
-"thread.");
+"The block still ends only when all tasklets have ended, and without an error\n"
+"if they had none. A tasklet of the group that calls this is killed at once.\n"
+"Has no effect if the group is being cancelled or is over.\n"
+"\n"
+"Raises RuntimeError before the block and on another thread.");
 
 static PyObject *
 group_cancel(GroupObject *self, PyObject *Py_UNUSED(ignored))
@@ -276,7 +279,7 @@ group_dealloc(GroupObject *self)
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
-    // Its waiters hold the group while they run, so these have no thread any more.
+    // A waiter that can run holds the group: these belong to threads that have ended.
     while (!tl_link_is_single(&self->enders)) {
         TaskletObject *t = tl_task_of(self->enders.next);
         tl_task_end_wait(t);
@@ -317,21 +320,22 @@ PyDoc_STRVAR(group_doc,
 "TaskGroup(limit=None)\n"
 "--\n"
 "\n"
-"A context manager whose block does not end before the tasklets that it spawned.\n"
+"A context manager whose block does not end before the tasklets it spawned.\n"
 "\n"
-"limit: how many of them run at a time; None: any number.\n"
+"limit: the number of them that may run at a time; None: any number.\n"
 "\n"
-"An error in one of them, or in the block, cancels the group: the other tasklets are\n"
-"killed, and the block is interrupted by a GroupExit where it waits, or waits next. When\n"
-"all have ended, an ExceptionGroup of all the errors leaves the block, also if there is\n"
-"only one. KeyboardInterrupt and SystemExit leave it bare. A killed tasklet has no error.\n"
+"An error in one of them or in the block cancels the group: the other tasklets\n"
+"are killed, and the block is interrupted by a GroupExit at its current or next\n"
+"wait. When all tasklets have ended, the block raises an ExceptionGroup with all\n"
+"the errors, even if there is only one. KeyboardInterrupt and SystemExit are\n"
+"raised bare. A killed tasklet counts as no error.\n"
 "\n"
-"A kill of the tasklet in the block, or a timeout() round it, cancels the group too, and\n"
-"goes on when all have ended; if there are errors, these leave the block, and the kill or\n"
-"timeout comes at the next operation that may block. A group is used by one thread, and\n"
-"once.");
+"A kill of the tasklet in the block, or an expired timeout() around the block,\n"
+"also cancels the group, and is raised when all have ended. If there are errors,\n"
+"these are raised, and the kill or timeout at the next operation that may block.\n"
+"A group can be used once, by one thread.");
 
-// Not cleared by the collector, since it may be in use: what it refers to breaks the
+// No tp_clear, since the group may be in use: the objects that it refers to break the
 // cycle.
 static PyType_Slot group_slots[] = {
     {Py_tp_doc, (void *)group_doc},

@@ -1,4 +1,4 @@
-// local_type.c - tasklets.local: the Python face of local.c.
+// local_type.c - tasklets.local: attributes that differ in each tasklet.
 #include "core/local.h"
 #include "object/live_counts.h"
 #include "python/types.h"
@@ -22,7 +22,7 @@ local_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
     self->args = Py_NewRef(args);
     self->kwargs = Py_XNewRef(kwargs);
     struct tl_state *state = tl_state_of_object((PyObject *)self);
-    // The constructor's caller is set up by the call that follows.
+    // Only the dict: the constructor calls __init__() next for this tasklet.
     if (tl_local_init(self, state->local_places) < 0 ||
         tl_local_dict(self, false) == NULL) {
         Py_CLEAR(self);
@@ -39,7 +39,7 @@ local_traverse(LocalObject *self, visitproc visit, void *arg)
     return tl_local_traverse(self, visit, arg);
 }
 
-// The arguments stay: __init__() may still be called.
+// Keeps the arguments: __init__() may still be called.
 static int
 local_clear(LocalObject *self)
 {
@@ -74,7 +74,7 @@ is_dict(PyObject *name)
     return PyUnicode_CompareWithASCIIString(name, "__dict__") == 0;
 }
 
-// Whether the class decides about the attribute, not the tasklet's dict.
+// Whether the class handles the attribute, rather than the tasklet's dict.
 static bool
 is_of_class(LocalObject *self, PyObject *name)
 {
@@ -156,7 +156,7 @@ static PyMethodDef local_methods[] = {
 };
 
 static PyGetSetDef local_getset[] = {
-    {"__dict__", (getter)get_dict, NULL, "The attributes of the running tasklet.", NULL},
+    {"__dict__", (getter)get_dict, NULL, "The running tasklet's attributes.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -170,13 +170,15 @@ PyDoc_STRVAR(local_doc,
 "local()\n"
 "--\n"
 "\n"
-"An object whose attributes are another's in each tasklet, as threading.local's are in\n"
-"each thread.\n"
+"An object that has its own attributes in each tasklet.\n"
 "\n"
-"They go when the tasklet ends, or the object does. The main tasklet's are those of the\n"
-"thread, whether it uses tasklets or not. If a subclass has an __init__(), each tasklet\n"
-"calls it, with the arguments of the constructor, when it first comes to the object; if\n"
-"that raises, the access does, and the next one calls it again.");
+"As threading.local has in each thread. The attributes are dropped when the\n"
+"tasklet ends or the object goes away. Those of a main tasklet are the thread's\n"
+"own, whether or not it uses tasklets.\n"
+"\n"
+"If a subclass has an __init__(), each tasklet calls it at its first access,\n"
+"with the constructor's arguments. If that raises, the access raises the same\n"
+"exception, and the next access calls it again.");
 
 static PyType_Slot local_slots[] = {
     {Py_tp_doc, (void *)local_doc},

@@ -1,3 +1,4 @@
+// lock_common.c - shared by the Python types of the locks.
 #include "python/lock_common.h"
 #include "object/args.h"
 
@@ -14,10 +15,10 @@ tl_lock_wait_for_predicate(PyObject *self, PyObject *const *args, Py_ssize_t nar
         tl_wait_queue_deadline_of(argv[1], &deadline) < 0) {
         return NULL;
     }
-    for (bool lapsed = false;;) {
+    for (bool timed_out = false;;) {
         PyObject *result = PyObject_CallNoArgs(argv[0]);
         int truth = result == NULL ? -1 : PyObject_IsTrue(result);
-        if (truth != 0 || lapsed) {
+        if (truth != 0 || timed_out) {
             if (truth < 0) {
                 Py_CLEAR(result);
             }
@@ -28,7 +29,7 @@ tl_lock_wait_for_predicate(PyObject *self, PyObject *const *args, Py_ssize_t nar
         if (notified < 0) {
             return NULL;
         }
-        lapsed = notified == 0;
+        timed_out = notified == 0;
     }
 }
 

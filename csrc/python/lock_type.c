@@ -6,7 +6,7 @@
 #include "sync/lock.h"
 #include "sync/lock_cycle.h"
 
-// ---- birth and death
+// ---- construction and destruction
 
 static PyObject *
 make(PyTypeObject *type, size_t nargsf, PyObject *kwnames, bool reentrant)
@@ -34,7 +34,7 @@ rlock_vectorcall(PyObject *cls, PyObject *const *Py_UNUSED(args), size_t nargsf,
     return make((PyTypeObject *)cls, nargsf, kwnames, true);
 }
 
-// Arguments are refused unless a subclass has an __init__() for them.
+// Refuse arguments, unless a subclass has an __init__() that takes them.
 static PyObject *
 new(PyTypeObject *cls, PyObject *args, PyObject *kwargs, bool reentrant)
 {
@@ -85,14 +85,17 @@ PyDoc_STRVAR(acquire_doc,
 "acquire($self, /, blocking=True, timeout=-1)\n"
 "--\n"
 "\n"
-"Acquire the lock, waiting until it is free for at most timeout seconds; -1: as long\n"
-"as it takes. Returns whether it was acquired.\n"
+"Acquire the lock, waiting until it is free.\n"
 "\n"
-"A tasklet waits while others run, a thread without tasklets sleeps. An RLock that the\n"
-"caller owns is acquired once more. Raises ValueError for another negative timeout, or\n"
-"one with blocking=False; OverflowError beyond threading.TIMEOUT_MAX; DeadlockError if\n"
-"the owner waits for another lock, and so on, and at last for one that the caller owns.\n"
-"After an error the lock was not acquired.");
+"Returns True, or False after timeout seconds (-1: no limit) or, with\n"
+"blocking=False, if the lock is not free. While a tasklet waits, others run; a\n"
+"thread without tasklets sleeps. An RLock that the caller owns is acquired once\n"
+"more.\n"
+"\n"
+"Raises ValueError for any other negative timeout, or one with blocking=False;\n"
+"OverflowError beyond threading.TIMEOUT_MAX; DeadlockError if the owner waits\n"
+"for another lock, and so on, up to one that the caller owns. After an error the\n"
+"lock was not acquired.");
 
 static PyObject *
 lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -120,18 +123,18 @@ PyDoc_STRVAR(lock_release_doc,
 "release($self, /)\n"
 "--\n"
 "\n"
-"Release the lock, whoever acquired it: the first who waits for it is next.\n"
+"Release the lock, which any thread or tasklet may have acquired.\n"
 "\n"
-"Raises RuntimeError if it is not locked.");
+"The first waiter is next. Raises RuntimeError if the lock is not acquired.");
 
 PyDoc_STRVAR(rlock_release_doc,
 "release($self, /)\n"
 "--\n"
 "\n"
-"Release the lock once; after as many calls as of acquire() it is free, and the first\n"
-"who waits for it is next.\n"
+"Undo one acquire(); after the last one the lock is free.\n"
 "\n"
-"Raises RuntimeError if the caller does not own it.");
+"The first waiter is next then. Raises RuntimeError if the caller does not own\n"
+"the lock.");
 
 static PyObject *
 lock_release(LockObject *self, PyObject *Py_UNUSED(ignored))
@@ -150,28 +153,28 @@ PyDoc_STRVAR(locked_doc,
 "locked($self, /)\n"
 "--\n"
 "\n"
-"Return whether somebody has acquired the lock.");
+"Return whether the lock is acquired.");
 
-// The old names of threading.Lock's methods. Only a docstring that begins with the
-// method's name gives it a signature.
+// The old names of threading.Lock's methods. They need docstrings of their own: CPython
+// takes the text signature only from a docstring that begins with the method's name.
 
 PyDoc_STRVAR(acquire_lock_doc,
 "acquire_lock($self, /, blocking=True, timeout=-1)\n"
 "--\n"
 "\n"
-"The old name of acquire().");
+"Old name of acquire().");
 
 PyDoc_STRVAR(release_lock_doc,
 "release_lock($self, /)\n"
 "--\n"
 "\n"
-"The old name of release().");
+"Old name of release().");
 
 PyDoc_STRVAR(locked_lock_doc,
 "locked_lock($self, /)\n"
 "--\n"
 "\n"
-"The old name of locked().");
+"Old name of locked().");
 
 static PyObject *
 lock_locked(LockObject *self, PyObject *Py_UNUSED(ignored))
@@ -179,7 +182,7 @@ lock_locked(LockObject *self, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(self->count > 0);
 }
 
-// ---- for Condition, and for forks
+// ---- for Condition and for forks
 
 static PyObject *
 lock_is_owned(LockObject *self, PyObject *Py_UNUSED(ignored))
@@ -210,9 +213,9 @@ PyDoc_STRVAR(free_if_lost_doc,
 "_free_if_lost($self, /)\n"
 "--\n"
 "\n"
-"Free a strict lock whose owner is of a thread that did not survive a fork.\n"
+"Free a strict lock whose owner's thread did not survive a fork.\n"
 "\n"
-"Returns whether it is such a lock.");
+"Returns whether it did.");
 
 static PyObject *
 rlock_free_if_lost(LockObject *self, PyObject *Py_UNUSED(ignored))
@@ -224,7 +227,7 @@ PyDoc_STRVAR(release_save_doc,
 "_release_save($self, /)\n"
 "--\n"
 "\n"
-"Release the lock however often it was acquired; what _acquire_restore() needs for that.");
+"Release the lock completely; return what _acquire_restore() needs.");
 
 static PyObject *
 rlock_release_save(LockObject *self, PyObject *Py_UNUSED(ignored))
@@ -260,7 +263,7 @@ rlock_acquire_restore(LockObject *self, PyObject *arg)
         self->count += count;
         Py_RETURN_NONE;
     }
-    // A cycle of owners is an error: the lock would never be released.
+    // If the owners wait for each other in a cycle, the lock would never be released.
     if ((self->count > 0 && tl_lock_cycle_check(state, self, me) < 0)) {
         return NULL;
     }
@@ -275,7 +278,7 @@ PyDoc_STRVAR(at_fork_reinit_doc,
 "_at_fork_reinit($self, /)\n"
 "--\n"
 "\n"
-"Have the lock be free, in the child of a fork, whose other threads are gone.");
+"Free the lock in the child of a fork, whose other threads are gone.");
 
 static PyObject *
 lock_at_fork_reinit(LockObject *self, PyObject *Py_UNUSED(ignored))
@@ -284,7 +287,7 @@ lock_at_fork_reinit(LockObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-// ---- texts
+// ---- repr
 
 static PyObject *
 lock_repr(LockObject *self)
@@ -298,7 +301,7 @@ lock_repr(LockObject *self)
     return text;
 }
 
-// As threading shows it: a thread's ident, 0 for none; or a tasklet's name.
+// The owner as threading shows it: a thread's ident, 0 for none; or a tasklet's name.
 static PyObject *
 owner_text(LockObject *self)
 {
@@ -383,17 +386,20 @@ PyDoc_STRVAR(lock_doc,
 "Lock()\n"
 "--\n"
 "\n"
-"threading.Lock, for tasklets of one or several threads and for threads without any.\n"
+"threading.Lock, for tasklets of any thread and for threads without tasklets.\n"
 "\n"
-"Those who wait get it in the order in which they came; while one of another thread is\n"
-"woken others may be faster, but not more than twice.");
+"Waiters get the lock in the order in which they came. While a waiter of\n"
+"another thread is being woken, the lock may be taken twice by others first;\n"
+"then it is handed over.");
 
 PyDoc_STRVAR(rlock_doc,
 "RLock()\n"
 "--\n"
 "\n"
-"threading.RLock: a lock that its owner, a tasklet or a thread without any, can acquire\n"
-"again, and has to release as often. Greenlets inside a tasklet are that tasklet.");
+"threading.RLock: a lock that its owner can acquire again.\n"
+"\n"
+"The owner, a tasklet or a thread without tasklets, must release it as many\n"
+"times. Greenlets inside a tasklet count as that tasklet.");
 
 static PyType_Slot lock_slots[] = {
     {Py_tp_doc, (void *)lock_doc},

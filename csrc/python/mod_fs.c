@@ -7,14 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 
-// A call while its arguments are read.
+// A call whose arguments are being parsed.
 struct call {
     struct tl_state *state;
     struct tl_file_args args;
-    PyObject *names[2]; // of files, for errors
-    PyObject *paths[2]; // the same as bytes
+    PyObject *names[2]; // the paths as given, for errors
+    PyObject *paths[2]; // the paths as bytes
     PyObject *timeout;  // borrowed
-    const char *event;  // of which the audit hooks are told with one path, or NULL
+    const char *event;  // the audit event of a call with one path, or NULL
 };
 
 static void
@@ -27,7 +27,7 @@ call_clear(struct call *call)
     Py_XDECREF(call->args.held);
 }
 
-// Sort the arguments, the last of which is timeout. Returns as tl_args_parse().
+// Parse the arguments, the last of which is timeout. Returns like tl_args_parse().
 static int
 call_parse(struct call *call, const struct tl_argspec *spec, PyObject *const *args,
            Py_ssize_t nargs, PyObject *kwnames, PyObject **argv)
@@ -76,7 +76,7 @@ read_offset(PyObject *arg, int64_t *result)
     return 0;
 }
 
-// The memory of data, which nobody can resize before the call is over.
+// Take the memory of data. The memoryview keeps it from being resized during the call.
 static int
 read_data(struct call *call, PyObject *data)
 {
@@ -102,7 +102,7 @@ raise_error(struct call *call, int error)
                                           call->names[1]);
 }
 
-// Returns what has been done without an error, or NULL with an exception set.
+// Run the call. Returns its completed file request, or NULL with an exception set.
 static struct tl_file *
 call_do(struct call *call)
 {
@@ -120,7 +120,7 @@ call_do(struct call *call)
     return file;
 }
 
-// For what returns a number: the call, with the arguments read if ready is true.
+// Finish a function that returns a number. ready: the arguments have been parsed.
 static PyObject *
 call_number(struct call *call, bool ready)
 {
@@ -144,7 +144,7 @@ call_none(struct call *call, bool ready)
 
 // ---- functions with one argument
 
-// Read the arguments of what takes a descriptor alone.
+// Parse the arguments of a function that takes only a descriptor and a timeout.
 static int
 read_fd(struct call *call, const char *fname, PyObject *const *args, Py_ssize_t nargs,
         PyObject *kwnames)
@@ -158,27 +158,27 @@ read_fd(struct call *call, const char *fname, PyObject *const *args, Py_ssize_t 
                : tl_args_int(argv[0], &call->args.fd);
 }
 
-// The same for a path; that of a folder is the current one by default.
+// The same for a path. A directory's path defaults to the current directory.
 static int
 read_one_path(struct call *call, const char *fname, PyObject *const *args,
               Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"path", "timeout", NULL};
-    bool is_folder = call->args.op == TL_FILE_SCAN;
+    bool is_directory = call->args.op == TL_FILE_SCAN;
     const struct tl_argspec spec = {
-        .fname = fname, .names = names, .required = !is_folder, .maxpos = 1};
+        .fname = fname, .names = names, .required = !is_directory, .maxpos = 1};
     PyObject *argv[2];
     if (call_parse(call, &spec, args, nargs, kwnames, argv) < 0) {
         return -1;
     }
-    if (is_folder && (argv[0] == NULL || argv[0] == Py_None)) {
+    if (is_directory && (argv[0] == NULL || argv[0] == Py_None)) {
         call->args.path = ".";
         return PySys_Audit(call->event, "O", Py_None);
     }
     if (read_path(call, 0, argv[0]) < 0) {
         return -1;
     }
-    if (is_folder) {
+    if (is_directory) {
         return PySys_Audit(call->event, "O", call->names[0]);
     }
     return call->event == NULL ? 0 : PySys_Audit(call->event, "Oi", call->names[0], -1);
@@ -201,10 +201,11 @@ PyDoc_STRVAR(open_doc,
 "open($module, path, flags, mode=0o777, *, timeout=None)\n"
 "--\n"
 "\n"
-"Open a file and return its descriptor, as os.open does; children do not inherit it.\n"
+"Open a file and return its descriptor, like os.open.\n"
 "\n"
-"flags: as os.O_RDONLY. If the wait ends early the file may be opened yet; it is closed\n"
-"again then. Raises OSError, TimeoutError after timeout seconds.");
+"flags: such as os.O_RDONLY. Child processes do not inherit the descriptor. If\n"
+"the wait ends early the file may still be opened; it is then closed again.\n"
+"Raises OSError, and TimeoutError after timeout seconds.");
 
 static PyObject *
 fn_open(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -228,10 +229,10 @@ PyDoc_STRVAR(close_doc,
 "close($module, fd, *, timeout=None)\n"
 "--\n"
 "\n"
-"Close a descriptor, as os.close does.\n"
+"Close a descriptor, like os.close.\n"
 "\n"
-"It is closed, then or later, also if the wait ends early. Raises OSError, TimeoutError\n"
-"after timeout seconds.");
+"If the wait ends early it is closed nevertheless, then or later. Raises\n"
+"OSError, and TimeoutError after timeout seconds.");
 
 FUNCTION(close, TL_FILE_CLOSE, read_fd, NULL, call_none)
 
@@ -239,9 +240,9 @@ PyDoc_STRVAR(fsync_doc,
 "fsync($module, fd, *, timeout=None)\n"
 "--\n"
 "\n"
-"Have what was written to a descriptor be on the disk, as os.fsync does.\n"
+"Flush a file to disk, like os.fsync.\n"
 "\n"
-"Raises OSError, TimeoutError after timeout seconds.");
+"Raises OSError, and TimeoutError after timeout seconds.");
 
 FUNCTION(fsync, TL_FILE_SYNC, read_fd, NULL, call_none)
 
@@ -249,11 +250,11 @@ PyDoc_STRVAR(read_doc,
 "read($module, fd, n, offset=-1, *, timeout=None)\n"
 "--\n"
 "\n"
-"Read at most n bytes from a descriptor and return them; none at the end of the file.\n"
+"Read at most n bytes from a descriptor and return them; b'' at the end of file.\n"
 "\n"
-"offset: where to begin, as os.pread; -1: where the descriptor is, as os.read. What was\n"
-"read when the wait ends early is lost. Raises OSError, TimeoutError after timeout\n"
-"seconds.");
+"offset: where to begin, like os.pread; -1: at the descriptor's position, like\n"
+"os.read. If the wait ends early the bytes read are lost. Raises OSError, and\n"
+"TimeoutError after timeout seconds.");
 
 static PyObject *
 fn_read(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -287,7 +288,7 @@ fn_read(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
     if (file != NULL) {
         Py_ssize_t n = (Py_ssize_t)tl_file_result(file);
         tl_file_free(file);
-        // Nobody else has it any more.
+        // The call's reference is the only one left: the bytes may be resized.
         result = call.args.held;
         call.args.held = NULL;
         if (n < size) {
@@ -302,11 +303,12 @@ PyDoc_STRVAR(write_doc,
 "write($module, fd, data, offset=-1, *, timeout=None)\n"
 "--\n"
 "\n"
-"Write bytes to a descriptor and return how many were written.\n"
+"Write bytes to a descriptor and return the number of bytes written.\n"
 "\n"
-"data: bytes, or another contiguous buffer; do not change it meanwhile. offset: where to\n"
-"begin, as os.pwrite; -1: where the descriptor is, as os.write. If the wait ends early\n"
-"they may be written or not. Raises OSError, TimeoutError after timeout seconds.");
+"data: bytes or another contiguous buffer, not to be changed during the call.\n"
+"offset: where to begin, like os.pwrite; -1: at the descriptor's position, like\n"
+"os.write. If the wait ends early the bytes may be written or not. Raises\n"
+"OSError, and TimeoutError after timeout seconds.");
 
 static PyObject *
 fn_write(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -324,7 +326,7 @@ fn_write(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     return call_number(&call, ready);
 }
 
-// ---- what files are
+// ---- stat
 
 static long long
 whole_seconds(int64_t ns)
@@ -332,7 +334,7 @@ whole_seconds(int64_t ns)
     return ns / 1000000000 - (ns % 1000000000 < 0);
 }
 
-// The sum that os makes, too: the same float.
+// Adds as os does, so that the result is the same float.
 static double
 seconds(int64_t ns)
 {
@@ -385,8 +387,9 @@ PyDoc_STRVAR(stat_doc,
 "stat($module, path, *, timeout=None)\n"
 "--\n"
 "\n"
-"Return what os.stat returns for a path. Raises OSError, TimeoutError after timeout\n"
-"seconds.");
+"Return what os.stat returns for a path.\n"
+"\n"
+"Raises OSError, and TimeoutError after timeout seconds.");
 
 FUNCTION(stat, TL_FILE_STAT, read_one_path, NULL, call_stat)
 
@@ -394,7 +397,9 @@ PyDoc_STRVAR(lstat_doc,
 "lstat($module, path, *, timeout=None)\n"
 "--\n"
 "\n"
-"The same of a symbolic link itself, as os.lstat.");
+"Return what os.lstat returns for a path: symbolic links are not followed.\n"
+"\n"
+"Raises OSError, and TimeoutError after timeout seconds.");
 
 FUNCTION(lstat, TL_FILE_LSTAT, read_one_path, NULL, call_stat)
 
@@ -402,20 +407,22 @@ PyDoc_STRVAR(fstat_doc,
 "fstat($module, fd, *, timeout=None)\n"
 "--\n"
 "\n"
-"The same of an open descriptor, as os.fstat.");
+"Return what os.fstat returns for an open descriptor.\n"
+"\n"
+"Raises OSError, and TimeoutError after timeout seconds.");
 
 FUNCTION(fstat, TL_FILE_FSTAT, read_fd, NULL, call_stat)
 
-// ---- names
+// ---- paths
 
 PyDoc_STRVAR(mkdir_doc,
 "mkdir($module, path, mode=0o777, *, timeout=None)\n"
 "--\n"
 "\n"
-"Make a folder, as os.mkdir does.\n"
+"Create a directory, like os.mkdir.\n"
 "\n"
-"If the wait ends early it may be made or not. Raises OSError, TimeoutError after\n"
-"timeout seconds.");
+"If the wait ends early it may be created or not. Raises OSError, and\n"
+"TimeoutError after timeout seconds.");
 
 static PyObject *
 fn_mkdir(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -437,7 +444,10 @@ PyDoc_STRVAR(rmdir_doc,
 "rmdir($module, path, *, timeout=None)\n"
 "--\n"
 "\n"
-"Remove an empty folder, as os.rmdir does; the rest as mkdir().");
+"Remove an empty directory, like os.rmdir.\n"
+"\n"
+"If the wait ends early it may be removed or not. Raises OSError, and\n"
+"TimeoutError after timeout seconds.");
 
 FUNCTION(rmdir, TL_FILE_RMDIR, read_one_path, "os.rmdir", call_none)
 
@@ -445,7 +455,10 @@ PyDoc_STRVAR(unlink_doc,
 "unlink($module, path, *, timeout=None)\n"
 "--\n"
 "\n"
-"Remove a file, as os.unlink does; the rest as mkdir().");
+"Remove a file, like os.unlink.\n"
+"\n"
+"If the wait ends early it may be removed or not. Raises OSError, and\n"
+"TimeoutError after timeout seconds.");
 
 FUNCTION(unlink, TL_FILE_UNLINK, read_one_path, "os.remove", call_none)
 
@@ -453,7 +466,10 @@ PyDoc_STRVAR(rename_doc,
 "rename($module, src, dst, *, timeout=None)\n"
 "--\n"
 "\n"
-"Give a file or folder another name, as os.rename does; the rest as mkdir().");
+"Rename a file or directory, like os.rename.\n"
+"\n"
+"If the wait ends early it may be renamed or not. Raises OSError, and\n"
+"TimeoutError after timeout seconds.");
 
 static PyObject *
 fn_rename(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -471,9 +487,9 @@ fn_rename(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     return call_none(&call, ready);
 }
 
-// ---- folders
+// ---- directories
 
-// A name in a folder, as text if the folder was named so.
+// An entry's name: bytes if the directory's path was bytes.
 static PyObject *
 name_of(const char *name, bool as_bytes)
 {
@@ -523,9 +539,9 @@ PyDoc_STRVAR(listdir_doc,
 "listdir($module, path='.', *, timeout=None)\n"
 "--\n"
 "\n"
-"Return the names in a folder, as os.listdir does: bytes if the path is bytes.\n"
+"Return the names in a directory, like os.listdir: bytes if path is bytes.\n"
 "\n"
-"Raises OSError, TimeoutError after timeout seconds.");
+"Raises OSError, and TimeoutError after timeout seconds.");
 
 FUNCTION(listdir, TL_FILE_SCAN, read_one_path, "os.listdir", call_names)
 
@@ -533,7 +549,10 @@ PyDoc_STRVAR(entries_doc,
 "entries($module, path='.', *, timeout=None)\n"
 "--\n"
 "\n"
-"Return (name, kind) for all in a folder. kind: the type in st_mode; 0: not known.");
+"Return a list of (name, kind) of the entries of a directory.\n"
+"\n"
+"kind is the file type bits of st_mode; 0 if not known. Raises OSError, and\n"
+"TimeoutError after timeout seconds.");
 
 FUNCTION(entries, TL_FILE_SCAN, read_one_path, "os.scandir", call_entries)
 
@@ -543,7 +562,9 @@ PyDoc_STRVAR(read_bytes_doc,
 "read_bytes($module, path, *, timeout=None)\n"
 "--\n"
 "\n"
-"Return what is in a file. Raises OSError, TimeoutError after timeout seconds.");
+"Return the contents of a file.\n"
+"\n"
+"Raises OSError, and TimeoutError after timeout seconds.");
 
 static PyObject *
 fn_read_bytes(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -568,11 +589,11 @@ PyDoc_STRVAR(write_bytes_doc,
 "write_bytes($module, path, data, *, timeout=None)\n"
 "--\n"
 "\n"
-"Write a file, in place of what was in it, and return how many bytes.\n"
+"Replace the contents of a file, and return the number of bytes written.\n"
 "\n"
-"data: bytes, or another contiguous buffer; do not change it meanwhile. If the wait ends\n"
-"early the file may be written, in part or not at all. Raises OSError, TimeoutError\n"
-"after timeout seconds.");
+"data: bytes or another contiguous buffer, not to be changed during the call.\n"
+"If the wait ends early the file may be written completely, in part or not at\n"
+"all. Raises OSError, and TimeoutError after timeout seconds.");
 
 static PyObject *
 fn_write_bytes(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,

@@ -1,4 +1,4 @@
-// mod_kill.c - kill_all(): parse, one call down, convert.
+// mod_kill.c - kill_all().
 #include "core/kill.h"
 #include "object/args.h"
 #include "python/types.h"
@@ -7,18 +7,20 @@ PyDoc_STRVAR(kill_all_doc,
 "kill_all($module, /, tasklets, pending=False)\n"
 "--\n"
 "\n"
-"Raise TaskletExit in each of the tasklets (an iterable), as their kill() would.\n"
+"Raise TaskletExit in each of the tasklets (an iterable), like their kill().\n"
 "\n"
-"Those of this thread run at once, one after the other in that order, so that their\n"
-"finally blocks have run when the call returns, unless these wait. No other tasklet has\n"
-"a turn meanwhile but by what they do there, and n tasklets cost n switches. With pending\n"
-"they end in their turn, and the call returns at once; so do in any case tasklets of\n"
-"other threads and those inside shield(). If the caller is among them it is killed last.\n"
+"Those of this thread run at once, one after the other in that order: when the\n"
+"call returns their finally blocks have run, unless these wait. Until then no\n"
+"other tasklet runs, except through what the killed tasklets do; n tasklets\n"
+"cost n switches. If the caller is among them it is killed last.\n"
 "\n"
-"An exception that one of them ends with is raised where it is for kill(), in main or the\n"
-"innermost run(); the rest, which have been told, end in their turn. Raises TypeError for\n"
-"what is no tasklet, RuntimeError in a callback and SwitchTrapError under switch_trap():\n"
-"none has been killed then.");
+"pending: the tasklets are killed when their turn comes, and the call returns\n"
+"at once. This always holds for tasklets of other threads and inside shield().\n"
+"\n"
+"If one of them ends with an exception, the exception is raised in main or in\n"
+"the innermost run(), as for kill(); the rest are killed when their turn comes.\n"
+"Raises TypeError for an item that is not a tasklet, RuntimeError in a callback\n"
+"and SwitchTrapError under switch_trap(); none has been killed then.");
 
 static PyObject *
 list_of(struct tl_state *state, PyObject *iterable)

@@ -1,4 +1,4 @@
-// mod_net.c - the functions of tasklets.net: parse, call the core, convert.
+// mod_net.c - tasklets.net: getaddrinfo().
 #include "core/timer.h"
 #include "io/resolve.h"
 #include "object/args.h"
@@ -10,8 +10,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-// The host as the system wants it, in bytes. Returns a new reference, None if there is
-// none, or NULL with an exception set.
+// The host as bytes, as the system expects it. Returns a new reference, None for None,
+// or NULL with an exception set.
 static PyObject *
 host_of(PyObject *arg)
 {
@@ -77,7 +77,7 @@ check_status(struct tl_resolve *resolve)
     return -1;
 }
 
-// An address as sockets take it.
+// An address in the form that sockets take.
 static PyObject *
 make_address(const struct tl_resolve_answer *answer)
 {
@@ -125,7 +125,10 @@ PyDoc_STRVAR(getaddrinfo_doc,
 "getaddrinfo($module, host, port, family=0, type=0, proto=0, flags=0, *, timeout=None)\n"
 "--\n"
 "\n"
-"Return what socket.getaddrinfo returns, with plain numbers for family and type.");
+"Return what socket.getaddrinfo returns, with family and type as plain ints.\n"
+"\n"
+"timeout: in seconds; raises TimeoutError when it is over. Otherwise raises what\n"
+"socket.getaddrinfo raises.");
 
 static PyObject *
 fn_getaddrinfo(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,

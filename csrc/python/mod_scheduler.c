@@ -1,4 +1,4 @@
-// mod_scheduler.c - the module's functions on tasklets: parse, one call down, convert.
+// mod_scheduler.c - the module's functions that run, schedule and list tasklets.
 #include "python/mod_scheduler.h"
 #include "core/errors.h"
 #include "core/run_frame.h"
@@ -17,36 +17,36 @@ PyDoc_STRVAR(run_doc,
 "    totaltimeout=False, *, wait=False)\n"
 "--\n"
 "\n"
-"Run the other tasklets of this thread until none is runnable, or one takes too long.\n"
+"Run the other tasklets of this thread until none is runnable.\n"
 "\n"
-"wait: while none is runnable, wait as long as something is to come, as scheduler.run()\n"
-"does. Without it a tasklet that sleeps or waits for a descriptor may be left waiting.\n"
+"Returns None, or the tasklet that a timeout has stopped. Any tasklet may call it.\n"
 "\n"
-"timeout: how many ticks (not seconds) one tasklet may run without giving way, or with\n"
-"totaltimeout all together; 0 or less: as many as they want. What a tick is,\n"
-"scheduler.run() says. The tasklet that runs longer is stopped, removed from the run\n"
-"queue and returned: alive and paused, insert() lets it go on. It is not stopped while\n"
-"it is atomic, in a callback, under switch_trap(), in an import, or, unless it or this\n"
-"call has set ignore_nesting, in a function that C code has called (a generator is\n"
-"none); then it is as soon as that is over. soft: it is not stopped, but when it next\n"
-"gives way, this call returns None. threadblock: while none is runnable, wait for other\n"
-"threads as long as these can run. Otherwise returns None.\n"
+"timeout: the number of ticks (not seconds; see scheduler.run()) that one tasklet may\n"
+"run without giving way; with totaltimeout, that all may run together. 0 or less: no\n"
+"limit. The tasklet that exceeds it is stopped, removed from the run queue and\n"
+"returned: alive and paused; insert() lets it go on. It is not stopped while it is\n"
+"atomic, in a callback, under switch_trap(), in an import, or, unless it or this call\n"
+"has set ignore_nesting, in a function called from C code (generators do not count);\n"
+"it is stopped as soon as that is over. soft: stop no tasklet; return None when it\n"
+"next gives way. threadblock: while none is runnable, wait as long as another thread\n"
+"could make one runnable. wait: while none is runnable, wait as long as anything is\n"
+"pending, like scheduler.run(); without it, tasklets that sleep or wait for\n"
+"descriptors may be left waiting.\n"
 "\n"
-"Any tasklet may call it, also while another is inside run(): a timeout inside one with\n"
-"a timeout has no effect. An uncaught exception of a tasklet is raised here, in the\n"
-"innermost run(); the others stay as they are. As in Stackless Python, the options but\n"
-"wait have no effect without a timeout. Raises TypeError for a timeout that is no int:\n"
-"for a time in seconds use scheduler.run(seconds=...).");
+"As in Stackless Python, the options other than wait have no effect without a\n"
+"timeout, and a timeout has none inside another run() with a timeout. An uncaught\n"
+"exception of a tasklet is raised in the innermost run(); the others stay as they\n"
+"are. Raises TypeError for a timeout that is not an int: see scheduler.run(seconds=).");
 
-// A budget beyond all counting is as good as the most that can be counted.
+// Clip to a count that is never reached, and that can be added without overflow.
 static int64_t
 clip(int64_t value)
 {
     return value < INT64_MAX / 4 ? value : INT64_MAX / 4;
 }
 
-// The value of an int of any size, clipped. Returns -1 with an exception set, and hint
-// in it, if arg is none; for a negative one 0.
+// The value of an int of any size, clipped; 0 if it is negative. If arg is not an int,
+// returns -1 with TypeError set, whose message ends with hint.
 static int64_t
 whole_number(PyObject *arg, const char *name, const char *hint)
 {
@@ -113,36 +113,40 @@ PyDoc_STRVAR(scheduler_run_doc,
 "    ignore_nesting=True, wait=False)\n"
 "--\n"
 "\n"
-"Run the other tasklets of this thread until none is runnable or a budget is used up.\n"
+"Run the other tasklets of this thread until none is runnable or a budget ends.\n"
 "\n"
-"ticks, seconds, switches and rounds bound the whole call, slice_ticks and\n"
-"slice_seconds what one tasklet runs without giving way. None: no such bound. With 0 or\n"
-"less nothing runs, and the call returns at once.\n"
+"Budgets: ticks, seconds, switches and rounds are for the whole call, slice_ticks and\n"
+"slice_seconds for what one tasklet runs without giving way. None: no limit. With 0\n"
+"or less nothing runs, and the call returns at once.\n"
 "\n"
-"rounds: in a round each tasklet that is runnable when it begins is entered once, in\n"
-"the order of the run queue; what becomes runnable meanwhile is in the next round.\n"
-"run(rounds=1) is for a frame of a game. switches counts the tasklets that are entered.\n"
-"A tick is an event of this thread's Python code: from Python 3.12 a jump or the entry\n"
-"of a function, on 3.11 the start of a line or a jump backwards. The same program is\n"
-"stopped at the same tick each time. Seconds (float) cost nothing until they are over.\n"
+"rounds: in a round, each tasklet that is runnable when it begins is entered once, in\n"
+"the order of the run queue; a tasklet that becomes runnable during it is entered in\n"
+"the next. run(rounds=1) suits a frame of a game. switches: the number of tasklets\n"
+"entered. ticks: events of this thread's Python code; from Python 3.12 on a jump or\n"
+"the entry of a function, on 3.11 the start of a line or a jump backwards. The same\n"
+"program is stopped at the same tick each time. seconds: a float; costs nothing until\n"
+"the time is over.\n"
 "\n"
-"A budget that ends inside a tasklet stops it, at that tick or soon after that time, and\n"
-"returns it: alive, paused, not in the run queue; insert() lets it go on. One that ends\n"
-"between two tasklets returns None and leaves the run queue as it is. A tasklet is not\n"
-"stopped while it is atomic, in a callback, in a finalizer that the collector calls,\n"
-"under switch_trap(), in an import, or with ignore_nesting=False in a function that C\n"
-"code has called; it is as soon as that is over. soft: none is stopped, the budget's\n"
-"end is waited for. last_run() tells which budget it was.\n"
+"A budget that ends inside a tasklet stops it, at that tick or soon after that time,\n"
+"and returns it: alive, paused, not in the run queue; insert() lets it go on. A\n"
+"budget that ends between two tasklets returns None and leaves the run queue as it\n"
+"is. A tasklet is not stopped while it is atomic, in a callback, in a finalizer\n"
+"called by the collector, under switch_trap(), in an import, or with\n"
+"ignore_nesting=False in a function called from C code; it is stopped as soon as that\n"
+"is over. soft: stop no tasklet; return None when it next gives way. last_run() tells\n"
+"which budget ended.\n"
 "\n"
-"wait: while none is runnable, wait as long as something is to come: a sleep or timeout,\n"
-"a descriptor, a worker's result, a callback. Without it, what is due is taken up, and\n"
-"nothing is waited for. Tasklets that are blocked on channels or locks only do not count.\n"
-"threadblock: while none is runnable, wait as long as another thread could make one so.\n"
-"An uncaught exception of a tasklet is raised here. Raises TypeError for a count that is\n"
-"no int and a time that is no number, ValueError for a time that is NaN; RuntimeError if\n"
-"all tools of sys.monitoring are in use. Nothing has run then.");
+"wait: while none is runnable, wait as long as anything is pending: a sleep or\n"
+"timeout, a descriptor, a worker's result, a callback. Without it, only what is due\n"
+"already is taken up. Tasklets blocked on channels or locks do not count.\n"
+"threadblock: while none is runnable, wait as long as another thread could make one\n"
+"runnable.\n"
+"\n"
+"An uncaught exception of a tasklet is raised here. Raises TypeError for a count that\n"
+"is not an int or a time that is not a number, ValueError for a time that is NaN, and\n"
+"RuntimeError if all tools of sys.monitoring are in use; nothing has run then.");
 
-// Of what a budget allows nothing at all, the first is told.
+// Note that a budget allows nothing at all. The first of several is reported.
 static void
 note_spent(struct tl_budget *budget, enum tl_end end)
 {
@@ -151,8 +155,8 @@ note_spent(struct tl_budget *budget, enum tl_end end)
     }
 }
 
-// Parse the count of something into *value: 0 if it is not given, or allows nothing,
-// which is noted as end. Returns 0, or -1 with an exception set.
+// Parse a count into *value: 0 if it is not given, or if it allows nothing, which is
+// noted as end. Returns 0, or -1 with an exception set.
 static int
 parse_count(PyObject *arg, const char *name, struct tl_budget *budget, enum tl_end end,
             int64_t *value)
@@ -168,7 +172,7 @@ parse_count(PyObject *arg, const char *name, struct tl_budget *budget, enum tl_e
     return *value < 0 ? -1 : 0;
 }
 
-// The same for a duration, into *value in nanoseconds.
+// The same for a duration in seconds, into *value in nanoseconds.
 static int
 parse_duration(PyObject *arg, const char *name, struct tl_budget *budget,
                enum tl_end end, int64_t *value)
@@ -187,7 +191,7 @@ parse_duration(PyObject *arg, const char *name, struct tl_budget *budget,
     }
     if (seconds <= 0) {
         note_spent(budget, end);
-    } else if (seconds < 1e8) { // in more than three years nobody sees the end
+    } else if (seconds < 1e8) { // more than three years: no limit
         *value = seconds < 1e-9 ? 1 : (int64_t)(seconds * 1e9);
     }
     return 0;
@@ -200,12 +204,12 @@ run_and_note(struct tl_sched *s, const struct tl_budget *budget)
     uint64_t before = s->switches;
     PyObject *result = tl_run(s, budget);
     if (tl_sched_mine != s) {
-        return result; // an error: the thread is over
+        return result; // an error: the thread's scheduler has ended
     }
     s->last_end = s->end;
     s->last_time = tl_clock_now() - began;
     uint64_t switches_made = s->switches - before;
-    s->last_switches = switches_made > 0 ? switches_made - 1 : 0; // one was back to us
+    s->last_switches = switches_made > 0 ? switches_made - 1 : 0; // without our return
     return result;
 }
 
@@ -258,10 +262,10 @@ PyDoc_STRVAR(run_forever_doc,
 "run_forever($module, /)\n"
 "--\n"
 "\n"
-"Run the other tasklets of this thread until stop(), waiting while none is runnable.\n"
+"Run the other tasklets of this thread until stop(); wait while none is runnable.\n"
 "\n"
-"An uncaught exception of a tasklet is raised here, and so is what signal handlers\n"
-"raise while it waits; the others stay as they are, and it can be called again.");
+"Uncaught exceptions of tasklets, and those of signal handlers while it waits, are\n"
+"raised here; the other tasklets stay as they are, and it can be called again.");
 
 static PyObject *
 fn_run_forever(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -275,11 +279,11 @@ PyDoc_STRVAR(last_run_doc,
 "last_run($module, /)\n"
 "--\n"
 "\n"
-"Return (why, elapsed, switches) of this thread's last scheduler.run(); None before it.\n"
+"Return (why, elapsed, switches) of this thread's last scheduler.run(), or None.\n"
 "\n"
-"why is 'idle' (none was runnable), 'ticks', 'seconds', 'switches', 'rounds',\n"
-"'slice_ticks', 'slice_seconds' (that budget was used up), 'stopped' (by stop(), or by\n"
-"an insert() of the caller) or 'error' (it raised). elapsed is in seconds.");
+"why: 'idle' (none was runnable); 'ticks', 'seconds', 'switches', 'rounds',\n"
+"'slice_ticks' or 'slice_seconds' (that budget ended); 'stopped' (by stop(), or\n"
+"by an insert() of the caller); 'error' (it raised). elapsed is in seconds.");
 
 static PyObject *
 fn_last_run(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -303,7 +307,7 @@ fn_last_run(PyObject *mod, PyObject *Py_UNUSED(ignored))
                          (unsigned long long)s->last_switches);
 }
 
-// The one optional argument of schedule() and schedule_remove(), or the current tasklet.
+// Parse the optional argument of schedule() and schedule_remove(). Default: the caller.
 TL_COLD static PyObject *
 parse_retval(struct tl_sched *s, const char *fname, PyObject *const *args,
              Py_ssize_t nargs, PyObject *kwnames)
@@ -321,10 +325,10 @@ PyDoc_STRVAR(schedule_doc,
 "schedule($module, /, retval=...)\n"
 "--\n"
 "\n"
-"Let the other runnable tasklets of this thread run, each in its turn.\n"
+"Let every other runnable tasklet of this thread run once, then return.\n"
 "\n"
-"Returns retval, by default the current tasklet, unless its tempval was set meanwhile.\n"
-"If no other tasklet is runnable, it returns at once.");
+"Returns retval, by default the current tasklet, unless the caller's tempval\n"
+"was set in between. Returns at once if no other tasklet is runnable.");
 
 static PyObject *
 fn_schedule(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -360,13 +364,14 @@ PyDoc_STRVAR(schedule_remove_doc,
 "schedule_remove($module, /, retval=...)\n"
 "--\n"
 "\n"
-"Pause the current tasklet: the others run, and it does when somebody inserts it.\n"
+"Pause the current tasklet until another one inserts it; the others run.\n"
 "\n"
-"Returns retval, by default the current tasklet, unless its tempval was set meanwhile.\n"
-"The last runnable tasklet wakes the innermost run(); if there is none to wake, it gets a\n"
-"DeadlockError. While it is paused, retval is in its tempval: by default it holds\n"
-"itself, and if it is forgotten only the cyclic collector ends it.\n"
-"schedule_remove(None) leaves it to the last reference.");
+"Returns retval, by default the current tasklet, unless its tempval was set in\n"
+"between. If no other tasklet is runnable the innermost run() goes on, or if it\n"
+"cannot, DeadlockError is raised here. While the caller is paused, retval is in its\n"
+"tempval: by default it refers to itself, and if all other references are dropped\n"
+"only the cyclic collector ends it. After schedule_remove(None) dropping the last\n"
+"reference does.");
 
 static PyObject *
 fn_schedule_remove(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
@@ -386,14 +391,15 @@ PyDoc_STRVAR(spawn_doc,
 "spawn($module, func, /, *args, name=None, **kwargs)\n"
 "--\n"
 "\n"
-"Have func(*args, **kwargs) run in a new tasklet, which is returned, runnable.\n"
+"Run func(*args, **kwargs) in a new tasklet, and return the tasklet.\n"
 "\n"
-"It runs in a copy of the caller's contextvars Context, and keeps its result or\n"
-"exception for result() and exception(). name is the tasklet's: a func that has a\n"
-"parameter of that name gets it by position, or as functools.partial(func, name=...).\n"
-"Raises TypeError if func cannot be called or is async, or name is not a str.");
+"It is runnable, runs in a copy of the caller's contextvars Context, and keeps its\n"
+"result or exception for result() and exception(). name: a str, the tasklet's name; a\n"
+"func that has a parameter of that name gets it by position, or as\n"
+"functools.partial(func, name=...). Raises TypeError if func is not callable or is\n"
+"async, or name is not a str.");
 
-// Split what spawn() got by keyword into name (borrowed) and the rest (a new dict or
+// Split spawn()'s keyword arguments into name (borrowed) and the rest (a new dict or
 // NULL). Returns 0, or -1 with an exception set.
 static int
 split_keywords(PyObject *const *values, PyObject *kwnames, PyObject **name,
@@ -438,7 +444,7 @@ note_spawn(TaskletObject *t, PyObject *name)
     outcome->name = Py_XNewRef(name);
     PyFrameObject *frame = PyThreadState_GetFrame(PyThreadState_Get());
     if (frame == NULL) {
-        PyErr_Clear(); // no memory for a frame object: the place stays unknown
+        PyErr_Clear(); // no memory for a frame object: spawned_at stays unknown
         return 0;
     }
     outcome->code = (PyObject *)PyFrame_GetCode(frame);
@@ -486,13 +492,13 @@ fn_spawn(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
     return s == NULL ? NULL : tl_function_spawn(s, args, nargs, kwnames);
 }
 
-// ---- asking
+// ---- queries
 
 PyDoc_STRVAR(getcurrent_doc,
 "getcurrent($module, /)\n"
 "--\n"
 "\n"
-"Return the running tasklet of this thread; in a schedule callback, the one before.");
+"Return the running tasklet; in a schedule callback, the one being left.");
 
 static PyObject *
 fn_getcurrent(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -505,7 +511,7 @@ PyDoc_STRVAR(getmain_doc,
 "getmain($module, /)\n"
 "--\n"
 "\n"
-"Return the main tasklet of this thread: the code that began it.");
+"Return this thread's main tasklet, the code that the thread began with.");
 
 static PyObject *
 fn_getmain(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -518,7 +524,7 @@ PyDoc_STRVAR(getcurrentid_doc,
 "getcurrentid($module, /)\n"
 "--\n"
 "\n"
-"Return a number that identifies the current tasklet: the thread's id for a main one.");
+"Return an int that identifies the current tasklet; for main, the thread's id.");
 
 static PyObject *
 fn_getcurrentid(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -535,7 +541,7 @@ PyDoc_STRVAR(getruncount_doc,
 "getruncount($module, /)\n"
 "--\n"
 "\n"
-"Return how many tasklets of this thread are runnable, the running one included.");
+"Return the number of this thread's runnable tasklets, the running included.");
 
 static PyObject *
 fn_getruncount(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -548,8 +554,7 @@ PyDoc_STRVAR(getthreads_doc,
 "getthreads($module, /)\n"
 "--\n"
 "\n"
-"Return the ids of all Python threads, the oldest first. Workers that have nothing to\n"
-"do are left out.");
+"Return the ids of all Python threads but idle workers, the oldest first.");
 
 static PyObject *
 fn_getthreads(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -561,12 +566,13 @@ PyDoc_STRVAR(get_thread_info_doc,
 "get_thread_info($module, thread_id=-1, flags=0, /)\n"
 "--\n"
 "\n"
-"Return (main tasklet, current tasklet, run count) of a thread, -1 being this one.\n"
+"Return (main tasklet, current tasklet, run count) of a thread.\n"
 "\n"
-"(None, None, 0) for a thread that has not used tasklets yet. With bit 31 of flags set,\n"
-"a fourth item lists the callers of run(): None in the place of the one whose timeout\n"
-"is in force, then the callers from the outermost; None before the first run(). Raises\n"
-"RuntimeError if there is no such thread.");
+"thread_id: -1 for this thread. Returns (None, None, 0) for a thread that has not\n"
+"used tasklets yet. With bit 31 of flags set there is a fourth item: None before the\n"
+"first run(), otherwise a list of the caller of run() whose timeout is active, or\n"
+"None, and of all callers of run() from the outermost. Raises RuntimeError if there\n"
+"is no such thread.");
 
 static PyObject *
 list_watches(struct tl_sched *s)
@@ -633,8 +639,10 @@ PyDoc_STRVAR(getuncollectables_doc,
 "getuncollectables($module, /)\n"
 "--\n"
 "\n"
-"Return the tasklets of all threads that have started and not ended, main ones left\n"
-"out. Those that nobody can reach and the collector does not find are among them.");
+"Return a list of the tasklets of all threads that have started and not ended.\n"
+"\n"
+"Main tasklets are left out. Unreachable ones that the collector cannot free are\n"
+"included.");
 
 static PyObject *
 fn_getuncollectables(PyObject *mod, PyObject *Py_UNUSED(ignored))

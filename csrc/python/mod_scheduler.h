@@ -1,11 +1,11 @@
-// mod_scheduler.h - what other files of the Python face need of the module functions.
+// mod_scheduler.h - module functions that other files of this directory call.
 #ifndef TL_MOD_SCHEDULER_H
 #define TL_MOD_SCHEDULER_H
 
 #include "core/sched.h"
 
-// spawn() on the calling thread, whose scheduler is s. A new tasklet, or NULL with an
-// exception set.
+// spawn() on the calling thread, whose scheduler is s. Returns a new tasklet, or NULL
+// with an exception set. May run Python code.
 PyObject *tl_function_spawn(struct tl_sched *s, PyObject *const *args, Py_ssize_t nargs,
                             PyObject *kwnames);
 

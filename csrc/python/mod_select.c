@@ -1,4 +1,4 @@
-// mod_select.c - select() of cases that are no channels: each gets a channel of its own.
+// mod_select.c - select() with cases other than recv() and send(): a channel for each.
 #include "python/mod_select.h"
 #include "core/stress_points.h"
 #include "io/descriptor.h"
@@ -17,18 +17,18 @@ tl_case_new(struct tl_state *state, ChannelObject *channel, PyObject *value)
     return (PyObject *)self;
 }
 
-// One case. All zero: it is a Case.
+// The state of one case. All zero for recv() and send().
 struct way {
-    ArrivalsObject *arrivals; // borrowed from held: of a tasklet, future or event
-    int fd, what;             // what is not 0: of a descriptor
-    ChannelObject *channel;   // borrowed from held: where a descriptor's readiness goes
+    ArrivalsObject *arrivals; // of a tasklet, future or event; borrowed from held
+    int fd, what;             // of a descriptor; what: readiness to listen for, or 0
+    ChannelObject *channel;   // receives a descriptor's readiness; borrowed from held
     struct tl_descriptor_listener listener;
 };
 
-// The whole call. Not on the C stack, which others cannot reach into while it is suspended.
+// One call. On the heap, because other tasklets cannot reach into a suspended C stack.
 struct mixed {
     struct tl_state *state;
-    PyObject *held; // a tuple: the Case of each, and behind them what it needs or None
+    PyObject *held; // tuple: count Case objects, then for each what it needs, or None
     Py_ssize_t count;
     struct way ways[];
 };
@@ -40,7 +40,7 @@ on_ready(struct tl_descriptor_listener *listener)
     tl_channel_put(way->channel, Py_None);
 }
 
-// The classes readable and writable, looked up at the first use. Returns 0, or -1 with an
+// Look up the classes readable and writable, at the first use. Returns 0, or -1 with an
 // exception set.
 static int
 find_classes(struct tl_state *state)
@@ -61,7 +61,7 @@ find_classes(struct tl_state *state)
     return 0;
 }
 
-// Which readiness a case is about; 0: none. -1 with an exception set.
+// The readiness that a case is about; 0: none. -1 with an exception set.
 static int
 readiness_of(struct tl_state *state, PyObject *arg)
 {
@@ -73,8 +73,8 @@ readiness_of(struct tl_state *state, PyObject *arg)
                                    : 0;
 }
 
-// Have channel stand for case i, and keep more (stolen). Returns 0, or -1 with an exception
-// set.
+// Make a receive from channel stand for case i, and keep more (stolen) for it. Returns
+// 0, or -1 with an exception set.
 static int
 stand_for(struct mixed *mixed, Py_ssize_t i, ChannelObject *channel, PyObject *more)
 {
@@ -109,7 +109,7 @@ add_descriptor(struct mixed *mixed, struct tl_sched *s, Py_ssize_t i, PyObject *
     way->what = what;
     way->listener.ready = on_ready;
     if (ready) {
-        way->what = 0; // nobody needs to be asked any more
+        way->what = 0; // ready already: no need to listen
         tl_channel_put(channel, Py_None);
     }
     return 0;
@@ -137,7 +137,7 @@ add_waitable(struct mixed *mixed, struct tl_sched *s, Py_ssize_t i, PyObject *ar
                : 0;
 }
 
-// Take up all cases. Returns 0, or -1 with an exception set.
+// Set up all cases. Returns 0, or -1 with an exception set.
 static int
 add_all(struct mixed *mixed, struct tl_sched *s, PyObject *const *args)
 {
@@ -157,7 +157,7 @@ add_all(struct mixed *mixed, struct tl_sched *s, PyObject *const *args)
     return 0;
 }
 
-// Have the system tell of the descriptors. Returns 0, or -1 with an exception set.
+// Start to listen to the descriptors. Returns 0, or -1 with an exception set.
 static int
 listen_to_descriptors(struct mixed *mixed, struct tl_sched *s)
 {
@@ -176,7 +176,7 @@ listen_to_descriptors(struct mixed *mixed, struct tl_sched *s)
     return 0;
 }
 
-// Leave nothing behind. An exception that is set stays set. Returns 0, or -1 with one set.
+// Undo everything. An exception that is set stays set. Returns 0, or -1 with one set.
 static int
 end(struct mixed *mixed)
 {
@@ -195,7 +195,7 @@ end(struct mixed *mixed)
     return result;
 }
 
-// As tl_stress_before_timed_wait(): the collector sees what is held meanwhile.
+// Like tl_stress_before_timed_wait(), with mixed->held visible to the collector.
 static inline int
 give_way(struct mixed *mixed, struct tl_sched *s, int64_t deadline)
 {

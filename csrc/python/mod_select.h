@@ -1,13 +1,14 @@
-// mod_select.h - what the face of select() is made of.
+// mod_select.h - shared by the files behind select().
 #ifndef TL_MOD_SELECT_H
 #define TL_MOD_SELECT_H
 
 #include "sync/select.h"
 
-// What recv(channel), or with a value send(channel, value), returns.
+// A new Case of recv(channel), or with a value of send(channel, value).
 PyObject *tl_case_new(struct tl_state *state, ChannelObject *channel, PyObject *value);
 
-// As tl_select(), of all kinds of cases.
+// Like tl_select(), for all kinds of cases. May run Python code.
+// Switch: may.
 Py_ssize_t tl_select_mixed(struct tl_sched *s, PyObject *const *args, Py_ssize_t count,
                            int64_t deadline, bool no_wait, PyObject **value);
 

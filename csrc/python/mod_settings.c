@@ -1,4 +1,4 @@
-// mod_settings.c - the module's functions on a thread or the process as a whole.
+// mod_settings.c - the module's functions that change settings or report on the build.
 #include "core/stress_points.h"
 #include "core/thread.h"
 #include "io/uv_loop.h"
@@ -43,10 +43,11 @@ PyDoc_STRVAR(switch_trap_doc,
 "switch_trap($module, change=0, /)\n"
 "--\n"
 "\n"
-"Add change to this thread's trap counter and return the old value.\n"
+"Add change to this thread's trap counter and return its old value.\n"
 "\n"
-"While it is not 0, whatever would switch to another tasklet raises SwitchTrapError\n"
-"and changes nothing; insert(), remove() and waking other threads are allowed.");
+"While the counter is not 0, any operation that would switch to another tasklet\n"
+"raises SwitchTrapError and changes nothing; insert(), remove() and waking other\n"
+"threads are allowed.");
 
 static PyObject *
 fn_switch_trap(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
@@ -60,7 +61,8 @@ fn_classic_switch_trap(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
     return switch_trap(mod, args, nargs, true);
 }
 
-// Put value in *slot and return what was there, or None.
+// Set *slot (None: NULL) and return its old value, or None. TypeError(message) unless
+// value is callable.
 static PyObject *
 replace(PyObject **slot, PyObject *value, const char *message)
 {
@@ -77,11 +79,12 @@ PyDoc_STRVAR(set_channel_callback_doc,
 "set_channel_callback($module, func, /)\n"
 "--\n"
 "\n"
-"Have func(channel, tasklet, sending, willblock) called at each channel operation.\n"
+"Call func(channel, tasklet, sending, willblock) at each channel operation.\n"
 "\n"
-"Returns the callback before, or None; None removes it. It is called before anything\n"
-"moves, or after if the partner is another thread's. It may not use channels or\n"
-"switch; an exception that it raises is raised by the operation.");
+"None removes the callback. Returns the previous callback, or None. func is called\n"
+"before anything changes, or afterwards if the partner belongs to another thread. It\n"
+"must not use channels or switch; an exception that it raises is raised by the\n"
+"operation. Raises TypeError if func is not callable.");
 
 static PyObject *
 fn_set_channel_callback(PyObject *mod, PyObject *func)
@@ -94,11 +97,11 @@ PyDoc_STRVAR(set_schedule_callback_doc,
 "set_schedule_callback($module, func, /)\n"
 "--\n"
 "\n"
-"Have func(prev, next) called before each switch, on all threads.\n"
+"Call func(prev, next) before each switch, in every thread.\n"
 "\n"
-"Returns the callback before, or None; None removes it. It may not switch; an\n"
-"exception that it raises is reported as unraisable. prev is None when a thread's main\n"
-"tasklet is made.");
+"None removes the callback. Returns the previous callback, or None. func must not\n"
+"switch; an exception that it raises is reported as unraisable. prev is None when a\n"
+"thread's main tasklet is created. Raises TypeError if func is not callable.");
 
 static PyObject *
 fn_set_schedule_callback(PyObject *mod, PyObject *func)
@@ -111,11 +114,11 @@ PyDoc_STRVAR(set_error_handler_doc,
 "set_error_handler($module, func=None, /)\n"
 "--\n"
 "\n"
-"Have func(type, value, traceback) called with each uncaught exception of a tasklet.\n"
+"Call func(type, value, traceback) with each uncaught exception of a tasklet.\n"
 "\n"
-"Returns the handler before, or None; None removes it. It is called in the dying\n"
-"tasklet; if it returns, the error is dealt with, if it raises, that goes to run().\n"
-"Raises TypeError if func cannot be called.");
+"None removes the handler. Returns the previous handler, or None. func is called in\n"
+"the dying tasklet; if it returns, the exception counts as handled; if it raises,\n"
+"that exception goes to run(). Raises TypeError if func is not callable.");
 
 static PyObject *
 fn_set_error_handler(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
@@ -139,7 +142,7 @@ PyDoc_STRVAR(get_channel_callback_doc,
 "get_channel_callback($module, /)\n"
 "--\n"
 "\n"
-"Return what set_channel_callback() set, or None.");
+"Return the callback that set_channel_callback() set, or None.");
 
 static PyObject *
 fn_get_channel_callback(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -151,7 +154,7 @@ PyDoc_STRVAR(get_schedule_callback_doc,
 "get_schedule_callback($module, /)\n"
 "--\n"
 "\n"
-"Return what set_schedule_callback() set, or None.");
+"Return the callback that set_schedule_callback() set, or None.");
 
 static PyObject *
 fn_get_schedule_callback(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -163,9 +166,11 @@ PyDoc_STRVAR(order_seed_doc,
 "order_seed($module, seed, /)\n"
 "--\n"
 "\n"
-"Have each tasklet that becomes runnable on this thread take a random place in the run\n"
-"queue, behind the first: the same places for the same seed, a positive int below 2**64.\n"
-"None: the end, as usual. Returns the seed that would go on as before, or None.");
+"Insert tasklets that become runnable at random places of this thread's run queue.\n"
+"\n"
+"The places are behind the head, and the same for the same seed, an int from 1 to\n"
+"2**64 - 1. None: append at the end, as usual. Returns the seed that continues the\n"
+"present sequence, or None.");
 
 static PyObject *
 fn_order_seed(PyObject *mod, PyObject *arg)
@@ -193,18 +198,18 @@ fn_order_seed(PyObject *mod, PyObject *arg)
     return before;
 }
 
-// ---- service
+// ---- for tests and diagnosis
 
 PyDoc_STRVAR(live_counts_doc,
 "live_counts($module, /)\n"
 "--\n"
 "\n"
-"Return how many objects of each C type are alive, for leak tests.");
+"Return a dict of the number of live objects of each C type, for leak tests.");
 
 static PyObject *
 fn_live_counts(PyObject *mod, PyObject *Py_UNUSED(ignored))
 {
-    // The caller's own scheduler is not to look like something new.
+    // Create the caller's scheduler now, so that it does not count as a leak later.
     if (tl_sched_get(tl_state_of_module(mod)) == NULL) {
         return NULL;
     }
@@ -220,8 +225,9 @@ PyDoc_STRVAR(stress_yields_doc,
 "stress_yields($module, flag, /)\n"
 "--\n"
 "\n"
-"Whether a build with TL_STRESS yields before each operation that may have to wait; for\n"
-"tests that count turns. Returns what it was before. Without effect in other builds.");
+"Set whether a build with TL_STRESS yields before each operation that may wait.\n"
+"\n"
+"Returns the previous value. For tests that count turns; other builds never yield.");
 
 static PyObject *
 fn_stress_yields(PyObject *Py_UNUSED(mod), PyObject *arg)
@@ -239,7 +245,7 @@ PyDoc_STRVAR(libuv_version_doc,
 "libuv_version($module, /)\n"
 "--\n"
 "\n"
-"Return the version of the libuv that is loaded.");
+"Return the version of the loaded libuv.");
 
 static PyObject *
 fn_libuv_version(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
@@ -251,8 +257,9 @@ PyDoc_STRVAR(report_lock_cycles_doc,
 "_report_lock_cycles($module, flag, /)\n"
 "--\n"
 "\n"
-"Whether locks whose owners wait for each other are only reported, by a RuntimeWarning,\n"
-"and waited for. Returns what it was before.");
+"Set whether a cycle of lock owners only causes a RuntimeWarning, not DeadlockError.\n"
+"\n"
+"If set, the locks are waited for in spite of it. Returns the previous value.");
 
 static PyObject *
 fn_report_lock_cycles(PyObject *mod, PyObject *arg)
@@ -271,7 +278,7 @@ PyDoc_STRVAR(check_function_doc,
 "check_function($module, fname, func, /)\n"
 "--\n"
 "\n"
-"Raise the TypeError of fname() if func cannot be called or is async.");
+"Raise the TypeError of fname() if func is not callable or is async.");
 
 static PyObject *
 fn_check_function(PyObject *Py_UNUSED(mod), PyObject *const *args, Py_ssize_t nargs)
@@ -284,7 +291,7 @@ fn_check_function(PyObject *Py_UNUSED(mod), PyObject *const *args, Py_ssize_t na
     return tl_args_function(fname, args[1]) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
-// Called by the collector: phase is "start" or "stop".
+// A gc.callbacks function: phase is "start" or "stop".
 static PyObject *
 fn_collector(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
 {

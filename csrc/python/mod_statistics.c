@@ -1,5 +1,5 @@
-// mod_statistics.c - counts of what the thread and the process have done.
-#include "cpython/compat.h" // before all of the system's
+// mod_statistics.c - statistics(): counters of this thread and of the process.
+#include "cpython/compat.h" // before the system's headers
 
 #include "core/sched.h"
 #include "object/live_counts.h"
@@ -29,7 +29,7 @@ put_seconds(PyObject *dict, const char *key, int64_t nanoseconds)
     return put(dict, key, PyFloat_FromDouble((double)nanoseconds / 1e9));
 }
 
-// ---- who waits, and for what
+// ---- blocked tasklets by what they wait for
 
 static int
 count_waiter(PyObject *kinds, const TaskletObject *t)
@@ -55,7 +55,8 @@ waiters_by_kind(struct tl_sched *s)
     PyObject *kinds = PyDict_New();
     int result = kinds == NULL ? -1 : count_waiter(kinds, s->main);
     struct tl_link *i = s->started.next;
-    // Ints and interned texts: no code of others runs, and the list stays as it is.
+    // The keys are interned str: this does not call into Python, and the list stays as
+    // it is.
     for (; result == 0 && i != &s->started; i = i->next) {
         result = count_waiter(kinds, TL_CONTAINER(i, TaskletObject, started));
     }
@@ -133,15 +134,17 @@ PyDoc_STRVAR(statistics_doc,
 "statistics($module, /)\n"
 "--\n"
 "\n"
-"Return a dict of counts: of this thread, and of the process. Times are in seconds.\n"
+"Return a dict of counters of this thread and of the process.\n"
 "\n"
-"This thread's are runnable, started (begun and not ended), blocked (a dict: how many by\n"
-"what they wait for), switches, spawned, finished, pooled_stacks; sleeps and spins (waits\n"
-"with and without sleeping), woken (sleeps that others ended), slept, run_time (of its\n"
-"CPU); timers (pending), timers_fired, latency_mean and latency_max (how late they were).\n"
-"The process's are tasklets, channels, threads (that have used tasklets), slabs\n"
-"(megabytes held for stacks), worker_pools, workers, workers_idle, calls_queued and\n"
-"calls_finished. A pool that is gone takes its calls with it.");
+"This thread: runnable, started (not ended yet), blocked (a dict: how many wait for\n"
+"what), switches, spawned, finished, pooled_stacks; sleeps and spins (waits of the\n"
+"thread with and without sleeping), woken (sleeps ended by another thread), slept and\n"
+"run_time (CPU time), both in seconds; timers (pending), timers_fired, latency_mean\n"
+"and latency_max (how late they fired, in seconds).\n"
+"\n"
+"The process: tasklets, channels, threads (that use tasklets), slabs (megabytes held\n"
+"for stacks), worker_pools, workers, workers_idle, calls_queued and calls_finished.\n"
+"The calls of a pool that no longer exists are not counted.");
 
 static PyObject *
 fn_statistics(PyObject *mod, PyObject *Py_UNUSED(ignored))

@@ -1,8 +1,8 @@
-// mod_survey.c - every tasklet of the process, and what each of them does.
+// mod_survey.c - lists every tasklet of the process, and what each of them does.
 //
-// Nothing here switches, nor gives up the GIL for long: it may be called from a signal
-// handler, and beside threads that run.
-#include "cpython/compat.h" // before all of the system's
+// Nothing here switches or releases the GIL for long: a signal handler may call it, and
+// so may one thread while others run.
+#include "cpython/compat.h" // before the system's headers
 
 #include "core/sched.h"
 #include "core/thread.h"
@@ -12,14 +12,14 @@
 #include "base/clock.h"
 #include "base/stress.h"
 
-// A list of references to tasklets. Nothing that the collector knows of, so that making
-// it runs no Python code.
+// A list of references to tasklets. Not a Python object, so that building it neither
+// calls into Python nor triggers the collector.
 struct survey {
     TaskletObject **found; // counted
     Py_ssize_t count, room;
 };
 
-// Returns 0, or -1 with MemoryError set.
+// Append t. Returns 0, or -1 with MemoryError set.
 static int
 add(struct survey *survey, TaskletObject *t)
 {
@@ -47,7 +47,7 @@ drop(struct survey *survey)
     PyMem_Free(survey->found);
 }
 
-// The tasklets of s: main, the started ones, and those that are yet to begin.
+// Add the tasklets of s: main, the started ones, and those in the run queue.
 static int
 add_all(struct survey *survey, struct tl_sched *s)
 {
@@ -66,7 +66,8 @@ add_all(struct survey *survey, struct tl_sched *s)
     return result;
 }
 
-// only: the one thread that counts; NULL: all of them.
+// Collect the tasklets of one thread, or of all if only is NULL. Returns 0, or -1 with
+// MemoryError set.
 static int
 take(struct survey *survey, struct tl_state *state, struct tl_sched *only)
 {
@@ -91,9 +92,9 @@ PyDoc_STRVAR(all_tasklets_doc,
 "\n"
 "Return a list of the tasklets of all threads that are runnable or have started.\n"
 "\n"
-"The main ones are among them, and those that are paused in the middle. What has ended,\n"
-"and what was never made runnable, is not; nor is a tasklet that was removed from the\n"
-"run queue before it began. The list keeps them alive.");
+"Main tasklets and paused ones are included. Tasklets that have ended or were never\n"
+"made runnable are not, nor those removed from the run queue before they began. The\n"
+"list keeps the tasklets alive.");
 
 static PyObject *
 fn_all_tasklets(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -111,7 +112,7 @@ fn_all_tasklets(PyObject *mod, PyObject *Py_UNUSED(ignored))
     return list;
 }
 
-// ---- what one does
+// ---- what one tasklet does
 
 // Append (file, line, function) of a frame. Returns 0, or -1 with an exception set.
 static int
@@ -144,7 +145,8 @@ stack_of(TaskletObject *t)
     return list;
 }
 
-// (what it waits for, since how many seconds, in how many that ends or None), or None.
+// (what t waits for, seconds since it began, seconds until it times out or None), or
+// None.
 static PyObject *
 wait_of(TaskletObject *t)
 {
@@ -194,11 +196,12 @@ PyDoc_STRVAR(survey_doc,
 "survey($module, all_threads, /)\n"
 "--\n"
 "\n"
-"Return a list that tells what each tasklet does, of all threads or of this one.\n"
+"Return a list that describes each tasklet, of all threads or of this one.\n"
 "\n"
-"The items are (thread id, name, state, wait, spawned at, stack). wait is None, or what\n"
-"it waits for, since how many seconds, and in how many that ends or None. stack is a\n"
-"list of (file, line, function), the innermost first. No tasklet is kept alive.");
+"The items are (thread id, name, state, wait, spawned at, stack). wait is None, or\n"
+"(what the tasklet waits for, seconds since it began, seconds until it times out or\n"
+"None). stack is a list of (file, line, function), the innermost first. The result\n"
+"keeps no tasklet alive.");
 
 static PyObject *
 fn_survey(PyObject *mod, PyObject *all_threads)
@@ -214,7 +217,7 @@ fn_survey(PyObject *mod, PyObject *all_threads)
     for (Py_ssize_t i = 0; list != NULL && i < survey.count; i++) {
         TaskletObject *t = survey.found[i];
         if (t->home->dead || (t->life == TL_UNBOUND && !t->is_main)) {
-            continue; // the collector has run since, and Python code with it
+            continue; // ended by Python code that the collector has called in between
         }
         PyObject *item = describe(t);
         if (item == NULL || PyList_Append(list, item) < 0) {

@@ -1,4 +1,4 @@
-// mod_time.c - the module's functions on time.
+// mod_time.c - the module's functions on time, descriptors and the clock.
 #include "core/errors.h"
 #include "core/run_frame.h"
 #include "core/sleep.h"
@@ -11,8 +11,8 @@
 
 #include <math.h>
 
-// A finite number of seconds in nanoseconds, within what can be waited for. Returns 0, or
-// -1 with an exception set.
+// A finite number of seconds as nanoseconds, clipped to the longest possible wait.
+// Returns 0, or -1 with an exception set.
 static int
 nanoseconds_of(PyObject *arg, int64_t *result)
 {
@@ -29,10 +29,10 @@ PyDoc_STRVAR(sleep_doc,
 "sleep($module, seconds=0, /)\n"
 "--\n"
 "\n"
-"Let the others run for at least so many seconds; 0: each in its turn, as schedule().\n"
+"Let other tasklets run for at least that many seconds; 0: like schedule().\n"
 "\n"
-"While none is runnable the thread waits without the GIL. Raises ValueError if seconds\n"
-"is negative or NaN, BlockTrapError if the tasklet must not block.");
+"While none is runnable the thread waits without the GIL. Raises ValueError if\n"
+"seconds is negative or NaN, BlockTrapError if the tasklet must not block.");
 
 static PyObject *
 fn_sleep(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
@@ -67,9 +67,11 @@ PyDoc_STRVAR(pending_doc,
 "pending($module, /)\n"
 "--\n"
 "\n"
-"Return how much is to come to this thread by itself: sleeps and timeouts, callbacks\n"
-"with a time, descriptors, files, addresses, workers' results, futures. run(wait=True)\n"
-"goes on while there is any.");
+"Return the number of pending operations that complete by themselves.\n"
+"\n"
+"They are this thread's sleeps, timeouts, call_later() calls, and waits for\n"
+"descriptors, files, addresses, workers and futures. run(wait=True) goes on while\n"
+"there are any.");
 
 static PyObject *
 fn_pending(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -86,7 +88,7 @@ PyDoc_STRVAR(next_deadline_doc,
 "\n"
 "Return when run() has something to do next, on time.monotonic()'s clock.\n"
 "\n"
-"That is now if another tasklet is runnable; None if no time is known.");
+"That is now if another tasklet is runnable; None if no timer is pending.");
 
 static PyObject *
 fn_next_deadline(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -107,8 +109,9 @@ PyDoc_STRVAR(shift_clock_doc,
 "shift_clock($module, seconds, /)\n"
 "--\n"
 "\n"
-"Have all that this thread waits for come so many seconds later, or earlier if that is\n"
-"negative: for a host that stood still, and whose tasklets are not to notice.");
+"Postpone all pending timers of this thread by seconds; negative: advance them.\n"
+"\n"
+"For a host that was suspended, and whose tasklets should not notice.");
 
 static PyObject *
 fn_shift_clock(PyObject *mod, PyObject *arg)
@@ -126,13 +129,14 @@ PyDoc_STRVAR(now_doc,
 "now($module, /)\n"
 "--\n"
 "\n"
-"Return the time that this thread's sleeps and timeouts follow: time.monotonic(), or\n"
-"what a fake clock shows.");
+"Return the time that this thread's sleeps and timeouts follow, in seconds.\n"
+"\n"
+"That is time.monotonic(), or what a fake clock shows.");
 
 static PyObject *
 fn_now(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
 {
-    // Who only asks needs no scheduler.
+    // Reading the time must not create a scheduler.
     struct tl_sched *s = tl_sched_mine;
     int64_t now = s == NULL ? tl_clock_now() : tl_timer_now(s);
     return PyFloat_FromDouble((double)now / 1e9);
@@ -142,12 +146,15 @@ PyDoc_STRVAR(wait_readable_doc,
 "wait_readable($module, fd, /, timeout=None)\n"
 "--\n"
 "\n"
-"Wait until a descriptor can be read from, has been closed by its peer, or is in error.\n"
+"Wait until a descriptor can be read from, was closed by its peer, or is in error.\n"
 "\n"
-"fd: an int, or an object with fileno(); its flags are left alone. Files are always\n"
-"ready. Call notify_closing() before it is closed while tasklets wait for it. Raises\n"
-"TimeoutError after timeout seconds (<= 0: if it is not ready now), OSError if it cannot\n"
-"be waited for or is closed meanwhile, BlockTrapError if the tasklet must not block.");
+"fd: an int, or an object with fileno(); its flags are left alone. Regular files are\n"
+"always ready. Call notify_closing() before closing a descriptor that tasklets wait\n"
+"for.\n"
+"\n"
+"timeout: in seconds; 0 or less: do not wait. Raises TimeoutError when it is over,\n"
+"OSError if the descriptor cannot be waited for or is closed during the wait, and\n"
+"BlockTrapError if the tasklet must not block.");
 
 static PyObject *
 wait_for(PyObject *mod, const char *fname, int what, PyObject *const *args,
@@ -181,7 +188,7 @@ PyDoc_STRVAR(wait_writable_doc,
 "wait_writable($module, fd, /, timeout=None)\n"
 "--\n"
 "\n"
-"As wait_readable(), until the descriptor can be written to.");
+"Wait until a descriptor can be written to; otherwise like wait_readable().");
 
 static PyObject *
 fn_wait_writable(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
@@ -194,19 +201,20 @@ PyDoc_STRVAR(notify_closing_doc,
 "notify_closing($module, fd, /)\n"
 "--\n"
 "\n"
-"Tell all waiters of a descriptor, in every thread, that it is about to be closed.\n"
+"Wake all waiters of a descriptor, in every thread, before it is closed.\n"
 "\n"
 "fd: an int, or an object with fileno(). Their wait_readable(), wait_writable() or\n"
-"select() raises an OSError, with errno EBADF and the number as its filename. Has no\n"
-"effect if there are none. Close it next, before another tasklet runs: a wait that begins\n"
-"before that ends only about a second later. May be called by any thread, and by a\n"
-"signal handler. Raises TypeError, ValueError or OverflowError for what is no descriptor.");
+"select() raises OSError, with errno EBADF and the number as its filename. Has no\n"
+"effect without waiters. Close the descriptor next, before another tasklet runs: a\n"
+"wait that begins in between notices the close only after about a second. Any thread\n"
+"may call it, and a signal handler may. Raises TypeError, ValueError or OverflowError\n"
+"if fd is not a descriptor.");
 
 static PyObject *
 fn_notify_closing(PyObject *mod, PyObject *arg)
 {
     struct tl_state *state = tl_state_of_module(mod);
-    struct tl_sched *s = tl_sched_get(state); // keeps what must not go in between
+    struct tl_sched *s = tl_sched_get(state); // holds references until the drop below
     int fd = s == NULL ? -1 : PyObject_AsFileDescriptor(arg);
     if (fd < 0) {
         return NULL;
@@ -220,10 +228,11 @@ PyDoc_STRVAR(stop_doc,
 "stop($module, /, thread=None)\n"
 "--\n"
 "\n"
-"End the innermost run of a thread's scheduler, or if there is none the next one.\n"
+"End the innermost run() of a thread, or the next one if there is none.\n"
 "\n"
-"It returns when the tasklet that runs gives way. thread: its ident; None: the caller's\n"
-"own. Raises RuntimeError if no such thread uses tasklets.");
+"It returns when the running tasklet gives way. thread: an ident or a\n"
+"threading.Thread; None: the calling thread. Raises RuntimeError if no such thread\n"
+"uses tasklets.");
 
 static PyObject *
 fn_stop(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -248,13 +257,15 @@ PyDoc_STRVAR(fake_clock_doc,
 "fake_clock($module, seconds, /, *, carry=False)\n"
 "--\n"
 "\n"
-"Have this thread's sleeps and timeouts follow a clock that shows seconds, and moves\n"
-"only when it is set anew or nothing is runnable, then to what is due next. None: the\n"
-"true one again. carry: what waits for its time has as long to wait as before. Returns\n"
-"what it showed, or None if it was the true one.\n"
+"Make this thread's sleeps and timeouts follow a fake clock that shows seconds.\n"
 "\n"
-"Raises RuntimeError if it would change between the true and a fake one, without carry,\n"
-"while something waits for its time.");
+"The fake clock moves only when it is set, or when nothing is runnable: then to the\n"
+"next deadline. None: return to the real clock. carry: pending timers keep the time\n"
+"they have left. Returns what the fake clock showed, or None if the clock was the\n"
+"real one.\n"
+"\n"
+"Raises RuntimeError if, without carry, it would change between the real and a fake\n"
+"clock while timers are pending.");
 
 static PyObject *
 fn_fake_clock(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -282,7 +293,7 @@ fn_fake_clock(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *
     }
     if (!carry && s->fake_clock != (arg != Py_None) && s->timers.count > 0) {
         PyErr_Format(PyExc_RuntimeError,
-                     "the clock cannot be changed while %zu things wait for their time",
+                     "the clock cannot be changed while %zu timers are pending",
                      s->timers.count);
         return NULL;
     }
@@ -304,8 +315,9 @@ PyDoc_STRVAR(advance_fake_clock_doc,
 "advance_fake_clock($module, nanoseconds, /)\n"
 "--\n"
 "\n"
-"Have the fake clock show so many more, but stop it at what is due next. Returns how\n"
-"many are left. Raises RuntimeError if this thread has no fake clock.");
+"Advance the fake clock by nanoseconds, but not beyond the next deadline.\n"
+"\n"
+"Returns the nanoseconds left. Raises RuntimeError if this thread has no fake clock.");
 
 static PyObject *
 fn_advance_fake_clock(PyObject *mod, PyObject *arg)

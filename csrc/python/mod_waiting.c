@@ -5,7 +5,8 @@
 #include "python/types.h"
 #include "sync/arrivals.h"
 
-// Whether the current tasklet can wait for object. Returns 0, or -1 with an exception set.
+// Check that the current tasklet can wait for object. Returns 0, or -1 with an
+// exception set.
 static int
 check(struct tl_sched *s, PyObject *object)
 {
@@ -23,11 +24,11 @@ check(struct tl_sched *s, PyObject *object)
     return 0;
 }
 
-// The objects of an iterable, each once. NULL with an exception set.
+// The arrivals of an iterable of objects, each once. NULL with an exception set.
 static ArrivalsObject *
 arrivals_of(struct tl_sched *s, PyObject *objects)
 {
-    // Ours alone. Without memory PySequence_List() leaks a list up to 3.11.
+    // A copy. (PySequence_List() leaks a list when out of memory, up to 3.11.)
     PyObject *list = PyList_CheckExact(objects)
                          ? PyList_GetSlice(objects, 0, PyList_GET_SIZE(objects))
                          : PySequence_List(objects);
@@ -43,8 +44,8 @@ arrivals_of(struct tl_sched *s, PyObject *objects)
     return arrivals;
 }
 
-// The next of arrivals, of which the calling function has the only reference that the
-// collector does not see, unless seen.
+// The next of arrivals. seen: the collector sees the caller's reference; otherwise the
+// tasklet holds one during the wait.
 static PyObject *
 take(ArrivalsObject *arrivals, struct tl_sched *s, int64_t deadline, bool seen)
 {
@@ -60,8 +61,8 @@ take(ArrivalsObject *arrivals, struct tl_sched *s, int64_t deadline, bool seen)
     return one;
 }
 
-// Whether the exception that is set is the end of the time that the caller gave, not
-// another TimeoutError.
+// Whether the exception that is set means that the caller's timeout is over. (It may be
+// another TimeoutError.)
 static bool
 is_out_of_time(struct tl_sched *s, int64_t deadline)
 {
@@ -75,39 +76,42 @@ PyDoc_STRVAR(wait_doc,
 "wait($module, /, objects, timeout=None, count=None)\n"
 "--\n"
 "\n"
-"Wait until count of the objects have finished; None: until all have.\n"
+"Wait until count of the objects have finished, or all if count is None.\n"
 "\n"
-"Returns a list of all that have finished, in that order; those that had before, in\n"
-"the order given. There are fewer than count only if timeout seconds were over first.\n"
-"objects: tasklets, of any thread, concurrent.futures.Future, and\n"
-"tasklets.locks.Event, which has finished when it is or has meanwhile been set; one\n"
-"that is there twice counts once. A tasklet's error is not raised here, and nowhere\n"
-"else if it comes meanwhile.\n"
+"objects: an iterable of tasklets of any thread, concurrent.futures.Future, and\n"
+"tasklets.locks.Event, which has finished once it is set, even if it is cleared\n"
+"again. A repeated object counts once.\n"
+"\n"
+"Returns a list of all objects that have finished, in the order in which they did;\n"
+"objects finished before the call come first, in the order given. It has fewer\n"
+"than count items only if timeout seconds are over. A tasklet's exception is not\n"
+"raised here; if the tasklet ends during the call, it is not raised elsewhere either.\n"
 "\n"
 "Raises TypeError for an object of another type; ValueError if count is negative or\n"
 "greater than the number of objects, or timeout is NaN; RuntimeError if the caller is\n"
-"among them; DeadlockError if too few can ever finish.");
+"among the objects; DeadlockError if too few of them can ever finish.");
 
-// How many to wait for. -1 with an exception set.
+// How many objects to wait for. -1 with an exception set.
 static Py_ssize_t
-count_of(PyObject *arg, Py_ssize_t most)
+count_of(PyObject *arg, Py_ssize_t max)
 {
     if (arg == NULL || arg == Py_None) {
-        return most;
+        return max;
     }
     PyObject *number = PyNumber_Index(arg);
     Py_ssize_t count = number == NULL ? -1 : PyNumber_AsSsize_t(number, NULL);
-    if (number != NULL && (count < 0 || count > most)) {
+    if (number != NULL && (count < 0 || count > max)) {
         PyErr_Format(PyExc_ValueError,
                      "count must be between 0 and %zd, the number of objects, not %R",
-                     most, number);
+                     max, number);
         count = -1;
     }
     Py_XDECREF(number);
     return count;
 }
 
-// Fill arrivals->taken. Returns 0, or -1 with an exception set.
+// Fill arrivals->taken until it has wanted objects, or until the deadline. Returns 0,
+// or -1 with an exception set.
 static int
 take_many(ArrivalsObject *arrivals, struct tl_sched *s, Py_ssize_t wanted,
           int64_t deadline)
@@ -164,12 +168,12 @@ fn_wait(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
 // ---- as_completed()
 
 // Invariants
-// I1: arrivals is NULL when all have been given out or an error has ended it.
+// I1: arrivals is NULL after all objects have been returned, or an error.
 typedef struct {
     PyObject_HEAD
     ArrivalsObject *arrivals;
     Py_ssize_t left, count;
-    int64_t deadline; // as of tl_timer_deadline()
+    int64_t deadline; // from tl_timer_deadline()
     bool waits;       // a tasklet is inside next()
 } CompletionsObject;
 
@@ -177,12 +181,11 @@ PyDoc_STRVAR(as_completed_doc,
 "as_completed($module, /, objects, timeout=None)\n"
 "--\n"
 "\n"
-"Iterate over the objects in the order in which they finish.\n"
+"Return an iterator over the objects in the order in which they finish.\n"
 "\n"
-"Those that have finished already come first, in the order given. objects and errors\n"
-"are as for wait(); the timeout, in seconds, begins with this call. The iterator\n"
-"raises TimeoutError when it is over; what has not come by then does not come any\n"
-"more.");
+"Objects that have finished already come first, in the order given. objects and\n"
+"errors are as for wait(). timeout: in seconds from this call; when it is over the\n"
+"iterator raises TimeoutError and ends.");
 
 static PyObject *
 fn_as_completed(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
@@ -213,12 +216,12 @@ fn_as_completed(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
     self->left = self->count = arrivals->count;
     self->deadline = deadline;
     if (tl_arrivals_listen(arrivals) < 0) {
-        Py_CLEAR(self); // which ends it
+        Py_CLEAR(self); // its dealloc removes the callbacks
     }
     return (PyObject *)self;
 }
 
-// Returns 0, or -1 with an exception set.
+// Stop listening and forget the objects. Returns 0, or -1 with an exception set.
 static int
 end(CompletionsObject *self)
 {
@@ -232,7 +235,7 @@ end(CompletionsObject *self)
     return result;
 }
 
-// Returns 0, or -1 with ValueError set.
+// Check that no other tasklet is inside next(). Returns 0, or -1 with ValueError set.
 static int
 check_not_waiting(CompletionsObject *self)
 {
@@ -278,7 +281,9 @@ PyDoc_STRVAR(close_doc,
 "close($self, /)\n"
 "--\n"
 "\n"
-"Give out nothing more, and forget the objects.");
+"End the iteration and forget the objects.\n"
+"\n"
+"Raises ValueError if a tasklet is waiting in the iterator.");
 
 static PyObject *
 completions_close(CompletionsObject *self, PyObject *Py_UNUSED(ignored))
@@ -301,7 +306,7 @@ static int
 completions_clear(CompletionsObject *self)
 {
     if (self->waits) {
-        return 0; // the waiter uses what it refers to
+        return 0; // the waiting tasklet uses arrivals
     }
     PyObject *exc = PyErr_GetRaisedException();
     if (end(self) < 0) {
@@ -336,7 +341,7 @@ static PyMethodDef completions_methods[] = {
 };
 
 PyDoc_STRVAR(completions_doc,
-"What as_completed() returns: an iterator.");
+"The iterator that as_completed() returns.");
 
 static PyType_Slot completions_slots[] = {
     {Py_tp_doc, (void *)completions_doc},

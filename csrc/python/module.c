@@ -1,4 +1,4 @@
-// module.c - builds tasklets._core: types, exceptions, hooks into the interpreter.
+// module.c - creates tasklets._core: its types, exceptions and interpreter hooks.
 #include "core/fiber.h"
 #include "core/life.h"
 #include "core/local.h"
@@ -18,8 +18,8 @@
 
 // ---- frame memory
 
-// The allocator that was there before ours, which serves what is not for us. Set once:
-// allocators are never taken out again.
+// The previous allocator, which serves all other sizes. Set once: an allocator is never
+// uninstalled.
 static PyObjectArenaAllocator arena_before;
 
 static void *
@@ -57,7 +57,7 @@ add_type(PyObject *mod, PyType_Spec *spec, PyTypeObject *base, PyTypeObject **sl
     return *slot == NULL ? -1 : PyModule_AddType(mod, *slot);
 }
 
-// Methods that did not fit into the type's own file.
+// Methods whose functions are not in the type's own file.
 static int
 add_methods(PyTypeObject *type, PyMethodDef *defs)
 {
@@ -152,7 +152,7 @@ add_queues(PyObject *mod, struct tl_state *state)
     return added ? tl_queue_ready(mod, state) : -1;
 }
 
-// Add the functions of a table under their names with a prefix before them.
+// Add the functions of a table to the module, with prefix before their names.
 static int
 add_functions(PyObject *mod, PyMethodDef *defs, const char *prefix)
 {
@@ -186,19 +186,19 @@ add_errors(PyObject *mod, struct tl_state *state)
     PyObject *bases = cancelled ? PyTuple_Pack(2, cancelled, PyExc_RuntimeError) : NULL;
     int result = 0;
     if (add_error(mod, "tasklets.TaskletExit",
-                  "Ends a tasklet without being an error; see tasklet.kill().",
+                  "Ends a tasklet without counting as an error; see tasklet.kill().",
                   PyExc_SystemExit, &state->tasklet_exit) < 0 ||
         add_error(mod, "tasklets.TimeoutExit",
-                  "Leaves a timeout() block whose time is up, which then raises.",
+                  "Interrupts a timeout() block that has expired, which then raises.",
                   state->tasklet_exit, &state->timeout_exit) < 0 ||
         add_error(mod, "tasklets.GroupExit",
-                  "Interrupts the body of a TaskGroup that is being cancelled.",
+                  "Interrupts the block of a TaskGroup that is being cancelled.",
                   state->tasklet_exit, &state->group_exit) < 0 ||
         add_error(mod, "tasklets.CancelledError",
-                  "The tasklet whose result was asked for has been killed.", bases,
+                  "The tasklet whose result was requested has been killed.", bases,
                   &state->cancelled_error) < 0 ||
         add_error(mod, "tasklets.DeadlockError",
-                  "Nobody could ever end this wait. Lists who waits for what.",
+                  "No event could ever end this wait. Lists the waiting tasklets.",
                   PyExc_RuntimeError, &state->deadlock_error) < 0 ||
         add_error(mod, "tasklets.ChannelClosed",
                   "The operation would block, and the channel is closed.",
@@ -217,9 +217,9 @@ add_errors(PyObject *mod, struct tl_state *state)
     return result;
 }
 
-// ---- the interpreter's events
+// ---- hooks into the interpreter
 
-// Call modname.funcname(arg), or with name given funcname(name=arg).
+// Call modname.funcname(arg), or funcname(name=arg) if name is not NULL.
 static int
 call_with(const char *modname, const char *funcname, const char *name, PyObject *arg)
 {
@@ -266,8 +266,8 @@ add_hooks(PyObject *mod)
     if (added < 0) {
         return -1;
     }
-    // Called before the interpreter waits for its threads. A private name, and too late
-    // when it is waiting already: then threads in a deadlock just stay there.
+    // Called before the interpreter waits for its threads. A private function: without
+    // it, and if the interpreter waits already, threads in a deadlock stay blocked.
     if (hook(mod, "_main_has_ended", "threading", "_register_atexit", NULL) < 0) {
         PyErr_Clear();
     }
@@ -286,7 +286,7 @@ refuse_sub_interpreter(void)
     return 0;
 }
 
-// Tasklets of two modules in one thread would not know each other.
+// Two copies of the module would not see each other's tasklets in a thread.
 static int
 refuse_second_import(void)
 {
@@ -439,8 +439,8 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     return tl_queue_visit_tools(state, visit, arg);
 }
 
-// The types, errors and builtins stay: schedulers and tasklets that outlive the module
-// use them to the end of the process.
+// Keeps the types and errors: schedulers and tasklets outlive the module and use them
+// until the process ends.
 static int
 module_clear(PyObject *mod)
 {

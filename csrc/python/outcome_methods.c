@@ -1,4 +1,4 @@
-// outcome_methods.c - the methods of a tasklet that have to do with its end.
+// outcome_methods.c - methods of tasklet that wait for its end or give its result.
 #include "core/errors.h"
 #include "core/outcome.h"
 #include "core/timer.h"
@@ -15,7 +15,7 @@ struct timed {
     PyObject *kwnames;
 };
 
-// Returns 1 at its end, 0 if that took too long, -1 with an exception set.
+// Returns 1 if t has ended, 0 if it timed out, -1 with an exception set.
 static int
 wait_for_end(TaskletObject *t, const char *fname, const struct timed *call)
 {
@@ -36,10 +36,11 @@ PyDoc_STRVAR(join_doc,
 "join($self, /, timeout=None)\n"
 "--\n"
 "\n"
-"Wait until it has ended, on whatever thread: True, or False after timeout seconds.\n"
+"Wait until the tasklet has ended: True, or False after timeout seconds.\n"
 "\n"
-"Raises RuntimeError if called by the tasklet itself, DeadlockError if it can never\n"
-"end, BlockTrapError if the caller must not block. Its error is not raised here.");
+"It may belong to any thread. Its exception is not raised here. Raises RuntimeError\n"
+"if called by the tasklet itself, DeadlockError if it can never end, BlockTrapError\n"
+"if the caller must not block.");
 
 static PyObject *
 tasklet_join(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -77,10 +78,11 @@ PyDoc_STRVAR(result_doc,
 "result($self, /, timeout=None)\n"
 "--\n"
 "\n"
-"Wait for the end, then return what the function returned or raise what it raised.\n"
+"Wait for the end, then return the function's result or raise its exception.\n"
 "\n"
-"Only for tasklets made by spawn(), else RuntimeError. Raises CancelledError if it was\n"
-"killed, TimeoutError after timeout seconds; for the rest as join().");
+"Only for tasklets made by spawn(), otherwise RuntimeError. Raises CancelledError if\n"
+"the tasklet was killed or its thread ended first, TimeoutError after timeout\n"
+"seconds, and what join() raises.");
 
 static PyObject *
 tasklet_result(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -102,9 +104,9 @@ PyDoc_STRVAR(exception_doc,
 "exception($self, /, timeout=None)\n"
 "--\n"
 "\n"
-"Wait for the end, then return the exception that ended it, or None.\n"
+"Wait for the end, then return the exception that ended the tasklet, or None.\n"
 "\n"
-"As result() for the rest.");
+"Raises like result().");
 
 static PyObject *
 tasklet_exception(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -122,7 +124,7 @@ PyDoc_STRVAR(done_doc,
 "done($self, /)\n"
 "--\n"
 "\n"
-"Whether it has ended, in whatever way.");
+"Return whether the tasklet has ended, in whatever way.");
 
 static PyObject *
 tasklet_done(TaskletObject *self, PyObject *Py_UNUSED(ignored))
@@ -134,7 +136,7 @@ PyDoc_STRVAR(cancelled_doc,
 "cancelled($self, /)\n"
 "--\n"
 "\n"
-"Whether it was killed, or its thread ended before it.");
+"Return whether the tasklet was killed, or its thread ended before it.");
 
 static PyObject *
 tasklet_cancelled(TaskletObject *self, PyObject *Py_UNUSED(ignored))
@@ -147,10 +149,11 @@ PyDoc_STRVAR(add_done_callback_doc,
 "add_done_callback($self, func, /)\n"
 "--\n"
 "\n"
-"Call func(tasklet) once it has ended, on its stack; at once if it has.\n"
+"Call func(tasklet) once the tasklet has ended; at once if it has.\n"
 "\n"
-"An exception in func is reported as unraisable. In the main thread, KeyboardInterrupt\n"
-"and SystemExit are raised in the main tasklet, or here if func is called here.");
+"func runs on the tasklet's stack. An exception of func is reported as unraisable; in\n"
+"the main thread, KeyboardInterrupt and SystemExit are raised in the main tasklet, or\n"
+"here if func is called here. Raises TypeError if func is not callable.");
 
 static PyObject *
 tasklet_add_done_callback(TaskletObject *self, PyObject *func)
@@ -164,7 +167,7 @@ tasklet_add_done_callback(TaskletObject *self, PyObject *func)
         PyObject *result = PyObject_CallOneArg(func, (PyObject *)self);
         if (result == NULL &&
             tl_errors_always_go_to_main(self->home->state, PyErr_Occurred())) {
-            return NULL; // the caller is interrupted
+            return NULL; // raised in the caller
         }
         if (result == NULL) {
             PyErr_WriteUnraisable(func);
@@ -178,7 +181,7 @@ PyDoc_STRVAR(remove_done_callback_doc,
 "remove_done_callback($self, func, /)\n"
 "--\n"
 "\n"
-"Forget a callback, as often as it was added; return how often that was.");
+"Remove a callback as many times as it was added, and return that number.");
 
 static PyObject *
 tasklet_remove_done_callback(TaskletObject *self, PyObject *func)

@@ -1,4 +1,4 @@
-// pool_type.c - the Python face of worker pools: parse, call the core, convert.
+// pool_type.c - the Python types of worker pools and of their jobs.
 #include "object/args.h"
 #include "object/live_counts.h"
 #include "python/types.h"
@@ -56,7 +56,7 @@ PyDoc_STRVAR(job_wait_doc,
 "wait($self, timeout=None, /)\n"
 "--\n"
 "\n"
-"Wait until the call is over, or will never be; the other tasklets run.\n"
+"Wait until the call is over, or will never run; the other tasklets run.\n"
 "\n"
 "Raises TimeoutError after timeout seconds.");
 
@@ -78,10 +78,10 @@ PyDoc_STRVAR(job_cancel_doc,
 "cancel($self, /)\n"
 "--\n"
 "\n"
-"Take it out of the queue. Returns False if a worker has begun with it.\n"
+"Remove the job from the queue. Returns False if a worker has begun it.\n"
 "\n"
-"An owner that is a Future is cancelled in the same moment; its own code has yet to tell\n"
-"of it.");
+"If the owner is a Future, its state becomes CANCELLED at the same moment; its own\n"
+"cancel() must still call its callbacks.");
 
 static PyObject *
 job_cancel(JobObject *self, PyObject *Py_UNUSED(ignored))
@@ -175,14 +175,15 @@ pool_traverse(PoolObject *self, visitproc visit, void *arg)
 static int
 pool_clear(PoolObject *self)
 {
-    // Jobs hold the pool: a queue that is garbage is of a pool that is.
+    // The queued jobs refer to the pool: they are garbage, too.
     while (self->queued > 0) {
         JobObject *job =
             (JobObject *)Py_NewRef(TL_CONTAINER(self->queue.next, JobObject, link));
         (void)tl_job_cancel(job);
         Py_DECREF(job);
     }
-    // The rest breaks the cycle of what it refers to: callers may be inside submit().
+    // Keeps start and on_abandoned, since callers may be inside submit(): the objects
+    // that these refer to break the cycle.
     return 0;
 }
 
@@ -211,7 +212,8 @@ pool_repr(PoolObject *self)
                                 self->nworkers, self->nidle, self->queued, self);
 }
 
-// func, args and kwargs as the first of argv. Returns 0, or -1 with a TypeError set.
+// Check func, args and kwargs, the first three of argv. Returns 0, or -1 with TypeError
+// set.
 static int
 check_call(PyObject **argv)
 {
@@ -233,7 +235,9 @@ PyDoc_STRVAR(pool_call_doc,
 "call($self, func, args, kwargs=None, timeout=None, /)\n"
 "--\n"
 "\n"
-"Run func(*args, **kwargs) on a worker, wait, and return what it returns.");
+"Run func(*args, **kwargs) on a worker, wait, and return its result.\n"
+"\n"
+"Raises the exception of func, and TimeoutError after timeout seconds.");
 
 static PyObject *
 pool_call(PoolObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -252,9 +256,10 @@ PyDoc_STRVAR(pool_submit_doc,
 "submit($self, func, args, kwargs=None, owner=None, at_once=False, /)\n"
 "--\n"
 "\n"
-"Have func(*args, **kwargs) run on a worker and return a job.\n"
+"Run func(*args, **kwargs) on a worker, and return its job at once.\n"
 "\n"
-"Waits while the queue is full, unless at_once. on_abandoned gets owner if those who wait for the job give up.");
+"Waits while the queue is full, unless at_once is true. on_abandoned(owner) is called\n"
+"if all waiters of the job give up.");
 
 static PyObject *
 pool_submit(PoolObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -280,7 +285,7 @@ PyDoc_STRVAR(pool_work_doc,
 "work($self, /)\n"
 "--\n"
 "\n"
-"Be a worker of the pool, until it is closed and its queue empty.");
+"Run jobs as a worker, until the pool is closed and its queue is empty.");
 
 static PyObject *
 pool_work(PoolObject *self, PyObject *Py_UNUSED(ignored))
@@ -295,7 +300,7 @@ PyDoc_STRVAR(pool_close_doc,
 "close($self, /)\n"
 "--\n"
 "\n"
-"Take no more jobs: workers end when the queue is empty.");
+"Take no more jobs; the workers end when the queue is empty.");
 
 static PyObject *
 pool_close(PoolObject *self, PyObject *Py_UNUSED(ignored))
@@ -308,7 +313,7 @@ PyDoc_STRVAR(pool_join_doc,
 "join($self, /)\n"
 "--\n"
 "\n"
-"Wait until all workers of a closed pool have ended; the other tasklets run.");
+"Wait until all workers of a closed pool have ended; other tasklets run.");
 
 static PyObject *
 pool_join(PoolObject *self, PyObject *Py_UNUSED(ignored))
@@ -323,7 +328,7 @@ PyDoc_STRVAR(pool_pending_doc,
 "pending($self, /)\n"
 "--\n"
 "\n"
-"Return the jobs that no worker has begun with, the oldest first.");
+"Return a list of the jobs that no worker has begun, the oldest first.");
 
 // The jobs in one of the lists of a pool.
 static PyObject *
@@ -349,7 +354,7 @@ PyDoc_STRVAR(pool_running_doc,
 "running($self, /)\n"
 "--\n"
 "\n"
-"Return the jobs that workers have begun with and not ended.");
+"Return a list of the jobs that workers are running.");
 
 static PyObject *
 pool_running(PoolObject *self, PyObject *Py_UNUSED(ignored))
@@ -361,9 +366,9 @@ PyDoc_STRVAR(pool_after_fork_doc,
 "after_fork($self, /)\n"
 "--\n"
 "\n"
-"In the child of a fork: forget the workers, and what they had to do.\n"
+"In the child of a fork: forget the workers and their jobs.\n"
 "\n"
-"Returns the jobs that are lost. Elsewhere it does nothing.");
+"Returns a list of the lost jobs. Does nothing elsewhere.");
 
 static PyObject *
 pool_after_fork(PoolObject *self, PyObject *Py_UNUSED(ignored))
@@ -371,7 +376,7 @@ pool_after_fork(PoolObject *self, PyObject *Py_UNUSED(ignored))
     return tl_pool_after_fork(self);
 }
 
-// ---- closing a pool that nobody has any more
+// ---- closing an abandoned pool
 
 typedef struct {
     PyObject_HEAD
@@ -382,8 +387,9 @@ PyDoc_STRVAR(pool_closer_doc,
 "closer($self, /)\n"
 "--\n"
 "\n"
-"Return an object that closes the pool when it goes. A __del__() would be Python code, in\n"
-"which a signal is lost.");
+"Return an object that closes the pool when it is deallocated.\n"
+"\n"
+"A __del__() would be Python code, in which a signal handler's exception is lost.");
 
 static PyObject *
 pool_closer(PoolObject *self, PyObject *Py_UNUSED(ignored))
@@ -428,7 +434,7 @@ PyDoc_STRVAR(worker_pools_doc,
 "worker_pools($module, /)\n"
 "--\n"
 "\n"
-"Return a list of all pools of workers.");
+"Return a list of all worker pools.");
 
 static PyObject *
 fn_worker_pools(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -448,8 +454,9 @@ PyDoc_STRVAR(call_undisturbed_doc,
 "call_undisturbed($module, func, arg, /)\n"
 "--\n"
 "\n"
-"Return func(arg), which no signal handler interrupts: the main thread has it called by\n"
-"another one.");
+"Return func(arg), called where no signal handler can interrupt it.\n"
+"\n"
+"The main thread lets another thread call it.");
 
 static PyObject *
 fn_call_undisturbed(PyObject *Py_UNUSED(mod), PyObject *const *args, Py_ssize_t nargs)
@@ -465,7 +472,9 @@ PyDoc_STRVAR(future_listen_doc,
 "future_listen($module, future, func, /)\n"
 "--\n"
 "\n"
-"Add a done callback without the future's lock. Returns False if it is done already.");
+"Add a done callback without taking the future's lock.\n"
+"\n"
+"Returns False, without adding it, if the future is done.");
 
 static PyObject *
 fn_future_listen(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
@@ -521,11 +530,11 @@ static PyMethodDef job_methods[] = {
 };
 
 static PyGetSetDef job_getset[] = {
-    {"owner", (getter)job_get_owner, NULL, "What it was submitted with, or None.", NULL},
+    {"owner", (getter)job_get_owner, NULL, "The owner passed to submit().", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-// Not cleared by the collector, since it may be in use: what it refers to breaks the
+// No tp_clear, since the job may be in use: the objects that it refers to break the
 // cycle.
 static PyType_Slot job_slots[] = {
     {Py_tp_doc, "A call for a worker."},
@@ -560,15 +569,15 @@ static PyMethodDef pool_methods[] = {
 };
 
 static PyGetSetDef pool_getset[] = {
-    {"max_workers", (getter)get_count, NULL, "How many threads it has at most.",
+    {"max_workers", (getter)get_count, NULL, "The normal maximum number of threads.",
      (void *)0},
-    {"workers", (getter)get_count, NULL, "How many threads it has.", (void *)1},
-    {"idle", (getter)get_count, NULL, "How many of them have nothing to do.", (void *)2},
+    {"workers", (getter)get_count, NULL, "The number of threads.", (void *)1},
+    {"idle", (getter)get_count, NULL, "The number of idle threads.", (void *)2},
     {"max_queued", (getter)get_max_queued, NULL,
-     "How many jobs it stores before submit() waits, or None.", NULL},
-    {"queued", (getter)get_queued, NULL, "How many jobs no worker has begun with.", NULL},
-    {"finished", (getter)get_finished, NULL, "How many calls are over.", NULL},
-    {"closed", (getter)get_closed, NULL, "Whether it takes no more jobs.", NULL},
+     "The number of jobs stored before submit() waits; None: no limit.", NULL},
+    {"queued", (getter)get_queued, NULL, "The number of jobs not begun.", NULL},
+    {"finished", (getter)get_finished, NULL, "The number of finished calls.", NULL},
+    {"closed", (getter)get_closed, NULL, "Whether the pool takes no more jobs.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -584,10 +593,10 @@ static PyType_Slot pool_slots[] = {
      "            linger=10)\n"
      "--\n"
      "\n"
-     "Jobs, and the threads that do them, which start(pool) begins.\n"
+     "A queue of calls, and the threads that run them. start(pool) starts a thread.\n"
      "\n"
-     "most: how many there may be while calls only wait; those beyond max_workers end\n"
-     "when they had nothing to do for linger seconds."},
+     "most: the maximum number of threads while calls only wait; idle threads beyond\n"
+     "max_workers end after linger seconds."},
     {Py_tp_new, pool_new},
     {Py_tp_traverse, pool_traverse},
     {Py_tp_clear, pool_clear},
@@ -615,7 +624,7 @@ PyMethodDef tl_worker_functions[] = {
 };
 
 static PyType_Slot closer_slots[] = {
-    {Py_tp_doc, "Closes a pool of workers when it goes."},
+    {Py_tp_doc, "Closes a pool of workers when it is deallocated."},
     {Py_tp_traverse, closer_traverse},
     {Py_tp_clear, closer_clear},
     {Py_tp_dealloc, closer_dealloc},

@@ -1,3 +1,4 @@
+// queue_common.c - shared by the Python types of the queues.
 #include "python/queue_common.h"
 #include "object/args.h"
 
@@ -34,7 +35,7 @@ tl_queue_parse_item(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
     return tl_args_parse(&spec, args, nargs, kwnames, item);
 }
 
-// ---- what the queues need
+// ---- tools of the queues
 
 static PyObject *
 import(const char *modname, const char *name)
@@ -45,7 +46,7 @@ import(const char *modname, const char *name)
     return found;
 }
 
-// The C function of a method, if it is one with these flags: quicker than a call.
+// The C function of a method with exactly these flags, or NULL: quicker than a call.
 static PyCFunction
 function_of(PyObject *method, int flags)
 {
@@ -68,7 +69,7 @@ find_shut_down(void)
     return found;
 }
 
-// The methods of Queue that may be overridden, and their functions.
+// Look up the overridable methods of Queue, and their C functions.
 static int
 find_hooks(struct tl_state *state)
 {

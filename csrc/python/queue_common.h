@@ -1,4 +1,4 @@
-// queue_common.h - what the faces of the queues have in common.
+// queue_common.h - shared by the Python types of the queues.
 #ifndef TL_QUEUE_COMMON_H
 #define TL_QUEUE_COMMON_H
 
@@ -10,8 +10,8 @@ struct tl_queue_options {
     PyObject *timeout; // borrowed; NULL: none
 };
 
-// Read (item, block=True, timeout=None), item with an item only. Returns 0, or -1 with an
-// exception set.
+// Parse (item, block=True, timeout=None); item: NULL for get(). Returns 0, or -1 with
+// an exception set. May run Python code.
 int tl_queue_parse(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                    PyObject **item, struct tl_queue_options *options);
 
@@ -22,11 +22,11 @@ int tl_queue_parse_item(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnam
 extern PyType_Spec tl_queue_spec, tl_lifo_queue_spec, tl_priority_queue_spec;
 extern PyType_Spec tl_simple_queue_spec;
 
-// Find what the queues need. mod gets the exceptions. Returns 0, or -1 with an exception
-// set.
+// Look up what the queues use from other modules, and add the exceptions to mod.
+// Returns 0, or -1 with an exception set.
 int tl_queue_ready(PyObject *mod, struct tl_state *state);
 
-// For the module's traverse.
+// Part of the module's traverse.
 int tl_queue_visit_tools(struct tl_state *state, visitproc visit, void *arg);
 
 #endif // TL_QUEUE_COMMON_H

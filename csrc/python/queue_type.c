@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-// ---- birth and death
+// ---- construction and destruction
 
 static PyObject *
 make(PyTypeObject *cls, enum tl_queue_order order)
@@ -39,7 +39,7 @@ priority_new(PyTypeObject *cls, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(k
     return make(cls, TL_QUEUE_PRIORITY);
 }
 
-// Whether an attribute is to be deleted, which raises AttributeError.
+// Whether an attribute is being deleted, which sets AttributeError.
 static bool
 is_deletion(const char *name, PyObject *value)
 {
@@ -59,7 +59,7 @@ set_maxsize(QueueObject *self, PyObject *value, void *Py_UNUSED(closure))
     }
     if (PyFloat_Check(value)) {
         double size = ceil(PyFloat_AS_DOUBLE(value));
-        bool none = !(size > 0); // NaN, too
+        bool none = !(size > 0); // also if NaN
         limit = none                            ? 0
                 : size < (double)PY_SSIZE_T_MAX ? (Py_ssize_t)size
                                                 : PY_SSIZE_T_MAX;
@@ -83,7 +83,7 @@ make_condition(QueueObject *self, LockObject *mutex)
         (PyObject *)self->state->condition_type, (PyObject *)mutex);
 }
 
-// Returns 0, or -1 with an exception set and nothing made.
+// Returns 0, or -1 with an exception set and nothing created.
 static int
 make_locks(QueueObject *self)
 {
@@ -92,7 +92,7 @@ make_locks(QueueObject *self)
     if (mutex == NULL || (not_empty = make_condition(self, mutex)) == NULL ||
         (not_full = make_condition(self, mutex)) == NULL ||
         (all_tasks_done = make_condition(self, mutex)) == NULL || self->mutex != NULL) {
-        // The last: the collector, say, has run code that initialised it.
+        // mutex is set if Python code, called by the collector, has initialised self.
         Py_XDECREF(not_empty);
         Py_XDECREF(not_full);
         Py_XDECREF(all_tasks_done);
@@ -153,8 +153,8 @@ queue_traverse(QueueObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-// The mutex and the conditions stay: they refer to nobody but who waits, and that has to
-// end first.
+// Keeps the mutex and the conditions: they refer only to their waiters, which must
+// leave first.
 static int
 queue_clear(QueueObject *self)
 {
@@ -196,12 +196,12 @@ queue_dealloc(QueueObject *self)
 
 // ---- put and get
 
-// As tl_stress_before_wait(), for a call that waits as long as it takes.
+// Like tl_stress_before_wait(), for a call without a timeout.
 static inline int
 before_wait(const struct tl_queue_options *options)
 {
-    bool patient = options->timeout == NULL || options->timeout == Py_None;
-    return options->block && patient ? tl_stress_before_wait() : 0;
+    bool no_timeout = options->timeout == NULL || options->timeout == Py_None;
+    return options->block && no_timeout ? tl_stress_before_wait() : 0;
 }
 
 PyDoc_STRVAR(put_doc,
@@ -210,8 +210,8 @@ PyDoc_STRVAR(put_doc,
 "\n"
 "Store item, waiting while the queue is full for at most timeout seconds.\n"
 "\n"
-"A tasklet waits while others run, a thread without tasklets sleeps. Raises Full if no\n"
-"place came free in time, or with block false at once; ShutDown after shutdown();\n"
+"While a tasklet waits, others run; a thread without tasklets sleeps. Raises Full if\n"
+"the queue stays full, or with block=False at once; ShutDown after shutdown();\n"
 "ValueError if timeout is negative. After an error item was not stored.");
 
 static PyObject *
@@ -251,9 +251,9 @@ PyDoc_STRVAR(get_doc,
 "\n"
 "Remove and return an item, waiting for one for at most timeout seconds.\n"
 "\n"
-"A tasklet waits while others run, a thread without tasklets sleeps. Raises Empty if none\n"
-"came in time, or with block false at once; ShutDown if there is none after shutdown();\n"
-"ValueError if timeout is negative. After an error nothing was removed.");
+"While a tasklet waits, others run; a thread without tasklets sleeps. Raises Empty if\n"
+"no item comes, or with block=False at once; ShutDown if the queue is empty after\n"
+"shutdown(); ValueError if timeout is negative. After an error nothing was removed.");
 
 static PyObject *
 queue_get(QueueObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -293,7 +293,7 @@ PyDoc_STRVAR(put_nowait_doc,
 "put_nowait($self, /, item)\n"
 "--\n"
 "\n"
-"put(item, block=False).");
+"Same as put(item, block=False).");
 
 static PyObject *
 queue_put_nowait(QueueObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -314,7 +314,7 @@ PyDoc_STRVAR(get_nowait_doc,
 "get_nowait($self, /)\n"
 "--\n"
 "\n"
-"get(block=False).");
+"Same as get(block=False).");
 
 static PyObject *
 queue_get_nowait(QueueObject *self, PyObject *Py_UNUSED(ignored))
@@ -324,14 +324,15 @@ queue_get_nowait(QueueObject *self, PyObject *Py_UNUSED(ignored))
                            : tl_queue_get(self, false, NULL);
 }
 
-// ---- tasks, and the end
+// ---- unfinished tasks and shutdown
 
 PyDoc_STRVAR(task_done_doc,
 "task_done($self, /)\n"
 "--\n"
 "\n"
-"Say that the work for one item, which get() has returned, is done: when that has been\n"
-"said of all items, join() returns. Raises ValueError if there is no such item.");
+"Mark one item returned by get() as done; when all are, join() returns.\n"
+"\n"
+"Raises ValueError if called more times than there were items.");
 
 static PyObject *
 queue_task_done(QueueObject *self, PyObject *Py_UNUSED(ignored))
@@ -343,7 +344,7 @@ PyDoc_STRVAR(join_doc,
 "join($self, /)\n"
 "--\n"
 "\n"
-"Wait until the work for all items is done, as task_done() tells.");
+"Wait until task_done() has been called for every item.");
 
 static PyObject *
 queue_join(QueueObject *self, PyObject *Py_UNUSED(ignored))
@@ -356,10 +357,9 @@ PyDoc_STRVAR(shutdown_doc,
 "shutdown($self, /, immediate=False)\n"
 "--\n"
 "\n"
-"Have put() raise ShutDown from now on, and get() when the queue is empty. Those who wait\n"
-"there are woken.\n"
+"Make put() raise ShutDown from now on, and get() once the queue is empty.\n"
 "\n"
-"With immediate the queue is made empty, and the work for its items counts as done.");
+"Waiters are woken. immediate: also drop all items and mark them as done.");
 
 static PyObject *
 queue_shutdown(QueueObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -385,7 +385,7 @@ PyDoc_STRVAR(qsize_doc,
 "qsize($self, /)\n"
 "--\n"
 "\n"
-"Return how many items there are. It may be another number when one looks at it.");
+"Return the number of items. It may have changed by the time it is used.");
 
 static PyObject *
 queue_qsize(QueueObject *self, PyObject *Py_UNUSED(ignored))
@@ -398,7 +398,7 @@ PyDoc_STRVAR(empty_doc,
 "empty($self, /)\n"
 "--\n"
 "\n"
-"Return whether there are no items. It may be otherwise when one looks at it.");
+"Return whether no items are stored. That may change at any time.");
 
 static PyObject *
 queue_empty(QueueObject *self, PyObject *Py_UNUSED(ignored))
@@ -411,8 +411,7 @@ PyDoc_STRVAR(full_doc,
 "full($self, /)\n"
 "--\n"
 "\n"
-"Return whether there are maxsize items, or more. It may be otherwise when one looks at\n"
-"it.");
+"Return whether maxsize items are stored. That may change at any time.");
 
 static PyObject *
 queue_full(QueueObject *self, PyObject *Py_UNUSED(ignored))
@@ -421,14 +420,15 @@ queue_full(QueueObject *self, PyObject *Py_UNUSED(ignored))
     return size < 0 ? NULL : PyBool_FromLong(self->limit > 0 && size >= self->limit);
 }
 
-// ---- for subclasses
+// ---- hooks for subclasses
 
 PyDoc_STRVAR(init_doc,
 "_init($self, maxsize, /)\n"
 "--\n"
 "\n"
-"Make the container: what a subclass may override. It is called by __init__(), the\n"
-"following with the mutex held.");
+"Create the container. A subclass may override this method.\n"
+"\n"
+"__init__() calls it. The methods below are called with the mutex held.");
 
 static PyObject *
 queue_hook_init(QueueObject *self, PyObject *Py_UNUSED(maxsize))
@@ -512,7 +512,7 @@ set_is_shutdown(QueueObject *self, PyObject *value, void *Py_UNUSED(closure))
     return truth < 0 ? -1 : 0;
 }
 
-// One of the locks, at the offset.
+// The lock at this offset.
 static PyObject *
 get_lock(PyObject *self, void *offset)
 {
@@ -523,7 +523,7 @@ get_lock(PyObject *self, void *offset)
     return Py_XNewRef(lock);
 }
 
-// What is set here may stand for a method.
+// An instance attribute may hide an overridable method.
 static int
 queue_setattro(PyObject *op, PyObject *name, PyObject *value)
 {
@@ -589,15 +589,15 @@ static PyMethodDef queue_methods[] = {
 
 static PyGetSetDef queue_getset[] = {
     {"maxsize", (getter)get_maxsize, (setter)set_maxsize,
-     "How many items there may be; <= 0: any number.", NULL},
+     "The maximum number of items; <= 0: no limit.", NULL},
     {"queue", (getter)get_queue, (setter)set_queue,
-     "The items: a deque or a list, to be changed with the mutex held.", NULL},
-    LOCK(mutex, "The Lock that keeps all others out."),
+     "The container of the items; hold the mutex to change it.", NULL},
+    LOCK(mutex, "The Lock that protects the queue."),
     LOCK(not_empty, "The Condition that get() waits for."),
     LOCK(not_full, "The Condition that put() waits for."),
     LOCK(all_tasks_done, "The Condition that join() waits for."),
     {"unfinished_tasks", (getter)get_unfinished, (setter)set_unfinished,
-     "How many items task_done() has not been called for.", NULL},
+     "The number of items for which task_done() was not called yet.", NULL},
     {"is_shutdown", (getter)get_is_shutdown, (setter)set_is_shutdown,
      "Whether shutdown() was called.", NULL},
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
@@ -615,23 +615,26 @@ PyDoc_STRVAR(queue_doc,
 "Queue(maxsize=0)\n"
 "--\n"
 "\n"
-"queue.Queue, for tasklets of one or several threads and for threads without any: the\n"
-"first item in is the first out. maxsize <= 0: as many items as one likes.\n"
+"queue.Queue, for tasklets of any thread and for threads without tasklets.\n"
 "\n"
-"Those who wait come in the order in which they came; while one is woken others may be\n"
-"faster, but not more than twice.");
+"First in, first out. maxsize: the maximum number of items; 0 or less: no limit.\n"
+"\n"
+"Waiters are served in the order in which they came. While a waiter is being woken,\n"
+"others may take its item or place twice; then it is handed over.");
 
 PyDoc_STRVAR(lifo_doc,
 "LifoQueue(maxsize=0)\n"
 "--\n"
 "\n"
-"A Queue whose last item in is the first out.");
+"A Queue that returns the last item first.");
 
 PyDoc_STRVAR(priority_doc,
 "PriorityQueue(maxsize=0)\n"
 "--\n"
 "\n"
-"A Queue whose least item is the first out. Items are compared while the mutex is held.");
+"A Queue that returns the least item first.\n"
+"\n"
+"Items are compared while the mutex is held.");
 
 static PyType_Slot queue_slots[] = {
     {Py_tp_doc, (void *)queue_doc},
@@ -648,7 +651,7 @@ static PyType_Slot queue_slots[] = {
     {0, NULL},
 };
 
-// What has to do with the collector is inherited.
+// tp_traverse, tp_clear and tp_dealloc are inherited.
 static PyType_Slot lifo_slots[] = {
     {Py_tp_doc, (void *)lifo_doc},
     {Py_tp_new, lifo_new},

@@ -1,4 +1,4 @@
-// released_type.c - with released(lock): a lock is given away for a block of code.
+// released_type.c - released(lock): releases a lock for the length of a block.
 #include "object/args.h"
 #include "python/types.h"
 #include "sync/reacquire.h"
@@ -55,7 +55,7 @@ released_exit(ReleasedObject *self, PyObject *const *args, Py_ssize_t nargs)
             PyErr_SetRaisedException(raised);
             return NULL;
         }
-        Py_DECREF(raised); // it goes on by itself
+        Py_DECREF(raised); // the block's own exception propagates
     }
     Py_RETURN_FALSE;
 }
@@ -90,13 +90,14 @@ PyDoc_STRVAR(released_doc,
 "released(lock)\n"
 "--\n"
 "\n"
-"A context manager that releases a lock for a block, and acquires it again at the end.\n"
+"A context manager that releases a lock for a block, and then acquires it again.\n"
 "\n"
-"lock: anything with release() and acquire(). The block is left with the lock acquired,\n"
-"whatever interrupts that; the exceptions that came meanwhile are raised then. Only if\n"
-"the lock itself keeps refusing, RuntimeError says that it could not be re-acquired.");
+"lock: any object with release() and acquire(). The lock is acquired again whatever\n"
+"interrupts that; exceptions that came in between are raised afterwards. Only if the\n"
+"lock itself keeps refusing does RuntimeError report that it could not be\n"
+"re-acquired.");
 
-// Not cleared by the collector, since it may be in use: what it refers to breaks the
+// No tp_clear, since the object may be in use: the objects that it refers to break the
 // cycle.
 static PyType_Slot released_slots[] = {
     {Py_tp_doc, (void *)released_doc},

@@ -1,4 +1,4 @@
-// scheduled_call_type.c - call_soon(), call_later(), and what they return.
+// scheduled_call_type.c - call_soon(), call_later() and their type, Handle.
 #include "core/scheduled_call.h"
 #include "core/thread.h"
 #include "core/timer.h"
@@ -6,7 +6,7 @@
 #include "object/args.h"
 #include "python/types.h"
 
-// A tasklet of s that is to call args[0] with the rest, in the caller's context.
+// A new tasklet of s that will call args[0] with the rest, in the caller's context.
 static TaskletObject *
 make_tasklet(struct tl_state *state, struct tl_sched *s, PyObject *const *args,
              Py_ssize_t nargs)
@@ -51,10 +51,11 @@ PyDoc_STRVAR(call_soon_doc,
 "call_soon($module, func, /, *args)\n"
 "--\n"
 "\n"
-"Have func(*args) called in a tasklet of this thread, after those that are runnable.\n"
+"Call func(*args) soon, in a new tasklet behind the runnable ones of this thread.\n"
 "\n"
-"Returns a handle. The call may wait; its result is dropped, its error goes where those\n"
-"of tasklets go. It runs in a copy of the caller's contextvars Context.");
+"Returns a Handle. The call may block. Its result is dropped; its exception is\n"
+"treated like that of any tasklet. It runs in a copy of the caller's contextvars\n"
+"Context. Raises TypeError if func is not callable or is async.");
 
 static PyObject *
 fn_call_soon(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
@@ -68,8 +69,10 @@ PyDoc_STRVAR(call_later_doc,
 "call_later($module, delay, func, /, *args)\n"
 "--\n"
 "\n"
-"As call_soon(), after at least delay seconds (0 or less: soon). run(wait=True) waits\n"
-"for it. Raises ValueError for NaN.");
+"Call func(*args) after at least delay seconds; otherwise like call_soon().\n"
+"\n"
+"delay: 0 or less for soon. run(wait=True) waits for the call. Raises ValueError if\n"
+"delay is NaN.");
 
 static PyObject *
 fn_call_later(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
@@ -101,10 +104,10 @@ PyDoc_STRVAR(call_soon_threadsafe_doc,
 "call_soon_threadsafe($module, func, /, *args, thread=None)\n"
 "--\n"
 "\n"
-"As call_soon(), for another thread's scheduler, which is woken if it waits.\n"
+"Call func(*args) soon in another thread, whose scheduler is woken if it waits.\n"
 "\n"
-"thread: its ident, or a threading.Thread; None: the main thread. Raises RuntimeError if\n"
-"that does not use tasklets.");
+"thread: an ident or a threading.Thread; None: the main thread. Otherwise like\n"
+"call_soon(). Raises RuntimeError if that thread does not use tasklets.");
 
 static PyObject *
 fn_call_soon_threadsafe(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
@@ -137,8 +140,7 @@ PyDoc_STRVAR(scheduled_calls_doc,
 "scheduled_calls($module, /)\n"
 "--\n"
 "\n"
-"Return the handles of this thread's calls that wait for their time, in the order in\n"
-"which they were made.");
+"Return a list of the Handles of this thread's pending calls, the oldest first.");
 
 static PyObject *
 fn_scheduled_calls(PyObject *mod, PyObject *Py_UNUSED(ignored))
@@ -160,7 +162,7 @@ PyDoc_STRVAR(cancel_doc,
 "cancel($self, /)\n"
 "--\n"
 "\n"
-"Have it not called, if the call has not begun.");
+"Cancel the call, unless it has begun.");
 
 static PyObject *
 handle_cancel(HandleObject *self, PyObject *Py_UNUSED(ignored))
@@ -173,7 +175,7 @@ PyDoc_STRVAR(cancelled_doc,
 "cancelled($self, /)\n"
 "--\n"
 "\n"
-"Whether it was cancelled in time.");
+"Return whether the call was cancelled before it began.");
 
 static PyObject *
 handle_cancelled(HandleObject *self, PyObject *Py_UNUSED(ignored))
@@ -185,7 +187,7 @@ PyDoc_STRVAR(when_doc,
 "when($self, /)\n"
 "--\n"
 "\n"
-"Return its time on time.monotonic()'s clock; None if it is just to be soon.");
+"Return the call's time on time.monotonic()'s clock; None for call_soon().");
 
 static PyObject *
 handle_when(HandleObject *self, PyObject *Py_UNUSED(ignored))
@@ -230,7 +232,7 @@ handle_dealloc(HandleObject *self)
 {
     PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
-    Py_XDECREF(self->who); // it goes on without us
+    Py_XDECREF(self->who); // the call itself still takes place
     cls->tp_free(self);
     Py_DECREF(cls);
 }
@@ -255,9 +257,9 @@ static PyMethodDef handle_methods[] = {
 };
 
 PyDoc_STRVAR(handle_doc,
-"What call_soon() and call_later() return: a call that can be cancelled.");
+"A scheduled call, which call_soon() and call_later() return.");
 
-// Not cleared by the collector, since it may be in use: what it refers to breaks the
+// No tp_clear, since the object may be in use: the objects that it refers to break the
 // cycle.
 static PyType_Slot handle_slots[] = {
     {Py_tp_doc, (void *)handle_doc},

@@ -19,7 +19,7 @@ PyDoc_STRVAR(recv_doc,
 "recv($module, channel, /)\n"
 "--\n"
 "\n"
-"A case for select(): receive from channel. It can be used any number of times.");
+"Return a case for select(): receive from channel. It can be used again.");
 
 static PyObject *
 fn_recv(PyObject *mod, PyObject *channel)
@@ -31,7 +31,7 @@ PyDoc_STRVAR(send_doc,
 "send($module, channel, value, /)\n"
 "--\n"
 "\n"
-"A case for select(): send value to channel. It can be used any number of times.");
+"Return a case for select(): send value to channel. It can be used again.");
 
 static PyObject *
 fn_send(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
@@ -48,18 +48,18 @@ PyDoc_STRVAR(select_doc,
 "select($module, /, *cases, timeout=None, default=...)\n"
 "--\n"
 "\n"
-"Do the first of several things that can be done: return (case, value).\n"
+"Do one of several operations, the first that is possible; return (case, value).\n"
 "\n"
-"A case is recv(channel), whose value is what was received; send(channel, value),\n"
-"readable(fd) or writable(fd); a tasklet or concurrent.futures.Future, which has ended\n"
-"then: its result() does not wait; a tasklets.locks.Event, which is set or has been since\n"
-"the call. The value of all these is None. If several can be done at once each has the\n"
-"same chance. If none can, it waits; with a default it returns (None, default) instead.\n"
-"What was not chosen has not been done.\n"
+"Cases: recv(channel), whose value is the received one; send(channel, value);\n"
+"readable(fd); writable(fd); a tasklet or concurrent.futures.Future, chosen when it\n"
+"has ended; a tasklets.locks.Event, chosen when it is or has been set since the call.\n"
+"The value of all but recv() is None. If several are possible each has the same\n"
+"chance. If none is, the call waits, or with a default returns (None, default). Cases\n"
+"that were not chosen have no effect.\n"
 "\n"
-"Raises TimeoutError after timeout seconds (<= 0: if none can be done now); what a sender\n"
-"sent with send_exception(); ChannelClosed if a case's channel is closed; DeadlockError\n"
-"and BlockTrapError as receive().");
+"timeout: in seconds; 0 or less: do not wait. Raises TimeoutError when it is over;\n"
+"the exception that a sender sent with send_exception(); ChannelClosed if a case's\n"
+"channel is closed; DeadlockError and BlockTrapError like receive().");
 
 static int
 split_keywords(PyObject *const *values, PyObject *kwnames, PyObject **timeout,
@@ -81,7 +81,7 @@ split_keywords(PyObject *const *values, PyObject *kwnames, PyObject **timeout,
     return 0;
 }
 
-// (which, value), value stolen.
+// The tuple (which, value); steals value.
 static PyObject *
 result_of(PyObject *which, PyObject *value)
 {
@@ -116,7 +116,7 @@ fn_select(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
         mixed |= Py_TYPE(args[i]) != type;
     }
     if (nargs == 0 && deadline == 0 && otherwise == NULL) {
-        PyErr_SetString(PyExc_ValueError, "select() of no cases would wait for ever");
+        PyErr_SetString(PyExc_ValueError, "select() of no cases would wait forever");
         return NULL;
     }
     bool no_wait = otherwise != NULL;
@@ -147,7 +147,7 @@ case_repr(CaseObject *self)
     return repr;
 }
 
-// Equal cases do the same: of the same channel, with equal values.
+// Cases are equal if they are of the same channel and direction, with equal values.
 static PyObject *
 case_richcompare(PyObject *self, PyObject *other, int op)
 {
@@ -166,7 +166,7 @@ case_richcompare(PyObject *self, PyObject *other, int op)
     return equal < 0 ? NULL : PyBool_FromLong(equal == (op == Py_EQ));
 }
 
-// Without the value, which need not be hashable.
+// Does not hash the value, which need not be hashable.
 static Py_hash_t
 case_hash(CaseObject *self)
 {
@@ -226,17 +226,17 @@ static PyMethodDef case_methods[] = {
 };
 
 static PyGetSetDef case_getset[] = {
-    {"channel", (getter)get_channel, NULL, "The channel it is about.", NULL},
+    {"channel", (getter)get_channel, NULL, "The channel of the case.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 PyDoc_STRVAR(case_doc,
-"What recv() and send() return: one of the things that select() may do.\n"
+"One of the operations that select() may do, as recv() and send() return it.\n"
 "\n"
-"Two are equal if they do the same: receive from the same channel, or send equal values\n"
-"to it.");
+"Two cases are equal if they do the same: receive from the same channel, or send\n"
+"equal values to it.");
 
-// Not cleared by the collector: what it refers to breaks the cycle.
+// No tp_clear: the objects that it refers to break the cycle.
 static PyType_Slot case_slots[] = {
     {Py_tp_doc, (void *)case_doc},
     {Py_tp_repr, case_repr},

@@ -6,8 +6,8 @@
 #include "python/types.h"
 
 // Invariants
-// I1: while somebody waits whose thread exists, value is 0: a permit that comes back goes
-//     to the first.
+// I1: value is 0 while a waiter exists whose thread has not ended: a released permit
+//     goes to the first such waiter.
 typedef struct SemaphoreObject {
     PyObject_HEAD
     Py_ssize_t value, initial;
@@ -33,7 +33,7 @@ check(const SemaphoreObject *self)
 TL_CHECKER(check, const SemaphoreObject *self);
 #endif
 
-// ---- birth and death
+// ---- construction and destruction
 
 static SemaphoreObject *
 make(PyTypeObject *cls)
@@ -55,7 +55,7 @@ semaphore_new(PyTypeObject *cls, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(
     return (PyObject *)make(cls);
 }
 
-// Runs code of others, in the conversion.
+// Calls into Python, to convert arg.
 static int
 set_value(SemaphoreObject *self, PyObject *arg)
 {
@@ -68,9 +68,8 @@ set_value(SemaphoreObject *self, PyObject *arg)
         return -1;
     }
     if (!tl_link_is_single(&self->waiters)) {
-        PyErr_SetString(
-            PyExc_RuntimeError,
-            "somebody waits for this semaphore: it cannot have a new value");
+        PyErr_SetString(PyExc_RuntimeError,
+                        "this semaphore has waiters: its value cannot be changed");
         return -1;
     }
     self->value = self->initial = value;
@@ -129,9 +128,9 @@ semaphore_dealloc(SemaphoreObject *self)
 
 // ---- acquire and release
 
-// Permits come back: first to those who wait.
+// Release count permits: to the waiters first.
 static void
-give(SemaphoreObject *self, Py_ssize_t count)
+release_permits(SemaphoreObject *self, Py_ssize_t count)
 {
     if (TL_UNLIKELY(!tl_link_is_single(&self->waiters))) {
         count -= tl_wait_queue_wake_many(&self->waiters, count, TL_GIVEN_PROPERTY);
@@ -146,7 +145,7 @@ is_available(struct tl_queued_wait *how)
     return ((SemaphoreObject *)how->on)->value > 0;
 }
 
-// Returns as tl_lock_wait_for(), and 0 if deadline is negative.
+// Returns like tl_lock_wait_for(), and 0 if deadline is negative.
 static int
 wait_for(SemaphoreObject *self, int64_t deadline)
 {
@@ -160,7 +159,7 @@ wait_for(SemaphoreObject *self, int64_t deadline)
         int result = tl_wait_queue_wait(state, &how);
         if (how.given & TL_GIVEN_PROPERTY) {
             if (result < 0) {
-                give(self, 1);
+                release_permits(self, 1);
             }
             return result < 0 ? -1 : 1;
         }
@@ -197,10 +196,11 @@ PyDoc_STRVAR(acquire_doc,
 "acquire($self, /, blocking=True, timeout=None)\n"
 "--\n"
 "\n"
-"Take a permit, waiting for one for at most timeout seconds. Returns whether there was\n"
-"one. Those who wait are served in the order in which they came.\n"
+"Take a permit, waiting for one for at most timeout seconds.\n"
 "\n"
-"Raises ValueError for a timeout with blocking=False. After an error none was taken.");
+"Returns whether a permit was taken. Waiters are served in the order in which they\n"
+"came. Raises ValueError for a timeout with blocking=False. After an error none was\n"
+"taken.");
 
 static PyObject *
 semaphore_acquire(SemaphoreObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -250,7 +250,7 @@ release(SemaphoreObject *self, Py_ssize_t count)
         PyErr_SetString(PyExc_ValueError, "Semaphore released too many times");
         return -1;
     }
-    give(self, count);
+    release_permits(self, count);
     return 0;
 }
 
@@ -258,10 +258,10 @@ PyDoc_STRVAR(release_doc,
 "release($self, /, n=1)\n"
 "--\n"
 "\n"
-"Give back n permits, whoever took them.\n"
+"Return n permits, which any thread or tasklet may have taken.\n"
 "\n"
-"Raises ValueError if n is less than 1, or a BoundedSemaphore would have more than at the\n"
-"beginning; then none was given back.");
+"Raises ValueError if n is less than 1, or if a BoundedSemaphore would have more\n"
+"permits than at the beginning; none was returned then.");
 
 static PyObject *
 semaphore_release(SemaphoreObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -295,7 +295,7 @@ PyDoc_STRVAR(locked_doc,
 "locked($self, /)\n"
 "--\n"
 "\n"
-"Return whether there is no permit to be had at once.");
+"Return whether acquire() would have to wait.");
 
 static PyObject *
 semaphore_locked(SemaphoreObject *self, PyObject *Py_UNUSED(ignored))
@@ -352,15 +352,15 @@ PyDoc_STRVAR(semaphore_doc,
 "Semaphore(value=1)\n"
 "--\n"
 "\n"
-"threading.Semaphore, for tasklets of one or several threads and for threads without any.\n"
+"threading.Semaphore, for tasklets of any thread and threads without tasklets.\n"
 "\n"
-"value: how many permits there are. Raises ValueError if it is negative.");
+"value: the number of permits. Raises ValueError if it is negative.");
 
 PyDoc_STRVAR(bounded_doc,
 "BoundedSemaphore(value=1)\n"
 "--\n"
 "\n"
-"threading.BoundedSemaphore: a Semaphore that refuses to be released too often.");
+"threading.BoundedSemaphore: a Semaphore with a maximum number of permits.");
 
 static PyType_Slot semaphore_slots[] = {
     {Py_tp_doc, (void *)semaphore_doc},

@@ -1,16 +1,16 @@
-// setting_type.c - with blocks that change a setting. In Python, a signal between the change
-// and the block would leave it changed.
+// setting_type.c - setting: changes a setting for the length of a block. In Python, a
+// signal handled between the change and the block would leave the setting changed.
 #include "core/sched.h"
 #include "object/args.h"
 #include "python/types.h"
 
 // Invariants
-// I1: before is set while the block runs, and ident is that of its thread.
+// I1: while the block runs, before is set, and ident is that of its thread.
 typedef struct {
     PyObject_HEAD
-    PyObject *change; // called with a value; returns what to call it with at the end
+    PyObject *change; // change(value) returns the argument that undoes it
     PyObject *value;
-    PyObject *back;    // what it is called with at the end, or NULL
+    PyObject *back;    // argument of change() at the end; NULL: what change() returned
     PyObject *entered; // what __enter__() returns
     PyObject *before;
     unsigned long ident;
@@ -115,7 +115,7 @@ PyDoc_STRVAR(swap_block_trap_doc,
 "swap_block_trap($module, trap, /)\n"
 "--\n"
 "\n"
-"Set the current tasklet's block_trap, and return what sets it back.");
+"Set the current tasklet's block_trap; return the argument that restores it.");
 
 static PyObject *
 fn_swap_block_trap(PyObject *mod, PyObject *trap)
@@ -160,7 +160,7 @@ static PyMethodDef setting_methods[] = {
 
 static PyMemberDef setting_members[] = {
     {"entered", _Py_T_OBJECT, offsetof(SettingObject, entered), 0,
-     "What __enter__() returns."},
+     "The result of __enter__()."},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -174,11 +174,12 @@ PyDoc_STRVAR(setting_doc,
 "setting(change, value, back=...)\n"
 "--\n"
 "\n"
-"A context manager that calls change(value) at the beginning, and change(back) at the\n"
-"end; back is by default what change(value) returned. No signal is handled in between\n"
-"if change is no Python code.");
+"A context manager that calls change(value), and at the end change(back).\n"
+"\n"
+"back: by default what change(value) returned. If change is a C function, no signal\n"
+"is handled between the change and the block.");
 
-// Not cleared by the collector, since it may be in use: what it refers to breaks the
+// No tp_clear, since the object may be in use: the objects that it refers to break the
 // cycle.
 static PyType_Slot setting_slots[] = {
     {Py_tp_doc, (void *)setting_doc},

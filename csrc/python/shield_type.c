@@ -1,4 +1,4 @@
-// shield_type.c - with shield(): a block of code that interruptions do not reach.
+// shield_type.c - shield(): a block of code that holds interruptions off.
 #include "core/scope.h"
 #include "core/timer.h"
 #include "object/args.h"
@@ -9,7 +9,7 @@
 typedef struct {
     PyObject_HEAD
     struct tl_scope scope;
-    int64_t limit_ns; // from the entry; 0: none, negative: it protects nothing
+    int64_t limit_ns; // from the entry; 0: no limit; negative: holds nothing off
 } ShieldObject;
 
 static PyObject *
@@ -128,7 +128,7 @@ static PyMethodDef shield_methods[] = {
 
 static PyGetSetDef shield_getset[] = {
     {"expired", (getter)get_expired, NULL,
-     "Whether the limit was over before the block was left.", NULL},
+     "Whether the time limit was over before the block ended.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -136,14 +136,16 @@ PyDoc_STRVAR(shield_doc,
 "shield(seconds)\n"
 "--\n"
 "\n"
-"A context manager whose block is not interrupted for at most so many seconds.\n"
+"A context manager that holds interruptions off for at most that many seconds.\n"
 "\n"
-"For clean-up that must be let finish. Kills, throws, and the interruptions of timeout()\n"
-"and TaskGroup blocks round this one are held off until the block is left, and are then\n"
-"raised at the next operation that may block. When the seconds are over the block is\n"
-"interrupted as any other code; None: it is never. Blocks inside it end as usual, and so\n"
-"does a kill() that the tasklet calls on itself. KeyboardInterrupt, and errors of other\n"
-"tasklets that reach the main tasklet, are not held off. Raises ValueError for NaN.");
+"For clean-up that must be allowed to finish. Kills, throws, and the interruptions of\n"
+"enclosing timeout() and TaskGroup blocks are held off until the block ends, and are\n"
+"raised at the next operation that may block. When the time is over, the block can be\n"
+"interrupted like other code. seconds: None for no limit.\n"
+"\n"
+"Blocks inside it end as usual, and so does a kill() that the tasklet calls on\n"
+"itself. KeyboardInterrupt, and exceptions of other tasklets that reach the main\n"
+"tasklet, are not held off. Raises ValueError if seconds is NaN.");
 
 static PyType_Slot shield_slots[] = {
     {Py_tp_doc, (void *)shield_doc},

@@ -5,7 +5,7 @@
 #include "python/lock_common.h"
 #include "python/queue_common.h"
 
-// ---- birth and death
+// ---- construction and destruction
 
 static PyObject *
 simple_queue_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
@@ -38,7 +38,7 @@ simple_queue_traverse(SimpleQueueObject *self, visitproc visit, void *arg)
 static int
 simple_queue_clear(SimpleQueueObject *self)
 {
-    // What is in the way of an item's finalizer is not there any more.
+    // Empty the queue first: the items' finalizers may use it.
     PyObject **items = self->items;
     Py_ssize_t first = self->first, count = self->count, room = self->room;
     self->items = NULL;
@@ -73,8 +73,9 @@ PyDoc_STRVAR(put_doc,
 "put($self, /, item, block=True, timeout=None)\n"
 "--\n"
 "\n"
-"Store item. It never waits; block and timeout are there for likeness to Queue. It may be\n"
-"called from finalizers and signal handlers, whatever they have interrupted.");
+"Store item, without waiting. block and timeout are ignored.\n"
+"\n"
+"May be called from finalizers and signal handlers, whatever these have interrupted.");
 
 static PyObject *
 simple_queue_put(SimpleQueueObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -94,7 +95,7 @@ PyDoc_STRVAR(put_nowait_doc,
 "put_nowait($self, /, item)\n"
 "--\n"
 "\n"
-"put(item).");
+"Same as put(item).");
 
 static PyObject *
 simple_queue_put_nowait(SimpleQueueObject *self, PyObject *const *args,
@@ -111,11 +112,12 @@ PyDoc_STRVAR(get_doc,
 "get($self, /, block=True, timeout=None)\n"
 "--\n"
 "\n"
-"Remove and return the first item, waiting for one for at most timeout seconds.\n"
+"Remove and return the first item, waiting up to timeout seconds for one.\n"
 "\n"
-"A tasklet waits while others run, a thread without tasklets sleeps; those who wait get\n"
-"items in the order in which they came. Raises Empty if none came in time, or with block\n"
-"false at once; ValueError if timeout is negative. After an error nothing was removed.");
+"While a tasklet waits, others run; a thread without tasklets sleeps. Waiters get\n"
+"items in the order in which they came. Raises Empty if no item comes, or with\n"
+"block=False at once; ValueError if timeout is negative. After an error nothing was\n"
+"removed.");
 
 static PyObject *
 simple_queue_get(SimpleQueueObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -142,7 +144,7 @@ PyDoc_STRVAR(get_nowait_doc,
 "get_nowait($self, /)\n"
 "--\n"
 "\n"
-"get(block=False).");
+"Same as get(block=False).");
 
 static PyObject *
 simple_queue_get_nowait(SimpleQueueObject *self, PyObject *Py_UNUSED(ignored))
@@ -156,7 +158,7 @@ PyDoc_STRVAR(qsize_doc,
 "qsize($self, /)\n"
 "--\n"
 "\n"
-"Return how many items there are, among them those for waiters that have been woken.");
+"Return the number of items, including those reserved for woken waiters.");
 
 static PyObject *
 simple_queue_qsize(SimpleQueueObject *self, PyObject *Py_UNUSED(ignored))
@@ -168,7 +170,7 @@ PyDoc_STRVAR(empty_doc,
 "empty($self, /)\n"
 "--\n"
 "\n"
-"Return whether there are no items.");
+"Return whether the queue is empty.");
 
 static PyObject *
 simple_queue_empty(SimpleQueueObject *self, PyObject *Py_UNUSED(ignored))
@@ -212,8 +214,9 @@ PyDoc_STRVAR(simple_queue_doc,
 "SimpleQueue()\n"
 "--\n"
 "\n"
-"queue.SimpleQueue, for tasklets of one or several threads and for threads without any: a\n"
-"queue without limit, whose put() never waits.");
+"queue.SimpleQueue, for tasklets of any thread and threads without tasklets.\n"
+"\n"
+"An unbounded queue, whose put() never waits.");
 
 static PyType_Slot simple_queue_slots[] = {
     {Py_tp_doc, (void *)simple_queue_doc},

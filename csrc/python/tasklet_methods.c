@@ -1,4 +1,4 @@
-// tasklet_methods.c - the methods of a tasklet: parse, one call down, convert.
+// tasklet_methods.c - the methods of tasklet.
 #include "python/tasklet_methods.h"
 #include "core/bind.h"
 #include "core/budget.h"
@@ -24,11 +24,12 @@ PyDoc_STRVAR(bind_doc,
 "bind($self, func=None, args=None, kwargs=None)\n"
 "--\n"
 "\n"
-"Bind to a function; with args or kwargs also set up, paused. Returns the tasklet.\n"
+"Bind the tasklet to a function. Returns the tasklet.\n"
 "\n"
-"Without arguments: unbind. The caller's contextvars Context is shared from now on.\n"
-"Raises RuntimeError for a tasklet that is current, scheduled, blocked or started, and\n"
-"TypeError for arguments of the wrong type; the tasklet is unchanged then.");
+"With args or kwargs it is also set up, and paused. Without arguments it is unbound.\n"
+"From now on it shares the caller's contextvars Context. Raises RuntimeError for a\n"
+"tasklet that is current, scheduled, blocked or started, and TypeError for arguments\n"
+"of the wrong type; the tasklet is unchanged then.");
 
 static PyObject *
 tasklet_bind(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -59,7 +60,7 @@ PyDoc_STRVAR(setup_doc,
 "setup($self, /, *args, **kwargs)\n"
 "--\n"
 "\n"
-"Give the bound function its arguments and make the tasklet runnable on its thread.\n"
+"Give the bound function its arguments and make the tasklet runnable.\n"
 "\n"
 "Returns the tasklet. Raises RuntimeError if it is alive or not bound.");
 
@@ -71,7 +72,7 @@ tasklet_setup(PyObject *self, PyObject *args, PyObject *kwargs)
 
 // ---- the run queue
 
-// Whether t can be put into its ring. Returns 0, or -1 with an exception set.
+// Whether t can be put into its run queue. Returns 0, or -1 with an exception set.
 static int
 check_insert(TaskletObject *t)
 {
@@ -94,10 +95,10 @@ PyDoc_STRVAR(insert_doc,
 "insert($self, /)\n"
 "--\n"
 "\n"
-"Put it at the end of its thread's run queue, if it is paused, and wake that thread.\n"
+"Append a paused tasklet to its thread's run queue, and wake that thread.\n"
 "\n"
-"Returns the tasklet. Raises RuntimeError if it is blocked, not alive, or its thread\n"
-"has ended.");
+"Has no effect on a runnable tasklet. Returns the tasklet. Raises RuntimeError if it\n"
+"is blocked or not alive, or if its thread has ended.");
 
 static PyObject *
 tasklet_insert(TaskletObject *self, PyObject *Py_UNUSED(ignored))
@@ -115,9 +116,9 @@ PyDoc_STRVAR(remove_doc,
 "remove($self, /)\n"
 "--\n"
 "\n"
-"Take it out of the run queue: it is paused. Returns the tasklet.\n"
+"Take the tasklet out of the run queue: it is paused. Returns the tasklet.\n"
 "\n"
-"Raises RuntimeError if it is blocked, or its thread's current tasklet.");
+"Raises RuntimeError if it is blocked, or is the current tasklet of its thread.");
 
 static PyObject *
 tasklet_remove(TaskletObject *self, PyObject *Py_UNUSED(ignored))
@@ -131,12 +132,12 @@ tasklet_remove(TaskletObject *self, PyObject *Py_UNUSED(ignored))
     }
     if (self->place == TL_RUNNABLE) {
         tl_ring_remove(s, self);
-        Py_DECREF(self); // the caller has another
+        Py_DECREF(self); // the run queue's reference; the caller has its own
     }
     return Py_NewRef(self);
 }
 
-// Make it next on another thread.
+// Make t the next tasklet of another thread.
 static PyObject *
 run_there(TaskletObject *t)
 {
@@ -158,7 +159,7 @@ run_there(TaskletObject *t)
     Py_RETURN_NONE;
 }
 
-// Check and prepare until both hold without other code having run in between.
+// Check and prepare, until no Python code has run between the two.
 static int
 prepare_to_enter(struct tl_sched *s, TaskletObject *t)
 {
@@ -176,9 +177,9 @@ PyDoc_STRVAR(run_doc,
 "run($self, /)\n"
 "--\n"
 "\n"
-"Run it now; the caller stays in the run queue, at its end.\n"
+"Run the tasklet now; the caller stays in the run queue, at its end.\n"
 "\n"
-"A tasklet of another thread becomes that thread's next one instead. Raises\n"
+"A tasklet of another thread becomes the next one of that thread instead. Raises\n"
 "RuntimeError if it is blocked or not alive.");
 
 static PyObject *
@@ -204,9 +205,9 @@ PyDoc_STRVAR(switch_doc,
 "switch($self, /)\n"
 "--\n"
 "\n"
-"Run it now; the caller is paused.\n"
+"Run the tasklet now; the caller is paused.\n"
 "\n"
-"Raises RuntimeError if it is blocked, not alive, or of another thread.");
+"Raises RuntimeError if the tasklet is blocked, not alive, or of another thread.");
 
 static PyObject *
 tasklet_switch(TaskletObject *self, PyObject *Py_UNUSED(ignored))
@@ -224,9 +225,10 @@ tasklet_switch(TaskletObject *self, PyObject *Py_UNUSED(ignored))
     return tl_sched_jump(s, self, self != s->current);
 }
 
-// ---- exceptions for others
+// ---- exceptions for other tasklets
 
-// TaskletExit for one that is not alive: nothing, but it leaves where it is.
+// t is not alive: TaskletExit just takes it out of its queue, anything else is an
+// error.
 static PyObject *
 throw_at_dead(TaskletObject *t, bool exits)
 {
@@ -244,7 +246,7 @@ throw_at_dead(TaskletObject *t, bool exits)
     Py_RETURN_NONE;
 }
 
-// Throw bomb (stolen, NULL: an exception is set).
+// Throw bomb (stolen; NULL: an exception is set).
 static PyObject *
 throw_bomb(TaskletObject *t, PyObject *bomb, bool pending)
 {
@@ -287,10 +289,11 @@ PyDoc_STRVAR(kill_doc,
 "kill($self, pending=False)\n"
 "--\n"
 "\n"
-"Raise TaskletExit in it: now, or with pending when it is next resumed.\n"
+"Raise TaskletExit in the tasklet: now, or with pending when it next runs.\n"
 "\n"
-"Its finally blocks run; it may catch TaskletExit and live on. A tasklet that is not\n"
-"alive is left alone. One of another thread gets it when that thread next switches.");
+"Its finally blocks run; it may catch TaskletExit and live on. Has no effect on a\n"
+"tasklet that is not alive. A tasklet of another thread is killed when that thread\n"
+"next switches.");
 
 static PyObject *
 tasklet_kill(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -315,11 +318,11 @@ PyDoc_STRVAR(throw_doc,
 "throw($self, exc, val=None, tb=None, pending=False)\n"
 "--\n"
 "\n"
-"Raise an exception in it: now, or with pending when it is next resumed.\n"
+"Raise an exception in the tasklet: now, or with pending when it next runs.\n"
 "\n"
-"exc is an exception class or instance, val and tb as in a three-part raise. On the\n"
-"current tasklet it is raised at once. Raises RuntimeError if it is not alive, and\n"
-"TypeError for arguments that do not fit.");
+"exc: an exception class or instance; val and tb as in a three-part raise. In the\n"
+"current tasklet it is raised at once. Raises RuntimeError if the tasklet is not\n"
+"alive, and TypeError for arguments that do not fit.");
 
 static PyObject *
 tasklet_throw(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -347,7 +350,7 @@ PyDoc_STRVAR(raise_exception_doc,
 "raise_exception($self, cls, /, *args)\n"
 "--\n"
 "\n"
-"Raise cls(*args) in it now. The instance is made on its side.");
+"Raise cls(*args) in the tasklet now. The instance is created there.");
 
 static PyObject *
 tasklet_raise_exception(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -359,7 +362,7 @@ tasklet_raise_exception(TaskletObject *self, PyObject *const *args, Py_ssize_t n
 
 // ---- flags
 
-// Set *flag from an int or bool and return what it was.
+// Set *flag from an int or bool and return its old value.
 static PyObject *
 set_flag(bool *flag, PyObject *value, const char *message)
 {
@@ -372,7 +375,7 @@ set_flag(bool *flag, PyObject *value, const char *message)
     return PyBool_FromLong(old);
 }
 
-// A budget of run() may have ended while the flag was the other way: stop here, then.
+// Stop self here if a budget of run() ended while the flag's old value forbade it.
 static PyObject *
 released(TaskletObject *self, PyObject *old)
 {
@@ -387,8 +390,10 @@ PyDoc_STRVAR(set_atomic_doc,
 "set_atomic($self, flag, /)\n"
 "--\n"
 "\n"
-"Set the atomic flag and return the old one. While it is set, no budget of run() stops\n"
-"the tasklet; one that has ended meanwhile stops it when the flag is reset.");
+"Set the atomic flag and return its old value.\n"
+"\n"
+"While it is set, no budget of run() stops the tasklet; a budget that ends in the\n"
+"meantime stops it when the flag is reset.");
 
 static PyObject *
 tasklet_set_atomic(TaskletObject *self, PyObject *flag)
@@ -406,7 +411,9 @@ PyDoc_STRVAR(set_ignore_nesting_doc,
 "set_ignore_nesting($self, flag, /)\n"
 "--\n"
 "\n"
-"Set the flag that lets a watchdog interrupt nested code, and return the old one.");
+"Set the flag that lets run() stop the tasklet inside calls from C code.\n"
+"\n"
+"Returns its old value.");
 
 static PyObject *
 tasklet_set_ignore_nesting(TaskletObject *self, PyObject *flag)
@@ -422,7 +429,7 @@ PyDoc_STRVAR(bind_thread_doc,
 "bind_thread($self, thread_id=-1, /)\n"
 "--\n"
 "\n"
-"Make another thread its home: the caller's, or the one with that id.\n"
+"Move the tasklet to another thread: the caller's, or the one with that id.\n"
 "\n"
 "Raises RuntimeError if it is runnable or has started, ValueError for a thread that\n"
 "does not exist or has not used tasklets yet.");
@@ -501,10 +508,10 @@ PyDoc_STRVAR(set_context_doc,
 "set_context($self, context, /)\n"
 "--\n"
 "\n"
-"Have context be the contextvars Context in force while it runs. Returns the tasklet.\n"
+"Set the contextvars Context in which the tasklet runs. Returns the tasklet.\n"
 "\n"
 "Raises RuntimeError for a tasklet that is current or runnable on another thread, or\n"
-"is inside Context.run().");
+"that is inside Context.run().");
 
 static PyObject *
 tasklet_set_context(TaskletObject *self, PyObject *context)
@@ -544,7 +551,7 @@ PyDoc_STRVAR(context_run_doc,
 "context_run($self, func, /, *args, **kwargs)\n"
 "--\n"
 "\n"
-"Call func here and now, with this tasklet's contextvars Context in force.");
+"Call func(*args, **kwargs) here, in the tasklet's contextvars Context.");
 
 static PyObject *
 tasklet_context_run(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs,

@@ -9,15 +9,15 @@ extern PyMethodDef tl_tasklet_methods[];
 
 PyObject *tl_tasklet_call(TaskletObject *self, PyObject *args, PyObject *kwargs);
 
-// Its innermost frame: a new reference; NULL without one, with or without an exception
-// set. May bury a thread that ended unseen.
+// The tasklet's innermost frame (a new reference), or NULL with or without an exception
+// set. May destroy the scheduler of a thread that ended unseen.
 PyObject *tl_tasklet_frame(TaskletObject *t);
 
-// (file, line) of the call that spawned it, or None: a new reference.
+// (file, line) of the call that spawned t, or None: a new reference.
 PyObject *tl_tasklet_spawned_at(TaskletObject *t);
 
-// The Context that is in force while t runs: a new reference; made if it has none yet.
-// NULL with an exception set.
+// The Context in which t runs, created if t has none yet: a new reference, or NULL with
+// an exception set.
 PyObject *tl_tasklet_context(TaskletObject *t);
 
 #endif // TL_TASKLET_METHODS_H

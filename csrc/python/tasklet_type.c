@@ -1,4 +1,4 @@
-// tasklet_type.c - the tasklet's life as a Python object, and its attributes.
+// tasklet_type.c - the type tasklet: construction, destruction and attributes.
 #include "core/bind.h"
 #include "core/errors.h"
 #include "core/fiber.h"
@@ -29,7 +29,7 @@ tasklet_new(PyTypeObject *cls, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kw
     return s == NULL ? NULL : (PyObject *)tl_task_new(cls, s);
 }
 
-// What tasklet(...) calls for the type itself, not for subclasses.
+// The vectorcall of the type tasklet itself, not of subclasses.
 PyObject *
 tl_tasklet_vectorcall(PyObject *cls, PyObject *const *args, size_t nargsf,
                       PyObject *kwnames)
@@ -64,15 +64,15 @@ tasklet_init(TaskletObject *self, PyObject *args, PyObject *kwargs)
     return tl_task_bind(self, func, func_args, func_kwargs);
 }
 
-// Whether the collector may look at the frames: they do not move meanwhile.
+// Whether the collector may visit the frames: they cannot run in the meantime.
 static bool
 is_suspended(TaskletObject *t)
 {
     return t->stack != NULL && t->top != NULL && !t->home->dead;
 }
 
-// Whether the frames are the tasklet's to show. If it was paused on a greenlet that the
-// program made, that greenlet may show them itself.
+// Whether the tasklet visits the frames. If it was paused on a greenlet that the
+// program created, that greenlet may visit them itself.
 static bool
 shows_frames(TaskletObject *t)
 {
@@ -120,10 +120,10 @@ static int
 tasklet_clear(TaskletObject *self)
 {
     if (self->life == TL_STARTED && !self->home->dead) {
-        return 0; // its stack needs all of it
+        return 0; // its stack still uses all of it
     }
     if (self->life == TL_NEW) {
-        self->life = TL_UNBOUND; // without a function it cannot begin
+        self->life = TL_UNBOUND; // it cannot begin without a function
     }
     Py_CLEAR(self->tempval);
     Py_CLEAR(self->pending);
@@ -169,7 +169,7 @@ tasklet_dealloc(TaskletObject *self)
     }
     tl_local_forget(&self->locals);
     tl_scope_abandon(self);
-    tl_stacks_keep(self->home, self); // if its thread is gone, or the interpreter ends
+    tl_stacks_keep(self->home, self); // if its thread or the interpreter has ended
     if (!tl_link_is_single(&self->started)) {
         tl_link_remove(&self->started);
         self->home->nstarted--;
@@ -246,7 +246,7 @@ get_thread_id(TaskletObject *self, void *Py_UNUSED(closure))
                             : PyLong_FromUnsignedLong(self->home->ident);
 }
 
-// The neighbour in ring or queue; a queue ends at its channel's own link.
+// The neighbour in the run queue or a channel's queue, which ends at the channel's link.
 static PyObject *
 neighbour(TaskletObject *t, struct tl_link *link)
 {
@@ -292,7 +292,7 @@ set_tempval(TaskletObject *self, PyObject *value, void *Py_UNUSED(closure))
     self->handed = NULL;
     if (old != NULL && tl_bomb_check(self->home->state, old) &&
         ((BombObject *)old)->rank > TL_RANK_SCOPE) {
-        old = tl_interrupt_add(self, old); // a kill, say, is not undone
+        old = tl_interrupt_add(self, old); // a kill, for example, stays pending
     }
     Py_XDECREF(old);
     return 0;
@@ -304,7 +304,7 @@ tl_tasklet_frame(TaskletObject *self)
     if (self->life != TL_STARTED || !tl_thread_is_there(self->home)) {
         return NULL;
     }
-    // Also if it waits, and its thread with it: that has no other stack to go to.
+    // Includes a waiting tasklet on whose stack its whole thread sleeps.
     if (tl_task_is_running(self)) {
         return (PyObject *)PyThreadState_GetFrame(self->home->ts);
     }
@@ -425,10 +425,10 @@ get_spawned_at(TaskletObject *self, void *Py_UNUSED(closure))
     return tl_tasklet_spawned_at(self);
 }
 
-// Trace and profile functions; closure is not NULL for the latter.
+// ---- trace and profile functions; closure is not NULL for the latter
 
-// Whether self runs, on this thread. Returns -1 with an exception set if it runs on
-// another one.
+// Whether self runs on this thread. Returns -1 with an exception set if it runs on
+// another thread.
 static int
 runs_here(TaskletObject *self)
 {
@@ -479,7 +479,7 @@ set_hook(TaskletObject *self, PyObject *value, void *profile)
                                 &fresh) < 0)) {
         return -1;
     }
-    running = runs_here(self); // other code may have run
+    running = runs_here(self); // again: tl_trace_hooks_resolve() may run Python code
     if (running >= 0 && self->hooks == NULL && value != NULL) {
         self->hooks = PyMem_Calloc(1, sizeof *self->hooks);
         if (self->hooks == NULL) {
@@ -503,52 +503,53 @@ set_hook(TaskletObject *self, PyObject *value, void *profile)
 
 static PyGetSetDef tasklet_getset[] = {
     {"alive", (getter)get_alive, NULL,
-     "Whether it has something to run, on a thread that exists.", NULL},
-    {"scheduled", (getter)get_scheduled, NULL, "Runnable or blocked.", NULL},
+     "Whether it has something to run, on a thread that has not ended.", NULL},
+    {"scheduled", (getter)get_scheduled, NULL, "Whether it is runnable or blocked.",
+     NULL},
     {"blocked", (getter)get_blocked, NULL,
      "Whether it waits on a channel or for another tasklet.", NULL},
-    {"paused", (getter)get_paused, NULL, "Alive, and neither runnable nor blocked.",
-     NULL},
+    {"paused", (getter)get_paused, NULL,
+     "Whether it is alive, but neither runnable nor blocked.", NULL},
     {"restorable", (getter)get_restorable, NULL,
-     "Whether it could be pickled whole: it has not started.", NULL},
+     "Whether it could be pickled completely: it has not started.", NULL},
     {"is_current", (getter)get_is_current, NULL, "Whether it is its thread's current.",
      NULL},
     {"is_main", (getter)get_is_main, NULL, "Whether it is its thread's main tasklet.",
      NULL},
     {"thread_id", (getter)get_thread_id, NULL,
-     "The id of its thread, -1 if that has ended.", NULL},
+     "The id of its thread; -1 if that has ended.", NULL},
     {"next", (getter)get_next, NULL,
-     "The next in the run queue or in the channel's queue; None at a queue's end, or\n"
-     "if it is in none.", NULL},
-    {"prev", (getter)get_prev, NULL, "As next, in the other direction.", NULL},
+     "The next tasklet in its run queue or channel's queue, or None.\n\n"
+     "None is the end of a channel's queue. The run queue is a ring.", NULL},
+    {"prev", (getter)get_prev, NULL, "Like next, in the other direction.", NULL},
     {"tempval", (getter)get_tempval, (setter)set_tempval,
-     "What the operation it waits in will return; a bomb is raised instead. For a\n"
-     "blocked sender, what it sends; before setup, the function.", NULL},
+     "The result of the operation in which it waits; a bomb is raised instead.\n\n"
+     "For a blocked sender, the value it sends; before setup, the function.", NULL},
     {"frame", (getter)get_frame, NULL, "Its innermost frame, or None.", NULL},
     {"atomic", (getter)get_atomic, NULL, "The flag that set_atomic() sets.", NULL},
     {"ignore_nesting", (getter)get_ignore_nesting, NULL,
      "The flag that set_ignore_nesting() sets.", NULL},
     {"block_trap", (getter)get_block_trap, (setter)set_block_trap,
-     "If set, an operation of this tasklet that would block raises BlockTrapError.",
+     "Whether an operation that would block raises BlockTrapError.",
      NULL},
     {"trace_function", (getter)get_hook, (setter)set_hook,
-     "What sys.settrace() is for the thread, for this tasklet alone; None: it is not\n"
-     "traced. Unless set, or when deleted, the thread's is in force, and not shown for\n"
-     "a tasklet that does not run. Raises RuntimeError if it runs on another thread.",
+     "The trace function of this tasklet alone, as set by sys.settrace(), or None.\n\n"
+     "Unless set, or when deleted, the thread's applies, and is shown only while the\n"
+     "tasklet runs. Raises RuntimeError if the tasklet runs on another thread.",
      NULL},
     {"profile_function", (getter)get_hook, (setter)set_hook,
-     "The same for sys.setprofile().", (void *)"profile"},
+     "Like trace_function, for sys.setprofile().", (void *)"profile"},
     {"recursion_depth", (getter)get_recursion_depth, NULL,
-     "How deep its Python code is; 0 if it is not running.", NULL},
+     "The depth of its Python calls; 0 if it is not running.", NULL},
     {"nesting_level", (getter)get_nesting_level, NULL,
-     "0 before the start and after the end, else at least 1.", NULL},
+     "0 before the start and after the end, otherwise at least 1.", NULL},
     {"context_id", (getter)get_context_id, NULL, "The id() of its contextvars Context.",
      NULL},
     {"_channel", (getter)get_channel, NULL, "The channel it waits on, or None.", NULL},
     {"name", (getter)get_name, (setter)set_name,
-     "For people: what spawn() was told, else the function's name.", NULL},
+     "A str for people: spawn()'s name, or the function's name.", NULL},
     {"spawned_at", (getter)get_spawned_at, NULL,
-     "(file, line) of the call of spawn(), or None.", NULL},
+     "(file, line) of the spawn() call, or None.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -562,10 +563,10 @@ PyDoc_STRVAR(tasklet_doc,
 "tasklet(func=None, args=None, kwargs=None)\n"
 "--\n"
 "\n"
-"A function that runs on a stack of its own, by turns with others of its thread.\n"
+"A function that runs on a stack of its own, in turns with others of its thread.\n"
 "\n"
-"tasklet(func)(*args) makes it runnable. With args or kwargs given here it is set up,\n"
-"but paused until insert(). As in Stackless Python; see also spawn().");
+"tasklet(func)(*args) makes it runnable. If args or kwargs are given here it is set\n"
+"up, but paused until insert(). As in Stackless Python; see also spawn().");
 
 static PyType_Slot tasklet_slots[] = {
     {Py_tp_doc, (void *)tasklet_doc},

@@ -1,4 +1,4 @@
-// timeout_type.c - with timeout(): a block of code that is left after a time.
+// timeout_type.c - timeout() and deadline(): a block of code with a time limit.
 #include "core/interrupt.h"
 #include "core/scope.h"
 #include "core/timer.h"
@@ -11,13 +11,13 @@ typedef struct {
     PyObject_HEAD
     struct tl_scope scope;
     PyObject *exc;    // raised at the end of the block; NULL: TimeoutError
-    int64_t after;    // nanoseconds from the entry, with relative
-    bool relative;    // when is found at the entry
-    bool by_deadline; // made by deadline()
+    int64_t after;    // nanoseconds from the entry, if relative
+    bool relative;    // scope.when is computed at the entry
+    bool by_deadline; // created by deadline()
 } TimeoutObject;
 
-// A duration (or a time, with absolute) in nanoseconds: 0 for None, negative if it is over
-// at once. Returns 0, or -1 with an exception set.
+// A duration (or a time, if absolute) in nanoseconds: 0 for None, negative if it
+// expires at once. Returns 0, or -1 with an exception set.
 static int
 parse_time(PyObject *arg, bool absolute, int64_t *result)
 {
@@ -100,7 +100,7 @@ PyDoc_STRVAR(deadline_doc,
 "deadline($module, /, when, exc=None)\n"
 "--\n"
 "\n"
-"As timeout(), for a block that is to end when time.monotonic() shows `when`.");
+"Like timeout(), for a block that must end when time.monotonic() shows `when`.");
 
 static PyObject *
 fn_deadline(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
@@ -134,7 +134,7 @@ timeout_enter(TimeoutObject *self, PyObject *Py_UNUSED(ignored))
     return tl_scope_enter(s, &self->scope) < 0 ? NULL : Py_NewRef(self);
 }
 
-// Raise what the program asked for in place of the interruption.
+// Raise the caller's exception, or TimeoutError, in place of the interruption.
 static void
 raise_instead(TimeoutObject *self, PyObject *interruption)
 {
@@ -189,7 +189,7 @@ PyDoc_STRVAR(reschedule_doc,
 "reschedule($self, seconds, /)\n"
 "--\n"
 "\n"
-"Have the block end so many seconds from now; None: never.\n"
+"Make the block expire that many seconds from now; None: never.\n"
 "\n"
 "Raises RuntimeError if it has expired.");
 
@@ -300,9 +300,9 @@ static PyMethodDef timeout_methods[] = {
 
 static PyGetSetDef timeout_getset[] = {
     {"expired", (getter)get_expired, NULL,
-     "Whether the block was interrupted because its time was up.", NULL},
+     "Whether the block was interrupted because its time was over.", NULL},
     {"when", (getter)get_when, NULL,
-     "When it ends, on time.monotonic()'s clock; None: never, or not entered yet.", NULL},
+     "When it expires, on time.monotonic()'s clock; None: never or not entered.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -310,13 +310,16 @@ PyDoc_STRVAR(timeout_doc,
 "timeout(seconds, exc=None)\n"
 "--\n"
 "\n"
-"A context manager whose block is left with TimeoutError when so many seconds are over.\n"
+"A context manager that raises TimeoutError when the block takes too long.\n"
 "\n"
-"What the tasklet waits for then is interrupted; if it runs, its next wait is, or nothing\n"
-"if it does not wait any more. A value that has arrived is not lost. None: no limit.\n"
-"exc: an exception, or its class, to be raised in place of TimeoutError. Inside the block\n"
-"the interruption is a TimeoutExit, which `except Exception` lets pass: of nested blocks\n"
-"each ends by its own time only. Raises ValueError for NaN.");
+"seconds: how long the block may take; None: no limit. exc: an exception or its\n"
+"class, to be raised in place of TimeoutError.\n"
+"\n"
+"When the time is over, the tasklet's wait is interrupted; if it is running, its next\n"
+"wait is, or nothing if there is none. A value that has arrived is not lost. Inside\n"
+"the block the interruption is a TimeoutExit, which `except Exception` does not\n"
+"catch; of nested blocks each ends only by its own time. Raises ValueError if seconds\n"
+"is NaN.");
 
 static PyType_Slot timeout_slots[] = {
     {Py_tp_doc, (void *)timeout_doc},

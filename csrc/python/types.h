@@ -1,4 +1,4 @@
-// types.h - the specs that module.c turns into heap types, and the module functions.
+// types.h - the type specs and function tables from which module.c builds the module.
 #ifndef TL_TYPES_H
 #define TL_TYPES_H
 
@@ -16,8 +16,8 @@ extern PyType_Spec tl_released_spec;
 extern PyType_Spec tl_arrivals_spec, tl_completions_spec;
 extern PyType_Spec tl_closer_spec, tl_setting_spec;
 
-// Methods and functions. The classic ones behave as Stackless does, and have "stackless_"
-// before their names in the module, as those of the scheduler have "scheduler_".
+// Methods and functions. The classic ones behave as in Stackless Python, and have the
+// prefix stackless_ in the module; those of the scheduler have the prefix scheduler_.
 extern PyMethodDef tl_functions[], tl_settings[], tl_timer_functions[];
 extern PyMethodDef tl_timeout_functions[], tl_scheduled_call_functions[];
 extern PyMethodDef tl_select_functions[], tl_file_functions[], tl_resolve_functions[];
@@ -31,7 +31,7 @@ extern PyMethodDef tl_scheduler_functions[];
 PyObject *tl_tasklet_vectorcall(PyObject *cls, PyObject *const *args, size_t nargsf,
                                 PyObject *kwnames);
 
-// Finish the type of atomic(), and find out whether it works here.
+// Finish the type of atomic(), and find out whether it works on this interpreter.
 int tl_atomic_ready(PyTypeObject *type);
 
 void tl_timeout_ready(PyTypeObject *type);

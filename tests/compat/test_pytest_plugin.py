@@ -148,7 +148,7 @@ LEFT = {
     ),
     "one that fails while it is ended": (
         "spawn(fails_at_the_end); run()",
-        ["*'fails_at_the_end' blocked*", "*KeyError('at the end'), raised while it*"],
+        ["*'fails_at_the_end' blocked*", "*KeyError('at the end'), raised while the*"],
     ),
     "one that survives a few kills": (
         "spawn(survives, 3); run()", ["*'survives' blocked*test_left.py:*"]

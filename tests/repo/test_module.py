@@ -107,7 +107,7 @@ def test_the_source_folder_without_the_extension_says_what_to_do(tmp_path):
     (tmp_path / "csrc").mkdir()
     errors = in_folder(tmp_path, "import tasklets").stderr.splitlines()
     assert errors[-1].startswith("ImportError: tasklets is not built for CPython 3.")
-    assert f"in {package}: this is the source folder" in errors[-1]
+    assert f"in {package}: this is the source tree" in errors[-1]
     assert "pip install -e ." in errors[-1]
     assert sum(line.startswith("Traceback") for line in errors) == 1
 

@@ -253,7 +253,7 @@ def test_a_condition_shows_who_waits(make_cond):
 def test_a_condition_in_use_is_not_made_anew():
     cond, log = Condition(), []
     sleeper(cond, log, "a")
-    with pytest.raises(RuntimeError, match="somebody waits"):
+    with pytest.raises(RuntimeError, match="has waiters"):
         cond.__init__(Lock())
     with cond:
         cond.notify()

@@ -177,7 +177,7 @@ print(os.waitpid(pid, 0)[1], flush=True)
 gate.set()
 print([t.result() for t in ends], running.result(), queued.result())
 """)
-    lost = "the worker with this call has stayed behind in the process that forked"
+    lost = "the worker with this call has stayed behind in the parent process"
     assert lost in output
     assert "['RuntimeError', 'NoneType', 'RuntimeError']" in output
     assert output.endswith("0\n[None, None, None] True 0\n")
