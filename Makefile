@@ -31,7 +31,8 @@ compile  = $(PY) setup.py -qq build --build-base $(call folder,$(1)) \
 with     = PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(call folder,$(1))/lib"
 
 .PHONY: build ready ready-lint ready-docs ready-wheel release demo test stress asan \
-        race lint format docs stubs bench matrix patches wheel wheels clean distclean
+        race lint format docs stubs compile_commands bench matrix patches wheel wheels \
+        clean distclean
 .DEFAULT_GOAL = build
 
 build: ready    # assertions on, warnings are errors
@@ -107,6 +108,10 @@ stubs: build ready-lint    # copy the docstrings of the C sources into the stub
 	$(PY) tools/stubdocs.py
 	$(VENV)/bin/ruff format tasklets/_core.pyi
 
+compile_commands: ready    # compile_commands.json, for editors and clang's tools
+	CFLAGS="$(DEBUG)" $(PY) setup.py -qq compile_commands \
+	    --build-temp $(call folder,commands) --build-lib $(call folder,commands)/lib
+
 bench: release    # make bench OLD=before.json compares with an earlier run
 	PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(call folder,release)/lib:$(CURDIR)" \
 	    $(PY) -m benchmarks.run build/bench.json $(BENCH_ARGS)
@@ -144,7 +149,7 @@ wheels-%:
 	    fs.py groups.py net_dns.py select.py tasklet.py watchdog.py workers.py)"
 
 clean:
-	rm -rf build dist tasklets/*.so *.egg-info
+	rm -rf build dist tasklets/*.so *.egg-info compile_commands.json
 
 distclean: clean
 	rm -rf .venv .venv-*

@@ -3,6 +3,7 @@
 import configparser
 import filecmp
 import functools
+import json
 import os
 import re
 import runpy
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Extension, setup
 from setuptools.command.build import build
@@ -142,14 +144,55 @@ class BuildExt(build_ext):
             return list(pool.map(compile_one, sources))
 
     def copy_file(self, source, target, *args, **kwargs):
-        """Keep an identical copy: a running process may have it loaded."""
+        """Keep an identical copy: a running process may be using the file."""
         if not os.path.exists(target) or not filecmp.cmp(source, target):
             super().copy_file(source, target, *args, **kwargs)
 
 
+class CompileCommands(BuildExt):
+    """Write how each source is compiled, for editors and tools; compile nothing."""
+
+    user_options: ClassVar = [
+        *build_ext.user_options,
+        ("output=", None, "the file to write"),
+    ]
+
+    def initialize_options(self):
+        """Set the defaults."""
+        super().initialize_options()
+        self.output = "compile_commands.json"
+
+    def build_extension(self, ext):
+        """Record the commands of a build of everything."""
+        commands = []
+
+        def record(command, **_):
+            commands.append(list(command))
+
+        self.force = True
+        # Which of the two starts a command depends on the version of setuptools.
+        self.compiler.spawn = self.compiler.call = record
+        super().build_extension(ext)
+        entries = [
+            {
+                "directory": os.getcwd(),
+                "file": command[command.index("-c") + 1],
+                "arguments": command,
+            }
+            for command in commands
+            if "-c" in command
+        ]
+        entries.sort(key=lambda entry: entry["file"])
+        Path(self.output).write_text(json.dumps(entries, indent=1) + "\n")
+
+
 setup(
     long_description=description(),
-    cmdclass={"build": Build, "build_ext": BuildExt},
+    cmdclass={
+        "build": Build,
+        "build_ext": BuildExt,
+        "compile_commands": CompileCommands,
+    },
     ext_modules=[
         Extension(
             "tasklets._core",

@@ -17,7 +17,7 @@ from benchmarks.measure import Workload, cpu_clock, in_thread, wall_clock
 from tasklets import atomic
 
 INTERVAL = 0.005  # the interpreter's own switch interval
-REST = 0.2  # after so many seconds without a section all is as before
+REST = 0.2  # seconds after the last section until the normal interval applies
 
 # ---- enter and leave
 
