@@ -141,6 +141,19 @@ def test_the_readme_compares_by_what_was_measured():
         assert shown == [chart.number(peers[peer]) for peer in chart.PEERS]
 
 
+def test_the_readme_says_what_a_tasklet_costs():
+    report = json.loads(MEASURED.read_text())
+    bare = report["bare_ns"]["median"]
+    shown = [cells(ROOT / "README.md", title)[0] for title in chart.ROWS.values()]
+    means = [report["workloads"][n]["tasklets"]["median"] for n in chart.ROWS]
+    *times, memory = means
+    costs = [f"1 ({bare * mean / 1000:.2f} µs)" for mean in times]
+    assert shown == [*costs, f"1 ({memory:.2f} KB)"]
+    machine = f"CPython {report['python']} and a busy virtual machine with two CPUs"
+    assert machine in (ROOT / "README.md").read_text()
+    assert f"{bare / 1000:.2f} µs" in (ROOT / "README.md").read_text()
+
+
 def test_an_unknown_name_is_refused(capsys):
     with pytest.raises(SystemExit):
         run.main(["nonsense"])

@@ -92,7 +92,7 @@ def test_a_program_of_threads_is_the_same_with_other_locks(example):
     assert status == 0, output
     assert output.startswith("300 jobs, sum ")
     assert cell(output, "the results are the same") == "yes"
-    assert int(cell(output, "beats of a tasklet meanwhile")) > 0
+    assert int(cell(output, "beats of a tasklet beside it")) > 0
 
 
 SKEWED = """

@@ -104,7 +104,11 @@ def test_the_source_archive_contains(archive, pattern):
 
 @pytest.mark.parametrize(
     "name",
-    ["Makefile", "LICENSE", "pyproject.toml", "setup.cfg", ".clang-format", ".ci/run"],
+    [
+        *("Makefile", "LICENSE", "pyproject.toml", "setup.cfg", ".clang-format"),
+        *(".ci/run", ".editorconfig", ".gitattributes", ".gitignore"),
+        ".pre-commit-config.yaml",
+    ],
 )
 def test_the_source_archive_contains_the_file(archive, name):
     assert name in archive
