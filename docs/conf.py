@@ -34,10 +34,11 @@ default_role = "code"
 
 def prepare(app, docname, source):
     """Lead links to pages beside this folder to the repository; fill the contents."""
-    source[0] = re.sub(r"\]\(\.\./(?=[^)]*\.md\b)", f"]({REPOSITORY}/", source[0])
+    up = re.escape("../" * (docname.count("/") + 1))
+    source[0] = re.sub(rf"\]\({up}(?=[^)]*\.md\b)", f"]({REPOSITORY}/", source[0])
     if docname == "index":
         # The pages in the order in which the index names them.
-        pages = dict.fromkeys(re.findall(r"\]\(([\w-]+)\.md", source[0]))
+        pages = dict.fromkeys(re.findall(r"\]\(([\w/-]+)\.md", source[0]))
         lines = ["```{toctree}", ":hidden:", *pages, "docstrings", "```"]
         source[0] += "\n" + "\n".join(lines) + "\n"
 

@@ -205,7 +205,7 @@ tl_deferred_wakes_add(struct tl_deferred_wakes *wakes, struct tl_park *park)
         tl_park_wake(park);
         return;
     }
-    // Release: the thread that flushes, and the one that it wakes, see what the waker
+    // Release: the thread that flushes, and the woken thread, see what the waker
     // changed. A store will do, because no other thread fills a place.
     atomic_store_explicit(&wakes->deferred[place], park, memory_order_release);
     atomic_fetch_add(&flusher.added, 1);
@@ -276,7 +276,7 @@ tl_deferred_wakes_hold(void)
     pthread_mutex_lock(&flusher.mutex);
 }
 
-// In the child no thread but the calling one exists: none can be woken, and none is in
+// In the child only the calling thread exists: none can be woken, and none is in
 // the middle of tl_deferred_wakes_flush().
 static void
 forget_threads(void)

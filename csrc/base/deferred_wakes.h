@@ -24,8 +24,7 @@ enum { TL_DEFERRED_WAKES_MAX = 8 };
 // Invariants
 // I1: a park in deferred is not freed before tl_deferred_wakes_forget() has returned.
 // I2: only the waker fills a place in deferred; any thread may empty it, by an
-//     exchange, and whoever does wakes the park. flushing counts the threads that are
-//     about to.
+//     exchange, and then wakes the park. flushing counts the threads that do.
 struct tl_deferred_wakes {
     struct tl_deferred_wakes *prev, *next;                     // list of all wakers
     _Atomic(struct tl_park *) deferred[TL_DEFERRED_WAKES_MAX]; // NULL: free place

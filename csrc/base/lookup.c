@@ -35,7 +35,7 @@ static struct {
     struct tl_link queue;     // list head, the oldest first
     struct tl_link under_way; // list head: the running lookups
     int queued, running;      // lengths of these lists
-    int threads, idle;        // numbers of threads, and of those that wait for a lookup
+    int threads, idle;        // numbers of threads, and of idle threads
     int limit;                // of threads, not counting one for each abandoned lookup
     int abandoned;            // number of running lookups that were cancelled
 } lookups = {

@@ -1,7 +1,7 @@
 // lookup.h - getaddrinfo() on internal threads, safe against fork().
 //
 // The idea: a queue of lookups, and threads that are started as needed and call
-// getaddrinfo(). Before a fork no new lookup begins, and those that run are waited for,
+// getaddrinfo(). Before a fork no new lookup begins, and running ones are waited for,
 // because they may hold locks of the C library, which would stay locked in the child. A
 // lookup that merely waits for the network holds none, and is not waited for. libuv's
 // own threads do not fit: libuv counts how many of them are busy, and keeps the count

@@ -20,7 +20,7 @@ static struct {
     pthread_cond_t given;  // a call was queued
     struct tl_link queue;  // list head
     int threads;           // number of threads
-    int idle;              // number of those that wait for a call
+    int idle;              // number of threads that wait for a call
     int queued;            // length of queue
 } spare = {
     .mutex = PTHREAD_MUTEX_INITIALIZER,

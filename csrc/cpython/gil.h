@@ -109,9 +109,9 @@ void tl_gil_each_thread(int (*visit)(unsigned long ident, PyThreadState *ts, voi
                         void *arg);
 
 // Whether the interpreter is clearing ts, so that what is put into its dict from now on
-// would not be cleared. 3.11 shows this only for threads that C code registered, not
-// for those that threading started; from 3.13 on it is always false, and need not be
-// known.
+// would not be cleared. 3.11 shows this for threads that C code registered, but not for
+// threads of the threading module. From 3.13 on it is always false: there finalizers
+// that could call us run before the dict is cleared.
 bool tl_gil_is_clearing(PyThreadState *ts);
 
 // Whether a thread state may be cleared without tl_gil_is_clearing() ever being true.

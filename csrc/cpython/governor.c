@@ -147,7 +147,7 @@ ask(void)
 
 // One switch interval has passed without a switch: do what a waiter does that has timed
 // out. A holder that was asked waits until another thread has taken the GIL, which may
-// be nobody but the ticker. Releases the mutex while it waits.
+// be the ticker itself. Releases the mutex while it waits.
 static void
 be_waiter(unsigned long number, unsigned long tick)
 {

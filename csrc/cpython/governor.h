@@ -4,13 +4,13 @@
 // The interpreter takes the GIL away in one way only: a thread that waits for it times
 // out and asks the holder to drop it. While sections exist, the governor is engaged: it
 // sets the waiters' timeout to practically infinite, and its own thread, the ticker,
-// asks in their place. The ticker asks every holder but one that is inside a section;
-// that one is asked when its section ends. docs/internals/gil.md explains the protocol.
+// asks in their place: every holder but those inside a section, which are asked when
+// the section ends. docs/internals/gil.md explains the protocol.
 //
 // Locks: the governor's state is guarded by the GIL's own mutex, gil->mutex. Order: the
-// GIL, then gil->mutex, then one of the interpreter's switch_mutex
-// (tl_gil_play_taker()) and, before 3.13, its list of threads (tl_gil_request()).
-// PyEval_RestoreThread() takes the GIL and must not be called with gil->mutex held.
+// GIL, then gil->mutex, then gil->switch_mutex (tl_gil_play_taker()) or, before 3.13,
+// the lock of the interpreter's list of threads (tl_gil_request()). Do not call
+// PyEval_RestoreThread(), which takes the GIL, with gil->mutex held.
 #ifndef TL_GOVERNOR_H
 #define TL_GOVERNOR_H
 
@@ -64,7 +64,7 @@ void tl_governor_return(struct tl_guard *guard);
 // Thread: any, without the GIL.  Locks: takes gil->mutex.
 void tl_governor_request(void);
 
-// An urgent thread, one that was woken, begins to wait for the GIL, or has taken it.
+// An urgent thread, which was woken, begins to wait for the GIL, or has taken it.
 // The first asks the holder, like tl_governor_request(). As long as there are urgent
 // threads the switch interval is short (SHORT_US), so that the GIL comes back soon if
 // another waiter was faster. Only after tl_governor_is_ready() has returned true.

@@ -22,7 +22,7 @@ import tasklets.pytest_plugin
 import tasklets.testing
 
 README = ROOT / "README.md"
-PAGES = [README, *sorted(DOCS.glob("*.md"))]
+PAGES = [README, *sorted(DOCS.rglob("*.md"))]
 SECONDS = 120
 MARK = "=== block at line"
 
@@ -155,8 +155,18 @@ def test_a_page_names_nothing_that_is_not_there(page):
 
 @every_page
 def test_a_page_is_reached_from_the_index(page):
-    index = (DOCS / "index.md").read_text()
-    assert page in (README, DOCS / "index.md") or f"({page.name}" in index
+    index = DOCS / "index.md"
+    if page not in (README, index):
+        assert f"]({page.relative_to(DOCS).as_posix()})" in index.read_text()
+
+
+def test_the_porting_page_names_every_internal_that_is_used():
+    internal = r"\b(?:_Py[A-Z]\w+|_PY_\w+|pycore_\w+\.h|PyStackRef_\w+|ts->\w+)"
+    page = (DOCS / "internals" / "porting.md").read_text()
+    for path in (ROOT / "csrc").glob("*/*.[ch]"):
+        for name in re.findall(internal, path.read_text()):
+            named = name.removeprefix("ts->")
+            assert named in page, f"{path.relative_to(ROOT)}: {name}"
 
 
 def test_the_readme_begins_with_what_to_type_and_fits_on_a_page():

@@ -92,7 +92,7 @@ def files(pattern):
         "stackless-stubs/*.pyi",
         "examples/**/*.[cp]*",
         "benchmarks/*.py",
-        "docs/*.*",
+        "docs/**/*.*",
         "tools/*",
         "*.md",
         ".github/workflows/*.yml",
@@ -347,8 +347,10 @@ def test_the_contents_of_the_site_are_all_pages(site):
     source = [(ROOT / "docs" / "index.md").read_text()]
     site.prepare(None, "index", source)
     contents = re.search(r"```{toctree}\n:hidden:\n(.*)```", source[0], re.S)[1].split()
-    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
-    assert set(contents) == pages | {"docstrings"}
+    docs = ROOT / "docs"
+    pages = {path.relative_to(docs).with_suffix("") for path in docs.rglob("*.md")}
+    names = {path.as_posix() for path in pages} - {"index"}
+    assert set(contents) == names | {"docstrings"}
 
 
 def test_the_site_links_to_files_beside_the_documentation(site):
@@ -358,6 +360,13 @@ def test_the_site_links_to_files_beside_the_documentation(site):
     assert links == [
         f"{site.REPOSITORY}/CHANGELOG.md", "../examples/game.py", "time.md"
     ]  # fmt: skip
+
+
+def test_a_page_in_a_folder_links_to_pages_and_to_files_beside_the_documentation(site):
+    source = ["[a](../../CHANGELOG.md) [b](../time.md) [c](gil.md)"]
+    site.prepare(None, "internals/ticks", source)
+    links = re.findall(r"\((.*?)\)", source[0])
+    assert links == [f"{site.REPOSITORY}/CHANGELOG.md", "../time.md", "gil.md"]
 
 
 @pytest.fixture
