@@ -11,10 +11,10 @@
 // request as if it were libuv's.
 //
 // How long a request lives. It is on the heap and counted: by the tasklet that waits
-// for it, and by libuv while it is in flight. A killed waiter only drops its reference,
-// because a request that has begun cannot be stopped. So a request can outlive its
-// waiter, the thread and even the interpreter, and everything that libuv may still
-// write to must belong to it.
+// for it, and by libuv while it is in flight. A killed waiter cancels the request,
+// which has no effect once that has begun, and drops its reference. So a request can
+// outlive its waiter, the thread and even the interpreter, and everything that libuv
+// may still write to must belong to it.
 //
 // How long a loop lives. A loop whose thread ends with requests in flight becomes an
 // orphan. The next new request of any thread, or the end of the interpreter, runs it

@@ -1,11 +1,12 @@
 // pool.h - pools of worker threads, and the calls (jobs) that tasklets wait for.
 //
-// How many threads. A pool starts a thread for a job if no worker is idle or on its
-// way, one at a time: a worker that takes a job and finds more in the queue gets the
-// next one started or woken. max_workers is the number of threads for calls that
-// compute. limit, the number of workers that may be busy now, begins there and can grow
-// up to most, because calls that only wait (for a disk, a lock, a network) must not
-// hold up the others. One thread more than limit may exist.
+// How many threads. If a job is queued and no worker is idle or on its way, the pool
+// starts another thread, up to its limit. It does so one at a time: a worker that takes
+// a job and finds more in the queue gets the next one started or woken. max_workers is
+// the number of threads for calls that compute. limit, the number of workers that may
+// be busy now, begins there and can grow up to most, because calls that only wait (for
+// a disk, a lock, a network) must not hold up the others. One thread more than limit
+// may exist.
 //
 // The monitor. When limit workers are busy and jobs are queued, the additional thread
 // does not take a job but becomes the pool's monitor. It sleeps for a few milliseconds
