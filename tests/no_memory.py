@@ -404,7 +404,7 @@ def sends_exceptions():
     ch.send_exception(KeyError, 1)
     ch.send_throw(IndexError("x"))
     ch.send(tasklets.bomb(LookupError, LookupError("y")))
-    t.join()
+    t.result()
     return log
 
 
@@ -420,8 +420,8 @@ def iterates_and_closes():
     other = spawn(work)
     sent = ch.send_sequence(range(4))
     ch.close(wake=True)
-    t.join()
-    other.join()
+    t.result()
+    other.result()
     return sorted(log), sent, ch.closed
 
 
@@ -438,7 +438,7 @@ def queue_channels():
     t = spawn(produce)
     for i in ch:
         log.append(i)
-    t.join()
+    t.result()
     free = QueueChannel()
     for i in range(40):
         free.send(i)
@@ -485,7 +485,7 @@ def callbacks_of_channels():
         ch = channel()
         t = spawn(ch.receive)
         ch.send(3)
-        t.join()
+        t.result()
     finally:
         persist(tasklets.set_channel_callback, None)
         persist(tasklets.set_schedule_callback, None)
@@ -533,7 +533,7 @@ def selects():
             select(recv(a), timeout=1)
         except TimeoutError:
             log.append("late")
-    t.join()
+    t.result()
     return log
 
 
@@ -573,7 +573,7 @@ def sleeps():
         log.append("half")
         clock.advance(10)
         for t in made:
-            t.join()
+            t.result()
     return log
 
 
@@ -744,13 +744,18 @@ def waits_for_several():
     some = tasklets.wait([spawn(int), spawn(sleep, 0)], count=1)
     with fake_clock():
         none = tasklets.wait([Event()], timeout=1)
+    for t in made:
+        t.result()
     return len(finished), len(some) >= 1, none
 
 
 @scenario(DeadlockError)
 def as_they_complete():
     made = [spawn(lambda i=i: [schedule() for _ in range(i)]) for i in (3, 1, 2)]
-    return [made.index(t) for t in tasklets.as_completed(made)]
+    order = [made.index(t) for t in tasklets.as_completed(made)]
+    for t in made:
+        t.result()
+    return order
 
 
 # ---- locks and queues
@@ -767,7 +772,7 @@ def contend(lock, log, count=3):
     made = [spawn(work, i) for i in range(count)]
     schedule()
     for t in made:
-        t.join()
+        t.result()
     with lock:
         log.append("free")
 
@@ -819,12 +824,12 @@ def conditions():
         ready.append(True)
         condition.notify_all()
     for t in made:
-        t.join()
+        t.result()
     other = NLCondition()
     t = spawn(other.wait)
     schedule()
     other.notify_all()
-    t.join()
+    t.result()
     return log
 
 
@@ -866,7 +871,7 @@ def queues():
         for _ in range(4):
             q.task_done()
         q.join()
-        t.join()
+        t.result()
     return log
 
 
@@ -959,7 +964,7 @@ def budgets():
             stopped.insert()
         rounds += 1
     for t in made:
-        t.join()
+        t.result()
     return len(log), rounds > 2
 
 
@@ -1011,10 +1016,10 @@ def trace_functions():
     t.trace_function = trace
     t.run()
     t.trace_function = None
-    t.join()
+    t.result()
     other = spawn(work)
     other.profile_function = lambda *args: None
-    other.join()
+    other.result()
     return "call" in seen
 
 
@@ -1319,7 +1324,7 @@ def kills_in_another_thread():
             made.append(t)
         finally:
             persist(born.set)
-        t.join()
+        t.result()
 
     def mine():
         born.wait()
