@@ -155,6 +155,7 @@ channel_dealloc(ChannelObject *self)
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     tl_channel_clear(self);
+    PyMem_Free(self->items);
     Py_XDECREF(self->name);
     cls->tp_free(self);
     tl_live_add(TL_LIVE_CHANNEL, -1);

@@ -684,8 +684,5 @@ tl_channel_clear(ChannelObject *ch)
     while (ch->count > 0) {
         Py_DECREF(tl_items_pop(ch));
     }
-    PyMem_Free(ch->items);
-    ch->items = NULL;
-    ch->room = ch->first = 0;
-    tl_channel_check(ch);
+    tl_channel_check(ch); // the room stays: an operation under way may rely on it
 }

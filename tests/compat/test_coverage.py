@@ -4,8 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
-from children import ROOT
+import tasklets
 
 PROGRAM = """\
 from tasklets import channel, run, spawn
@@ -37,7 +38,7 @@ run()
 def test_branches_are_right_if_a_generator_waits(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)
     (tmp_path / ".coveragerc").write_text("[run]\nbranch = True\n")
-    env = {**os.environ, "PYTHONPATH": os.fspath(ROOT)}
+    env = {**os.environ, "PYTHONPATH": os.fspath(Path(tasklets.__file__).parents[1])}
     for command in (
         ["run", "--include=program.py", "program.py"],
         ["json", "-o", "report.json"],

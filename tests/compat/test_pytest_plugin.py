@@ -16,7 +16,10 @@ from typing import NamedTuple
 
 import pytest
 
+import tasklets
+
 ROOT = Path(__file__).parents[2]
+INSTALLED = Path(tasklets.__file__).parents[1]
 
 
 class Report(NamedTuple):
@@ -45,7 +48,7 @@ def install(folder):
 
 def run_pytest(folder, *options, stderr=False):
     """Run pytest where it finds the plugin; return its output, or its errors."""
-    places = os.pathsep.join(map(os.fspath, (folder, ROOT)))
+    places = os.pathsep.join(map(os.fspath, (folder, INSTALLED)))
     process = subprocess.run(
         [sys.executable, "-W", "error", "-m", "pytest", *options],
         cwd=folder,
@@ -285,6 +288,8 @@ def test_failed():
     "wider": """
 import pytest
 
+import tasklets
+
 
 @pytest.fixture(scope="module")
 def server():
@@ -392,6 +397,8 @@ def test_settling(settle):
 LAX = {
     "lax": """
 import pytest
+
+import tasklets
 
 
 def test_one():

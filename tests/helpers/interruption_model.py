@@ -189,8 +189,9 @@ class Task:
 class Model:
     """A run queue, a clock, and the tasks of one program."""
 
-    def __init__(self, program):
+    def __init__(self, program, yields):
         self.now = 0
+        self.yields = yields  # where an operation may wait but need not: stress.h
         self.ring = []
         self.timers = []
         self.numbers = itertools.count()
@@ -569,7 +570,7 @@ class Model:
     def do_condition(self, task, path, groups, after, length, notifies, limit, _):
         cond = {"owner": None, "place": None}
         self.start(f"{path}.h", self.holder(cond, task, after, length, notifies))
-        out = task.check()
+        out = (yield from self.before_acquire(task)) or task.check()
         if out is not None:
             return out
         cond["place"] = "condition"
@@ -582,8 +583,15 @@ class Model:
             task.holds -= 1
         return out or task.check()
 
+    def before_acquire(self, task):
+        """Yield before the acquisition of a free lock, if the build does."""
+        if not self.yields:
+            return None
+        return (yield from self.do_yield(task, None, None))
+
     def holder(self, cond, task, after, length, notifies):
         yield from self.leave(self.ring[0], self.now + nanoseconds(after))
+        yield from self.before_acquire(self.ring[0])
         cond["owner"] = "holder"
         if notifies and cond["place"] == "condition":
             cond["place"] = "lock"

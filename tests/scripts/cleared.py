@@ -100,9 +100,9 @@ def selection(*objects):
     tasklets.select(*cases)
 
 
-def waiting(function):
+def waiting(function, events=1):
     made = [spawn(tasklets.schedule_remove, None) for _ in range(2)]
-    list(function([*made, locks.Event()]))
+    list(function([*made, *(locks.Event() for _ in range(events))]))
 
 
 def chained():
@@ -166,6 +166,8 @@ PROGRAMS = {
     "select of an Event": lambda: selection(locks.Event()),
     "select of a tasklet": lambda: selection(spawn(tasklets.schedule_remove, None)),
     "wait": lambda: waiting(tasklets.wait),
+    # More than there is room for in a buffer that has just been made.
+    "wait for many": lambda: waiting(tasklets.wait, 20),
     "as_completed": lambda: waiting(tasklets.as_completed),
     "join": chained,
     "worker": on_a_worker,

@@ -420,7 +420,7 @@ class Run:
 def difference(seed, program=None):
     """Return what differs between tasklets and the model, as lines; or None."""
     program = program or random_program(seed)
-    expected = interruption_model.Model(program).run()
+    expected = interruption_model.Model(program, _core.stress).run()
     run = Run(program)
     try:
         seen = run.run()

@@ -275,7 +275,7 @@ def sends_exceptions():
     ch.send_exception(KeyError, 1)
     ch.send_throw(IndexError("x"))
     ch.send(tasklets.bomb(LookupError, LookupError("y")))
-    t.join()
+    t.result()
     return log
 
 
@@ -291,8 +291,8 @@ def iterates_and_closes():
     other = spawn(work)
     sent = ch.send_sequence(range(4))
     ch.close(wake=True)
-    t.join()
-    other.join()
+    t.result()
+    other.result()
     return sorted(log), sent, ch.closed
 
 
@@ -309,7 +309,7 @@ def queue_channels():
     t = spawn(produce)
     for i in ch:
         log.append(i)
-    t.join()
+    t.result()
     free = QueueChannel()
     for i in range(40):
         free.send(i)
@@ -356,7 +356,7 @@ def callbacks_of_channels():
         ch = channel()
         t = spawn(ch.receive)
         ch.send(3)
-        t.join()
+        t.result()
     finally:
         persist(tasklets.set_channel_callback, None)
         persist(tasklets.set_schedule_callback, None)
@@ -404,7 +404,7 @@ def selects():
             select(recv(a), timeout=1)
         except TimeoutError:
             log.append("late")
-    t.join()
+    t.result()
     return log
 
 

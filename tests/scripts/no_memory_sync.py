@@ -53,7 +53,7 @@ def sleeps():
         log.append("half")
         clock.advance(10)
         for t in made:
-            t.join()
+            t.result()
     return log
 
 
@@ -224,13 +224,18 @@ def waits_for_several():
     some = tasklets.wait([spawn(int), spawn(sleep, 0)], count=1)
     with fake_clock():
         none = tasklets.wait([Event()], timeout=1)
+    for t in made:
+        t.result()
     return len(finished), len(some) >= 1, none
 
 
 @scenario(DeadlockError)
 def as_they_complete():
     made = [spawn(lambda i=i: [schedule() for _ in range(i)]) for i in (3, 1, 2)]
-    return [made.index(t) for t in tasklets.as_completed(made)]
+    order = [made.index(t) for t in tasklets.as_completed(made)]
+    for t in made:
+        t.result()
+    return order
 
 
 # ---- locks and queues
@@ -247,7 +252,7 @@ def contend(lock, log, count=3):
     made = [spawn(work, i) for i in range(count)]
     schedule()
     for t in made:
-        t.join()
+        t.result()
     with lock:
         log.append("free")
 
@@ -299,12 +304,12 @@ def conditions():
         ready.append(True)
         condition.notify_all()
     for t in made:
-        t.join()
+        t.result()
     other = NLCondition()
     t = spawn(other.wait)
     schedule()
     other.notify_all()
-    t.join()
+    t.result()
     return log
 
 
@@ -346,7 +351,7 @@ def queues():
         for _ in range(4):
             q.task_done()
         q.join()
-        t.join()
+        t.result()
     return log
 
 

@@ -92,7 +92,7 @@ def budgets():
             stopped.insert()
         rounds += 1
     for t in made:
-        t.join()
+        t.result()
     return len(log), rounds > 2
 
 
@@ -144,10 +144,10 @@ def trace_functions():
     t.trace_function = trace
     t.run()
     t.trace_function = None
-    t.join()
+    t.result()
     other = spawn(work)
     other.profile_function = lambda *args: None
-    other.join()
+    other.result()
     return "call" in seen
 
 
@@ -449,7 +449,7 @@ def kills_in_another_thread():
             made.append(t)
         finally:
             persist(born.set)
-        t.join()
+        t.result()
 
     def mine():
         born.wait()
