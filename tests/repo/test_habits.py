@@ -9,13 +9,12 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import pytest
 import yaml
-from test_layers import RANKS
+from children import ROOT
+from layers import RANKS
 
-ROOT = Path(__file__).parent.parent
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 HOOKS = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
@@ -41,7 +40,7 @@ def test_the_local_hooks_run_tests_that_exist():
     (local,) = [each for each in HOOKS if each["repo"] == "local"]
     entries = [shlex.split(hook["entry"]) for hook in local["hooks"]]
     run = {word for entry in entries for word in entry if word.startswith("tests/")}
-    assert run == {"tests/test_layers.py", "tests/test_prose.py"}
+    assert run == {"tests/repo/test_layers.py", "tests/repo/test_prose.py"}
     assert all((ROOT / name).is_file() for name in run)
     assert {entry[0] for entry in entries} == {".venv/bin/python"}
 
@@ -114,10 +113,10 @@ def test_the_files_that_the_guide_names_exist():
     tests = set(re.findall(r"\btest_\w+\.py\b", CONTRIBUTING)) - {"test_x.py"}
     assert len(tests) > 10
     for name in tests:
-        assert (ROOT / "tests" / name).is_file(), name
+        assert list((ROOT / "tests").glob(f"*/{name}")), name
     folders = "csrc|docs|tests|tools|examples|benchmarks"
     paths = re.findall(rf"`((?:{folders})/[\w./]+)`", CONTRIBUTING)
-    for name in set(paths) - {"tests/test_x.py"}:
+    for name in set(paths) - {"tests/test_x.py", "tests/x/test_x.py"}:
         assert (ROOT / name).exists(), name
 
 
@@ -129,19 +128,32 @@ def test_the_functions_that_the_guide_names_exist():
         assert re.search(rf"\b{name}\(", source), name
 
 
-def left_out(text, pattern):
-    """Return the test files that a command leaves out, without test_ and .py."""
-    (names,) = re.findall(pattern, text, re.S)
-    return set(names.replace("\\\n", " ").replace(".py", "").split())
+def left_out_by_asan():
+    """Return the test files that the command leaves out."""
+    output = subprocess.check_output(
+        ["make", "-n", "asan", "PYTHON=", "VENV=.venv"], cwd=ROOT, text=True
+    )
+    return set(re.findall(r"--ignore=(\S+)", output))
 
 
-def test_commands_leave_out_tests_that_exist():
-    asan = left_out(MAKEFILE, r"--ignore=tests/test_,(.*?)\)")
-    matrix = left_out((ROOT / "tools" / "matrix").read_text(), r"for name in (.*?); do")
-    for names in asan, matrix:
-        assert {"layers", "prose", "habits"} <= names
-        for name in names:
-            assert (ROOT / "tests" / f"test_{name}.py").is_file(), name
+def left_out_by_matrix():
+    """Return the test files that the command leaves out."""
+    text = (ROOT / "tools" / "matrix").read_text()
+    loop = re.search(r"^ *for name in .*?^ *done$", text, re.M | re.S)
+    output = subprocess.check_output(
+        ["bash", "-c", f"tests=; {loop[0]}; echo $tests"], text=True
+    )
+    return set(re.findall(r"--ignore=(\S+)", output))
+
+
+@pytest.mark.parametrize("names", [left_out_by_asan, left_out_by_matrix])
+def test_commands_leave_out_tests_that_exist(names):
+    left_out = names()
+    assert {
+        f"tests/repo/test_{n}.py" for n in ("layers", "prose", "habits")
+    } <= left_out
+    for name in left_out:
+        assert (ROOT / name).is_file(), name
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 # Files and folders that are checked.
 DONE = [
@@ -38,8 +38,11 @@ DONE = [
     "pyproject.toml",
     "setup.cfg",
     "setup.py",
-    "tests/test_prose.py",
-    "tests/test_habits.py",
+    "csrc",
+    "stackless-stubs",
+    "stacklesslib_compat",
+    "tasklets",
+    "tests",
 ]
 
 ACTOR = "name the waiter, owner, caller, receiver, sender, worker or thread"
