@@ -135,7 +135,7 @@ def test_a_tasklet_can_be_atomic_before_it_begins(log):
         pytest.param(lambda: scheduler.run(switches=1), id="a run of others"),
     ],
 )
-def test_who_gives_way_inside_is_inside_again_afterwards(give_way, log):
+def test_a_tasklet_that_switches_inside_is_inside_again_afterwards(give_way, log):
     tasklet(lambda: log.append(flag()))()
     with atomic():
         give_way()
@@ -257,12 +257,12 @@ def test_arguments_are_refused(make):
 
 
 @pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, pickle.dumps])
-def test_it_cannot_be_copied_or_pickled(way):
+def test_an_atomic_object_cannot_be_copied_or_pickled(way):
     with pytest.raises(TypeError, match="atomic"):
         way(atomic())
 
 
-def test_it_cannot_be_subclassed():
+def test_atomic_cannot_be_subclassed():
     with pytest.raises(TypeError, match="not an acceptable base type"):
         type("Mine", (atomic,), {})
 
@@ -324,7 +324,7 @@ def stopped(budget, work):
 
 
 @each_budget
-def test_a_budget_stops_who_is_not_inside(budget, log):
+def test_a_budget_stops_a_tasklet_outside_of_sections(budget, log):
     assert is_stopped(budget, lambda: (compute(), log.append("went on")), log)
     assert log == []
 
@@ -368,7 +368,7 @@ def test_a_budget_that_ends_inside_stops_where_the_flag_is_reset(budget, log):
 
 
 @each_budget
-def test_a_budget_that_ends_inside_stops_also_who_leaves_by_an_exception(budget, log):
+def test_a_budget_that_ends_inside_also_stops_a_tasklet_that_raises(budget, log):
     def work():
         try:
             with atomic():
@@ -383,7 +383,7 @@ def test_a_budget_that_ends_inside_stops_also_who_leaves_by_an_exception(budget,
 
 
 @each_budget
-def test_a_budget_that_ends_inside_does_not_stop_who_ends_there(budget, log):
+def test_a_budget_that_ends_inside_does_not_stop_a_tasklet_that_ends_there(budget, log):
     def work():
         getcurrent().set_atomic(True)
         compute()
@@ -394,7 +394,7 @@ def test_a_budget_that_ends_inside_does_not_stop_who_ends_there(budget, log):
 
 
 @each_budget
-def test_a_budget_stops_who_lets_others_run_inside_only_afterwards(budget, log):
+def test_a_budget_stops_a_tasklet_that_switches_inside_only_afterwards(budget, log):
     def work():
         with atomic():
             compute()

@@ -71,7 +71,7 @@ def test_a_flag_reset_from_another_thread_lets_the_others_in():
             awake.set()
 
 
-def test_a_flag_set_from_another_thread_while_it_waits_is_in_force_when_it_wakes_up():
+def test_a_flag_set_by_another_thread_during_a_wait_is_active_after_it():
     found, ch = [], channel()
 
     def work():
@@ -178,7 +178,7 @@ def test_nobody_gets_the_gil_beside_one_section_without_an_end():
 
 
 @pytest.mark.timing
-def test_all_who_are_always_inside_get_their_turns():
+def test_threads_that_are_always_inside_all_get_turns():
     ending, turns = False, [0] * 4
 
     def work(number):
@@ -334,7 +334,7 @@ print("seen" if seen else "none")
 
 
 @pytest.mark.parametrize(("how", "seen"), [("atomic", "none"), ("without", "seen")])
-def test_an_interval_set_past_us_while_a_section_waits_does_not_break_it(how, seen):
+def test_an_interval_set_by_the_original_does_not_break_a_section(how, seen):
     assert run_program(STAY + PAST_US, how) == (0, f"{seen}\n", [])
 
 
@@ -373,7 +373,7 @@ print("seen" if seen else "none")
 
 
 @pytest.mark.parametrize(("how", "seen"), [("atomic", "none"), ("without", "seen")])
-def test_an_interval_set_past_us_right_before_a_section_does_not_break_it(how, seen):
+def test_an_interval_set_by_the_original_does_not_break_the_next(how, seen):
     assert run_program(STAY + RIGHT_BEFORE, how) == (0, f"{seen}\n", [])
 
 

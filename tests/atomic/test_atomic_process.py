@@ -98,7 +98,7 @@ runaway_is_preempted()
     assert interval_program(source, places) == "0.003 0.003\n"
 
 
-def test_an_interval_set_inside_is_in_force_afterwards():
+def test_an_interval_set_inside_is_active_afterwards():
     source = """
 with atomic():
     sys.setswitchinterval(0.002)

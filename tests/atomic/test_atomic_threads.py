@@ -119,7 +119,7 @@ def test_structures_of_plain_objects_stay_whole(section, stay):
 
 
 @violations
-def test_nobody_computes_meanwhile_beside_a_long_section(section, stay):
+def test_no_other_thread_computes_during_a_long_section(section, stay):
     seen = 0
     with counting() as total:
         for _ in range(5):
@@ -323,7 +323,7 @@ WAYS = [pipe_read, lock_acquire, queue_get, channel_receive, channel_send, join_
 
 @pytest.mark.parametrize("wait", WAYS, ids=lambda wait: wait.__name__)
 @violations
-def test_who_waits_inside_lets_the_others_run_and_is_alone_again(section, stay, wait):
+def test_a_waiter_inside_lets_others_run_and_is_alone_again(section, stay, wait):
     seen = 0
     with counting() as total:
         for _ in range(10):
@@ -338,7 +338,7 @@ def test_who_waits_inside_lets_the_others_run_and_is_alone_again(section, stay, 
 
 
 @violations
-def test_who_sleeps_inside_is_alone_again_when_awake(section, stay):
+def test_a_thread_that_sleeps_inside_is_alone_again_when_awake(section, stay):
     seen = 0
     with counting() as total:
         for pause in [0, 0.001, 0.01] * 10:

@@ -37,7 +37,7 @@ def check(program, *args):
     return output
 
 
-def test_it_says_that_it_is_not_supported_and_why():
+def test_atomic_says_that_it_is_not_supported_and_why():
     output = check("print(atomic.supported, atomic.why_not)")
     assert output == "False the GIL's switch interval is not where it was expected\n"
 
@@ -72,7 +72,7 @@ def test_sections_exclude_one_another(how, seen):
     assert check(LOST, how) == f"{seen}\n"
 
 
-def test_a_section_that_waits_in_a_call_of_ours_lets_others_in():
+def test_a_section_that_waits_in_a_call_of_tasklets_lets_others_in():
     output = check("""
 ch, back = channel(), channel()
 
@@ -138,7 +138,7 @@ print(log)
     assert output == "['first', 'thread', 'last']\n"
 
 
-def test_the_flag_of_a_suspended_tasklet_is_in_force_when_it_goes_on():
+def test_the_flag_of_a_suspended_tasklet_is_active_when_it_goes_on():
     output = check("""
 log, inside = [], threading.Event()
 ch = channel()

@@ -368,7 +368,7 @@ def test_an_interval_set_while_threads_are_woken_stays(write):
                 assert sys.getswitchinterval() == about(value)
 
 
-def test_afterwards_the_programs_own_interval_is_in_force():
+def test_afterwards_the_programs_own_interval_is_active():
     for value in (0.0031, 0.0001, 0.00001, 0.000001):
         with listening() as listener:
             sys.setswitchinterval(value)
@@ -382,7 +382,7 @@ def test_afterwards_the_programs_own_interval_is_in_force():
         assert sys.getswitchinterval() == about(value)
 
 
-def test_what_is_read_past_us_and_written_back_does_not_stay():
+def test_an_interval_read_and_written_by_the_original_functions_does_not_stay():
     with listening() as listener, computing(1):
         sys.setswitchinterval(0.004)
         with waking(listener):
@@ -394,7 +394,7 @@ def test_what_is_read_past_us_and_written_back_does_not_stay():
 
 @forks_beside_threads
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_a_child_has_the_programs_interval_whoever_waited_as_it_was_made():
+def test_a_child_has_the_programs_interval_even_if_threads_waited_at_the_fork():
     with listening() as listener, computing(1):
         sys.setswitchinterval(0.0042)
         with waking(listener):

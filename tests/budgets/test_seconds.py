@@ -192,7 +192,7 @@ def test_seconds_are_for_the_whole_call():
         worker.remove().kill()
 
 
-def test_slice_seconds_do_not_stop_who_gives_way():
+def test_slice_seconds_do_not_stop_a_tasklet_that_gives_way():
     def work():
         for _ in range(300):
             spin(0.0002)
@@ -205,7 +205,7 @@ def test_slice_seconds_do_not_stop_who_gives_way():
 
 
 @pytest.mark.timing
-def test_slice_seconds_find_the_one_that_does_not_give_way(log):
+def test_slice_seconds_find_the_tasklet_that_does_not_give_way(log):
     def work():
         nonlocal began
         while True:

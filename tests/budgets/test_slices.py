@@ -49,7 +49,7 @@ def test_ticks_are_for_the_whole_call(log):
         worker.kill()
 
 
-def test_slice_ticks_do_not_stop_who_gives_way():
+def test_slice_ticks_do_not_stop_a_tasklet_that_gives_way():
     def work():
         for _ in range(1000):
             busy(10)
@@ -61,7 +61,7 @@ def test_slice_ticks_do_not_stop_who_gives_way():
     assert reason() == "idle"
 
 
-def test_slice_ticks_stop_who_does_not_give_way_in_time(counter, log):
+def test_slice_ticks_stop_a_tasklet_that_does_not_give_way_in_time(counter, log):
     def work():
         while True:
             busy(10)
@@ -251,7 +251,7 @@ def test_whichever_budget_ends_first_ends_the_call(budgets, expected):
         each.remove().kill()
 
 
-def test_the_reason_tells_who_overran_from_who_was_last():
+def test_the_reason_tells_a_tasklet_that_overran_from_the_last_to_run():
     def well_behaved():
         while True:
             busy(30)
@@ -427,7 +427,7 @@ def test_the_owner_of_a_timeout_is_listed(log):
     assert log == [[main, main], [main, main, worker]]
 
 
-def test_a_budget_is_in_force_again_after_a_call_inside_has_ended(counter):
+def test_a_budget_is_active_again_after_a_call_inside_has_ended(counter):
     def work():
         scheduler.run(50).kill()
         busy(10**9)
@@ -438,7 +438,7 @@ def test_a_budget_is_in_force_again_after_a_call_inside_has_ended(counter):
     worker.kill()
 
 
-def test_a_call_inside_without_budgets_keeps_those_of_the_outer_one(counter):
+def test_a_call_inside_without_budgets_keeps_the_outer_calls_budgets(counter):
     tasklet(run)()
     victim = counter()
     assert scheduler.run(1000) is victim

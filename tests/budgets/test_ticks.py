@@ -377,7 +377,7 @@ def test_the_victim_may_catch_what_is_thrown_and_go_on(log):
 
 
 @pytest.mark.parametrize("ticks", range(30, 60))
-def test_what_is_thrown_finds_the_innermost_handler(ticks, log):
+def test_an_exception_thrown_finds_the_innermost_handler(ticks, log):
     """A loop on one line, in blocks of every kind, is left through all of them."""
 
     class Block:
@@ -416,7 +416,7 @@ def test_what_is_thrown_finds_the_innermost_handler(ticks, log):
     victim.kill()
 
 
-def test_what_is_thrown_into_a_stopped_generator_ends_it(log):
+def test_an_exception_thrown_into_a_stopped_generator_ends_it(log):
     def generate():
         try:
             while True:
@@ -523,7 +523,7 @@ def test_a_tasklet_can_be_stopped_while_it_handles_an_error(log):
     assert log == [("first",)]
 
 
-def test_the_end_of_a_victim_is_told_to_who_waits_for_it():
+def test_the_end_of_a_victim_wakes_its_joiners():
     victim = spawn(busy, 1000)
     waiter = spawn(lambda: victim.result())
     victim.remove()

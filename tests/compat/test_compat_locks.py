@@ -198,7 +198,7 @@ def test_lock_mixin_makes_a_context_manager():
 
 
 class TestEvent:
-    def test_it_calls_back_once(self):
+    def test_an_event_calls_back_once(self):
         event, seen = locks.Event(), []
         event.add_done_callback(seen.append)
         event.set()
@@ -206,7 +206,7 @@ class TestEvent:
         assert seen == [event]
         assert event.isSet()
 
-    def test_it_calls_back_at_once_if_it_is_set(self):
+    def test_an_event_that_is_set_calls_back_at_once(self):
         event, seen = locks.Event(), []
         event.set()
         event.add_done_callback(seen.append)
@@ -231,14 +231,14 @@ class TestEvent:
 
 
 class TestValueEvent:
-    def test_all_who_wait_get_the_value(self):
+    def test_all_waiters_get_the_value(self):
         event = locks.ValueEvent()
         tasks = [spawn(event.wait) for _ in range(3)]
         settle()
         event.set("value")
         assert [task.result() for task in tasks] == ["value"] * 3
 
-    def test_who_comes_later_gets_an_error(self):
+    def test_a_later_waiter_gets_an_error(self):
         event = locks.ValueEvent()
         event.set("value")
         with pytest.raises(RuntimeError, match="Already resumed"):
@@ -252,7 +252,7 @@ class TestValueEvent:
         with pytest.raises(RuntimeError, match="already"):
             getattr(event, again)()
 
-    def test_an_error_reaches_all_who_wait_or_come(self):
+    def test_an_error_reaches_present_and_later_waiters(self):
         event = locks.ValueEvent()
         task = spawn(event.wait)
         settle()

@@ -109,7 +109,7 @@ def test_the_report_names_what_it_replaced(report):
     assert "threading.Semaphore" in str(report)
 
 
-def test_the_report_names_who_holds_originals():
+def test_the_report_names_modules_that_hold_originals():
     late = types.ModuleType("late")
     late.Later, late.other = threading.Event, threading.local
     sys.modules["late"] = late
@@ -122,7 +122,7 @@ def test_the_report_names_who_holds_originals():
         del sys.modules["late"]
 
 
-def test_who_imports_a_module_holds_no_original(report):
+def test_an_importer_of_a_module_holds_no_original(report):
     # It says threading.Lock, and finds ours.
     assert not [h for h in report.holders if h.module in ("logging", "threading")]
 

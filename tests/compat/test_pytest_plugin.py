@@ -425,7 +425,7 @@ FAILS = ["error"]  # when its fixtures are torn down
 
 
 @pytest.mark.parametrize("what", LEFT)
-def test_what_is_left_fails_its_own_test(strict, what):
+def test_a_tasklet_left_behind_fails_its_own_test(strict, what):
     _, lines = LEFT[what]
     report = strict[name_of(what)]
     assert report.outcomes == FAILS
@@ -452,7 +452,7 @@ def test_clean_up_may_wait(strict):
     assert "computed" in computes.output
 
 
-def test_one_that_never_ends_is_named_once_more(strict):
+def test_a_tasklet_that_never_ends_is_named_once_more(strict):
     report = strict["test_never_ends"]
     assert report.outcomes == FAILS
     assert report.has("*'survives' *spawned at*")
@@ -496,7 +496,7 @@ def test_fixtures(strict, name):
     assert strict[f"test_{name}"].outcomes == ["passed"], strict[f"test_{name}"].text
 
 
-def test_without_the_option_only_those_that_ask(lax):
+def test_without_the_option_only_tests_that_ask_are_checked(lax):
     assert {name: report.outcomes for name, report in lax.items()} == {
         "test_one": ["passed"],
         "test_two": FAILS,

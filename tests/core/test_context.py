@@ -418,7 +418,7 @@ def test_no_context_is_not_told_from_an_empty_one(log):
 # Contexts die.
 
 
-def test_an_ended_tasklet_lets_go_of_its_context(log):
+def test_an_ended_tasklet_releases_its_context(log):
     class Thing:
         def __del__(self):
             log.append("dropped")

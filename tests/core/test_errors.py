@@ -360,7 +360,7 @@ def test_the_error_handler_is_asked_in_every_thread(log):
     assert log == [KeyError]
 
 
-def test_set_error_handler_returns_the_one_before():
+def test_set_error_handler_returns_the_previous_one():
     assert tasklets.set_error_handler(print) is None
     assert tasklets.set_error_handler() is print
     assert tasklets.set_error_handler(None) is None

@@ -64,7 +64,7 @@ print(tasklets.wait([future])[0].result())
 
 
 @pytest.mark.parametrize("source", [RECEIVE, JOIN, FUTURE])
-def test_a_thread_of_a_c_library_wakes_who_waits_for_it(source):
+def test_a_thread_of_a_c_library_wakes_a_waiting_tasklet(source):
     assert run_program(source) == (0, "from C\n", [])
 
 
@@ -113,7 +113,7 @@ except RuntimeWarning as warning:
 """
 
 
-def test_who_waits_long_for_such_a_thread_warns():
+def test_a_long_wait_for_such_a_thread_warns():
     assert run_program(SLEEPER) == (
         0,
         "all tasklets of all threads wait\n",

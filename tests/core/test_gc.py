@@ -151,7 +151,7 @@ def test_a_reachable_tasklet_is_not_collected(log):
     assert isinstance(log.pop(), Thing)
 
 
-def test_a_tasklet_that_another_one_knows_is_not_collected(log):
+def test_a_tasklet_that_another_tasklet_references_is_not_collected(log):
     def inner():
         me = getcurrent()
         pause()
@@ -579,7 +579,7 @@ def test_tasklets_at_a_barrier_whose_action_never_ends(log):
 
 
 @pytest.mark.parametrize("cls", [locks.Lock, locks.RLock, locks.Semaphore])
-def test_who_waits_for_a_lock_that_somebody_knows_is_not_collected(cls, log):
+def test_a_waiter_for_a_lock_that_is_still_referenced_is_not_collected(cls, log):
     lock = cls()
     lock.acquire()
     tasklet(lambda: log.append(lock.acquire()))()

@@ -35,13 +35,7 @@ PROGRAMS = {
         def inner():
             here().parent.switch()
             return "end"
-        def work():
-            g = greenlet(inner)
-            box.append(g)
-            g.switch()
-        box = []
-        tasklet(work)()
-        run()
+        box = [begun(inner)]
         tasklet(attempt)(box[0].switch)
         run()
         """,
@@ -87,13 +81,7 @@ PROGRAMS = {
         def inner():
             here().parent.switch()
             raise KeyError
-        def work():
-            g = greenlet(inner)
-            box.append(g)
-            g.switch()
-        box = []
-        tasklet(work)()
-        run()
+        box = [begun(inner)]
         tasklet(attempt)(box[0].switch)
         run()
         """,
@@ -101,13 +89,7 @@ PROGRAMS = {
         def inner():
             here().parent.switch()
             ch.receive()
-        def work():
-            g = greenlet(inner)
-            box.append(g)
-            g.switch()
-        box, ch = [], channel()
-        tasklet(work)()
-        run()
+        box, ch = [begun(inner)], channel()
         t = tasklet(attempt)(box[0].switch)
         run()
         assert t.blocked
@@ -119,13 +101,7 @@ PROGRAMS = {
         def inner():
             here().parent.switch()
             ch.receive()
-        def work():
-            g = greenlet(inner)
-            box.append(g)
-            g.switch()
-        box, ch = [], channel()
-        tasklet(work)()
-        run()
+        box, ch = [begun(inner)], channel()
         t = tasklet(attempt)(box[0].switch)
         run()
         attempt(t.kill)
@@ -277,6 +253,17 @@ faulthandler.dump_traceback_later(60, exit=True)
 def attempt(function, *args):
     with contextlib.suppress(Exception):
         function(*args)
+
+def begun(inner):
+    "Return a greenlet that a tasklet has begun, and that has switched back to it."
+    def work():
+        g = greenlet(inner)
+        box.append(g)
+        g.switch()
+    box = []
+    tasklet(work)()
+    run()
+    return box[0]
 """
 
 

@@ -55,7 +55,7 @@ def plain_import(name):
 
 
 @pytest.mark.parametrize("way", [import_value, from_import, plain_import])
-def test_nobody_gets_a_module_before_its_code_has_run(module, way):
+def test_no_importer_gets_a_module_before_its_code_has_run(module, way):
     module("tl_slow", SLOW)
     tasks = [spawn(way, "tl_slow") for _ in range(4)]
     run()
@@ -132,7 +132,7 @@ def test_what_must_not_wait_gets_what_there_is(module):
     assert first.result() == 1
 
 
-def test_an_error_of_the_module_is_raised_in_who_imports_it(module):
+def test_an_error_of_the_module_is_raised_in_its_importer(module):
     module("tl_broken", "import tasklets\ntasklets.schedule()\nraise KeyError(1)\n")
     first = spawn(import_value, "tl_broken")
     schedule()

@@ -94,7 +94,7 @@ def test_many_end_in_as_many_switches_and_nobody_else_has_a_turn(
     assert not any(each.alive for each in entities)
 
 
-def test_many_that_have_not_begun_end_without_a_turn_of_others(log, bystanders):
+def test_many_tasklets_that_have_not_begun_end_without_other_turns(log, bystanders):
     entities = [spawn(live, log, number) for number in range(MANY)]
     before = switches()
     kill_all(entities)
@@ -170,7 +170,7 @@ def test_nobody_is_nothing():
     kill_all(iter(()))
 
 
-def test_those_that_are_not_alive_are_left_alone(log):
+def test_tasklets_that_are_not_alive_are_left_alone(log):
     done = spawn(log.append, 1)
     run()
     kill_all([done, tasklet(), done])
@@ -193,7 +193,7 @@ def test_twice_the_same_is_one_kill(log):
     one.kill()
 
 
-def test_who_catches_its_kill_lives_on(log):
+def test_a_tasklet_that_catches_its_kill_lives_on(log):
     def stubborn():
         try:
             schedule_remove(None)
@@ -260,7 +260,7 @@ def test_all_are_told_before_the_first_runs(log):
     assert log == ["first", "second"]
 
 
-def test_who_is_killed_may_kill_the_others(log):
+def test_a_killed_tasklet_may_kill_the_others(log):
     def kills():
         try:
             schedule_remove(None)
@@ -327,7 +327,7 @@ def test_a_shield_holds_the_kill_off(log, bystanders):
     assert log == ["two", "received", "killed"]
 
 
-def test_a_shielded_one_that_is_runnable_has_no_turn(log):
+def test_a_shielded_tasklet_that_is_runnable_has_no_turn(log):
     def shielded():
         with shield(None):
             schedule()
@@ -385,7 +385,7 @@ def test_main_may_be_among_them(log):
     assert log == ["other"]
 
 
-def test_those_of_another_thread_end_there(log):
+def test_tasklets_of_another_thread_end_there(log):
     def work():
         made.extend(spawn(wait_for_ever, log, number) for number in range(3))
         run()
@@ -430,7 +430,7 @@ def victims(log):
 
 
 @pytest.mark.parametrize("bad", [None, 3, "x", getmain], ids=repr)
-def test_what_is_no_tasklet_is_refused(victims, bad):
+def test_an_object_that_is_no_tasklet_is_refused(victims, bad):
     with pytest.raises(TypeError, match="kill_all.*item 1 is"):
         kill_all([*victims, bad])
 
@@ -441,7 +441,7 @@ def test_one_tasklet_is_no_collection(victims):
 
 
 @pytest.mark.parametrize("bad", [None, 3, getmain])
-def test_what_is_not_iterable_is_refused(bad):
+def test_an_object_that_is_not_iterable_is_refused(bad):
     with pytest.raises(TypeError, match="iterable"):
         kill_all(bad)
 

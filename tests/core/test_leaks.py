@@ -464,7 +464,7 @@ def check(growth, work, calls, warm_up):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_does_not_leak(growth, name):
+def test_an_operation_does_not_leak(growth, name):
     check(growth, getattr(Operations(), name), calls=200, warm_up=300)
 
 
@@ -549,7 +549,7 @@ def peak():
 
 
 @pytest.mark.slow
-def test_births_and_deaths_need_no_more_memory_for_ever():
+def test_births_and_deaths_do_not_need_more_and_more_memory():
     def rounds(n):
         for _ in range(n):
             ch = channel()

@@ -331,7 +331,7 @@ def test_cycles_are_collected():
     assert [each() for each in refs] == [None] * 3
 
 
-def test_what_the_collector_sets_meanwhile_stays(mine):
+def test_an_attribute_set_during_a_collection_stays(mine):
     """In a thread whose first access it interrupts, wherever it does."""
 
     def collected(phase, info):
@@ -416,7 +416,7 @@ def test_it_cannot_be_copied(mine):
             attempt(mine)
 
 
-def test_it_leaks_nothing(no_leak):
+def test_a_local_leaks_nothing(no_leak):
     def work():
         mine.x = mine
 

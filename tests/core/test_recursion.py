@@ -189,7 +189,7 @@ def test_a_higher_limit_holds_for_tasklets_too(log):
         assert_full(found, 5000)
 
 
-def test_a_limit_that_changes_meanwhile_holds_for_waiting_tasklets(log):
+def test_a_limit_that_changes_during_a_wait_holds_for_the_waiting_tasklets(log):
     before = sys.getrecursionlimit()
     ch = channel()
     tasklet(lambda: (ch.receive(), log.append(depth())))()

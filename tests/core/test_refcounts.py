@@ -202,7 +202,7 @@ def test_a_thrown_error_that_nobody_gets_dies_at_once():
 
 
 @pytest.mark.usefixtures("no_collector")
-def test_a_finished_tasklet_lets_go_of_function_and_arguments():
+def test_a_finished_tasklet_releases_its_function_and_arguments():
     class Work:
         def __call__(self, thing, *, other):
             pass

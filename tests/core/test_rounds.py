@@ -48,7 +48,7 @@ def test_n_rounds_are_n_turns(entity, log, rounds, count):
     assert turns(log) == rounds * names
 
 
-def test_who_is_spawned_has_its_first_turn_in_the_next_round(entity, log):
+def test_a_spawned_tasklet_has_its_first_turn_in_the_next_round(entity, log):
     def parent():
         log.append("p")
         entity("c")
@@ -74,7 +74,7 @@ def test_a_round_ends_though_everybody_spawns_another(log):
     assert (turns(log), reason()) == ("x", "idle")
 
 
-def test_who_is_woken_has_its_turn_in_the_next_round(entity, log):
+def test_a_woken_tasklet_has_its_turn_in_the_next_round(entity, log):
     def waiter():
         ch.receive()
         log.append("w")
@@ -93,7 +93,7 @@ def test_who_is_woken_has_its_turn_in_the_next_round(entity, log):
     assert (scheduler.run(rounds=1), turns(log)) == (None, "wa")
 
 
-def test_who_waits_and_is_woken_in_the_same_round_has_one_turn(entity, log):
+def test_a_tasklet_that_waits_and_is_woken_in_the_same_round_has_one_turn(entity, log):
     def waiter():
         while True:
             log.append("w")
@@ -116,7 +116,7 @@ def test_who_waits_and_is_woken_in_the_same_round_has_one_turn(entity, log):
     ids=["remove", "remove and kill", "kill_all"],
 )
 @pytest.mark.parametrize("victim", "bcd")
-def test_who_leaves_before_its_turn_has_none(entity, log, victim, leave):
+def test_a_tasklet_that_leaves_before_its_turn_has_none(entity, log, victim, leave):
     def first():
         log.append("f")
         leave(others[victim])
@@ -147,7 +147,7 @@ def test_the_round_ends_when_all_that_are_left_are_removed(entity, log):
     worker.kill()
 
 
-def test_who_is_removed_and_inserted_again_waits_for_the_next_round(entity, log):
+def test_a_tasklet_removed_and_inserted_again_waits_for_the_next_round(entity, log):
     def first():
         other.remove().insert()
         log.append("f")
@@ -267,7 +267,7 @@ def test_run_of_a_runnable_tasklet_takes_its_turn_and_loses_nobodys(entity, log)
     assert (scheduler.run(rounds=1), turns(log)) == (None, "a>cbd")
 
 
-def test_run_of_one_that_has_had_its_turn_gives_it_another(entity, log):
+def test_run_of_a_tasklet_that_has_had_its_turn_gives_it_another(entity, log):
     def caller():
         log.append("<")
         early.run()
@@ -340,7 +340,7 @@ def test_kill_all_is_part_of_the_callers_turn(entity, log):
     assert (scheduler.run(rounds=1), turns(log)[:5]) == (None, "xx<x>")
 
 
-def test_those_that_name_each_other_are_bounded_by_switches(entity, log):
+def test_tasklets_that_name_each_other_are_bounded_by_switches(entity, log):
     def one(other):
         while True:
             log.append("x")

@@ -100,7 +100,7 @@ def test_threads_count_their_own_rounds():
     assert found == [{3}] * 3
 
 
-def test_others_insert_and_remove_while_rounds_go_on():
+def test_other_threads_insert_and_remove_while_rounds_go_on():
     """However they interfere, a round ends, and enters nobody twice."""
 
     def live(number):
@@ -413,7 +413,7 @@ class Storm:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_in_a_storm_who_only_gives_way_has_one_turn_a_round(seed):
+def test_in_a_storm_a_tasklet_that_only_gives_way_has_one_turn_a_round(seed):
     storm = Storm(seed)
     rnd = random.Random(seed)
     for _ in range(400):

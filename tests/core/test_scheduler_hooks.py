@@ -172,7 +172,7 @@ def test_the_schedule_callback_is_not_told_of_a_switch_to_oneself(switches):
     assert switches == []
 
 
-def test_the_schedule_callback_sees_the_one_before_as_current(log):
+def test_the_schedule_callback_sees_the_previous_tasklet_as_current(log):
     t = tasklet(int)()
     tasklets.set_schedule_callback(
         lambda old, new: log.append((getcurrent() is old, new is t, getruncount()))
@@ -182,7 +182,7 @@ def test_the_schedule_callback_sees_the_one_before_as_current(log):
     assert log == [(True, True, 2), (True, False, 1)]
 
 
-def test_the_schedule_callback_counts_the_one_that_is_entered(log):
+def test_the_schedule_callback_counts_the_tasklet_that_is_entered(log):
     t = tasklet(int, ())
     tasklets.set_schedule_callback(lambda old, new: log.append(getruncount()))
     t.run()
@@ -237,7 +237,7 @@ def test_the_schedule_callback_may_insert(log):
     assert log == [1]
 
 
-def test_the_schedule_callback_may_not_remove_who_is_to_run(log):
+def test_the_schedule_callback_may_not_remove_the_next_tasklet(log):
     def misuse(old, new):
         for t in (old, new):
             try:
@@ -254,7 +254,7 @@ def test_the_schedule_callback_may_not_remove_who_is_to_run(log):
     assert not t.alive
 
 
-def test_the_schedule_callback_may_throw_pending_to_who_is_to_run(log):
+def test_the_schedule_callback_may_throw_pending_to_the_next_tasklet(log):
     def work():
         try:
             schedule()
@@ -290,7 +290,7 @@ def test_the_schedule_callback_may_use_channels_that_do_not_block(log):
     assert log == ["value"]
 
 
-def test_set_schedule_callback_returns_the_one_before():
+def test_set_schedule_callback_returns_the_previous_one():
     assert tasklets.set_schedule_callback(print) is None
     assert tasklets.get_schedule_callback() is print
     assert tasklets.set_schedule_callback(None) is print

@@ -247,7 +247,7 @@ def test_the_end_of_a_thread_goes_through_shields(log):
     assert log == ["left"]
 
 
-def test_what_nobody_can_reach_is_ended_in_spite_of_its_shield(log):
+def test_an_unreachable_tasklet_is_ended_in_spite_of_its_shield(log):
     def work():
         with shield(None):
             try:

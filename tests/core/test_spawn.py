@@ -231,7 +231,7 @@ def test_cancelled_error_is_that_of_concurrent_futures():
     assert issubclass(CancelledError, RuntimeError)
 
 
-def test_result_of_a_tasklet_killed_meanwhile_is_cancelled():
+def test_result_of_a_tasklet_killed_during_the_wait_is_cancelled():
     t = spawn(tasklets.schedule_remove)
     spawn(t.kill)
     with pytest.raises(CancelledError):
@@ -339,7 +339,7 @@ def test_the_error_of_a_joined_tasklet_of_stackless_is_not_lost():
     assert t.join() is True
 
 
-def test_many_may_wait_for_one(log):
+def test_many_tasklets_may_join_one(log):
     def wait(name):
         log.append((name, t.result()))
 
@@ -350,7 +350,7 @@ def test_many_may_wait_for_one(log):
     assert log == [("a", "value"), ("b", "value"), ("c", "value")]
 
 
-def test_those_who_wait_run_in_the_order_in_which_they_came(log):
+def test_joiners_run_in_the_order_in_which_they_came(log):
     t = spawn(value)
     for name in "abc":
         spawn(lambda name=name: (t.join(), log.append(name)))
@@ -359,7 +359,7 @@ def test_those_who_wait_run_in_the_order_in_which_they_came(log):
     assert log == ["other", "a", "b", "c"]
 
 
-def test_who_waits_for_the_end_is_blocked():
+def test_a_joiner_is_blocked():
     t = spawn(tasklets.schedule_remove)
     waiter = spawn(t.join)
     run()
@@ -370,7 +370,7 @@ def test_who_waits_for_the_end_is_blocked():
     assert not waiter.alive
 
 
-def test_one_of_those_who_wait_may_be_killed(log):
+def test_one_of_the_joiners_may_be_killed(log):
     t = spawn(tasklets.schedule_remove)
     waiters = [spawn(lambda n=n: (t.join(), log.append(n))) for n in "abc"]
     run()
@@ -380,7 +380,7 @@ def test_one_of_those_who_wait_may_be_killed(log):
     assert log == ["a", "c"]
 
 
-def test_those_who_wait_are_neighbours():
+def test_joiners_are_neighbours():
     t = spawn(tasklets.schedule_remove)
     a, b = spawn(t.join), spawn(t.join)
     run()
@@ -486,7 +486,7 @@ def test_a_heard_error_does_not_disturb_run(log):
 
 
 @pytest.mark.parametrize("ask", ["join", "result", "exception"])
-def test_whoever_waits_hears_of_the_error(ask):
+def test_every_joiner_gets_the_error(ask):
     t = spawn(fail_later)
     waiter = spawn(lambda: attempt(getattr(t, ask)))
     run()
@@ -510,7 +510,7 @@ def test_an_error_is_heard_if_somebody_waits_at_the_moment_of_death():
     assert not waiter.alive
 
 
-def test_who_asks_too_late_did_not_hear_of_the_error():
+def test_a_late_joiner_does_not_count_as_told_of_the_error():
     t = spawn(fail)
     with pytest.raises(KeyError):
         schedule()
@@ -665,7 +665,7 @@ def test_a_removed_callback_hears_of_nothing():
         run()
 
 
-def test_a_done_callback_runs_before_those_who_wait_go_on(log):
+def test_a_done_callback_runs_before_the_joiners_go_on(log):
     t = spawn(value)
     t.add_done_callback(lambda t: log.append("callback"))
     spawn(lambda: (t.join(), log.append("waiter")))

@@ -19,7 +19,7 @@ def grown():
     return lambda name: scheduler.statistics()[name] - before[name]
 
 
-def test_those_that_wait_are_counted_by_kind():
+def test_waiting_tasklets_are_counted_by_kind():
     ch, event = channel(), threading.Event()
     some = [spawn(ch.receive) for _ in range(3)]
     some += [spawn(sleep, LATE) for _ in range(2)]

@@ -174,7 +174,7 @@ def test_bind_without_arguments_unbinds():
     assert (t.alive, t.tempval) == (False, None)
 
 
-def test_an_unbound_tasklet_lets_go_of_its_arguments():
+def test_an_unbound_tasklet_releases_its_arguments():
     class Thing:
         pass
 

@@ -87,7 +87,7 @@ def test_settle_raises_errors_of_tasklets(log):
     assert other.done()
 
 
-def test_settle_gives_up_on_who_never_waits():
+def test_settle_gives_up_on_a_tasklet_that_never_waits():
     def endless():
         while True:
             schedule()
@@ -161,7 +161,7 @@ def test_an_error_stops_the_clock_where_it_happened(log):
         assert clock.now() == 5
 
 
-def test_timeouts_of_the_one_who_advances(log):
+def test_timeouts_of_the_tasklet_that_advances_the_clock(log):
     with fake_clock() as clock, pytest.raises(TimeoutError), timeout(3):
         clock.advance(5)
     with fake_clock() as clock:
@@ -215,7 +215,7 @@ def test_a_clock_starts_at_a_finite_time_from_0(clock_is_true):
         pass
 
 
-def test_who_sleeps_at_the_beginning_or_the_end_sleeps_as_long_as_before(log):
+def test_a_sleep_across_the_beginning_or_the_end_lasts_as_long_as_before(log):
     early = spawn(sleep, 1000)
     run()
     with fake_clock() as clock:
@@ -292,7 +292,7 @@ def test_any_int_is_a_seed():
             pass
 
 
-def test_the_one_who_runs_goes_on(log):
+def test_the_running_tasklet_goes_on(log):
     """Whoever becomes runnable comes behind it, and nobody runs before it waits."""
     for seed in range(50):
         with seeded(seed):

@@ -31,7 +31,7 @@ def test_a_tasklet_is_set_up_in_its_own_threads_queue(log):
 
 
 @pytest.mark.parametrize("act", ["insert", "setup", "run"])
-def test_it_wakes_a_thread_that_waits(act, log):
+def test_an_insert_wakes_a_thread_that_waits(act, log):
     ch = channel()
     with worker() as other:
         t = other.do(lambda: tasklet(lambda: log.append(1)))
@@ -197,7 +197,7 @@ def test_a_kill_from_another_thread_unblocks_at_once():
     assert not t.alive
 
 
-def test_a_kill_from_another_thread_wakes_one_that_waits(log):
+def test_a_kill_from_another_thread_wakes_a_waiting_tasklet(log):
     ch = channel()
 
     def work():
@@ -454,7 +454,7 @@ def test_an_error_comes_from_another_thread():
         del t
 
 
-def test_who_waits_is_woken_when_the_thread_ends():
+def test_a_joiner_is_woken_when_the_thread_ends():
     go = threading.Event()
     box = channel()
 

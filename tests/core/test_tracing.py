@@ -123,7 +123,7 @@ def test_a_deleted_function_gives_way_to_that_of_the_thread(log):
     assert not of("own", log)
 
 
-def test_the_current_tasklet_shows_what_is_in_force(log):
+def test_the_current_tasklet_shows_the_active_functions(log):
     function = tracer("thread", log)
     sys.settrace(function)
     seen = getcurrent().trace_function

@@ -138,12 +138,12 @@ GOES_ON = {
 
 
 @pytest.mark.parametrize("make", MAY_WAIT.values(), ids=MAY_WAIT)
-def test_others_run_before_what_may_have_to_wait_in_a_stress_build_only(make):
+def test_other_tasklets_run_before_what_may_have_to_wait_in_a_stress_build_only(make):
     assert others_run_in(make()) is _core.stress
 
 
 @pytest.mark.parametrize("make", GOES_ON.values(), ids=GOES_ON)
-def test_nobody_runs_before_what_does_not_wait_in_any_build(make):
+def test_no_tasklet_runs_before_what_does_not_wait_in_any_build(make):
     assert not others_run_in(make())
 
 

@@ -212,7 +212,7 @@ def test_an_error_for_a_bad_descriptor_names_it():
 
 
 @pytest.mark.parametrize("way", [wait_readable, selects])
-def test_one_that_was_woken_and_has_not_run_yet_is_told(log, way):
+def test_a_waiter_that_was_woken_and_has_not_run_yet_gets_the_error(log, way):
     """It would use a descriptor that is another one by then."""
     pipes = [os.pipe() for _ in range(2)]
     reads = [read for read, _ in pipes]
@@ -269,7 +269,7 @@ def test_what_another_thread_has_closed_is_noticed():
     os.close(write)
 
 
-def test_it_is_noticed_while_others_run(log):
+def test_a_close_is_noticed_while_other_tasklets_run(log):
     read, write = os.pipe()
     waiting = spawn(attempt, wait_readable, read)
     waiting.add_done_callback(log.append)
@@ -286,7 +286,7 @@ def test_it_is_noticed_while_others_run(log):
     run()
 
 
-def test_one_that_begins_to_wait_before_the_close_is_noticed(pair):
+def test_a_wait_that_begins_before_the_close_is_noticed(pair):
     fd = pair[0].fileno()
     notify_closing(pair[0])
     waiting = spawn(attempt, wait_readable, fd)

@@ -93,7 +93,7 @@ def test_both_directions_of_one_descriptor(pair, log):
     assert log == [b"data", "writable"]
 
 
-def test_all_that_wait_for_one_are_woken(pair):
+def test_all_waiters_for_one_descriptor_are_woken(pair):
     here, there = pair
     waiters = [spawn(wait_readable, here.fileno()) for _ in range(5)]
     run()
@@ -130,7 +130,7 @@ def test_a_waiter_can_be_killed(pair, log):
     scheduler.run(wait=True, seconds=0.01)
 
 
-def test_others_run_meanwhile_and_do_not_hold_it_up(pair, log):
+def test_other_tasklets_run_during_the_wait_and_do_not_delay_it(pair, log):
     def yielder():
         while not log:
             schedule()
@@ -180,7 +180,7 @@ def test_flags_are_left_alone():
     os.close(write)
 
 
-def test_it_says_what_is_wrong(pair):
+def test_a_refusal_says_what_is_wrong(pair):
     read, write = os.pipe()
     os.close(read)
     os.close(write)
@@ -203,7 +203,7 @@ def test_it_says_what_is_wrong(pair):
     assert scheduler.pending() == 0
 
 
-def test_main_may_wait_for_a_channel_meanwhile(pair):
+def test_main_may_wait_for_a_channel_at_the_same_time(pair):
     ch = channel()
 
     def reader():

@@ -156,7 +156,7 @@ def test_errors_are_those_of_os(tmp_path):
     assert outcome(fs.fsync, 1_000_000) == outcome(os.fsync, 1_000_000)
 
 
-def test_it_says_what_is_wrong_with_arguments(tmp_path):
+def test_a_refusal_says_what_is_wrong_with_arguments(tmp_path):
     for func, args, error in (
         (fs.stat, (), TypeError), (fs.stat, (1.5,), TypeError),
         (fs.stat, ("a\0b",), ValueError), (fs.stat, (None,), TypeError),
@@ -234,7 +234,7 @@ def test_events_are_audited_as_those_of_os(tmp_path):
 # ---- while they wait
 
 
-def test_others_run_meanwhile(fifo):
+def test_other_tasklets_run_during_a_call(fifo):
     reader = spawn(fs.open, fifo, os.O_RDONLY)
     run()
     assert "waits for the file system" in repr(reader)

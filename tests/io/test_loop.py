@@ -134,7 +134,7 @@ def test_a_thread_ends_beside_others_that_go_on(fifo, tmp_path):
     os.close(writer)
 
 
-def test_who_cleans_up_when_the_thread_ends_may_use_files(program):
+def test_a_clean_up_at_the_end_of_the_thread_may_use_files(program):
     """Nobody waits for that."""
     status, output, errors = program(
         """
@@ -347,7 +347,7 @@ def test_no_signal_is_for_the_threads_of_libuv(program):
 
 
 @pytest.mark.parametrize("where", ["main", "thread", "daemon"])
-def test_the_end_of_the_program_does_not_wait_for_who_is_blocked(program, where):
+def test_the_end_of_the_program_does_not_wait_for_blocked_calls(program, where):
     status, output, errors = program(
         f"""
         def work():

@@ -159,7 +159,7 @@ def test_calls_that_block_do_not_hold_up_lookups(fifo):
     os.close(writer)
 
 
-def test_others_run_meanwhile():
+def test_other_tasklets_run_during_a_call():
     log = []
 
     def work(number):

@@ -23,7 +23,7 @@ def test_an_uncaught_error_of_a_tasklet_ends_the_program():
     )  # fmt: skip
 
 
-def test_an_uncaught_error_lets_the_finally_blocks_of_others_run():
+def test_an_uncaught_error_lets_the_finally_blocks_of_other_tasklets_run():
     check(
         """
         def work():
@@ -230,7 +230,7 @@ def test_a_tasklet_is_told_once_to_end_at_exit():
     )  # fmt: skip
 
 
-def test_a_tasklet_that_spins_for_ever_does_not_hold_the_exit():
+def test_a_tasklet_that_spins_forever_does_not_hold_the_exit():
     check(
         """
         def spinning():

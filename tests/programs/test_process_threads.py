@@ -29,7 +29,7 @@ def test_tasklets_blocked_in_three_threads_end_with_the_program():
     assert sorted(output.splitlines()) == sorted(expected)
 
 
-def test_a_thread_whose_main_blocks_for_ever_gets_a_deadlock_at_exit():
+def test_a_thread_whose_main_blocks_forever_gets_a_deadlock_at_exit():
     check(
         """
         def work():

@@ -270,7 +270,7 @@ def test_any_object_is_the_object_that_arrives():
         run()
 
 
-def test_a_value_is_let_go_once_delivered():
+def test_a_value_is_released_once_delivered():
     class Thing:
         pass
 
@@ -307,7 +307,7 @@ def test_a_channel_can_be_sent_through_itself():
     run()
 
 
-def test_a_dropped_channel_kills_who_waits_on_it(log):
+def test_a_dropped_channel_kills_its_waiters(log):
     class Holder:
         ch = channel()
 
@@ -343,7 +343,7 @@ def test_the_balance_counts_senders_up_and_receivers_down():
     ch.send_sequence(range(3))
 
 
-def test_the_queue_is_the_one_that_waits_longest():
+def test_the_queue_is_the_tasklet_that_waits_longest():
     ch = channel()
     waiting = [tasklet(ch.receive)() for _ in range(3)]
     run()
@@ -353,7 +353,7 @@ def test_the_queue_is_the_one_that_waits_longest():
     assert ch.queue is None
 
 
-def test_one_may_leave_in_the_middle_of_the_queue(log):
+def test_a_waiter_may_leave_in_the_middle_of_the_queue(log):
     ch = channel()
     a, b, c = (tasklet(lambda n=n: log.append((n, ch.receive())))() for n in "abc")
     run()
@@ -494,7 +494,7 @@ def test_an_error_of_the_sequence_leaves_send_sequence(log):
     t.kill()
 
 
-def test_a_killed_send_sequence_lets_go_of_its_iterator(log):
+def test_a_killed_send_sequence_releases_its_iterator(log):
     def items():
         try:
             yield 1

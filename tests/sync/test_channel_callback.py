@@ -157,7 +157,7 @@ def test_the_channel_callback_may_kill_the_waiting_partner():
     assert not t.alive
 
 
-def test_set_channel_callback_returns_the_one_before():
+def test_set_channel_callback_returns_the_previous_one():
     assert tasklets.set_channel_callback(print) is None
     assert tasklets.get_channel_callback() is print
     assert tasklets.set_channel_callback(None) is print

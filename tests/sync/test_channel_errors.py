@@ -105,7 +105,7 @@ def test_a_paused_main_tasklet_does_not_get_what_a_waiting_sender_offers(send):
 
 
 @pytest.mark.parametrize("send", SENDS)
-def test_what_a_killed_sender_offered_is_raised_nowhere(send):
+def test_an_exception_offered_by_a_killed_sender_is_raised_nowhere(send):
     ch = channel()
     t = tasklet(send)(ch)
     run()
@@ -518,7 +518,7 @@ def test_a_deadlock_error_is_a_runtime_error():
     assert issubclass(DeadlockError, RuntimeError)
 
 
-def test_a_deadlock_error_lists_who_waits_for_what():
+def test_a_deadlock_error_lists_each_tasklet_and_its_wait():
     ch = channel()
     t = tasklet(ch.receive)()
     t.name = "the waiter"
@@ -529,7 +529,7 @@ def test_a_deadlock_error_lists_who_waits_for_what():
     t.kill()
 
 
-def test_a_value_that_main_was_sending_survives_a_deadlock_of_others():
+def test_a_value_that_main_was_sending_survives_a_deadlock_of_other_tasklets():
     ch, other = channel(), channel()
 
     def work():

@@ -58,7 +58,7 @@ def test_notify_wakes_in_the_order_they_came(make_cond):
     assert log[2:] == [("c", True), ("d", True)]
 
 
-def test_who_is_notified_waits_for_the_lock(make_cond):
+def test_a_notified_waiter_waits_for_the_lock(make_cond):
     cond = make_cond()
     log = []
     sleeper(cond, log, "a")
@@ -85,7 +85,7 @@ def test_a_wait_times_out(make_cond):
     assert log == [("a", False), ("b", True)]
 
 
-def test_a_wait_with_no_time_lets_others_have_the_lock(make_cond):
+def test_a_wait_with_a_timeout_of_zero_releases_the_lock(make_cond):
     cond = make_cond()
     log = []
 
@@ -105,7 +105,7 @@ def test_a_wait_with_no_time_lets_others_have_the_lock(make_cond):
 
 
 @pytest.mark.exact_turns
-def test_one_that_is_killed_while_it_waits_owns_the_lock_when_it_leaves(make_cond):
+def test_a_waiter_that_is_killed_owns_the_lock_when_it_leaves(make_cond):
     cond = make_cond()
     log = []
     tasks = [sleeper(cond, log, name) for name in "ab"]
@@ -119,7 +119,7 @@ def test_one_that_is_killed_while_it_waits_owns_the_lock_when_it_leaves(make_con
 
 
 @pytest.mark.exact_turns
-def test_one_that_leaves_though_it_was_notified_notifies_the_next(make_cond):
+def test_a_notified_waiter_that_leaves_notifies_the_next(make_cond):
     cond = make_cond()
     log = []
     tasks = [sleeper(cond, log, name) for name in "abc"]
@@ -132,7 +132,7 @@ def test_one_that_leaves_though_it_was_notified_notifies_the_next(make_cond):
 
 
 @every_lock
-def test_one_that_is_killed_in_the_locks_queue_waits_on_and_notifies_the_next(make):
+def test_a_waiter_killed_in_the_locks_queue_waits_on_and_notifies_the_next(make):
     cond, log = Condition(make()), []
     tasks = [sleeper(cond, log, name) for name in "abc"]
     with cond:
@@ -148,7 +148,7 @@ def test_one_that_is_killed_in_the_locks_queue_waits_on_and_notifies_the_next(ma
 
 
 @every_lock
-def test_the_time_of_one_who_is_notified_does_not_run_on(make):
+def test_the_timeout_of_a_notified_waiter_does_not_run_on(make):
     cond, log = Condition(make()), []
     with fake_clock() as clock:
         sleeper(cond, log, "a", timeout=1)
@@ -237,7 +237,7 @@ def test_our_locks_work_in_threadings_condition():
         assert log == [True]
 
 
-def test_a_condition_shows_who_waits(make_cond):
+def test_a_condition_shows_its_waiters(make_cond):
     cond, log = make_cond(), []
     tasks = [sleeper(cond, log, name) for name in "ab"]
     assert len(cond._waiters) == 2

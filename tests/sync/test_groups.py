@@ -222,7 +222,7 @@ def test_errors_are_heard_by_the_group_alone(log):
     assert not log
 
 
-def test_who_is_killed_by_others_has_no_error():
+def test_a_child_killed_by_another_tasklet_has_no_error():
     with TaskGroup() as group:
         child = group.spawn(sleep, LATE)
         other = group.spawn(sleep, 2)
@@ -278,7 +278,7 @@ def test_a_child_that_has_not_begun_does_not_run(log):
     assert not log
 
 
-def test_who_refuses_to_die_is_waited_for(clock, log):
+def test_the_group_waits_for_a_child_that_refuses_to_die(clock, log):
     def stubborn():
         for _ in range(3):
             try:
@@ -423,7 +423,7 @@ def test_errors_of_children_go_before_a_kill():
     assert isinstance(killed.exception(), ExceptionGroup)
 
 
-def test_what_is_thrown_into_a_waiting_parent_is_an_error_of_the_group(log):
+def test_an_exception_thrown_into_a_waiting_parent_is_an_error_of_the_group(log):
     parent = parent_of(log)
     settle()
     parent.throw(ZeroDivisionError, pending=True)

@@ -82,7 +82,7 @@ def test_a_place_is_given_back_if_nothing_was_spawned(log):
     assert log == [1]
 
 
-def test_who_waits_for_a_place_is_told_that_there_will_be_none(log):
+def test_a_waiter_for_a_place_is_told_that_there_will_be_none(log):
     def outsider():
         with pytest.raises(RuntimeError, match="being cancelled"):
             group.spawn(int)

@@ -186,7 +186,7 @@ def test_bad_arguments_are_refused(args, options, error, text):
         assert "0 tasklets" in repr(group)
 
 
-def test_it_needs_an_open_group():
+def test_map_needs_an_open_group():
     group = TaskGroup()
     with pytest.raises(RuntimeError, match="not been entered"):
         group.map(len, ["a"])

@@ -50,14 +50,14 @@ def holder(lock):
 
 
 @every_type
-def test_it_cannot_be_pickled_or_copied(make):
+def test_a_lock_cannot_be_pickled_or_copied(make):
     for act in (pickle.dumps, copy.copy):
         with pytest.raises(TypeError, match="cannot pickle"):
             act(make())
 
 
 @every_type
-def test_it_can_be_weakly_referenced(make):
+def test_a_lock_can_be_weakly_referenced(make):
     lock = make()
     ref = weakref.ref(lock)
     assert ref() is lock
@@ -179,7 +179,7 @@ def test_releasing_what_is_not_acquired_is_an_error():
 
 
 @every_mutex
-def test_those_who_wait_are_served_in_the_order_they_came(make):
+def test_waiters_are_served_in_the_order_they_came(make):
     lock, log = make(), []
     lock.acquire()
     for name in "abc":
@@ -192,7 +192,7 @@ def test_those_who_wait_are_served_in_the_order_they_came(make):
 
 
 @every_mutex
-def test_one_that_is_killed_while_it_waits_leaves_the_queue(make):
+def test_a_waiter_that_is_killed_leaves_the_queue(make):
     lock, log = make(), []
     lock.acquire()
     tasks = [waiter(lock, log, name) for name in "abc"]
@@ -205,7 +205,7 @@ def test_one_that_is_killed_while_it_waits_leaves_the_queue(make):
 
 
 @every_mutex
-def test_one_that_is_killed_after_it_got_the_lock_passes_it_on(make):
+def test_a_waiter_killed_after_it_got_the_lock_passes_it_on(make):
     lock, log = make(), []
     lock.acquire()
     tasks = [waiter(lock, log, name) for name in "abc"]

@@ -36,7 +36,7 @@ def crossed(first, second, log):
 
 @pytest.mark.parametrize("one", LOCKS)
 @pytest.mark.parametrize("two", LOCKS)
-def test_a_cycle_of_owners_is_an_error_for_the_one_who_closes_it(one, two):
+def test_a_cycle_of_owners_is_an_error_for_the_tasklet_that_closes_it(one, two):
     first, second, log = one(), two(), []
     first.acquire()
     task = crossed(first, second, log)
@@ -77,7 +77,7 @@ def test_a_longer_cycle_is_found_too():
     assert log == ["got it"] * 3
 
 
-def test_one_who_waits_with_a_timeout_closes_no_cycle():
+def test_a_waiter_with_a_timeout_closes_no_cycle():
     first, second, log = Lock(), Lock(), []
     first.acquire()
     crossed(first, second, log).insert()
@@ -201,7 +201,7 @@ def test_run_ends_though_somebody_waits_for_a_lock():
     assert log == ["a"]
 
 
-def test_who_waits_for_a_channel_is_told_that_the_others_only_wait_for_locks():
+def test_a_wait_for_a_channel_is_a_deadlock_if_the_others_only_wait_for_locks():
     lock, log = Lock(), []
     lock.acquire()
     task = waiter(lock, log, "a")
@@ -312,7 +312,7 @@ def test_a_thread_waits_with_a_timeout():
     assert log == [False] * 5 + [True]
 
 
-def test_one_who_runs_is_faster_than_one_of_another_thread_twice_at_most():
+def test_a_running_tasklet_overtakes_a_waiter_of_another_thread_twice_at_most():
     if not atomic.supported:
         pytest.skip("without atomic sections nobody can be sure to be faster")
     lock, tasks, log = Lock(), [], []
@@ -404,7 +404,7 @@ def test_a_lock_may_die_while_somebody_owns_it():
     task.result()
 
 
-def test_a_tasklet_that_is_killed_with_a_lock_lets_go():
+def test_a_tasklet_that_is_killed_with_a_lock_releases_it():
     lock, log = Lock(), []
 
     def work():

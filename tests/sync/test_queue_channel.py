@@ -384,7 +384,7 @@ class Thing:
     pass
 
 
-def test_a_received_value_is_let_go():
+def test_a_received_value_is_released():
     q = filled(0, Thing())
     ref = weakref.ref(q.receive())
     assert ref() is None

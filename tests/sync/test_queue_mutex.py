@@ -34,7 +34,7 @@ def lost_before(act, error):
 
 
 @bounded
-def test_a_getter_comes_too_late_twice_at_most(make, log):
+def test_a_getter_loses_the_race_twice_at_most(make, log):
     q = make()
     getter(log, q)
     settle()
@@ -49,7 +49,7 @@ def test_a_getter_comes_too_late_twice_at_most(make, log):
 
 
 @bounded
-def test_a_putter_comes_too_late_twice_at_most(make, log):
+def test_a_putter_loses_the_race_twice_at_most(make, log):
     q = make(1)
     q.put(0)
     putter(log, q, "last")
@@ -66,7 +66,7 @@ def test_a_putter_comes_too_late_twice_at_most(make, log):
 
 
 @bounded
-def test_a_thread_is_not_kept_out_for_ever(make):
+def test_a_thread_is_not_kept_out_forever(make):
     q, got = make(), []
     thread = threading.Thread(target=lambda: got.append(q.get()))
     thread.start()
@@ -85,7 +85,7 @@ def test_a_thread_is_not_kept_out_for_ever(make):
     assert got == [1]
 
 
-def test_one_who_was_late_keeps_its_place(log):
+def test_a_waiter_that_lost_the_race_keeps_its_place(log):
     q = Queue()
     getter(log, q, "a")
     getter(log, q, "b")
@@ -100,7 +100,7 @@ def test_one_who_was_late_keeps_its_place(log):
     assert log == [("a", 2), ("b", 3)]
 
 
-def test_one_who_was_late_keeps_its_deadline(log):
+def test_a_waiter_that_lost_the_race_keeps_its_deadline(log):
     with fake_clock() as clock:
         q = Queue()
         getter(log, q, timeout=10)
@@ -114,7 +114,7 @@ def test_one_who_was_late_keeps_its_deadline(log):
     assert log == [Empty]
 
 
-def test_the_items_of_a_simple_queue_are_for_those_who_waited(log):
+def test_the_items_of_a_simple_queue_go_to_its_waiters(log):
     q = SimpleQueue()
     getter(log, q)
     settle()
@@ -163,7 +163,7 @@ def test_what_is_done_by_hand_is_seen(make, log):
 
 
 @bounded
-def test_one_who_is_notified_by_hand_without_an_item_waits_again(make, log):
+def test_a_getter_notified_by_hand_without_an_item_waits_again(make, log):
     q = make()
     getter(log, q)
     settle()
@@ -178,7 +178,7 @@ def test_one_who_is_notified_by_hand_without_an_item_waits_again(make, log):
 
 
 @bounded
-def test_one_who_is_notified_by_hand_and_killed_passes_it_on(make, log):
+def test_a_getter_notified_by_hand_and_killed_passes_the_notification_on(make, log):
     q = make()
     first = getter(log, q, "first")
     getter(log, q, "second")
@@ -242,7 +242,7 @@ def test_finalizers_may_put(make, log):
     assert q.get() == 5
 
 
-def test_a_finalizer_puts_while_a_bounded_deque_lets_go_of_an_item():
+def test_a_finalizer_puts_while_a_bounded_deque_drops_an_item():
     class Item:
         def __del__(self):
             q.queue = collections.deque()

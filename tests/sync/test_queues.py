@@ -199,7 +199,7 @@ def test_a_tasklet_waits_for_an_item(make, log):
 
 
 @every
-def test_those_who_wait_come_in_order(make, log):
+def test_waiters_come_in_order(make, log):
     q = make()
     for name in "abc":
         getter(log, q, name)
@@ -311,7 +311,7 @@ LEAVE = pytest.mark.parametrize("leave", [kill, throw, kill_later])
 
 @every
 @LEAVE
-def test_an_item_of_one_who_leaves_goes_to_the_next(make, leave, log):
+def test_an_item_of_a_waiter_that_leaves_goes_to_the_next(make, leave, log):
     q = make()
     first = getter(log, q, "first")
     getter(log, q, "second")
@@ -325,7 +325,7 @@ def test_an_item_of_one_who_leaves_goes_to_the_next(make, leave, log):
 
 @every
 @LEAVE
-def test_an_item_of_one_who_leaves_can_be_had_again(make, leave, log):
+def test_an_item_of_a_waiter_that_leaves_can_be_taken_again(make, leave, log):
     q = make()
     first = getter(log, q, "first")
     settle()
@@ -337,7 +337,7 @@ def test_an_item_of_one_who_leaves_can_be_had_again(make, leave, log):
 
 
 @in_order
-def test_the_items_of_those_who_leave_keep_their_order(make, log):
+def test_the_items_of_waiters_that_leave_keep_their_order(make, log):
     q = make()
     waiters = [getter(log, q, i) for i in range(3)]
     settle()
@@ -351,7 +351,7 @@ def test_the_items_of_those_who_leave_keep_their_order(make, log):
 
 @bounded
 @LEAVE
-def test_a_place_of_one_who_leaves_goes_to_the_next(make, leave, log):
+def test_a_place_of_a_waiter_that_leaves_goes_to_the_next(make, leave, log):
     q = make(1)
     q.put(0)
     first = putter(log, q, 1)
@@ -398,7 +398,7 @@ def test_an_item_and_the_end_of_time_at_once(make, log):
 
 
 @every
-def test_who_was_killed_while_it_waited_is_forgotten(make, log):
+def test_a_waiter_that_was_killed_is_forgotten(make, log):
     q = make()
     for _ in range(3):
         t = getter(log, q)
@@ -470,7 +470,7 @@ def test_join_that_leaves_passes_a_notification_on(make, leave, log):
 
 
 @bounded
-def test_who_joins_can_be_killed(make, log):
+def test_a_joiner_can_be_killed(make, log):
     q = make()
     q.put(1)
     t = spawn(q.join)
@@ -486,7 +486,7 @@ def test_who_joins_can_be_killed(make, log):
 
 @bounded
 @pytest.mark.parametrize("immediate", [False, True])
-def test_shutdown_wakes_who_waits(make, immediate, log):
+def test_shutdown_wakes_all_waiters(make, immediate, log):
     full, empty = make(1), make()
     full.put(1)
     for _ in range(3):

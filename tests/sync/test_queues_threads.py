@@ -282,7 +282,7 @@ def mess_in_one_thread(make, seed):
 
 @every
 @pytest.mark.parametrize("seed", range(20))
-def test_no_item_is_lost_whatever_comes_when(make, seed):
+def test_no_item_is_lost_in_any_order_of_events(make, seed):
     put, got, stuck = mess_in_one_thread(make, seed)
     assert sorted(got) == sorted(put)
     assert not stuck
@@ -339,7 +339,7 @@ def test_ctrl_c_arrives(make, with_tasklets):
 
 
 @forks_beside_threads
-def test_the_child_of_a_fork_has_what_was_promised_to_others():
+def test_the_child_of_a_fork_has_the_items_promised_to_lost_waiters():
     status, output, errors = run_program(
         """
         import os, threading, time, warnings

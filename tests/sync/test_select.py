@@ -56,7 +56,7 @@ def test_what_can_be_done_is_done():
     assert nothing_is_left(a, b)
 
 
-def test_it_waits_for_the_first(log):
+def test_select_waits_for_the_first(log):
     a, b = channel(), channel()
     cases = recv(a), recv(b)
 
@@ -74,7 +74,7 @@ def test_it_waits_for_the_first(log):
     assert nothing_is_left(a, b)
 
 
-def test_it_waits_to_send():
+def test_select_waits_to_send():
     a, b = channel(), channel()
     cases = send(a, "to a"), send(b, "to b")
     waiter = spawn(select, *cases)
@@ -97,7 +97,7 @@ def test_two_that_meet_each_other():
     assert nothing_is_left(a, b, c)
 
 
-def test_it_does_not_meet_itself():
+def test_select_does_not_meet_itself():
     ch = channel()
     cases = recv(ch), send(ch, "value")
     waiter = spawn(select, *cases)
@@ -165,7 +165,7 @@ def test_a_default_is_for_when_nothing_can_be_done():
     assert nothing_is_left(ch)
 
 
-def test_it_times_out():
+def test_select_times_out():
     ch = channel()
     fake_clock(0)
     try:
@@ -244,7 +244,7 @@ def test_a_killed_one_leaves_nothing(log):
     assert nothing_is_left(a, b)
 
 
-def test_one_that_nobody_can_reach_is_no_trouble():
+def test_an_unreachable_select_is_no_trouble():
     for _ in range(3):
         a, b = channel(), channel()
         tasklet(select)(recv(a), recv(b), send(a, [a, b]))
@@ -307,7 +307,7 @@ def test_tasklets_and_futures():
     assert nothing_is_left(ch)
 
 
-def test_a_tasklets_error_is_for_whoever_selects():
+def test_a_tasklets_error_is_raised_by_select():
     victim = spawn(int, "x")
     assert select(victim) == (victim, None)
     with pytest.raises(ValueError, match="invalid literal"):
@@ -333,7 +333,7 @@ def test_descriptors():
     assert scheduler.pending() == 0
 
 
-def test_it_says_what_is_wrong():
+def test_a_refusal_says_what_is_wrong():
     ch = channel()
     for call in (
         lambda: select(1),
@@ -419,7 +419,7 @@ def test_thousands_of_meetings():
         fake_clock(None)
 
 
-def test_one_that_waits_keeps_others_from_nothing(log):
+def test_a_waiting_select_does_not_hold_up_other_tasklets(log):
     """schedule_all and callbacks of channels are as ever beside a waiting select()."""
     ch = channel()
     ch.schedule_all = True

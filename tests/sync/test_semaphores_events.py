@@ -28,7 +28,7 @@ def caught(func, *args):
 # ---- semaphores, events, barriers
 
 
-def test_permits_that_come_back_together_go_to_the_first_who_wait():
+def test_permits_that_come_back_together_go_to_the_first_waiters():
     semaphore, log = Semaphore(0), []
     for name in "abc":
         spawn(lambda name=name: log.append((name, semaphore.acquire())))
@@ -91,7 +91,7 @@ def test_a_barrier_can_be_used_again_at_once():
     assert log == [turn for turn in range(4) for _ in range(3)]
 
 
-def test_each_who_passes_a_barrier_gets_another_number():
+def test_each_waiter_of_a_barrier_gets_another_number():
     barrier = Barrier(4)
     tasks = [spawn(barrier.wait) for _ in range(4)]
     settle()
@@ -114,7 +114,7 @@ def test_the_action_runs_before_anybody_goes():
     assert log == ["action", "end", "gone", "gone"]
 
 
-def test_who_comes_during_the_action_is_of_the_next_turn():
+def test_a_waiter_that_comes_during_the_action_belongs_to_the_next_turn():
     log = []
 
     def action():
@@ -145,7 +145,7 @@ def test_an_error_of_the_action_breaks_the_barrier():
     assert not barrier.broken
 
 
-def test_a_barrier_is_broken_by_one_whose_time_is_up():
+def test_a_barrier_is_broken_by_a_waiter_that_times_out():
     barrier = Barrier(3, timeout=5)
     with fake_clock() as clock:
         tasks = [caught(barrier.wait, 10), caught(barrier.wait)]
@@ -154,7 +154,7 @@ def test_a_barrier_is_broken_by_one_whose_time_is_up():
     assert barrier.broken
 
 
-def test_a_reset_turns_those_away_who_wait():
+def test_a_reset_turns_waiters_away():
     barrier = Barrier(2)
     task = caught(barrier.wait)
     settle()
@@ -182,7 +182,7 @@ def test_a_reset_during_the_action_turns_all_away():
     assert barrier.n_waiting == 0
 
 
-def test_one_that_is_killed_in_a_barrier_is_not_counted_any_more():
+def test_a_waiter_killed_in_a_barrier_is_not_counted_any_more():
     barrier = Barrier(2)
     task = spawn(barrier.wait)
     settle()
@@ -219,7 +219,7 @@ def test_a_condition_without_a_lock():
     assert cond.wait_for(lambda: 0, timeout=0) == 0
 
 
-def test_one_that_is_killed_though_it_was_notified_passes_that_on_without_a_lock():
+def test_a_notified_waiter_that_is_killed_passes_the_notification_on_without_a_lock():
     cond, log = NLCondition(), []
     tasks = [spawn(lambda name=name: log.append((name, cond.wait()))) for name in "ab"]
     settle()
@@ -245,7 +245,7 @@ def test_a_callback_is_called_once_when_the_event_is_set():
     assert log == [event, event]
 
 
-def test_callbacks_are_called_in_order_when_those_who_wait_have_been_woken():
+def test_callbacks_are_called_in_order_when_the_waiters_have_been_woken():
     event, log = Event(), []
     waiter = spawn(event.wait)
     settle()

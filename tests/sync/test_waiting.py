@@ -84,7 +84,7 @@ def test_wait_for_nothing():
     assert list(as_completed([])) == []
 
 
-def test_one_that_is_there_twice_counts_once(clock):
+def test_a_future_given_twice_counts_once(clock):
     fast, slow = sleepers(1, 2)
     assert wait([fast, slow, fast]) == [fast, slow]
     with pytest.raises(ValueError, match="between 0 and 1"):
@@ -248,7 +248,7 @@ def test_futures_that_fail_or_are_cancelled_are_finished():
     assert wait([failed, cancelled]) == [failed, cancelled]
 
 
-def test_a_future_forgets_who_no_longer_waits():
+def test_a_future_forgets_waiters_that_have_left():
     future = Future()
     for _ in range(3):
         assert wait([future], timeout=0) == []
@@ -509,7 +509,7 @@ def test_a_killed_waiter_holds_no_run(way):
 
 
 @pytest.mark.parametrize("way", [wait_for, take_first, select_it])
-def test_a_call_that_waits_in_vain_gets_the_deadlock(way):
+def test_a_call_that_can_never_end_gets_the_deadlock(way):
     """Not the one that waits for the call."""
     with WorkerPool(1) as pool:
         future = pool.submit(channel().receive)
@@ -566,7 +566,7 @@ def test_an_event_that_is_cleared_again_has_come(clock):
     assert wait([event], timeout=1) == []
 
 
-def test_an_event_forgets_who_no_longer_waits(clock):
+def test_an_event_forgets_waiters_that_have_left(clock):
     event = Event()
     for way in (wait_for, take_first, select_it):
         killed = spawn(way, event)

@@ -98,7 +98,7 @@ def test_a_callback_can_be_cancelled(log):
     assert not log
 
 
-def test_who_has_begun_is_not_cancelled(log):
+def test_a_callback_that_has_begun_is_not_cancelled(log):
     def work():
         handle.cancel()
         schedule()
@@ -120,7 +120,7 @@ def test_a_handle_need_not_be_kept(log):
     assert log == [2, 1]
 
 
-def test_a_cancelled_callback_lets_go_of_its_arguments():
+def test_a_cancelled_callback_releases_its_arguments():
     class Thing:
         pass
 
@@ -199,7 +199,7 @@ def test_many_threads_call(log):
         assert [each for who, each in log if who == number] == list(range(200))
 
 
-def test_it_says_what_is_wrong():
+def test_a_refusal_says_what_is_wrong():
     for call in (
         lambda: scheduler.call_soon(),
         lambda: scheduler.call_soon(1),

@@ -140,7 +140,7 @@ def test_a_plain_thread_can_sleep():
     assert min(took) >= 0.02
 
 
-def test_who_only_yields_does_not_keep_sleepers_from_waking(log):
+def test_a_tasklet_that_only_yields_does_not_keep_sleepers_from_waking(log):
     """Neither many that yield, nor one that is alone."""
 
     def yielder():

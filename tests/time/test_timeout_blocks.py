@@ -91,7 +91,7 @@ def test_a_block_in_time_is_not_left(each_clock):
         assert limit.when is None
 
 
-def test_who_does_not_wait_is_not_interrupted():
+def test_a_tasklet_that_does_not_wait_is_not_interrupted():
     with timeout(0.001) as limit:
         end = time.monotonic() + 0.005
         while time.monotonic() < end:
@@ -99,7 +99,7 @@ def test_who_does_not_wait_is_not_interrupted():
     assert not limit.expired
 
 
-def test_who_is_late_is_interrupted_at_the_next_wait():
+def test_a_late_tasklet_is_interrupted_at_its_next_wait():
     ch = channel()
     with pytest.raises(TimeoutError), timeout(0.001):
         end = time.monotonic() + 0.005
@@ -261,7 +261,7 @@ def test_a_block_is_entered_once_at_a_time():
     assert "the tasklet that entered it" in errors[0]
 
 
-def test_who_was_stopped_by_a_budget_is_interrupted_where_it_waits(log):
+def test_a_tasklet_stopped_by_a_budget_is_interrupted_where_it_waits(log):
     """Its time is up while it is stopped; nobody but its owner lets it go on."""
 
     def work():

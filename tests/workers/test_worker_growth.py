@@ -48,7 +48,7 @@ def test_names_and_files_get_their_turn_beside_blocked_calls(gate):
     assert all(each.result() for each in blocked)
 
 
-def test_one_that_comes_later_waits_for_nobody(small, gate):
+def test_a_call_that_comes_later_does_not_wait(small, gate):
     blocked = [small.submit(gate.wait) for _ in range(BLOCKED)]
     assert small.call(int, timeout=SECONDS) == 0
     yield_until(lambda: all(each.running() for each in blocked))

@@ -299,7 +299,7 @@ def test_cancelling_makes_room(gate):
         gate.set()
 
 
-def test_shutdown_may_cancel_those_who_wait_for_room(gate):
+def test_shutdown_may_cancel_calls_that_wait_for_a_place(gate):
     pool = WorkerPool(1, max_queued=1)
     pool.submit(gate.wait)
     yield_until(lambda: pool._pool.queued == 0)
@@ -320,7 +320,7 @@ def test_calls_do_not_wait_for_room_only_for_their_outcome(gate):
         assert [t.result() for t in calls] == list(range(5))
 
 
-def test_a_full_queue_refuses_who_must_not_wait(gate):
+def test_a_full_queue_refuses_a_caller_that_must_not_wait(gate):
     with WorkerPool(1, max_queued=1) as pool:
         pool.submit(gate.wait)
         yield_until(lambda: pool._pool.queued == 0)

@@ -152,7 +152,7 @@ def test_each_tasklets_context_goes_with_its_calls(pool):
     assert [t.result() for t in calls] == list(range(20))
 
 
-def test_arguments_are_let_go_of_before_the_outcome_is_there(one):
+def test_arguments_are_released_before_the_outcome_is_there(one):
     class Thing:
         pass
 
@@ -241,7 +241,7 @@ def test_a_timeout_of_the_caller_of_a_call_stays(one):
         one.call(outer)
 
 
-def test_what_is_thrown_at_a_worker_during_a_call_is_not_lost(one):
+def test_an_exception_thrown_at_a_worker_during_a_call_is_not_lost(one):
     def inner():
         args = KeyError, "thrown", None, True
         thread = threading.Thread(target=getcurrent().throw, args=args)
@@ -449,7 +449,7 @@ def test_a_busy_worker_may_still_wake_somebody(one, gate):
     assert ch.receive() == "from the worker"
 
 
-def test_a_call_that_waits_in_vain_gets_the_deadlock(one):
+def test_a_call_that_can_never_end_gets_the_deadlock(one):
     with pytest.raises(DeadlockError):
         one.call(channel().receive)
     t = spawn(one.call, channel().receive)
