@@ -132,7 +132,7 @@ int tl_channel_close(ChannelObject *ch, bool wake);
 // front: the next receiver gets it. Runs no Python code.
 void tl_channel_take_back(PyObject *ch, PyObject *value);
 
-// Let go of all waiters and values.
+// Drop all waiters and values. The room of the buffer stays.
 void tl_channel_clear(ChannelObject *ch);
 
 #endif // TL_CHANNEL_H
