@@ -684,5 +684,5 @@ tl_channel_clear(ChannelObject *ch)
     while (ch->count > 0) {
         Py_DECREF(tl_items_pop(ch));
     }
-    tl_channel_check(ch); // the room stays: an operation under way may rely on it
+    tl_channel_check(ch); // an operation under way may rely on the capacity
 }

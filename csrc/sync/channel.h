@@ -155,7 +155,8 @@ int tl_channel_close(ChannelObject *ch, bool wake);
 // the next receiver, or put it at the head of the buffer. Does not call into Python.
 void tl_channel_take_back(PyObject *ch, PyObject *value);
 
-// The channel goes away: end all waits and drop all values. May run Python code.
+// The channel goes away, or the collector clears it: end all waits and drop all values.
+// The memory of the buffer stays. May run Python code.
 void tl_channel_clear(ChannelObject *ch);
 
 #endif // TL_CHANNEL_H

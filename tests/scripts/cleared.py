@@ -13,6 +13,7 @@ import faulthandler
 import gc
 import os
 import sys
+import threading
 from functools import partial
 
 import misuse
@@ -112,10 +113,17 @@ def chained():
     one.join()
 
 
+over = threading.Event()  # the job of on_a_worker() may end
+
+
 def on_a_worker():
+    def job():
+        event.wait(0.01)
+        over.wait(HANG_SECONDS)
+
     pool = workers.WorkerPool(1)
     event = locks.Event()
-    future = pool.submit(event.wait, 0.01)
+    future = pool.submit(job)
     spawn(future.result)
     with contextlib.suppress(Exception):
         future.result()
@@ -214,6 +222,7 @@ def find(known):
 def attempt(program, end, number):
     """Clear one object, and return whether there was one."""
     known = {id(o) for o in gc.get_objects() if is_ours(o)}
+    over.clear()
     t = spawn(program)
     tasklets.run()
     assert t.alive
@@ -225,11 +234,13 @@ def attempt(program, end, number):
         clear(target)
         with contextlib.suppress(BaseException):
             end(t)
+        over.set()
         # What is left of it can be used.
         for _, call in list(misuse.sensible_calls(target)):
             with contextlib.suppress(BaseException), tasklets.timeout(0.002):
                 call(target)
         del target
+    over.set()
     for one in scheduler_tasklets():
         if one is not main and one.alive:
             for _ in range(3):
