@@ -60,8 +60,8 @@ tl_poller_watch(struct tl_poller *poller, int fd, int what)
 int
 tl_poller_collect(struct tl_poller *poller, struct tl_poller_event *events)
 {
-    struct epoll_event found[TL_POLLER_MOST];
-    int n = epoll_wait(poller->fd, found, TL_POLLER_MOST, 0);
+    struct epoll_event found[TL_POLLER_MAX_EVENTS];
+    int n = epoll_wait(poller->fd, found, TL_POLLER_MAX_EVENTS, 0);
     for (int i = 0; i < n; i++) {
         unsigned bits = found[i].events;
         int both = bits & (EPOLLERR | EPOLLHUP) ? TL_POLLER_READ | TL_POLLER_WRITE : 0;

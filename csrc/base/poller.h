@@ -17,7 +17,7 @@ enum { TL_POLLER_READ = 1, TL_POLLER_WRITE = 2 };
 
 // Maximum number of events that tl_poller_collect() returns. The rest is returned by
 // the next call.
-enum { TL_POLLER_MOST = TL_STRESS_OR(64, 1) };
+enum { TL_POLLER_MAX_EVENTS = TL_STRESS_OR(64, 1) };
 
 struct tl_poller {
     int fd; // readable when something is ready; -1 before tl_poller_init()
@@ -39,7 +39,7 @@ int tl_poller_watch(struct tl_poller *poller, int fd, int what);
 // its number now belongs to another file.
 int tl_poller_watch_again(struct tl_poller *poller, int fd, int what);
 
-// Collect the descriptors that are ready now into events, at most TL_POLLER_MOST.
+// Collect the descriptors that are ready now into events, at most TL_POLLER_MAX_EVENTS.
 // Returns how many.
 int tl_poller_collect(struct tl_poller *poller, struct tl_poller_event *events);
 

@@ -10,19 +10,19 @@
 #include "base/clock.h"
 
 // An idle thread that only foreign threads could wake looks at these again after 1, 10
-// and 100 ms (SOON_MOST times), since most that seem to run are about to end or to
+// and 100 ms (MAX_SOON_LOOKS times), since most that seem to run are about to end or to
 // sleep, and then each second. WARN_AT: it warns at its 7th look, after three seconds;
 // a library's thread that answers earlier is nothing to warn of.
-enum { SOON_MOST = 3, WARN_AT = 7 };
+enum { MAX_SOON_LOOKS = 3, WARN_AT = 7 };
 
 static int64_t
 pause_before_look(int looks)
 {
     int64_t pause = 1000000;
-    for (int i = 0; i < looks && i < SOON_MOST; i++) {
+    for (int i = 0; i < looks && i < MAX_SOON_LOOKS; i++) {
         pause *= 10;
     }
-    return pause < TL_THREAD_SLEEP_LOOK_AGAIN ? pause : TL_THREAD_SLEEP_LOOK_AGAIN;
+    return pause < TL_THREAD_SLEEP_RECHECK_NS ? pause : TL_THREAD_SLEEP_RECHECK_NS;
 }
 
 // Whether ident is the main thread's, which has run the program to its end and now only
@@ -64,7 +64,7 @@ running_scheduler(struct tl_sched *s, long *schedulers)
     *schedulers = 0;
     for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
         struct tl_sched *other = TL_CONTAINER(i, struct tl_sched, all);
-        if (other->dead || other->resting || has_ended(state, other->ident)) {
+        if (other->dead || other->idle_workers || has_ended(state, other->ident)) {
             continue;
         }
         ++*schedulers;
@@ -91,7 +91,7 @@ plain_thread_runs(struct tl_sched *s, long schedulers)
 {
     struct census census = {.state = s->state};
     tl_gil_each_thread(count_thread, &census);
-    return census.threads - s->state->nresting > schedulers;
+    return census.threads - s->state->nidle_workers > schedulers;
 }
 
 // Whether the calling thread is a daemon and the program has ended: it gets no deadlock
@@ -137,7 +137,7 @@ tl_idle_recheck(struct tl_state *state)
 }
 
 static bool
-has_nobody(void *s)
+has_empty_ring(void *s)
 {
     return ((struct tl_sched *)s)->head == NULL;
 }
@@ -161,7 +161,7 @@ may_be_woken(struct tl_sched *s, bool patient, int64_t *limit_ns, bool *told)
     }
     bool runs = other_scheduler_runs(s, &schedulers);
     if (!sure && (!runs || TL_GIL_ENDS_UNSEEN)) {
-        *limit_ns = TL_THREAD_SLEEP_LOOK_AGAIN;
+        *limit_ns = TL_THREAD_SLEEP_RECHECK_NS;
     }
     if (runs || plain_thread_runs(s, schedulers)) {
         return true;
@@ -195,7 +195,7 @@ has_time_left(struct tl_sched *s, int64_t *limit_ns)
 static bool
 nothing_is_due(struct tl_sched *s, int64_t *limit_ns)
 {
-    int64_t left = tl_timer_left(s), check_at = tl_poll_source_next_check(s);
+    int64_t left = tl_timer_ns_left(s), check_at = tl_poll_source_next_check(s);
     if (left >= 0 && (*limit_ns < 0 || left < *limit_ns)) {
         *limit_ns = left;
     }
@@ -209,10 +209,10 @@ nothing_is_due(struct tl_sched *s, int64_t *limit_ns)
 // Whether no tasklet may be given a deadlock error: all that would get it are exempt.
 // leaver: the tasklet that left the ring last; NULL: it has ended.
 static bool
-is_nobodys_error(struct tl_sched *s, TaskletObject *leaver)
+is_exempt(struct tl_sched *s, TaskletObject *leaver)
 {
-    return (leaver == NULL || tl_task_is_patient(leaver)) &&
-           tl_task_is_patient(tl_sched_watcher(s));
+    return (leaver == NULL || tl_task_skips_deadlock_check(leaver)) &&
+           tl_task_skips_deadlock_check(tl_sched_resumed_caller(s));
 }
 
 enum tl_idle
@@ -231,7 +231,7 @@ tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
             result = TL_IDLE_ERROR;
             break;
         }
-        tl_timer_look(s);
+        tl_timer_poll(s);
         if (s->head != NULL) {
             break;
         }
@@ -240,9 +240,9 @@ tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
             break;
         }
         int64_t limit_ns;
-        if (!may_be_woken(s, is_nobodys_error(s, leaver), &limit_ns, &told)) {
-            if (tl_sched_watcher(s)->place == TL_FLOATING || s->state->main_has_ended ||
-                !tl_foreign_threads_may_run()) {
+        if (!may_be_woken(s, is_exempt(s, leaver), &limit_ns, &told)) {
+            if (tl_sched_resumed_caller(s)->place == TL_FLOATING ||
+                s->state->main_has_ended || !tl_foreign_threads_may_run()) {
                 result = TL_IDLE_DEADLOCK;
                 break;
             }
@@ -262,16 +262,16 @@ tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
         bool needs_poll = tl_poll_source_is_busy(s);
         if (!poll && !needs_poll) {
             tl_thread_sleep_look_for_cpus(s->state, &s->park);
-            bool nap = in_main && (limit_ns < 0 || limit_ns > TL_THREAD_SLEEP_SHORT);
+            bool nap = in_main && (limit_ns < 0 || limit_ns > TL_THREAD_SLEEP_SHORT_NS);
             tl_thread_sleep(&s->park, in_main, false,
-                            nap ? TL_THREAD_SLEEP_SHORT : limit_ns);
+                            nap ? TL_THREAD_SLEEP_SHORT_NS : limit_ns);
             poll = in_main;
         } else if (!in_main) {
             tl_thread_sleep(&s->park, false, true, limit_ns);
             poll = false;
         } else {
-            if (tl_thread_sleep_in_main(s->state, &s->park, limit_ns, has_nobody, s) <
-                0) {
+            if (tl_thread_sleep_in_main(s->state, &s->park, limit_ns, has_empty_ring,
+                                        s) < 0) {
                 result = TL_IDLE_ERROR;
                 break;
             }

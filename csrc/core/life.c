@@ -49,7 +49,7 @@ begin_second_base(struct tl_sched *s)
 }
 
 static PyObject *
-run_nursery(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
+run_base_fiber(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(ignored))
 {
     struct tl_sched *s = tl_sched_mine;
     int lane = s->bases_begun++;
@@ -509,5 +509,5 @@ tl_stacks_free(struct tl_sched *s)
 PyMethodDef tl_stacks_run_def = {
     "run_stack", run_stack, METH_NOARGS, "Run tasklets, one after the other."};
 
-PyMethodDef tl_stacks_nursery_def = {
-    "run_nursery", run_nursery, METH_NOARGS, "Enter the stacks of tasklets first."};
+PyMethodDef tl_stacks_base_def = {
+    "run_base_fiber", run_base_fiber, METH_NOARGS, "Enter the stacks of tasklets first."};

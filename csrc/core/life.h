@@ -13,6 +13,6 @@ void tl_stacks_keep(struct tl_sched *s, TaskletObject *t);
 void tl_stacks_free(struct tl_sched *s);
 
 // The builtins that fibers run.
-extern PyMethodDef tl_stacks_run_def, tl_stacks_nursery_def;
+extern PyMethodDef tl_stacks_run_def, tl_stacks_base_def;
 
 #endif // TL_LIFE_H

@@ -23,7 +23,7 @@ thread_ends(void *arg)
 {
     struct tl_os_thread *native = arg;
     tl_os_thread_mine = NULL;
-    tl_deferred_wakes_flush(&native->nudge);
+    tl_deferred_wakes_flush(&native->pending_wakes);
     // Release: pairs with the acquire in sweep().
     atomic_store_explicit(&native->gone, true, memory_order_release);
     atomic_fetch_add_explicit(&ends.gone, 1, memory_order_relaxed);
@@ -33,7 +33,7 @@ void
 tl_os_thread_disown_all(struct tl_holder *holder)
 {
     while (!tl_link_is_single(&holder->held)) {
-        tl_os_thread_disown(TL_CONTAINER(holder->held.next, struct tl_property, held));
+        tl_os_thread_disown(TL_CONTAINER(holder->held.next, struct tl_ownership, held));
     }
 }
 
@@ -45,7 +45,7 @@ free_native(struct tl_os_thread *native)
         native->sched->native = NULL;
     }
     tl_link_remove(&native->all);
-    tl_deferred_wakes_fini(&native->nudge);
+    tl_deferred_wakes_fini(&native->pending_wakes);
     tl_deferred_wakes_forget(&native->park);
     tl_park_fini(&native->park);
     PyMem_RawFree(native);
@@ -56,7 +56,8 @@ static void
 sweep(struct tl_state *state)
 {
     struct tl_link *next;
-    for (struct tl_link *i = state->natives.next; i != &state->natives; i = next) {
+    for (struct tl_link *i = state->os_threads.next; i != &state->os_threads;
+         i = next) {
         struct tl_os_thread *native = TL_CONTAINER(i, struct tl_os_thread, all);
         next = i->next;
         // Acquire: pairs with the release in thread_ends().
@@ -94,8 +95,8 @@ tl_os_thread_make(struct tl_state *state)
         tl_sched_mine->native = native;
     }
     tl_park_init(&native->park);
-    tl_deferred_wakes_init(&native->nudge);
-    tl_link_insert_before(&native->all, &state->natives);
+    tl_deferred_wakes_init(&native->pending_wakes);
+    tl_link_insert_before(&native->all, &state->os_threads);
     tl_os_thread_mine = native;
     return native;
 }
@@ -120,11 +121,11 @@ tl_os_thread_holder_of(struct tl_waiter *waiter)
 
 #ifndef NDEBUG
 void
-tl_property_check(const struct tl_property *property)
+tl_ownership_check(const struct tl_ownership *property)
 {
     bool is_single = tl_link_is_single(&property->held);
-    TL_CHECK("I1", "tl_property", property, is_single == (property->owner == NULL));
-    TL_CHECK("I1", "tl_property", property,
+    TL_CHECK("I1", "tl_ownership", property, is_single == (property->owner == NULL));
+    TL_CHECK("I1", "tl_ownership", property,
              is_single || tl_link_may_be_in(&property->held, &property->owner->held));
 }
 
@@ -221,9 +222,9 @@ tl_os_thread_sleep(struct tl_state *state, struct tl_sleeper *sleeper, int64_t d
         }
         if (!poll) {
             tl_thread_sleep_look_for_cpus(state, &native->park);
-            bool nap = in_main && (left < 0 || left > TL_THREAD_SLEEP_SHORT);
+            bool nap = in_main && (left < 0 || left > TL_THREAD_SLEEP_SHORT_NS);
             tl_thread_sleep(&native->park, in_main, false,
-                            nap ? TL_THREAD_SLEEP_SHORT : left);
+                            nap ? TL_THREAD_SLEEP_SHORT_NS : left);
             poll = in_main;
         } else {
             result =
@@ -243,7 +244,7 @@ tl_os_thread_sleep(struct tl_state *state, struct tl_sleeper *sleeper, int64_t d
 void
 tl_os_thread_wake(struct tl_os_thread *native)
 {
-    tl_deferred_wakes_wake(tl_os_thread_nudge(), &native->park);
+    tl_deferred_wakes_wake(tl_os_thread_pending_wakes(), &native->park);
 }
 
 // ---- threads about to end
@@ -320,7 +321,8 @@ tl_os_thread_after_fork(struct tl_state *state)
 {
     struct tl_os_thread *mine = tl_os_thread_mine;
     struct tl_link *next;
-    for (struct tl_link *i = state->natives.next; i != &state->natives; i = next) {
+    for (struct tl_link *i = state->os_threads.next; i != &state->os_threads;
+         i = next) {
         struct tl_os_thread *native = TL_CONTAINER(i, struct tl_os_thread, all);
         next = i->next;
         if (native == mine) {

@@ -14,7 +14,7 @@ struct tl_os_thread;
 //
 // Invariants
 // I1: held is in owner's list, single iff owner is NULL.
-struct tl_property {
+struct tl_ownership {
     struct tl_link held;
     struct tl_holder *owner;
 };
@@ -40,12 +40,13 @@ struct tl_os_thread {
     struct tl_holder holder; // of the thread and of its main tasklet
     struct tl_link all;      // in state->natives
     unsigned long ident;
-    struct tl_sched *sched;         // of the same thread, or NULL
-    struct tl_park park;            // where it sleeps in tl_os_thread_sleep()
-    struct tl_deferred_wakes nudge; // wake-ups that it owes while it has no scheduler
-    struct tl_sleeper *asleep;      // the innermost wait, or NULL
-    struct tl_sleeper first;        // memory for the outermost wait
-    _Atomic bool gone;              // the thread has ended
+    struct tl_sched *sched; // of the same thread, or NULL
+    struct tl_park park;    // where it sleeps in tl_os_thread_sleep()
+    struct tl_deferred_wakes
+        pending_wakes;         // wake-ups that it owes while it has no scheduler
+    struct tl_sleeper *asleep; // the innermost wait, or NULL
+    struct tl_sleeper first;   // memory for the outermost wait
+    _Atomic bool gone;         // the thread has ended
 };
 
 // The calling thread's, made if it has none. NULL with MemoryError set.
@@ -110,16 +111,16 @@ void tl_os_thread_wake(struct tl_os_thread *native);
 // The wake-ups that the calling thread owes; NULL if it has neither a scheduler nor a
 // struct tl_os_thread, and must wake at once.
 static inline struct tl_deferred_wakes *
-tl_os_thread_nudge(void)
+tl_os_thread_pending_wakes(void)
 {
     if (tl_sched_mine != NULL) {
-        return &tl_sched_mine->nudge;
+        return &tl_sched_mine->pending_wakes;
     }
-    return tl_os_thread_mine != NULL ? &tl_os_thread_mine->nudge : NULL;
+    return tl_os_thread_mine != NULL ? &tl_os_thread_mine->pending_wakes : NULL;
 }
 
 // Locks: the GIL.
-TL_CHECKER(tl_property_check, const struct tl_property *property);
+TL_CHECKER(tl_ownership_check, const struct tl_ownership *property);
 TL_CHECKER(tl_os_thread_check, const struct tl_os_thread *native);
 
 // holder is about to be freed: its locks stay locked, without an owner.
@@ -129,21 +130,21 @@ void tl_os_thread_disown_all(struct tl_holder *holder);
 // holder owns the lock with property, which has no owner, from now on.
 // Thread: any.
 static inline void
-tl_os_thread_own(struct tl_holder *holder, struct tl_property *property)
+tl_os_thread_own(struct tl_holder *holder, struct tl_ownership *property)
 {
     property->owner = holder;
     tl_link_insert_before(&property->held, &holder->held);
-    tl_property_check(property);
+    tl_ownership_check(property);
 }
 
 // The lock with property has no owner any more.
 // Thread: any.
 static inline void
-tl_os_thread_disown(struct tl_property *property)
+tl_os_thread_disown(struct tl_ownership *property)
 {
     property->owner = NULL;
     tl_link_remove(&property->held);
-    tl_property_check(property);
+    tl_ownership_check(property);
 }
 
 // The calling thread has no scheduler any more, and will end. At its end greenlet takes

@@ -106,7 +106,7 @@ tell_group(TaskletObject *t)
 }
 
 void
-tl_outcome_tell(TaskletObject *t)
+tl_outcome_notify(TaskletObject *t)
 {
     t->outcome->done = true;
     tl_outcome_release_waiters(t);
@@ -181,7 +181,7 @@ tl_outcome_join(struct tl_sched *s, TaskletObject *t, int64_t deadline)
                            .on = (PyObject *)t,
                            .queue = &outcome->waiters,
                            .deadline = deadline,
-                           .has_come = has_ended};
+                           .last_check = has_ended};
     PyObject *value = tl_sched_leave(s, &how);
     int result = value == NULL ? -1 : value != Py_False;
     Py_XDECREF(value);

@@ -19,7 +19,7 @@ PyObject *tl_outcome_rest(struct tl_state *state, PyObject *exc);
 
 // t has ended: wake its waiters, notify its group and call its callbacks.
 // Switch: may, in a callback.
-void tl_outcome_tell(TaskletObject *t);
+void tl_outcome_notify(TaskletObject *t);
 
 // The calling thread ends, and its tasklet t will not reach its end: notify t's group
 // and call its callbacks. If t has neither, tl_outcome_abandon() wakes its waiters

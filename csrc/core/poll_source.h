@@ -1,7 +1,7 @@
 // poll_source.h - what gives a thread's tasklets work besides timers and other threads.
 //
 // A source has a descriptor that is readable when it has something to report. A thread with
-// nothing to run sleeps on the descriptors of all its sources, and tl_timer_look() asks each
+// nothing to run sleeps on the descriptors of all its sources, and tl_timer_poll() asks each
 // of them. A part of the runtime adds its source to a scheduler when a tasklet first needs
 // it, so that the scheduler need not know any by name.
 #ifndef TL_POLL_SOURCE_H

@@ -39,7 +39,7 @@ tl_rounds_are_over(struct tl_sched *s, struct tl_run_frame *watch,
     }
     watch->rounds_left--;
     if (s->look_at != UINT64_MAX) {
-        tl_timer_look(s); // tasklets that are due take part in the new round
+        tl_timer_poll(s); // tasklets that are due take part in the new round
     }
     tl_rounds_begin(s, watch);
     return false;

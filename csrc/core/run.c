@@ -29,15 +29,15 @@ tl_run_frame_owner(struct tl_sched *s)
 static struct tl_run_frame *
 watch_new(struct tl_sched *s)
 {
-    if (s->nwatch == s->watch_room) {
-        int room = s->watch_room ? 2 * s->watch_room : TL_STRESS_OR(4, 1);
+    if (s->nwatch == s->watch_capacity) {
+        int room = s->watch_capacity ? 2 * s->watch_capacity : TL_STRESS_OR(4, 1);
         struct tl_run_frame **grown = PyMem_Realloc(s->watch, room * sizeof *grown);
         if (grown == NULL) {
             PyErr_NoMemory();
             return NULL;
         }
         s->watch = grown;
-        s->watch_room = room;
+        s->watch_capacity = room;
     }
     struct tl_run_frame *watch = s->spare_watch;
     s->spare_watch = NULL;
@@ -263,7 +263,7 @@ tl_run(struct tl_sched *s, const struct tl_budget *budget)
     }
     for (;;) {
         if (s->look_at != UINT64_MAX) {
-            tl_timer_look(s);
+            tl_timer_poll(s);
         }
         bool alone = tl_link_is_single(&me->link);
         if (alone && (budget == NULL || !tl_run_frame_waits(s, budget) ||

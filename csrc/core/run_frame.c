@@ -277,7 +277,7 @@ TL_COLD TaskletObject *
 tl_run_frame_at_switch(struct tl_sched *s, TaskletObject *to)
 {
     if (s->switches >= s->look_at) {
-        tl_timer_look(s);
+        tl_timer_poll(s);
     }
     to = find_ended(s, to);
     begin_slices(s);
@@ -377,11 +377,11 @@ bool
 tl_run_frame_waits(struct tl_sched *s, const struct tl_budget *budget)
 {
     return budget->threadblock || budget->forever ||
-           (budget->wait && (tl_timer_is_pending(s) || s->hopes > 0));
+           (budget->wait && (tl_timer_is_pending(s) || s->maybe_external > 0));
 }
 
 bool
-tl_run_frame_only_hopes(struct tl_sched *s)
+tl_run_frame_just_waits(struct tl_sched *s)
 {
     const struct tl_run_frame *watch = innermost(s);
     return watch != NULL && watch->budget.wait && !watch->budget.threadblock;

@@ -113,7 +113,7 @@ bool tl_run_frame_waits(struct tl_sched *s, const struct tl_budget *budget);
 
 // Whether the innermost run() is a run(wait=True), which just returns when nothing is
 // pending any more.
-bool tl_run_frame_only_hopes(struct tl_sched *s);
+bool tl_run_frame_just_waits(struct tl_sched *s);
 
 // Whether the innermost run() is a run(wait=True) with nothing left to wait for; and
 // whether it returns only when stopped.

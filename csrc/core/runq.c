@@ -141,7 +141,7 @@ void
 tl_sched_notify(struct tl_sched *s)
 {
     if (s != tl_sched_mine && s->waiting) {
-        tl_deferred_wakes_wake(tl_os_thread_nudge(), &s->park);
+        tl_deferred_wakes_wake(tl_os_thread_pending_wakes(), &s->park);
     }
 }
 

@@ -237,7 +237,7 @@ go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
     from->top = tl_frames_top(s->ts);
     if (TL_UNLIKELY(from->top == NULL)) {
         // greenlet does not tell the context of a fiber that has no frame.
-        from->seen_context = Py_XNewRef(tl_gil_seen_context(s->ts));
+        from->seen_context = Py_XNewRef(tl_gil_current_context(s->ts));
     }
     s->current = to;
     s->no_switch |= TL_SWITCHING;
@@ -305,10 +305,10 @@ run_goes_on(struct tl_sched *s, bool timed)
 static TaskletObject *
 after_deadlock(struct tl_sched *s, TaskletObject *leaver, bool has_ended)
 {
-    TaskletObject *watcher = tl_sched_watcher(s);
-    bool innocent = has_ended || tl_task_is_patient(leaver);
+    TaskletObject *watcher = tl_sched_resumed_caller(s);
+    bool innocent = has_ended || tl_task_skips_deadlock_check(leaver);
     if (watcher->place == TL_FLOATING &&
-        (innocent || tl_gil_is_main_thread() || tl_run_frame_only_hopes(s))) {
+        (innocent || tl_gil_is_main_thread() || tl_run_frame_just_waits(s))) {
         into_ring(s, watcher);
         return watcher;
     }
@@ -333,7 +333,7 @@ wait_and_decide(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool 
         return to != NULL ? to : wait_and_decide(s, leaver, has_ended, classic);
     }
     if (found == TL_IDLE_OVER) {
-        to = tl_sched_watcher(s);
+        to = tl_sched_resumed_caller(s);
         into_ring(s, to);
         return to;
     }
@@ -395,7 +395,7 @@ find_next(struct tl_sched *s)
         }
         to = tl_task_next(s->current);
         if (to == s->current) {
-            tl_timer_look_alone(s);
+            tl_timer_poll_alone(s);
             to = tl_task_next(s->current);
         }
         if (to == s->current) {
@@ -463,8 +463,8 @@ successor(struct tl_sched *s, const struct tl_leave *how)
     if (!tl_link_is_single(&me->link)) {
         return tl_task_next(me);
     }
-    TaskletObject *watcher = tl_sched_watcher(s);
-    bool timed = how->deadline > 0 || how->comes || how->hopes || how->patient;
+    TaskletObject *watcher = tl_sched_resumed_caller(s);
+    bool timed = how->deadline > 0 || how->comes || how->maybe_external || how->patient;
     if (run_goes_on(s, timed)) {
         return NULL;
     }
@@ -493,11 +493,11 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
         }
         *to = successor(s, how);
         bool patient = (how->patient || (how->kind != NULL && how->kind->patient)) &&
-                       tl_sched_watcher(s)->place != TL_FLOATING;
+                       tl_sched_resumed_caller(s)->place != TL_FLOATING;
         if (*to == NULL && how->deadline == 0 && !how->comes && !patient &&
             !tl_idle_others_can_run(s)) {
-            if (tl_sched_watcher(s)->place == TL_FLOATING) {
-                *to = tl_sched_watcher(s); // of run(threadblock=True)
+            if (tl_sched_resumed_caller(s)->place == TL_FLOATING) {
+                *to = tl_sched_resumed_caller(s); // of run(threadblock=True)
             } else if (!tl_foreign_threads_may_run()) {
                 PyErr_SetRaisedException(
                     tl_errors_deadlock(me, how->kind, how->on, how->classic));
@@ -597,14 +597,14 @@ tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
     if (how->deadline > 0 && tl_timer_reserve(s) < 0) {
         return NULL;
     }
-    if (how->has_come != NULL && how->has_come(how)) {
+    if (how->last_check != NULL && how->last_check(how)) {
         if (how->came != NULL) {
             *how->came = true;
         }
         Py_RETURN_NONE;
     }
     if ((to == NULL || to->place == TL_FLOATING) && !tl_link_is_single(&me->link)) {
-        to = tl_task_next(me); // has_come() woke it
+        to = tl_task_next(me); // last_check() woke it
     }
     if (to == me) {
         tl_sched_drop_later(s, tl_task_swap(me, Py_XNewRef(how->value)));
@@ -643,11 +643,12 @@ tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *bomb, boo
     tl_ring_remove(s, ended);
     tl_sched_drop_later(s, (PyObject *)ended);
     if (bomb != NULL) {
-        to = deliver(s, exits ? s->main : tl_sched_watcher(s), bomb);
+        to = deliver(s, exits ? s->main : tl_sched_resumed_caller(s), bomb);
     } else if (s->head != NULL) {
         to = s->head;
-    } else if (tl_sched_watcher(s)->place == TL_FLOATING && !run_goes_on(s, false)) {
-        to = tl_sched_watcher(s);
+    } else if (tl_sched_resumed_caller(s)->place == TL_FLOATING &&
+               !run_goes_on(s, false)) {
+        to = tl_sched_resumed_caller(s);
         into_ring(s, to);
     } else {
         to = tl_sched_wait_for_others(s, ended, true, false);

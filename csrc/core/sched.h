@@ -55,14 +55,15 @@ struct tl_leave {
     int64_t deadline; // on tl_timer_now()'s clock, in ns; 0: none, negative: passed
     // What may end the wait, if no tasklet can. architecture.md has the table.
     bool comes; // the system or a worker will: no deadlock
-    bool hopes; // a thread without tasklets may: run(wait=True) does not return
+    bool
+        maybe_external; // a thread without tasklets may: run(wait=True) does not return
     // A signal handler may: exempt from deadlock detection; counts as hopes, too.
     bool patient;
     // The last check before the wait is committed; may be NULL. No Python code runs
     // between it and the switch. If it returns true, the tasklet does not leave, and
     // *came (may be NULL) is set. It may wake tasklets that have a stack, but does not
     // call into Python.
-    bool (*has_come)(const struct tl_leave *how);
+    bool (*last_check)(const struct tl_leave *how);
     bool *came;
     bool classic; // a deadlock raises RuntimeError with Stackless's message
 };
@@ -75,7 +76,7 @@ struct tl_leave {
 //    until a pass has done none of it. Errors are raised here, while nothing has
 //    changed.
 // 3. Room for the timer is reserved: may fail, runs nothing.
-// 4. has_come() decides whether there is still something to wait for. From here to the
+// 4. last_check() decides whether there is still something to wait for. From here to the
 //    switch no Python code runs, so no wake-up is missed.
 // 5. The tasklet leaves the ring and joins the queue; what it held goes to the drop
 //    list.

@@ -37,7 +37,7 @@ tl_sched_check(struct tl_sched *s)
     check_ring(s);
     TL_CHECK("I7", "tl_sched", s, s->worker_waits >= 0 && s->import_waits >= 0);
     TL_CHECK("I7", "tl_sched", s, s->worker_waits + s->import_waits <= s->awaited);
-    TL_CHECK("I7", "tl_sched", s, s->hopes >= 0);
+    TL_CHECK("I7", "tl_sched", s, s->maybe_external >= 0);
 }
 
 void
@@ -55,7 +55,7 @@ tl_sched_check_told(struct tl_sched *s)
     TL_CHECK("I4", "tl_sched", s,
              !s->waiting || s == tl_sched_mine || s->head == NULL ||
                  atomic_load_explicit(&s->wakers, memory_order_relaxed) > 0 ||
-                 tl_deferred_wakes_is_coming(tl_os_thread_nudge(), &s->park));
+                 tl_deferred_wakes_is_coming(tl_os_thread_pending_wakes(), &s->park));
 }
 
 // ---- stacks
@@ -121,7 +121,7 @@ void
 tl_run_frame_check(struct tl_sched *s, const struct tl_run_frame *watch)
 {
     int n = s->nwatch;
-    TL_CHECK("I3", "tl_sched", s, n >= 0 && n <= s->watch_room);
+    TL_CHECK("I3", "tl_sched", s, n >= 0 && n <= s->watch_capacity);
     TL_CHECK("I1", "tl_run_frame", watch,
              watch->listed == (n > 0 && s->watch[n - 1] == watch));
     if (n > 0) {

@@ -61,7 +61,7 @@ struct tl_sched {
     struct tl_timer_heap timers;
     uint64_t fired;       // timers that have fired
     int64_t late_sum;     // how late they fired in all, in nanoseconds
-    int64_t late_most;    // the latest of them
+    int64_t max_late_ns;  // the latest of them
     uint64_t look_at;     // value of switches at which to look for what is due
     uint64_t look_step;   // switches between two looks
     uint64_t look_yields; // value of yields at which a tasklet alone in the ring looks
@@ -83,8 +83,8 @@ struct tl_sched {
     struct tl_run_frame **watch;
     struct tl_run_frame *spare_watch; // for the next call, or NULL
     int nwatch;
-    int watch_room; // capacity of watch[]
-    int nrounds;    // members of watch[] that count rounds
+    int watch_capacity; // capacity of watch[]
+    int nrounds;        // members of watch[] that count rounds
 
     struct tl_guard guard; // marked while the current tasklet is atomic
     struct tl_ticks events;
@@ -142,12 +142,13 @@ struct tl_sched {
 
     const int *collecting; // the interpreter's flag: not 0 while a collection runs
     struct tl_park park;
-    struct tl_deferred_wakes nudge; // wake-ups that this thread owes others
-    bool waiting;                   // the thread is idle: its ring was empty
-    bool resting;                   // a worker without work: deadlocks do not count it
-    Py_ssize_t worker_waits;        // part of awaited: tasklets that wait for a worker
-    Py_ssize_t import_waits;        // part of awaited: for another thread's import
-    Py_ssize_t hopes;   // tasklets that wait for what a thread without tasklets may do
+    struct tl_deferred_wakes pending_wakes; // wake-ups that this thread owes others
+    bool waiting;                           // the thread is idle: its ring was empty
+    bool idle_workers;       // a worker without work: deadlocks do not count it
+    Py_ssize_t worker_waits; // part of awaited: tasklets that wait for a worker
+    Py_ssize_t import_waits; // part of awaited: for another thread's import
+    Py_ssize_t
+        maybe_external; // tasklets that wait for what a thread without tasklets may do
     _Atomic int wakers; // wake-ups of park under way, by threads without the GIL
 #ifndef NDEBUG
     // Changes since the ring, the pools, started and watch[] were last walked over.
@@ -167,7 +168,7 @@ TaskletObject *tl_sched_innermost(struct tl_sched *s);
 // The tasklet that is resumed when none is runnable: the innermost caller of run(), or
 // main.
 static inline TaskletObject *
-tl_sched_watcher(struct tl_sched *s)
+tl_sched_resumed_caller(struct tl_sched *s)
 {
     return s->nwatch > 0 ? tl_sched_innermost(s) : s->main;
 }

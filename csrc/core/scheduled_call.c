@@ -5,7 +5,7 @@
 #ifndef NDEBUG
 // Locks: the GIL.
 static void
-check_call(const HandleObject *handle)
+check_call(const ScheduledCallObject *handle)
 {
     bool waits = tl_timer_is_set(&handle->timer);
     TL_CHECK("I1", "handle", handle, waits == !tl_link_is_single(&handle->link));
@@ -13,13 +13,13 @@ check_call(const HandleObject *handle)
     TL_CHECK("I2", "handle", handle, !handle->cancelled || handle->who == NULL);
 }
 #else
-TL_CHECKER(check_call, const HandleObject *handle);
+TL_CHECKER(check_call, const ScheduledCallObject *handle);
 #endif
 
 static void
 make_runnable(struct tl_timer *timer)
 {
-    HandleObject *handle = TL_CONTAINER(timer, HandleObject, timer);
+    ScheduledCallObject *handle = TL_CONTAINER(timer, ScheduledCallObject, timer);
     TaskletObject *t = handle->who;
     tl_link_remove(&handle->link);
     check_call(handle);
@@ -30,7 +30,7 @@ make_runnable(struct tl_timer *timer)
 }
 
 int
-tl_scheduled_call_start(HandleObject *handle, int64_t when)
+tl_scheduled_call_start(ScheduledCallObject *handle, int64_t when)
 {
     struct tl_sched *s = handle->who->home;
     handle->when = when;
@@ -50,7 +50,7 @@ tl_scheduled_call_start(HandleObject *handle, int64_t when)
 }
 
 void
-tl_scheduled_call_cancel(HandleObject *handle)
+tl_scheduled_call_cancel(ScheduledCallObject *handle)
 {
     TaskletObject *t = handle->who;
     bool waits = tl_timer_is_set(&handle->timer);
@@ -77,7 +77,8 @@ void
 tl_scheduled_call_forget_all(struct tl_sched *s)
 {
     while (!tl_link_is_single(&s->later)) {
-        HandleObject *handle = TL_CONTAINER(s->later.next, HandleObject, link);
+        ScheduledCallObject *handle =
+            TL_CONTAINER(s->later.next, ScheduledCallObject, link);
         Py_INCREF(handle);
         tl_scheduled_call_cancel(handle);
         Py_DECREF(handle);

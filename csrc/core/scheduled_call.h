@@ -16,16 +16,16 @@ typedef struct {
     TaskletObject *who; // counted: the tasklet that will make the call
     int64_t when;       // on tl_timer_now()'s clock; 0: as soon as possible
     bool cancelled;
-} HandleObject;
+} ScheduledCallObject;
 
 // Make handle->who, which is new and paused, runnable at when on tl_timer_now()'s
 // clock; 0: now. Returns 0, or -1 with an exception set.
 // Thread: any if when is 0, else that of who.
-int tl_scheduled_call_start(HandleObject *handle, int64_t when);
+int tl_scheduled_call_start(ScheduledCallObject *handle, int64_t when);
 
 // Cancel the call, unless its tasklet has begun.
 // Thread: any.
-void tl_scheduled_call_cancel(HandleObject *handle);
+void tl_scheduled_call_cancel(ScheduledCallObject *handle);
 
 // The thread of s has ended: cancel the calls whose time has not come.
 void tl_scheduled_call_forget_all(struct tl_sched *s);

@@ -24,7 +24,7 @@ make_base_fibers(struct tl_sched *s)
 {
     for (int lane = 0; lane < 2; lane++) {
         if (s->base_fibers[lane] == NULL) {
-            PyObject *args = PyTuple_Pack(2, s->state->run_nursery, s->main_fiber);
+            PyObject *args = PyTuple_Pack(2, s->state->run_base_fiber, s->main_fiber);
             s->base_fibers[lane] = args == NULL ? NULL : tl_fiber_new(args);
             Py_XDECREF(args);
             if (s->base_fibers[lane] == NULL) {

@@ -191,7 +191,7 @@ PyObject *tl_task_describe_wait(struct tl_state *state, const struct tl_wait_kin
 // Whether t's wait is exempt from deadlock detection: a signal handler may still end
 // it.
 static inline bool
-tl_task_is_patient(const TaskletObject *t)
+tl_task_skips_deadlock_check(const TaskletObject *t)
 {
     const struct tl_wait_kind *kind = t->wait.kind;
     return t->place == TL_WAITING &&

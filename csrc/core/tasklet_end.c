@@ -229,7 +229,7 @@ tl_tasklet_settle(struct tl_sched *s, TaskletObject *t, PyObject *result, PyObje
         exc = heard ? tl_outcome_rest(s->state, exc) : ask_error_handler(s, exc);
     }
     if (t->outcome != NULL) {
-        tl_outcome_tell(t);
+        tl_outcome_notify(t);
     }
     return exc;
 }

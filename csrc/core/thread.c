@@ -108,7 +108,7 @@ hang_guard(struct tl_sched *s)
 
 // Making s failed: free what was made of it.
 static void
-unmake(struct tl_sched *s)
+abort_make(struct tl_sched *s)
 {
     s->dead = true;
     s->current = NULL;
@@ -150,10 +150,10 @@ tl_sched_make(struct tl_state *state)
     tl_link_init(&s->started);
     tl_link_init(&s->all);
     tl_park_init(&s->park);
-    tl_deferred_wakes_init(&s->nudge);
+    tl_deferred_wakes_init(&s->pending_wakes);
     s->native = tl_os_thread_mine;
     if (make_drop(s) < 0 || make_main(s) < 0 || hang_guard(s) < 0) {
-        unmake(s);
+        abort_make(s);
         return NULL;
     }
     tl_link_insert_before(&s->all, &state->scheds);
@@ -180,7 +180,7 @@ tl_sched_unref(struct tl_sched *s)
     while (atomic_load_explicit(&s->wakers, memory_order_acquire) > 0) {
         sched_yield();
     }
-    tl_deferred_wakes_fini(&s->nudge);
+    tl_deferred_wakes_fini(&s->pending_wakes);
     tl_deferred_wakes_forget(&s->park);
     tl_park_fini(&s->park);
     tl_run_frame_fini(s);
@@ -228,7 +228,7 @@ tell_to_end(struct tl_sched *s, TaskletObject *t)
 
 // Call the done callbacks of the tasklets in list (stolen, may be NULL): none will end.
 static void
-give_up(PyObject *list)
+give_up_all(PyObject *list)
 {
     for (Py_ssize_t i = 0; list != NULL && i < PyList_GET_SIZE(list); i++) {
         tl_outcome_give_up((TaskletObject *)PyList_GET_ITEM(list, i));
@@ -254,7 +254,7 @@ drop_unstarted(struct tl_sched *s)
         }
         t = next;
     }
-    give_up(dropped);
+    give_up_all(dropped);
     tl_sched_drop_now(s);
 }
 
@@ -309,7 +309,7 @@ end_tasklets(struct tl_sched *s)
     Py_XDECREF(tl_run(s, &last));
     report(s->main);
     drop_unstarted(s);
-    give_up(list_started(s));
+    give_up_all(list_started(s));
 }
 
 // The thread of s is gone. leave_channels: also end the waits of tasklets on an object.
@@ -367,7 +367,7 @@ wake_joiners(struct tl_state *state)
 }
 
 static void
-let_go_of_main(struct tl_sched *s)
+release_main(struct tl_sched *s)
 {
     tl_run_frame_fini(s);
     TaskletObject *t = s->main;
@@ -391,7 +391,7 @@ let_go_of_main(struct tl_sched *s)
 static void
 die(struct tl_sched *s)
 {
-    tl_deferred_wakes_flush(&s->nudge);
+    tl_deferred_wakes_flush(&s->pending_wakes);
     s->dead = true;
     s->ts = s->events.ts = NULL;
     tl_guard_fini(&s->guard);
@@ -403,7 +403,7 @@ die(struct tl_sched *s)
 
 // The thread of s is gone or ends: end s (stolen). May run Python code, in finalizers.
 static void
-bury(struct tl_sched *s)
+end_sched(struct tl_sched *s)
 {
     struct tl_state *state = s->state;
     die(s);
@@ -411,7 +411,7 @@ bury(struct tl_sched *s)
     tl_scheduled_call_forget_all(s);
     abandon_tasklets(s, false);
     tl_stacks_free(s);
-    let_go_of_main(s);
+    release_main(s);
     tl_sched_drop_now(s);
     wake_joiners(state);
     tl_idle_recheck(state);
@@ -444,7 +444,7 @@ thread_ended(PyObject *guard)
         tl_sched_mine = NULL;
         tl_ticks_mine = NULL;
         ended_id = PyThreadState_GetID(PyThreadState_Get());
-        bury(s);
+        end_sched(s);
         tl_os_thread_leaves(true);
     }
     PyErr_SetRaisedException(exc);
@@ -541,7 +541,7 @@ tl_thread_drop_others(struct tl_state *state)
         tl_link_remove(&s->all);
         tl_scheduled_call_forget_all(s);
         abandon_tasklets(s, true);
-        let_go_of_main(s);
+        release_main(s);
         tl_sched_unref(s);
         i = state->scheds.next; // the list may have changed
     }
@@ -571,7 +571,7 @@ tl_thread_is_there(struct tl_sched *s)
     tl_gil_each_thread(same_id, &wanted);
     if (wanted != 0) {
         PyObject *exc = PyErr_GetRaisedException();
-        bury(s);
+        end_sched(s);
         PyErr_SetRaisedException(exc);
     }
     return wanted == 0;

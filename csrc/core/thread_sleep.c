@@ -21,7 +21,8 @@ cpus_of_scheds(struct tl_state *state, uint64_t cpus)
 static uint64_t
 cpus_of_natives(struct tl_state *state, uint64_t cpus)
 {
-    for (struct tl_link *i = state->natives.next; i != &state->natives; i = i->next) {
+    for (struct tl_link *i = state->os_threads.next; i != &state->os_threads;
+         i = i->next) {
         cpus |= TL_CONTAINER(i, struct tl_os_thread, all)->park.cpus;
         if ((cpus & (cpus - 1)) != 0) {
             break;
@@ -44,21 +45,22 @@ void
 tl_thread_sleep(struct tl_park *park, bool in_main, bool poll, int64_t limit_ns)
 {
     struct tl_sched *s = tl_sched_mine;
-    struct tl_deferred_wakes *nudge = tl_os_thread_nudge();
+    struct tl_deferred_wakes *pending_wakes = tl_os_thread_pending_wakes();
     bool marked = s != NULL && s->guard.marked;
     if (marked) {
         tl_governor_pause(&s->guard);
     }
-    tl_deferred_wakes_before_sleep(nudge);
+    tl_deferred_wakes_before_sleep(pending_wakes);
     tl_gil_priority_leave();
     PyThreadState *ts = PyEval_SaveThread();
     tl_gil_priority_left();
     bool slept = false;
-    tl_deferred_wakes_flush(nudge);
+    tl_deferred_wakes_flush(pending_wakes);
     // The spin and the sleep follow each other without the GIL in between: beside busy
     // threads it takes long to get. While one of these was preempted, no spin: it needs
     // the CPU.
-    if (poll || tl_gil_priority_is_raid() || !tl_park_spin(park, tl_gil_is_free)) {
+    if (poll || tl_gil_priority_is_preempting() ||
+        !tl_park_spin(park, tl_gil_is_free)) {
         slept = tl_park_sleep(park, limit_ns, poll);
     }
     while (!in_main && Py_IsFinalizing()) {
@@ -116,8 +118,8 @@ tl_thread_sleep_in_main(struct tl_state *state, struct tl_park *park, int64_t li
     int before = fd >= 0 ? set_wakeup_fd(state, fd) : -1;
     if (before >= 0) {
         set_wakeup_fd(state, before);
-        limit_ns = limit_ns < 0 || limit_ns > TL_THREAD_SLEEP_LOOK_AGAIN
-                       ? TL_THREAD_SLEEP_LOOK_AGAIN
+        limit_ns = limit_ns < 0 || limit_ns > TL_THREAD_SLEEP_RECHECK_NS
+                       ? TL_THREAD_SLEEP_RECHECK_NS
                        : limit_ns;
     }
     int result = tl_thread_sleep_run_handlers();

@@ -9,12 +9,12 @@
 // Period, in nanoseconds, at which a sleeping thread checks for changes that come
 // without a wake-up: a thread that has ended unnoticed, a signal whose pipe the program
 // has taken.
-#define TL_THREAD_SLEEP_LOOK_AGAIN INT64_C(1000000000)
+#define TL_THREAD_SLEEP_RECHECK_NS INT64_C(1000000000)
 
 // The main thread first sleeps for this many nanoseconds without setting the signal
 // wakeup descriptor: setting and resetting it costs more than a short sleep. A signal
 // that another thread receives is handled that much later at most.
-#define TL_THREAD_SLEEP_SHORT TL_STRESS_OR(INT64_C(1000000), 1000)
+#define TL_THREAD_SLEEP_SHORT_NS TL_STRESS_OR(INT64_C(1000000), 1000)
 
 // Set park->many_cpus: whether the thread with park, and the threads that may wake it,
 // can run at the same time, on different CPUs.

@@ -6,11 +6,15 @@
 
 #include <math.h>
 
-// A thread with runnable tasklets polls every s->look_step switches. STEP_MOST is the
-// maximum of that number. It is adapted so that polls are between LOOK_LEAST and
-// LOOK_MOST nanoseconds apart: a timer is normally less than half a millisecond late,
+// A thread with runnable tasklets polls every s->look_step switches. MAX_POLL_STEP is the
+// maximum of that number. It is adapted so that polls are between MIN_POLL_INTERVAL_NS and
+// MAX_POLL_INTERVAL_NS nanoseconds apart: a timer is normally less than half a millisecond late,
 // and the polls cost little.
-enum { STEP_MOST = TL_STRESS_OR(16, 1), LOOK_LEAST = 200000, LOOK_MOST = 500000 };
+enum {
+    MAX_POLL_STEP = TL_STRESS_OR(16, 1),
+    MIN_POLL_INTERVAL_NS = 200000,
+    MAX_POLL_INTERVAL_NS = 500000
+};
 
 int64_t
 tl_timer_now(struct tl_sched *s)
@@ -68,10 +72,10 @@ plan_next_look(struct tl_sched *s)
 {
     int64_t now = tl_clock_now(), past = now - s->looked;
     s->looked = now;
-    if (past > LOOK_MOST) {
-        s->look_step = s->look_step * LOOK_MOST / (uint64_t)past;
+    if (past > MAX_POLL_INTERVAL_NS) {
+        s->look_step = s->look_step * MAX_POLL_INTERVAL_NS / (uint64_t)past;
         s->look_step += s->look_step == 0;
-    } else if (past < LOOK_LEAST && s->look_step < STEP_MOST) {
+    } else if (past < MIN_POLL_INTERVAL_NS && s->look_step < MAX_POLL_STEP) {
         s->look_step *= 2;
     }
     bool pending = tl_timer_is_pending(s) || tl_poll_source_is_busy(s);
@@ -80,7 +84,7 @@ plan_next_look(struct tl_sched *s)
 }
 
 void
-tl_timer_look(struct tl_sched *s)
+tl_timer_poll(struct tl_sched *s)
 {
     if (s->timers.count > 0) {
         int64_t now = tl_timer_now(s);
@@ -89,7 +93,7 @@ tl_timer_look(struct tl_sched *s)
             struct tl_timer *timer = tl_timer_heap_pop(&s->timers);
             s->fired++;
             s->late_sum += late;
-            s->late_most = late > s->late_most ? late : s->late_most;
+            s->max_late_ns = late > s->max_late_ns ? late : s->max_late_ns;
             timer->fire(timer);
         }
     }
@@ -101,15 +105,15 @@ tl_timer_look(struct tl_sched *s)
 }
 
 void
-tl_timer_look_alone(struct tl_sched *s)
+tl_timer_poll_alone(struct tl_sched *s)
 {
     if (s->look_at != UINT64_MAX && s->yields >= s->look_yields) {
-        tl_timer_look(s);
+        tl_timer_poll(s);
     }
 }
 
 int64_t
-tl_timer_left(struct tl_sched *s)
+tl_timer_ns_left(struct tl_sched *s)
 {
     int64_t next = tl_timer_heap_next(&s->timers);
     if (next == INT64_MAX) {
@@ -151,7 +155,7 @@ tl_timer_deadline(struct tl_sched *s, PyObject *seconds, int64_t *deadline)
     }
     if (value <= 0) {
         *deadline = -1;
-    } else if (value < TL_TIMER_LONGEST) {
+    } else if (value < TL_TIMER_MAX_SECONDS) {
         *deadline = tl_timer_now(s) + (int64_t)ceil(value * 1e9);
     }
     return 0;

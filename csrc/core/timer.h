@@ -4,14 +4,14 @@
 // limits of timeout() and shield(), and scheduled calls. An idle thread sleeps until
 // the next one is due. A thread with runnable tasklets polls at a switch, every few
 // switches: it fires the timers that are due, collects ready descriptors and runs its
-// libuv loop (tl_timer_look()).
+// libuv loop (tl_timer_poll()).
 #ifndef TL_TIMER_H
 #define TL_TIMER_H
 
 #include "core/runq.h"
 
 // From this number of seconds on (31 years) a timeout is treated as none.
-#define TL_TIMER_LONGEST 1e9
+#define TL_TIMER_MAX_SECONDS 1e9
 
 // The scheduler's time in nanoseconds: CLOCK_MONOTONIC, or a fake clock that tests
 // move.
@@ -34,16 +34,16 @@ void tl_timer_expect(struct tl_sched *s);
 
 // Poll: fire the timers that are due, collect ready descriptors, run the libuv loop.
 // All of these may make tasklets runnable.
-void tl_timer_look(struct tl_sched *s);
+void tl_timer_poll(struct tl_sched *s);
 
 // The current tasklet yields and is alone in the ring, so there is no switch: poll, if
 // that is due.
-void tl_timer_look_alone(struct tl_sched *s);
+void tl_timer_poll_alone(struct tl_sched *s);
 
 // The thread has nothing to run: the time until the next timer is due, in nanoseconds;
 // 0 if one is due, -1 if there is none. Has a side effect on a fake clock, which it
 // moves to that time: then it returns 0.
-int64_t tl_timer_left(struct tl_sched *s);
+int64_t tl_timer_ns_left(struct tl_sched *s);
 
 // Whether a tasklet may become runnable without another tasklet: by a timer, the system
 // or a worker.

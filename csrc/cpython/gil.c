@@ -449,7 +449,7 @@ tl_gil_context(PyThreadState *ts)
 }
 
 PyObject *
-tl_gil_seen_context(PyThreadState *ts)
+tl_gil_current_context(PyThreadState *ts)
 {
     return ts->context;
 }

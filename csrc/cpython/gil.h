@@ -149,7 +149,7 @@ PyObject *tl_gil_swap_context(PyThreadState *ts, PyObject *context);
 PyObject *tl_gil_context(PyThreadState *ts);
 
 // The current context, borrowed, or NULL.
-PyObject *tl_gil_seen_context(PyThreadState *ts);
+PyObject *tl_gil_current_context(PyThreadState *ts);
 
 // Whether a Context.run() of context is active.
 bool tl_gil_context_is_entered(PyObject *context);

@@ -85,7 +85,7 @@ interval_ns(void)
 }
 
 bool
-tl_gil_priority_is_raid(void)
+tl_gil_priority_is_preempting(void)
 {
     return __atomic_load_n(&budget.preempted_at, __ATOMIC_RELAXED) != 0;
 }
@@ -254,7 +254,7 @@ tl_gil_priority_take(PyThreadState *ts, bool slept, bool many_cpus)
 {
     bool is_free = tl_gil_is_free();
     // Whether other threads may want the GIL, one of which may be faster.
-    bool others = tl_gil_priority_is_raid() || budget.takes < TAKES_PER_LOOK ||
+    bool others = tl_gil_priority_is_preempting() || budget.takes < TAKES_PER_LOOK ||
                   tl_gil_switches() != last_switch();
     bool asks = slept || others || !is_free;
     if (!budget.works ||
@@ -302,7 +302,7 @@ tl_gil_priority_take(PyThreadState *ts, bool slept, bool many_cpus)
 void
 tl_gil_priority_leave(void)
 {
-    if (TL_UNLIKELY(tl_gil_priority_is_raid())) {
+    if (TL_UNLIKELY(tl_gil_priority_is_preempting())) {
         pthread_mutex_lock(tl_gil_mutex());
         if (tl_gil_switches() == budget.last_switch) {
             budget.released_at = tl_clock_now();

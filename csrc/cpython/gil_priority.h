@@ -25,7 +25,7 @@ void tl_gil_priority_take(PyThreadState *ts, bool slept, bool many_cpus);
 // Whether a preemption is going on: a woken thread took the GIL from a thread that
 // computes, which has not had it since. A relaxed read, so possibly out of date.
 // Thread: any.  Locks: none.
-bool tl_gil_priority_is_raid(void);
+bool tl_gil_priority_is_preempting(void);
 
 // Stop preempting, for good. Returns when every thread that asked for the GIL has it.
 // Thread: any, without the GIL.

@@ -317,7 +317,7 @@ tl_descriptor_wait(struct tl_sched *s, int fd, int what, int64_t deadline)
                                              .queue = reads ? &d->readers : &d->writers,
                                              .deadline = deadline,
                                              .comes = true,
-                                             .has_come = has_closed},
+                                             .last_check = has_closed},
                                    .descriptor = d,
                                    .seen = d->closings};
     PyObject *value = tl_sched_leave(s, &how.leave);
@@ -384,9 +384,9 @@ static void
 look(struct tl_sched *Py_UNUSED(s), struct tl_poll_source *source)
 {
     struct tl_descriptors *table = TL_CONTAINER(source, struct tl_descriptors, source);
-    struct tl_poller_event events[TL_POLLER_MOST];
-    int n = table->waiting > 0 ? TL_POLLER_MOST : 0;
-    while (n == TL_POLLER_MOST) {
+    struct tl_poller_event events[TL_POLLER_MAX_EVENTS];
+    int n = table->waiting > 0 ? TL_POLLER_MAX_EVENTS : 0;
+    while (n == TL_POLLER_MAX_EVENTS) {
         n = tl_poller_collect(&table->poller, events);
         for (int i = 0; i < n; i++) {
             int fd = events[i].fd;

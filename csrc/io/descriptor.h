@@ -5,7 +5,7 @@
 // listeners, which are called instead of woken (for select()). The poller reports a
 // descriptor once; it is watched again as long as there are waiters. An idle thread
 // sleeps on the poller's own descriptor, too (TL_PARK_DESCRIPTORS); a thread with
-// runnable tasklets collects the ready ones from time to time (tl_timer_look()).
+// runnable tasklets collects the ready ones from time to time (tl_timer_poll()).
 //
 // The kernel reports nothing about a descriptor that is closed while it is watched, and
 // its number may be another file's by the next moment. So each descriptor counts its

@@ -3,7 +3,7 @@
 // Who runs a loop. No thread ever blocks inside uv_run(). An idle thread sleeps in
 // poll() on the loop's own descriptor besides its others (TL_PARK_LOOP), and then runs
 // the loop without waiting. A thread with runnable tasklets runs it from time to time
-// (tl_timer_look()).
+// (tl_timer_poll()).
 //
 // Who does a request. libuv's thread pool, which all loops of the process share, or an
 // internal thread (base/lookup.h for names, base/spare.h in place of blocked threads of

@@ -181,7 +181,7 @@ tl_uv_request_wait(struct tl_sched *s, struct tl_uv_request *request, int64_t de
                            .queue = &request->waiters,
                            .deadline = deadline,
                            .comes = true,
-                           .has_come = is_over};
+                           .last_check = is_over};
     PyObject *value = tl_sched_leave(s, &how);
     if (value == NULL) {
         tl_uv_loop_cancel(request);

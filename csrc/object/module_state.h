@@ -100,17 +100,18 @@ struct tl_state {
     // killed before it could return it.
     void (*take_back)(PyObject *channel, PyObject *value);
     bool (*thread_is_there)(struct tl_sched *s); // tl_thread_is_there()
-    PyObject *run_stack;     // the builtin that every pooled stack runs
-    PyObject *run_nursery;   // the builtin that the nursery runs
-    PyObject *set_wakeup_fd; // signal.set_wakeup_fd
-    PyObject *stat_result;   // os.stat_result
-    struct tl_link scheds;   // list head: every thread's scheduler
+    PyObject *run_stack;      // the builtin that every pooled stack runs
+    PyObject *run_base_fiber; // the builtin that the nursery runs
+    PyObject *set_wakeup_fd;  // signal.set_wakeup_fd
+    PyObject *stat_result;    // os.stat_result
+    struct tl_link scheds;    // list head: every thread's scheduler
     struct tl_link
-        natives;          // list head: struct tl_os_thread, for waits without a tasklet
+        os_threads;       // list head: struct tl_os_thread, for waits without a tasklet
     struct tl_link pools; // list head: worker pools
-    struct tl_link resting; // list head: idle worker threads; see core/idle_threads.h
-    long nresting;          // length of resting
-    PyObject **kept;        // counted: objects revived in the current collection
+    struct tl_link
+        idle_workers;   // list head: idle worker threads; see core/idle_threads.h
+    long nidle_workers; // length of resting
+    PyObject **kept;    // counted: objects revived in the current collection
     Py_ssize_t nkept, kept_room; // used and allocated length of kept
     unsigned long
         collector; // ident of the thread that collects now; 0: none or not known

@@ -126,7 +126,7 @@ TL_CHECKER(check, const ArrivalsObject *self);
 #endif
 
 bool
-tl_arrivals_takes(struct tl_state *state, PyObject *object)
+tl_arrivals_accepts(struct tl_state *state, PyObject *object)
 {
     return PyObject_TypeCheck(object, state->tasklet_type) ||
            PyObject_TypeCheck(object, state->event_type) ||
@@ -292,7 +292,7 @@ tl_arrivals_add_callback(struct tl_state *state, PyObject *future, PyObject *fun
 }
 
 void
-tl_arrivals_tell(struct tl_state *state, PyObject *future)
+tl_arrivals_notify(struct tl_state *state, PyObject *future)
 {
     PyObject *callbacks;
     if (look_up(future, state->future.callbacks, &callbacks) < 0) {

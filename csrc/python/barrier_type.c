@@ -234,7 +234,7 @@ wait_at_gate(BarrierObject *self, int64_t deadline)
                                  .on = (PyObject *)self,
                                  .queue = &self->gate,
                                  .deadline = deadline,
-                                 .has_come = is_open};
+                                 .last_check = is_open};
     if (tl_wait_queue_wait(tl_state_of_object((PyObject *)self), &how) < 0) {
         return -1;
     }
@@ -253,7 +253,7 @@ wait_inside(BarrierObject *self, int64_t deadline)
                                   .on = (PyObject *)self,
                                   .queue = &self->waiters,
                                   .deadline = deadline,
-                                  .has_come = is_over},
+                                  .last_check = is_over},
                         .resets = self->resets,
                         .passes = self->passes};
     int result = deadline < 0 ? 0

@@ -292,7 +292,7 @@ event_wait_for(EventObject *self, PyObject *const *args, Py_ssize_t nargs,
                                  .on = (PyObject *)self,
                                  .queue = &self->waiters,
                                  .deadline = deadline,
-                                 .has_come = is_set};
+                                 .last_check = is_set};
     if (tl_wait_queue_wait(tl_state_of_object((PyObject *)self), &how) < 0) {
         return NULL;
     }

@@ -5,18 +5,6 @@
 #include "python/types.h"
 #include "sync/arrivals.h"
 
-PyObject *
-tl_case_new(struct tl_state *state, ChannelObject *channel, PyObject *value)
-{
-    PyTypeObject *type = state->case_type;
-    CaseObject *self = (CaseObject *)type->tp_alloc(type, 0);
-    if (self != NULL) {
-        self->channel = (ChannelObject *)Py_NewRef(channel);
-        self->value = Py_XNewRef(value);
-    }
-    return (PyObject *)self;
-}
-
 // The state of one case. All zero for recv() and send().
 struct way {
     ArrivalsObject *arrivals; // of a tasklet, future or event; borrowed from held
@@ -118,7 +106,7 @@ add_descriptor(struct mixed *mixed, struct tl_sched *s, Py_ssize_t i, PyObject *
 static int
 add_waitable(struct mixed *mixed, struct tl_sched *s, Py_ssize_t i, PyObject *arg)
 {
-    if (!tl_arrivals_takes(mixed->state, arg)) {
+    if (!tl_arrivals_accepts(mixed->state, arg)) {
         PyErr_Format(PyExc_TypeError,
                      "select() takes recv(channel), send(channel, value), "
                      "readable(fd), writable(fd), tasklets, futures and events, not %R",

@@ -5,7 +5,17 @@
 #include "sync/select.h"
 
 // A new Case of recv(channel), or with a value of send(channel, value).
-PyObject *tl_case_new(struct tl_state *state, ChannelObject *channel, PyObject *value);
+static inline PyObject *
+tl_case_new(struct tl_state *state, ChannelObject *channel, PyObject *value)
+{
+    PyTypeObject *type = state->case_type;
+    CaseObject *self = (CaseObject *)type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->channel = (ChannelObject *)Py_NewRef(channel);
+        self->value = Py_XNewRef(value);
+    }
+    return (PyObject *)self;
+}
 
 // Like tl_select(), for all kinds of cases. May run Python code.
 // Switch: may.

@@ -88,7 +88,7 @@ put_thread(PyObject *dict, struct tl_sched *s)
                    put_count(dict, "timers", s->timers.count) < 0 ||
                    put_count(dict, "timers_fired", s->fired) < 0 ||
                    put_seconds(dict, "latency_mean", mean) < 0 ||
-                   put_seconds(dict, "latency_max", s->late_most) < 0
+                   put_seconds(dict, "latency_max", s->max_late_ns) < 0
                ? -1
                : 0;
 }

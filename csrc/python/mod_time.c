@@ -20,7 +20,7 @@ nanoseconds_of(PyObject *arg, int64_t *result)
     if (tl_timer_seconds(arg, &value) < 0) {
         return -1;
     }
-    value = fmax(-TL_TIMER_LONGEST, fmin(value, TL_TIMER_LONGEST));
+    value = fmax(-TL_TIMER_MAX_SECONDS, fmin(value, TL_TIMER_MAX_SECONDS));
     *result = (int64_t)ceil(value * 1e9);
     return 0;
 }
@@ -79,7 +79,7 @@ fn_pending(PyObject *mod, PyObject *Py_UNUSED(ignored))
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
     return s == NULL ? NULL
                      : PyLong_FromSsize_t((Py_ssize_t)s->timers.count + s->awaited +
-                                          s->hopes);
+                                          s->maybe_external);
 }
 
 PyDoc_STRVAR(next_deadline_doc,

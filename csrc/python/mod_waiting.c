@@ -10,7 +10,7 @@
 static int
 check(struct tl_sched *s, PyObject *object)
 {
-    if (!tl_arrivals_takes(s->state, object)) {
+    if (!tl_arrivals_accepts(s->state, object)) {
         PyErr_Format(PyExc_TypeError,
                      "can only wait for tasklets, concurrent.futures.Future and "
                      "tasklets.locks.Event, not %R",

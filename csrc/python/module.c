@@ -330,8 +330,8 @@ module_exec(PyObject *mod)
 {
     struct tl_state *state = tl_state_of_module(mod);
     tl_link_init(&state->scheds);
-    tl_link_init(&state->resting);
-    tl_link_init(&state->natives);
+    tl_link_init(&state->idle_workers);
+    tl_link_init(&state->os_threads);
     tl_link_init(&state->pools);
     if (refuse_sub_interpreter() < 0 || tl_gil_check() < 0 || tl_fiber_import() < 0 ||
         add_errors(mod, state) < 0 || add_types(mod, state) < 0 ||
@@ -361,7 +361,7 @@ module_exec(PyObject *mod)
     state->take_back = tl_channel_take_back;
     state->thread_is_there = tl_thread_is_there;
     state->run_stack = PyCFunction_New(&tl_stacks_run_def, mod);
-    state->run_nursery = PyCFunction_New(&tl_stacks_nursery_def, mod);
+    state->run_base_fiber = PyCFunction_New(&tl_stacks_base_def, mod);
     PyObject *signal = PyImport_ImportModule("_signal");
     state->set_wakeup_fd = signal ? tl_getattr(signal, "set_wakeup_fd") : NULL;
     Py_XDECREF(signal);
@@ -370,7 +370,7 @@ module_exec(PyObject *mod)
     Py_XDECREF(os);
     if (state->del_name == NULL || tl_arrivals_ready(state) < 0 ||
         state->stat_result == NULL || state->run_stack == NULL ||
-        state->run_nursery == NULL || state->set_wakeup_fd == NULL ||
+        state->run_base_fiber == NULL || state->set_wakeup_fd == NULL ||
         add_bombs(state) < 0) {
         return -1;
     }
@@ -426,7 +426,7 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->spare_error);
     Py_VISIT(state->spare_exit);
     Py_VISIT(state->run_stack);
-    Py_VISIT(state->run_nursery);
+    Py_VISIT(state->run_base_fiber);
     Py_VISIT(state->set_wakeup_fd);
     Py_VISIT(state->stat_result);
     Py_VISIT(state->setting_type);

@@ -95,7 +95,7 @@ job_cancel(JobObject *self, PyObject *Py_UNUSED(ignored))
     int set = PyObject_SetAttr(owner, state->future.state, state->future.cancelled);
     bool cancelled = set == 0 && tl_job_cancel(self);
     if (cancelled) {
-        tl_arrivals_tell(state, owner);
+        tl_arrivals_notify(state, owner);
     }
     Py_DECREF(owner);
     return set < 0 ? NULL : PyBool_FromLong(cancelled);

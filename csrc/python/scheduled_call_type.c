@@ -30,7 +30,7 @@ start(struct tl_state *state, struct tl_sched *s, const char *fname,
         return NULL;
     }
     PyTypeObject *type = state->handle_type;
-    HandleObject *self = (HandleObject *)type->tp_alloc(type, 0);
+    ScheduledCallObject *self = (ScheduledCallObject *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
     }
@@ -94,7 +94,7 @@ fn_call_later(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
         return NULL;
     }
     if (deadline == 0) {
-        deadline = tl_timer_now(s) + (int64_t)TL_TIMER_LONGEST * 1000000000;
+        deadline = tl_timer_now(s) + (int64_t)TL_TIMER_MAX_SECONDS * 1000000000;
     }
     return start(state, s, "call_later", args + 1, nargs - 1,
                  deadline < 0 ? 0 : deadline);
@@ -149,7 +149,8 @@ fn_scheduled_calls(PyObject *mod, PyObject *Py_UNUSED(ignored))
     PyObject *list = s == NULL ? NULL : PyList_New(0);
     struct tl_link *i = list == NULL ? NULL : s->later.next;
     for (; list != NULL && i != &s->later; i = i->next) {
-        if (PyList_Append(list, (PyObject *)TL_CONTAINER(i, HandleObject, link)) < 0) {
+        if (PyList_Append(list,
+                          (PyObject *)TL_CONTAINER(i, ScheduledCallObject, link)) < 0) {
             Py_CLEAR(list);
         }
     }
@@ -165,7 +166,7 @@ PyDoc_STRVAR(cancel_doc,
 "Cancel the call, unless it has begun.");
 
 static PyObject *
-handle_cancel(HandleObject *self, PyObject *Py_UNUSED(ignored))
+handle_cancel(ScheduledCallObject *self, PyObject *Py_UNUSED(ignored))
 {
     tl_scheduled_call_cancel(self);
     Py_RETURN_NONE;
@@ -178,7 +179,7 @@ PyDoc_STRVAR(cancelled_doc,
 "Return whether the call was cancelled before it began.");
 
 static PyObject *
-handle_cancelled(HandleObject *self, PyObject *Py_UNUSED(ignored))
+handle_cancelled(ScheduledCallObject *self, PyObject *Py_UNUSED(ignored))
 {
     return PyBool_FromLong(self->cancelled);
 }
@@ -190,14 +191,14 @@ PyDoc_STRVAR(when_doc,
 "Return the call's time on time.monotonic()'s clock; None for call_soon().");
 
 static PyObject *
-handle_when(HandleObject *self, PyObject *Py_UNUSED(ignored))
+handle_when(ScheduledCallObject *self, PyObject *Py_UNUSED(ignored))
 {
     return self->when == 0 ? Py_NewRef(Py_None)
                            : PyFloat_FromDouble((double)self->when / 1e9);
 }
 
 static PyObject *
-handle_repr(HandleObject *self)
+handle_repr(ScheduledCallObject *self)
 {
     if (self->who == NULL) {
         return PyUnicode_FromFormat("<tasklets.scheduler.Handle %s at %p>",
@@ -220,7 +221,7 @@ handle_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 }
 
 static int
-handle_traverse(HandleObject *self, visitproc visit, void *arg)
+handle_traverse(ScheduledCallObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->who);
@@ -228,7 +229,7 @@ handle_traverse(HandleObject *self, visitproc visit, void *arg)
 }
 
 static void
-handle_dealloc(HandleObject *self)
+handle_dealloc(ScheduledCallObject *self)
 {
     PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
@@ -272,7 +273,7 @@ static PyType_Slot handle_slots[] = {
 
 PyType_Spec tl_scheduled_call_spec = {
     .name = "tasklets.scheduler.Handle",
-    .basicsize = sizeof(HandleObject),
+    .basicsize = sizeof(ScheduledCallObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = handle_slots,
 };

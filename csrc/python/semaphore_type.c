@@ -155,7 +155,7 @@ wait_for(SemaphoreObject *self, int64_t deadline)
                                      .on = (PyObject *)self,
                                      .queue = &self->waiters,
                                      .deadline = deadline,
-                                     .has_come = is_available};
+                                     .last_check = is_available};
         int result = tl_wait_queue_wait(state, &how);
         if (how.given & TL_GIVEN_PROPERTY) {
             if (result < 0) {

@@ -29,7 +29,7 @@ shield_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
     self->scope.kind = TL_SCOPE_SHIELD;
     if (value <= 0) {
         self->limit_ns = -1;
-    } else if (value < TL_TIMER_LONGEST) {
+    } else if (value < TL_TIMER_MAX_SECONDS) {
         self->limit_ns = (int64_t)ceil(value * 1e9);
     }
     return (PyObject *)self;

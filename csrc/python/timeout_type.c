@@ -31,7 +31,7 @@ parse_time(PyObject *arg, bool absolute, int64_t *result)
     }
     if (value <= 0) {
         *result = -1;
-    } else if (value < (absolute ? 8e9 : TL_TIMER_LONGEST)) {
+    } else if (value < (absolute ? 8e9 : TL_TIMER_MAX_SECONDS)) {
         *result = (int64_t)ceil(value * 1e9);
     }
     return 0;

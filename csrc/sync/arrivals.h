@@ -37,13 +37,13 @@ typedef struct {
     PyObject *taken; // for wait(): a list of the objects taken out of queue, or NULL
 } ArrivalsObject;
 
-// A new Arrivals of objects, each of which tl_arrivals_takes() accepts. An object that
+// A new Arrivals of objects, each of which tl_arrivals_accepts() accepts. An object that
 // is repeated counts once. The callback is not added yet. NULL with an exception set.
 ArrivalsObject *tl_arrivals_new(struct tl_sched *s, PyObject *const *objects,
                                 Py_ssize_t count);
 
 // Whether object is of a type that can be waited for.
-bool tl_arrivals_takes(struct tl_state *state, PyObject *object);
+bool tl_arrivals_accepts(struct tl_state *state, PyObject *object);
 
 // Add the callback to all objects. Returns 0, or -1 with an exception set. May run
 // Python code: the objects' own add_done_callback().
@@ -66,7 +66,7 @@ int tl_arrivals_end(ArrivalsObject *self);
 // A future has just been cancelled: call those of its callbacks that are Arrivals
 // objects, so that a signal handler that raises in the future's Python code cannot
 // prevent it.
-void tl_arrivals_tell(struct tl_state *state, PyObject *future);
+void tl_arrivals_notify(struct tl_state *state, PyObject *future);
 
 // Add the callable func to the done callbacks of a concurrent.futures.Future. Returns
 // 0; 1 if the future is done already, and func is not called; -1 with an exception set;

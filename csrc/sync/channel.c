@@ -31,7 +31,7 @@ tl_channel_count_outside(TaskletObject *t, int source, int n)
         s->awaited += n;
         s->worker_waits += n;
     } else if (source == TL_FROM_THREADS || source == TL_FROM_HANDLERS) {
-        s->hopes += n;
+        s->maybe_external += n;
     }
 }
 
@@ -397,9 +397,9 @@ attempt(const struct action *act, bool *came)
                            .value = act->value,
                            .deadline = act->deadline,
                            .comes = source == TL_FROM_WORKERS,
-                           .hopes = source == TL_FROM_THREADS,
+                           .maybe_external = source == TL_FROM_THREADS,
                            .patient = source == TL_FROM_HANDLERS,
-                           .has_come =
+                           .last_check =
                                act->dir == SEND ? send_has_come : receive_has_come,
                            .came = came,
                            .classic = ch->classic};

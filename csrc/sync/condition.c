@@ -95,7 +95,7 @@ wait_and_reacquire(struct tl_state *state, ConditionObject *cond, LockObject *lo
                                      .on = (PyObject *)cond,
                                      .queue = &cond->waiters,
                                      .deadline = deadline,
-                                     .has_come = release},
+                                     .last_check = release},
                            .lock = lock};
     int result = tl_wait_queue_wait(state, &wait.block);
     unsigned char given = wait.block.given;

@@ -266,7 +266,7 @@ wait_for_last_child(struct tl_sched *s, GroupObject *group)
     struct tl_leave how = {.kind = &end_wait,
                            .on = (PyObject *)group,
                            .queue = &group->enders,
-                           .has_come = has_no_children};
+                           .last_check = has_no_children};
     PyObject *value = tl_sched_leave(s, &how);
     Py_XDECREF(value);
     return value == NULL ? -1 : 0;

@@ -78,7 +78,7 @@ void
 tl_lock_check(const LockObject *lock)
 {
     TL_CHECK("I1", "lock", lock, lock->count > 0 || lock->property.owner == NULL);
-    tl_property_check(&lock->property); // I2: an owner that goes away disowns it
+    tl_ownership_check(&lock->property); // I2: an owner that goes away disowns it
     TL_CHECK("I3", "lock", lock,
              lock->count > 0 || lock->woken_at != 0 ||
                  tl_wait_queue_first((struct tl_link *)&lock->waiters) == NULL);
@@ -229,7 +229,7 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                                      .on = (PyObject *)lock,
                                      .queue = &lock->waiters,
                                      .deadline = deadline,
-                                     .has_come = is_free,
+                                     .last_check = is_free,
                                      .comes = elsewhere};
         int result = tl_wait_queue_wait(state, &how);
         if (how.given & TL_GIVEN_PROPERTY) {
@@ -280,7 +280,7 @@ tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                                          lost_races > 0 ? &requeue_wait : &tl_lock_wait,
                                      .on = (PyObject *)lock,
                                      .queue = &lock->waiters,
-                                     .has_come = is_free,
+                                     .last_check = is_free,
                                      .is_mandatory = true};
         failed += check_owner(lock) < 0 ||
                   (tl_wait_queue_wait(state, &how) < 0 && !how.asked);

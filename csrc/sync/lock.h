@@ -37,8 +37,8 @@
 //     been woken (woken_at is set).
 typedef struct LockObject {
     PyObject_HEAD
-    struct tl_property property; // the owner
-    struct tl_link waiters;      // a queue of wait_queue.h
+    struct tl_ownership property; // the owner
+    struct tl_link waiters;       // a queue of wait_queue.h
     int64_t woken_at;    // when a waiter was woken that has not arrived; 0: none
     unsigned long count; // number of acquires by the owner that were not released
     unsigned forks;      // state->forks at woken_at: a fork leaves that waiter behind

@@ -209,7 +209,7 @@ leave_and_wake(struct visit *visit, enum side side)
         leave(visit);
         return;
     }
-    struct tl_property *property = &q->mutex->property;
+    struct tl_ownership *property = &q->mutex->property;
     bool mine = visit->is_held && property->owner == visit->me;
     if (must_hand_off != NULL && *must_hand_off && is_method_waiter(waiter) &&
         (mine || q->mutex->count == 0)) {
@@ -330,7 +330,7 @@ wait_once(struct visit *visit, int64_t deadline, bool again)
                                         .on = (PyObject *)q,
                                         .queue = &cond->waiters,
                                         .deadline = deadline,
-                                        .has_come = release_or_look},
+                                        .last_check = release_or_look},
                               .visit = visit,
                               .was_held = visit->is_held};
     visit->is_notified = false;

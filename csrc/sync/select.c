@@ -152,9 +152,9 @@ tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
                                .queue = &sel->queue,
                                .deadline = deadline,
                                .comes = sel->source == TL_FROM_WORKERS,
-                               .hopes = sel->source == TL_FROM_THREADS,
+                               .maybe_external = sel->source == TL_FROM_THREADS,
                                .patient = sel->source == TL_FROM_HANDLERS,
-                               .has_come = any_is_ready,
+                               .last_check = any_is_ready,
                                .came = &came};
         *value = tl_sched_leave(s, &how);
         done = *value != NULL ? sel->chosen : -1;

@@ -135,7 +135,7 @@ tl_simple_queue_get(SimpleQueueObject *q, int64_t deadline)
                                      .on = (PyObject *)q,
                                      .queue = &q->waiters,
                                      .deadline = deadline,
-                                     .has_come = has_free_item};
+                                     .last_check = has_free_item};
         int result = tl_wait_queue_wait(q->state, &how);
         if ((how.given & TL_GIVEN_NOTICE) && q->promised > 0) {
             q->promised--;

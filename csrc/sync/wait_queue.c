@@ -22,7 +22,7 @@ static bool
 run_last_check(struct tl_queued_wait *how)
 {
     how->asked = true;
-    return how->has_come != NULL && how->has_come(how);
+    return how->last_check != NULL && how->last_check(how);
 }
 
 static int
@@ -91,7 +91,7 @@ block_tasklet(struct tl_sched *s, struct tl_queued_wait *how)
                                               .queue = how->queue,
                                               .deadline = how->deadline,
                                               .comes = how->comes,
-                                              .has_come = ask,
+                                              .last_check = ask,
                                               .came = &came},
                                     .how = how};
         me->wait.given = 0;
@@ -219,7 +219,7 @@ tl_wait_queue_deadline_in(double seconds)
     if (seconds <= 0) {
         return -1;
     }
-    return seconds < TL_TIMER_LONGEST
+    return seconds < TL_TIMER_MAX_SECONDS
                ? tl_wait_queue_deadline((int64_t)ceil(seconds * 1e9))
                : 0;
 }

@@ -8,10 +8,10 @@
 //
 // The caller has found the object not available and calls tl_wait_queue_wait().
 // - Python code may run before the wait begins, and other threads with it. So
-//   has_come() is called last, and repeats the caller's check. Nothing runs between it
+//   last_check() is called last, and repeats the caller's check. Nothing runs between it
 //   and the moment when the waiter is in the queue: a wake-up cannot be lost. What must
 //   be atomic with the wait, such as releasing a condition's lock, is done in
-//   has_come(), too.
+//   last_check(), too.
 // - On return given says what the waiter got. Without an exception and without anything
 //   given, the caller looks at the object again.
 // - With an exception the caller must pass on what was given: release the lock, return
@@ -51,7 +51,7 @@ struct tl_queued_wait {
     int64_t deadline;      // from tl_wait_queue_deadline(), not negative; 0: none
     // The last check, at most once: returns true if there is no need to wait. No Python
     // code runs between it and the wait. May wake waiters of other queues. May be NULL.
-    bool (*has_come)(struct tl_queued_wait *how);
+    bool (*last_check)(struct tl_queued_wait *how);
     // The caller cannot do without: ignore block_trap, and hold off interruptions until
     // the wait has ended.
     bool is_mandatory;
@@ -106,7 +106,7 @@ int64_t tl_wait_queue_deadline(int64_t nanoseconds);
 // The longest timeout, threading.TIMEOUT_MAX: its nanoseconds fit into 64 bits.
 #define TL_WAIT_QUEUE_MAX_SECONDS 9223372036.0
 
-// The same for seconds, which may be infinite. From TL_TIMER_LONGEST on there is no
+// The same for seconds, which may be infinite. From TL_TIMER_MAX_SECONDS on there is no
 // deadline: 0.
 int64_t tl_wait_queue_deadline_in(double seconds);
 

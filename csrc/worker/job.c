@@ -47,7 +47,7 @@ int
 tl_job_wait_for_workers(struct tl_sched *s, const struct tl_leave *how)
 {
     bool plain = tl_sched_is_plain(s) && how->deadline == 0 && !tl_takes_detour() &&
-                 !how->has_come(how);
+                 !how->last_check(how);
     PyObject *value = plain ? tl_sched_wait(s, how->kind, how->on, how->queue, NULL)
                             : tl_sched_leave(s, how);
     Py_XDECREF(value);
@@ -377,7 +377,7 @@ wait_for_job(struct tl_sched *s, JobObject *job, int64_t deadline)
                            .queue = &job->waiters,
                            .deadline = deadline,
                            .comes = true,
-                           .has_come = job_is_over};
+                           .last_check = job_is_over};
     job->given_up = false;
     job->awaited++;
     int result = tl_job_wait_for_workers(s, &how);
@@ -470,7 +470,7 @@ tl_pool_submit(PoolObject *pool, PyObject *func, PyObject *args, PyObject *kwarg
                            .on = (PyObject *)job,
                            .queue = &job->waiters,
                            .comes = true,
-                           .has_come = job_has_room};
+                           .last_check = job_has_room};
     if (s == NULL || tl_job_wait_for_workers(s, &how) < 0) {
         PyObject *exc = PyErr_GetRaisedException();
         (void)tl_job_cancel(job);

@@ -33,7 +33,7 @@ enum { CPU_SHARE = 32 };
 static bool
 park_worker(struct tl_worker *worker, struct tl_sched *asleep, int64_t limit_ns)
 {
-    struct tl_deferred_wakes *deferred = tl_os_thread_nudge();
+    struct tl_deferred_wakes *deferred = tl_os_thread_pending_wakes();
     PyThreadState *ts = PyEval_SaveThread();
     if (deferred != NULL) {
         tl_deferred_wakes_flush(deferred);
@@ -315,7 +315,7 @@ tl_pool_join(PoolObject *pool)
                                .on = (PyObject *)pool,
                                .queue = &pool->waiters,
                                .comes = true,
-                               .has_come = pool_has_ended};
+                               .last_check = pool_has_ended};
         if (tl_job_wait_for_workers(s, &how) < 0) {
             return -1;
         }
@@ -361,8 +361,8 @@ tl_pool_after_fork(PoolObject *pool)
     pool->limit = pool->max_workers;
     pool->has_monitor = false;
     tl_link_init(&pool->idle);
-    tl_link_init(&pool->state->resting);
-    pool->state->nresting = 0;
+    tl_link_init(&pool->state->idle_workers);
+    pool->state->nidle_workers = 0;
     while (result == 0 && !tl_link_is_single(&pool->workers)) {
         struct tl_worker *worker =
             TL_CONTAINER(pool->workers.next, struct tl_worker, all);

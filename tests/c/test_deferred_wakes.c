@@ -41,14 +41,14 @@ wait_until_heard(long n)
 
 // More than there is room for: all are woken by and by, and each once.
 static void
-owe_many(struct tl_deferred_wakes *nudge)
+owe_many(struct tl_deferred_wakes *pending_wakes)
 {
     enum { MANY = TL_DEFERRED_WAKES_MAX + 2 };
     struct tl_park parks[MANY];
     for (int i = 0; i < MANY; i++) {
         tl_park_init(&parks[i]);
-        tl_deferred_wakes_add(nudge, &parks[i]);
-        tl_deferred_wakes_add(nudge, &parks[i]);
+        tl_deferred_wakes_add(pending_wakes, &parks[i]);
+        tl_deferred_wakes_add(pending_wakes, &parks[i]);
     }
     for (int i = 0; i < MANY; i++) {
         tl_deferred_wakes_forget(&parks[i]);
@@ -97,18 +97,18 @@ int
 main(void)
 {
     parks_that_are_forgotten_go();
-    struct tl_deferred_wakes nudge, idle;
+    struct tl_deferred_wakes pending_wakes, idle;
     tl_park_init(&sleeper);
-    tl_deferred_wakes_init(&nudge);
+    tl_deferred_wakes_init(&pending_wakes);
     tl_deferred_wakes_init(&idle);
     pthread_t thread;
     int rc = pthread_create(&thread, NULL, sleep_and_count, NULL);
     assert(rc == 0);
     for (long i = 1; i <= ROUNDS; i++) {
         atomic_store(&told, i);
-        tl_deferred_wakes_add(&nudge, &sleeper);
+        tl_deferred_wakes_add(&pending_wakes, &sleeper);
         if (i % 10 != 0) {
-            tl_deferred_wakes_flush(&nudge);
+            tl_deferred_wakes_flush(&pending_wakes);
         }
         wait_until_heard(i); // every tenth is the payer's
         if (i == ROUNDS / 2) {
@@ -118,12 +118,12 @@ main(void)
     }
     pthread_join(thread, NULL);
     tl_deferred_wakes_forget(&sleeper);
-    owe_many(&nudge);
+    owe_many(&pending_wakes);
     for (int i = 0; i < TL_DEFERRED_WAKES_MAX; i++) {
-        assert(atomic_load(&nudge.deferred[i]) == NULL);
+        assert(atomic_load(&pending_wakes.deferred[i]) == NULL);
     }
     tl_deferred_wakes_fini(&idle);
-    tl_deferred_wakes_fini(&nudge);
+    tl_deferred_wakes_fini(&pending_wakes);
     tl_park_fini(&sleeper);
     printf("nudge: %d wakes\n", ROUNDS);
     return 0;
