@@ -837,7 +837,7 @@ class Lock:
 
         Raises ValueError for any other negative timeout, or one with blocking=False;
         OverflowError beyond threading.TIMEOUT_MAX; DeadlockError if the owner waits
-        for another lock, and so on, up to one that the caller owns. After an error the
+        for another lock, and so on, up to a lock of the caller's. After an error the
         lock was not acquired.
         """
     def release(self) -> None:
@@ -876,7 +876,7 @@ class RLock:
 
         Raises ValueError for any other negative timeout, or one with blocking=False;
         OverflowError beyond threading.TIMEOUT_MAX; DeadlockError if the owner waits
-        for another lock, and so on, up to one that the caller owns. After an error the
+        for another lock, and so on, up to a lock of the caller's. After an error the
         lock was not acquired.
         """
     def release(self) -> None:

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <time.h>
 
-// The time of a clock, 0 if the system does not have it.  Thread: any.
+// The time of a clock, 0 if the system has no such clock.  Thread: any.
 static inline int64_t
 tl_clock_read(clockid_t clock)
 {

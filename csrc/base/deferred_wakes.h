@@ -69,8 +69,8 @@ bool tl_deferred_wakes_is_coming(struct tl_deferred_wakes *wakes, struct tl_park
 // Thread: any.  Locks: takes the mutex.
 void tl_deferred_wakes_forget(struct tl_park *park);
 
-// Around a fork: take the mutex. In the child nothing is deferred, because no thread
-// but the calling one exists there.
+// Around a fork: take the mutex. In the child nothing is deferred, because only
+// the calling thread exists there.
 void tl_deferred_wakes_hold(void);
 void tl_deferred_wakes_release(bool in_child);
 

@@ -31,7 +31,7 @@ tl_link_is_single(const struct tl_link *link)
 }
 
 #ifndef NDEBUG
-// Locks: the one that guards the list.
+// Locks: those of the list.
 static inline void
 tl_link_check(const struct tl_link *link)
 {

@@ -5,7 +5,7 @@
 
 #include "core/sched.h"
 
-// tl_run_frame_init(), and have what counts ticks stop tasklets.
+// tl_run_frame_init(); and from then on an event of tl_ticks stops tasklets.
 void tl_budget_init(struct tl_sched *s);
 
 // What kept a hard budget from stopping the current tasklet may be over: stop it now if

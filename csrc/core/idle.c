@@ -143,20 +143,20 @@ has_empty_ring(void *s)
 }
 
 // Whether something may still wake this thread. *limit_ns: after how long it must check
-// again, since some changes come without a wake-up; -1: it need not. patient: it is
-// exempt from deadlock detection. *told: whether the other idle threads have checked
+// again, since some changes come without a wake-up; -1: it need not. no_deadlock_check:
+// it is exempt from deadlock detection. *told: whether the other idle threads have checked
 // again since this thread became idle.
 static bool
-may_be_woken(struct tl_sched *s, bool patient, int64_t *limit_ns, bool *told)
+may_be_woken(struct tl_sched *s, bool no_deadlock_check, int64_t *limit_ns, bool *told)
 {
     long schedulers;
     // Once the program has ended, the main thread's tasklets do not finish their
     // imports.
     Py_ssize_t lost = s->state->main_has_ended ? s->import_waits : 0;
     bool sure = s->timers.count > 0 || s->awaited > lost ||
-                tl_run_frame_is_forever(s) || patient;
+                tl_run_frame_is_forever(s) || no_deadlock_check;
     *limit_ns = -1;
-    if (sure && s->worker_waits == 0 && !patient) {
+    if (sure && s->worker_waits == 0 && !no_deadlock_check) {
         return true;
     }
     bool runs = other_scheduler_runs(s, &schedulers);

@@ -417,7 +417,7 @@ stay_if_unwound(const bool *returns)
 //   again.
 // - A new tasklet runs on this very stack, without a switch, if no one else knows the
 //   stack, or if there is no other.
-// - The stack is parked before the switch, so that the next tasklet to start can have
+// - The stack is parked before the switch, so that the next tasklet to start can use
 //   it. A stack that is not kept cannot drop its own fiber: the next tasklet does, on
 //   arrival.
 static PyObject *

@@ -217,7 +217,7 @@ tl_os_thread_sleep(struct tl_state *state, struct tl_sleeper *sleeper, int64_t d
         }
         int64_t left = time_left(sleeper);
         if (left == 0) {
-            wait->given |= TL_GIVEN_LAPSED;
+            wait->given |= TL_GIVEN_TIMED_OUT;
             break;
         }
         if (!poll) {

@@ -9,7 +9,7 @@ timed_out(struct tl_wait *Py_UNUSED(wait))
     return Py_NewRef(Py_False);
 }
 
-const struct tl_wait_kind tl_outcome_wait = {.verb = "join", .lapsed = timed_out};
+const struct tl_wait_kind tl_outcome_wait = {.verb = "join", .on_timeout = timed_out};
 
 struct tl_outcome *
 tl_outcome_of(TaskletObject *t)

@@ -464,7 +464,8 @@ successor(struct tl_sched *s, const struct tl_leave *how)
         return tl_task_next(me);
     }
     TaskletObject *watcher = tl_sched_resumed_caller(s);
-    bool timed = how->deadline > 0 || how->comes || how->maybe_external || how->patient;
+    bool timed = how->deadline > 0 || how->comes || how->maybe_external ||
+                 how->no_deadlock_check;
     if (run_goes_on(s, timed)) {
         return NULL;
     }
@@ -492,9 +493,11 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
             return -1;
         }
         *to = successor(s, how);
-        bool patient = (how->patient || (how->kind != NULL && how->kind->patient)) &&
-                       tl_sched_resumed_caller(s)->place != TL_FLOATING;
-        if (*to == NULL && how->deadline == 0 && !how->comes && !patient &&
+        bool no_deadlock_check =
+            (how->no_deadlock_check ||
+             (how->kind != NULL && how->kind->no_deadlock_check)) &&
+            tl_sched_resumed_caller(s)->place != TL_FLOATING;
+        if (*to == NULL && how->deadline == 0 && !how->comes && !no_deadlock_check &&
             !tl_idle_others_can_run(s)) {
             if (tl_sched_resumed_caller(s)->place == TL_FLOATING) {
                 *to = tl_sched_resumed_caller(s); // of run(threadblock=True)

@@ -15,13 +15,13 @@
 struct tl_os_thread;
 struct tl_poll_source;
 
-// A bit of no_switch, beside the count: set from the last decision of a switch until
+// Bit 20 of no_switch, beside the count: set from the last decision of a switch until
 // the new tasklet has arrived. A trace function of greenlet's may run Python code in
 // between.
 enum { TL_SWITCHING = 1 << 20 };
 
-// The scheduler of one OS thread. All fields are guarded by the GIL, but for those that
-// are atomic. Other threads may put tasklets into the ring and take them out of it
+// The scheduler of one OS thread. All fields are guarded by the GIL, except the atomic
+// ones. Other threads may put tasklets into the ring and take them out of it
 // (tl_sched_ready() and the like); all other fields are the owning thread's, apart from
 // what on_alarm() in run_frame.c sets with the GIL.
 //
@@ -34,7 +34,7 @@ enum { TL_SWITCHING = 1 << 20 };
 //     and has no tasklet.
 // I6: started links the tasklets whose life is STARTED, but for main; nstarted counts
 //     them.
-// I7: worker_waits and import_waits are part of awaited; none of these, nor hopes, is
+// I7: worker_waits and import_waits are part of awaited; none of these, nor maybe_external, is
 //     negative.
 // I8: nrounds counts the members of watch[] that count rounds.
 struct tl_sched {

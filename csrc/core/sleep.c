@@ -7,7 +7,8 @@ end_sleep(struct tl_wait *Py_UNUSED(wait))
     return NULL;
 }
 
-static const struct tl_wait_kind sleep_wait = {.verb = "sleeps", .lapsed = end_sleep};
+static const struct tl_wait_kind sleep_wait = {.verb = "sleeps",
+                                               .on_timeout = end_sleep};
 
 PyObject *
 tl_sleep(struct tl_sched *s, int64_t deadline)

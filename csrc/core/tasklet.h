@@ -195,7 +195,8 @@ tl_task_skips_deadlock_check(const TaskletObject *t)
 {
     const struct tl_wait_kind *kind = t->wait.kind;
     return t->place == TL_WAITING &&
-           (kind->patient || (kind->is_patient != NULL && kind->is_patient(&t->wait)));
+           (kind->no_deadlock_check || (kind->skips_deadlock_check != NULL &&
+                                        kind->skips_deadlock_check(&t->wait)));
 }
 
 // Whether t is its thread's current tasklet, also while that thread is idle.

@@ -273,7 +273,7 @@ list_started(struct tl_sched *s)
     return list;
 }
 
-// Kill every started tasklet of the calling thread once, also those that start during
+// Kill every started tasklet of the calling thread once, also tasklets that start during
 // this, and run them for up to LAST_SWITCHES.  Switch: yes.
 static void
 end_tasklets(struct tl_sched *s)
@@ -326,8 +326,8 @@ abandon_tasklets(struct tl_sched *s, bool leave_channels)
         if (t->place == TL_RUNNABLE) {
             tl_ring_remove(s, t);
             Py_DECREF(t);
-        } else if (t->place == TL_WAITING &&
-                   (leave_channels || t->wait.on == NULL || t->wait.kind->patient)) {
+        } else if (t->place == TL_WAITING && (leave_channels || t->wait.on == NULL ||
+                                              t->wait.kind->no_deadlock_check)) {
             tl_task_end_wait(t);
             Py_DECREF(t);
         }

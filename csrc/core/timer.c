@@ -169,8 +169,9 @@ end_wait(struct tl_timer *timer)
 {
     TaskletObject *t = TL_CONTAINER(timer, TaskletObject, timer);
     struct tl_sched *s = t->home;
-    PyObject *value = t->wait.kind->lapsed != NULL ? t->wait.kind->lapsed(&t->wait)
-                                                   : Py_NewRef(s->state->timed_out);
+    PyObject *value = t->wait.kind->on_timeout != NULL
+                          ? t->wait.kind->on_timeout(&t->wait)
+                          : Py_NewRef(s->state->timed_out);
     tl_sched_drop_later(s, tl_task_swap(t, value));
     tl_task_end_wait(t);
     tl_sched_ready(t);

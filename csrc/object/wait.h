@@ -20,11 +20,11 @@ struct tl_wait_kind {
     // Called when the wait has timed out. Returns its result (new reference, may be a
     // bomb;
     // NULL: None). Must not call into Python. NULL: the wait raises TimeoutError.
-    PyObject *(*lapsed)(struct tl_wait *wait);
+    PyObject *(*on_timeout)(struct tl_wait *wait);
     // Exempt from deadlock detection: a signal handler may still end the wait.
-    bool patient;
+    bool no_deadlock_check;
     // The same, decided for one wait of this kind. May be NULL.
-    bool (*is_patient)(const struct tl_wait *wait);
+    bool (*skips_deadlock_check)(const struct tl_wait *wait);
     bool is_lock; // the waiter waits until it owns a lock
 };
 
@@ -32,10 +32,10 @@ struct tl_wait_kind {
 // far. A waiter that then leaves with an exception must pass on a notification, a call
 // or an ownership that it received.
 enum {
-    TL_GIVEN_LAPSED = 1, // timed out
-    TL_GIVEN_NOTICE = 2, // notified: the event has happened
-    TL_GIVEN_CALL = 4, // retry: what it waits for is free, but was not reserved for it
-    TL_GIVEN_PROPERTY = 8, // handed off: it owns what it waited for
+    TL_GIVEN_TIMED_OUT = 1,    // timed out
+    TL_GIVEN_NOTIFICATION = 2, // notified: the event has happened
+    TL_GIVEN_RETRY = 4, // retry: what it waits for is free, but was not reserved for it
+    TL_GIVEN_OWNERSHIP = 8, // handed off: it owns what it waited for
 };
 
 // Invariants

@@ -26,9 +26,9 @@ typedef struct BarrierObject {
 #endif
 } BarrierObject;
 
-// TL_GIVEN_NOTICE tells a waiter to pass, TL_GIVEN_CALL to look at the barrier again.
+// TL_GIVEN_NOTIFICATION tells a waiter to pass, TL_GIVEN_RETRY to look at the barrier again.
 static const struct tl_wait_kind barrier_wait = {
-    .verb = "pass", .patient = true, .lapsed = tl_wait_queue_timed_out};
+    .verb = "pass", .no_deadlock_check = true, .on_timeout = tl_wait_queue_timed_out};
 
 #ifndef NDEBUG
 // Locks: the GIL.
@@ -150,8 +150,8 @@ wake_all(BarrierObject *self)
 {
     self->resets++;
     self->count = 0;
-    tl_wait_queue_wake_many(&self->waiters, PY_SSIZE_T_MAX, TL_GIVEN_CALL);
-    tl_wait_queue_wake_many(&self->leaving, PY_SSIZE_T_MAX, TL_GIVEN_CALL);
+    tl_wait_queue_wake_many(&self->waiters, PY_SSIZE_T_MAX, TL_GIVEN_RETRY);
+    tl_wait_queue_wake_many(&self->leaving, PY_SSIZE_T_MAX, TL_GIVEN_RETRY);
     check(self);
 }
 
@@ -178,7 +178,7 @@ act(BarrierObject *self)
     Py_DECREF(action);
     Py_XDECREF(result);
     self->acting = false;
-    tl_wait_queue_wake_many(&self->gate, PY_SSIZE_T_MAX, TL_GIVEN_CALL);
+    tl_wait_queue_wake_many(&self->gate, PY_SSIZE_T_MAX, TL_GIVEN_RETRY);
     if (result == NULL) {
         PyObject *exc = PyErr_GetRaisedException();
         break_barrier(self);
@@ -200,8 +200,8 @@ pass(BarrierObject *self)
     }
     self->passes++;
     self->count = 0;
-    tl_wait_queue_wake_many(&self->waiters, PY_SSIZE_T_MAX, TL_GIVEN_NOTICE);
-    tl_wait_queue_wake_many(&self->leaving, PY_SSIZE_T_MAX, TL_GIVEN_NOTICE);
+    tl_wait_queue_wake_many(&self->waiters, PY_SSIZE_T_MAX, TL_GIVEN_NOTIFICATION);
+    tl_wait_queue_wake_many(&self->leaving, PY_SSIZE_T_MAX, TL_GIVEN_NOTIFICATION);
     check(self);
     return 0;
 }
@@ -238,7 +238,7 @@ wait_at_gate(BarrierObject *self, int64_t deadline)
     if (tl_wait_queue_wait(tl_state_of_object((PyObject *)self), &how) < 0) {
         return -1;
     }
-    if (how.given & TL_GIVEN_LAPSED) {
+    if (how.given & TL_GIVEN_TIMED_OUT) {
         break_barrier(self);
         return raise_broken(self);
     }
@@ -259,7 +259,7 @@ wait_inside(BarrierObject *self, int64_t deadline)
     int result = deadline < 0 ? 0
                               : tl_wait_queue_wait(tl_state_of_object((PyObject *)self),
                                                    &stay.block);
-    if (self->passes != stay.passes && !(stay.block.given & TL_GIVEN_CALL)) {
+    if (self->passes != stay.passes && !(stay.block.given & TL_GIVEN_RETRY)) {
         return result;
     }
     bool waits = self->resets == stay.resets && !self->acting;

@@ -19,8 +19,9 @@ typedef struct EventObject {
     PyObject *weakrefs;
 } EventObject;
 
-static const struct tl_wait_kind event_wait = {
-    .verb = "see the flag of", .patient = true, .lapsed = tl_wait_queue_timed_out};
+static const struct tl_wait_kind event_wait = {.verb = "see the flag of",
+                                               .no_deadlock_check = true,
+                                               .on_timeout = tl_wait_queue_timed_out};
 
 #ifndef NDEBUG
 // Locks: the GIL.
@@ -181,7 +182,7 @@ static PyObject *
 event_set(EventObject *self, PyObject *Py_UNUSED(ignored))
 {
     self->flag = true;
-    tl_wait_queue_wake_many(&self->waiters, PY_SSIZE_T_MAX, TL_GIVEN_NOTICE);
+    tl_wait_queue_wake_many(&self->waiters, PY_SSIZE_T_MAX, TL_GIVEN_NOTIFICATION);
     check(self);
     PyObject *callbacks = self->callbacks, *interrupt = NULL;
     if (TL_LIKELY(callbacks == NULL)) {
@@ -297,7 +298,7 @@ event_wait_for(EventObject *self, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     check(self);
-    return PyBool_FromLong(!(how.given & TL_GIVEN_LAPSED) || self->flag);
+    return PyBool_FromLong(!(how.given & TL_GIVEN_TIMED_OUT) || self->flag);
 }
 
 static PyObject *
@@ -406,7 +407,7 @@ nl_notify(EventObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *
     if (tl_lock_count_arg(args, nargs, kwnames, &count) < 0) {
         return NULL;
     }
-    tl_wait_queue_wake_many(&self->waiters, count, TL_GIVEN_NOTICE);
+    tl_wait_queue_wake_many(&self->waiters, count, TL_GIVEN_NOTIFICATION);
     Py_RETURN_NONE;
 }
 
@@ -419,7 +420,7 @@ PyDoc_STRVAR(nl_notify_all_doc,
 static PyObject *
 nl_notify_all(EventObject *self, PyObject *Py_UNUSED(ignored))
 {
-    tl_wait_queue_wake_many(&self->waiters, PY_SSIZE_T_MAX, TL_GIVEN_NOTICE);
+    tl_wait_queue_wake_many(&self->waiters, PY_SSIZE_T_MAX, TL_GIVEN_NOTIFICATION);
     Py_RETURN_NONE;
 }
 

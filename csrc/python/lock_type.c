@@ -94,7 +94,7 @@ PyDoc_STRVAR(acquire_doc,
 "\n"
 "Raises ValueError for any other negative timeout, or one with blocking=False;\n"
 "OverflowError beyond threading.TIMEOUT_MAX; DeadlockError if the owner waits\n"
-"for another lock, and so on, up to one that the caller owns. After an error the\n"
+"for another lock, and so on, up to a lock of the caller's. After an error the\n"
 "lock was not acquired.");
 
 static PyObject *

@@ -16,8 +16,10 @@ typedef struct SemaphoreObject {
     PyObject *weakrefs;
 } SemaphoreObject;
 
-static const struct tl_wait_kind semaphore_wait = {
-    .verb = "acquire", .patient = true, .lapsed = tl_wait_queue_timed_out};
+static const struct tl_wait_kind semaphore_wait = {.verb = "acquire",
+                                                   .no_deadlock_check = true,
+                                                   .on_timeout =
+                                                       tl_wait_queue_timed_out};
 
 #ifndef NDEBUG
 // Locks: the GIL.
@@ -133,7 +135,7 @@ static void
 release_permits(SemaphoreObject *self, Py_ssize_t count)
 {
     if (TL_UNLIKELY(!tl_link_is_single(&self->waiters))) {
-        count -= tl_wait_queue_wake_many(&self->waiters, count, TL_GIVEN_PROPERTY);
+        count -= tl_wait_queue_wake_many(&self->waiters, count, TL_GIVEN_OWNERSHIP);
     }
     self->value += count;
     check(self);
@@ -157,7 +159,7 @@ wait_for(SemaphoreObject *self, int64_t deadline)
                                      .deadline = deadline,
                                      .last_check = is_available};
         int result = tl_wait_queue_wait(state, &how);
-        if (how.given & TL_GIVEN_PROPERTY) {
+        if (how.given & TL_GIVEN_OWNERSHIP) {
             if (result < 0) {
                 release_permits(self, 1);
             }
@@ -171,7 +173,7 @@ wait_for(SemaphoreObject *self, int64_t deadline)
             check(self);
             return 1;
         }
-        if (how.given & TL_GIVEN_LAPSED) {
+        if (how.given & TL_GIVEN_TIMED_OUT) {
             return 0;
         }
     }

@@ -80,7 +80,7 @@ receiver_left(struct tl_wait *wait)
 static const struct tl_wait_kind send_wait = {
     .verb = "send to", .joined = sender_joined, .left = sender_left};
 static bool
-receiver_is_patient(const struct tl_wait *wait)
+receiver_skips_deadlock_check(const struct tl_wait *wait)
 {
     return ((const ChannelObject *)wait->on)->source == TL_FROM_HANDLERS;
 }
@@ -88,7 +88,8 @@ receiver_is_patient(const struct tl_wait *wait)
 static const struct tl_wait_kind receive_wait = {.verb = "receive from",
                                                  .joined = receiver_joined,
                                                  .left = receiver_left,
-                                                 .is_patient = receiver_is_patient};
+                                                 .skips_deadlock_check =
+                                                     receiver_skips_deadlock_check};
 // In __next__: close(wake=True) ends the iteration.
 static const struct tl_wait_kind next_wait = {
     .verb = "receive from", .joined = receiver_joined, .left = receiver_left};
@@ -398,7 +399,7 @@ attempt(const struct action *act, bool *came)
                            .deadline = act->deadline,
                            .comes = source == TL_FROM_WORKERS,
                            .maybe_external = source == TL_FROM_THREADS,
-                           .patient = source == TL_FROM_HANDLERS,
+                           .no_deadlock_check = source == TL_FROM_HANDLERS,
                            .last_check =
                                act->dir == SEND ? send_has_come : receive_has_come,
                            .came = came,

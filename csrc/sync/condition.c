@@ -18,8 +18,10 @@
 //    with the lock acquired.
 #include "sync/condition.h"
 
-const struct tl_wait_kind tl_condition_wait_kind = {
-    .verb = "be notified by", .patient = true, .lapsed = tl_wait_queue_timed_out};
+const struct tl_wait_kind tl_condition_wait_kind = {.verb = "be notified by",
+                                                    .no_deadlock_check = true,
+                                                    .on_timeout =
+                                                        tl_wait_queue_timed_out};
 
 #ifndef NDEBUG
 static void
@@ -106,17 +108,17 @@ wait_and_reacquire(struct tl_state *state, ConditionObject *cond, LockObject *lo
     if (wait.count == 0) {
         return -1;
     }
-    if (TL_UNLIKELY(!(given & TL_GIVEN_PROPERTY))) {
+    if (TL_UNLIKELY(!(given & TL_GIVEN_OWNERSHIP))) {
         result = tl_lock_regain(state, lock, me, given) < 0 ? -1 : result;
     }
     if (TL_LIKELY(lock->property.owner == me)) {
         lock->count = wait.count;
     }
     // If __init__() has given the condition another lock, its waiters use that one.
-    if (result < 0 && (given & TL_GIVEN_NOTICE) && cond->own == lock) {
+    if (result < 0 && (given & TL_GIVEN_NOTIFICATION) && cond->own == lock) {
         tl_condition_notify(cond, 1);
     }
-    return result < 0 ? -1 : !(given & TL_GIVEN_LAPSED);
+    return result < 0 ? -1 : !(given & TL_GIVEN_TIMED_OUT);
 }
 
 int
@@ -137,7 +139,7 @@ tl_condition_notify(ConditionObject *cond, Py_ssize_t count)
     struct tl_waiter *waiter;
     while (count-- > 0 && (waiter = tl_wait_queue_first(&cond->waiters)) != NULL) {
         tl_wait_queue_move(waiter, &tl_lock_wait, (PyObject *)lock, &lock->waiters,
-                           TL_GIVEN_NOTICE);
+                           TL_GIVEN_NOTIFICATION);
     }
     if (lock->count == 0) {
         tl_lock_pass_on(lock); // the caller could not re-acquire it: no release follows
@@ -155,10 +157,10 @@ tl_condition_wait_alone(struct tl_state *state, PyObject *on, struct tl_link *qu
                                  .queue = queue,
                                  .deadline = deadline};
     int result = deadline < 0 ? 0 : tl_wait_queue_wait(state, &how);
-    if (result < 0 && (how.given & TL_GIVEN_NOTICE)) {
-        tl_wait_queue_wake_many(queue, 1, TL_GIVEN_NOTICE);
+    if (result < 0 && (how.given & TL_GIVEN_NOTIFICATION)) {
+        tl_wait_queue_wake_many(queue, 1, TL_GIVEN_NOTIFICATION);
     }
-    return result < 0 ? -1 : (how.given & TL_GIVEN_NOTICE) != 0;
+    return result < 0 ? -1 : (how.given & TL_GIVEN_NOTIFICATION) != 0;
 }
 
 Py_ssize_t

@@ -39,7 +39,7 @@ int tl_condition_wait(struct tl_state *state, ConditionObject *cond, int64_t dea
 // Move the first count waiters to the queue of own, which is normally held.
 void tl_condition_notify(ConditionObject *cond, Py_ssize_t count);
 
-// Wait for TL_GIVEN_NOTICE in queue, of an object on that has no lock. Returns as
+// Wait for TL_GIVEN_NOTIFICATION in queue, of an object on that has no lock. Returns as
 // above.
 // Switch: may.
 int tl_condition_wait_alone(struct tl_state *state, PyObject *on, struct tl_link *queue,

@@ -121,7 +121,7 @@ tl_group_take_place(struct tl_sched *s, GroupObject *group)
     struct tl_queued_wait how = {
         .kind = &place_wait, .on = (PyObject *)group, .queue = &group->places};
     int result = tl_wait_queue_wait(s->state, &how);
-    bool has_place = how.given & TL_GIVEN_NOTICE;
+    bool has_place = how.given & TL_GIVEN_NOTIFICATION;
     if (result < 0 && has_place) {
         tl_group_give_place(group);
     }
@@ -139,7 +139,7 @@ tl_group_give_place(GroupObject *group)
     while (group->taken < group->limit &&
            (waiter = tl_wait_queue_first(&group->places)) != NULL) {
         group->taken++;
-        tl_wait_queue_wake(waiter, TL_GIVEN_NOTICE);
+        tl_wait_queue_wake(waiter, TL_GIVEN_NOTIFICATION);
     }
     tl_group_check(group);
 }

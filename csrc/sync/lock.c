@@ -23,9 +23,9 @@ enum { WAKE_GRACE_NS = TL_STRESS_OR(1000000, 0) };
 enum { MAX_FAILED_WAITS = 100 };
 
 const struct tl_wait_kind tl_lock_wait = {.verb = "acquire",
-                                          .patient = true,
+                                          .no_deadlock_check = true,
                                           .is_lock = true,
-                                          .lapsed = tl_wait_queue_timed_out};
+                                          .on_timeout = tl_wait_queue_timed_out};
 
 // A waiter that has lost a race joins the queue: at its head.
 static void
@@ -37,9 +37,9 @@ requeue_at_head(struct tl_wait *wait)
 }
 
 static const struct tl_wait_kind requeue_wait = {.verb = "acquire",
-                                                 .patient = true,
+                                                 .no_deadlock_check = true,
                                                  .is_lock = true,
-                                                 .lapsed = tl_wait_queue_timed_out,
+                                                 .on_timeout = tl_wait_queue_timed_out,
                                                  .joined = requeue_at_head};
 
 // Another thread is running the import, and will end this wait: run(wait=True) goes on.
@@ -67,9 +67,9 @@ import_left(struct tl_wait *wait)
 }
 
 static const struct tl_wait_kind import_wait = {.verb = "acquire",
-                                                .patient = true,
+                                                .no_deadlock_check = true,
                                                 .is_lock = true,
-                                                .lapsed = tl_wait_queue_timed_out,
+                                                .on_timeout = tl_wait_queue_timed_out,
                                                 .joined = import_joined,
                                                 .left = import_left};
 
@@ -97,7 +97,7 @@ wake_to_retry(LockObject *lock, struct tl_waiter *waiter)
         now - lock->woken_at >= WAKE_GRACE_NS) {
         lock->woken_at = now;
         lock->forks = state->forks;
-        tl_wait_queue_wake(waiter, TL_GIVEN_CALL);
+        tl_wait_queue_wake(waiter, TL_GIVEN_RETRY);
     }
 }
 
@@ -111,13 +111,13 @@ tl_lock_pass_on(LockObject *lock)
     if (TL_UNLIKELY(lock->is_strict)) {
         // Each waiter decides anew how to wait, which depends on the next owner's
         // thread.
-        tl_wait_queue_wake_many(&lock->waiters, PY_SSIZE_T_MAX, TL_GIVEN_CALL);
+        tl_wait_queue_wake_many(&lock->waiters, PY_SSIZE_T_MAX, TL_GIVEN_RETRY);
         return;
     }
     if (tl_wait_queue_is_mine(waiter) || lock->must_hand_off) {
         lock->must_hand_off = false;
         tl_lock_take(lock, tl_os_thread_holder_of(waiter));
-        tl_wait_queue_wake(waiter, TL_GIVEN_PROPERTY);
+        tl_wait_queue_wake(waiter, TL_GIVEN_OWNERSHIP);
     } else {
         // Until the other thread runs, the lock is free for any caller.
         wake_to_retry(lock, waiter);
@@ -232,13 +232,13 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                                      .last_check = is_free,
                                      .comes = elsewhere};
         int result = tl_wait_queue_wait(state, &how);
-        if (how.given & TL_GIVEN_PROPERTY) {
+        if (how.given & TL_GIVEN_OWNERSHIP) {
             if (result < 0) {
                 tl_lock_free(lock);
             }
             return result < 0 ? -1 : 1;
         }
-        if (how.given & TL_GIVEN_CALL) {
+        if (how.given & TL_GIVEN_RETRY) {
             woken_waiter_arrived(lock, result < 0);
         }
         if (result < 0) {
@@ -248,10 +248,10 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
             tl_lock_take(lock, me);
             return 1;
         }
-        if (how.given & TL_GIVEN_LAPSED) {
+        if (how.given & TL_GIVEN_TIMED_OUT) {
             return 0;
         }
-        if ((how.given & TL_GIVEN_CALL) && ++lost_races >= MAX_LOST_RACES) {
+        if ((how.given & TL_GIVEN_RETRY) && ++lost_races >= MAX_LOST_RACES) {
             lock->must_hand_off = true;
         }
     }
@@ -261,19 +261,20 @@ int
 tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                unsigned char given)
 {
-    int lost_races =
-        (given & TL_GIVEN_NOTICE) ? 1 : 0; // it was in the queue: back to its head
+    int lost_races = (given & TL_GIVEN_NOTIFICATION)
+                         ? 1
+                         : 0; // it was in the queue: back to its head
     int failed = 0;
     struct tl_kept kept = {.exc = PyErr_GetRaisedException()};
-    while (!(given & TL_GIVEN_PROPERTY)) {
-        if (given & TL_GIVEN_CALL) {
+    while (!(given & TL_GIVEN_OWNERSHIP)) {
+        if (given & TL_GIVEN_RETRY) {
             woken_waiter_arrived(lock, false);
         }
         if (lock->count == 0) {
             tl_lock_take(lock, me);
             break;
         }
-        if ((given & TL_GIVEN_CALL) && ++lost_races >= MAX_LOST_RACES) {
+        if ((given & TL_GIVEN_RETRY) && ++lost_races >= MAX_LOST_RACES) {
             lock->must_hand_off = true;
         }
         struct tl_queued_wait how = {.kind =

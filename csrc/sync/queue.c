@@ -19,7 +19,7 @@
 //
 // If the program calls notify() of a condition, condition.c moves a waiter of this file
 // to the queue of the mutex. The waiter then returns from the wait as the owner of the
-// mutex or with TL_GIVEN_CALL, and acquires the mutex as Condition.wait() does.
+// mutex or with TL_GIVEN_RETRY, and acquires the mutex as Condition.wait() does.
 #include "sync/queue.h"
 #include "core/timer.h"
 #include "base/stress.h"
@@ -45,17 +45,23 @@ enum side { GET, PUT, JOIN };
 
 // By side: for the first wait, and after a lost race.
 static const struct tl_wait_kind kinds[][2] = {
-    [GET] = {{.verb = "get from", .patient = true, .lapsed = tl_wait_queue_timed_out},
+    [GET] = {{.verb = "get from",
+              .no_deadlock_check = true,
+              .on_timeout = tl_wait_queue_timed_out},
              {.verb = "get from",
-              .patient = true,
-              .lapsed = tl_wait_queue_timed_out,
+              .no_deadlock_check = true,
+              .on_timeout = tl_wait_queue_timed_out,
               .joined = requeue_at_head}},
-    [PUT] = {{.verb = "put to", .patient = true, .lapsed = tl_wait_queue_timed_out},
+    [PUT] = {{.verb = "put to",
+              .no_deadlock_check = true,
+              .on_timeout = tl_wait_queue_timed_out},
              {.verb = "put to",
-              .patient = true,
-              .lapsed = tl_wait_queue_timed_out,
+              .no_deadlock_check = true,
+              .on_timeout = tl_wait_queue_timed_out,
               .joined = requeue_at_head}},
-    [JOIN] = {{.verb = "join", .patient = true, .lapsed = tl_wait_queue_timed_out}},
+    [JOIN] = {{.verb = "join",
+               .no_deadlock_check = true,
+               .on_timeout = tl_wait_queue_timed_out}},
 };
 
 // Whether waiter waits in a method of the queue, and not in a condition's wait().
@@ -190,7 +196,7 @@ static void
 wake(ConditionObject *cond, struct tl_waiter *waiter)
 {
     if (is_method_waiter(waiter) || cond->own == NULL) {
-        tl_wait_queue_wake(waiter, TL_GIVEN_NOTICE);
+        tl_wait_queue_wake(waiter, TL_GIVEN_NOTIFICATION);
     } else {
         tl_condition_notify(cond, 1);
     }
@@ -219,7 +225,7 @@ leave_and_wake(struct visit *visit, enum side side)
             tl_os_thread_disown(property);
         }
         tl_lock_take(q->mutex, tl_os_thread_holder_of(waiter));
-        tl_wait_queue_wake(waiter, TL_GIVEN_NOTICE | TL_GIVEN_PROPERTY);
+        tl_wait_queue_wake(waiter, TL_GIVEN_NOTIFICATION | TL_GIVEN_OWNERSHIP);
         tl_queue_check(q);
         return;
     }
@@ -336,14 +342,14 @@ wait_once(struct visit *visit, int64_t deadline, bool again)
     visit->is_notified = false;
     int result = tl_wait_queue_wait(q->state, &wait.block);
     unsigned char given = wait.block.given;
-    visit->is_notified = (given & TL_GIVEN_NOTICE) != 0;
+    visit->is_notified = (given & TL_GIVEN_NOTIFICATION) != 0;
     tl_queue_check(q);
-    if ((given & (TL_GIVEN_CALL | TL_GIVEN_PROPERTY)) == TL_GIVEN_CALL &&
+    if ((given & (TL_GIVEN_RETRY | TL_GIVEN_OWNERSHIP)) == TL_GIVEN_RETRY &&
         tl_lock_regain(q->state, q->mutex, visit->me, given) < 0) {
         // The condition's notify() had moved it to the queue of the mutex.
         result = -1;
     }
-    if (given & (TL_GIVEN_CALL | TL_GIVEN_PROPERTY)) {
+    if (given & (TL_GIVEN_RETRY | TL_GIVEN_OWNERSHIP)) {
         visit->is_held = q->mutex->property.owner == visit->me;
     }
     return result < 0 ? -1 : given;
@@ -414,7 +420,7 @@ wait_until_ready(struct visit *visit, bool block, double seconds)
         }
         int given = wait_once(visit, deadline, lost_races > 0 && side != JOIN);
         has_waited = true;
-        has_timed_out = given > 0 && (given & TL_GIVEN_LAPSED);
+        has_timed_out = given > 0 && (given & TL_GIVEN_TIMED_OUT);
         if (given < 0 || (side == JOIN ? enter_any(visit) : enter(visit)) < 0) {
             return -1;
         }

@@ -7,8 +7,9 @@
 #include "core/stress_points.h"
 #include "sync/queue.h"
 
-static const struct tl_wait_kind get_wait = {
-    .verb = "get from", .patient = true, .lapsed = tl_wait_queue_timed_out};
+static const struct tl_wait_kind get_wait = {.verb = "get from",
+                                             .no_deadlock_check = true,
+                                             .on_timeout = tl_wait_queue_timed_out};
 
 // ---- items
 
@@ -98,7 +99,7 @@ promise(SimpleQueueObject *q)
     while (unpromised(q) > 0 && (waiter = tl_wait_queue_first(&q->waiters)) != NULL) {
         q->forks = q->state->forks;
         q->promised++;
-        tl_wait_queue_wake(waiter, TL_GIVEN_NOTICE);
+        tl_wait_queue_wake(waiter, TL_GIVEN_NOTIFICATION);
     }
 }
 
@@ -137,7 +138,7 @@ tl_simple_queue_get(SimpleQueueObject *q, int64_t deadline)
                                      .deadline = deadline,
                                      .last_check = has_free_item};
         int result = tl_wait_queue_wait(q->state, &how);
-        if ((how.given & TL_GIVEN_NOTICE) && q->promised > 0) {
+        if ((how.given & TL_GIVEN_NOTIFICATION) && q->promised > 0) {
             q->promised--;
         }
         if (result < 0) {
@@ -145,7 +146,7 @@ tl_simple_queue_get(SimpleQueueObject *q, int64_t deadline)
             tl_simple_queue_check(q);
             return NULL;
         }
-        if (how.given & TL_GIVEN_LAPSED) {
+        if (how.given & TL_GIVEN_TIMED_OUT) {
             deadline = -1;
         }
     }

@@ -14,7 +14,7 @@
 PyObject *
 tl_wait_queue_timed_out(struct tl_wait *wait)
 {
-    wait->given |= TL_GIVEN_LAPSED;
+    wait->given |= TL_GIVEN_TIMED_OUT;
     return NULL;
 }
 

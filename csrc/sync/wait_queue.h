@@ -23,8 +23,8 @@
 // - It updates the object first and calls tl_wait_queue_wake() second. That takes the
 //   waiter out of the queue, so no wait is ended twice.
 // - A woken waiter runs later, and after a fork perhaps never. Either the object
-//   belongs to it from now on (TL_GIVEN_PROPERTY), or others may take the object first
-//   and the waiter waits again (TL_GIVEN_CALL). An object that stays reserved for a
+//   belongs to it from now on (TL_GIVEN_OWNERSHIP), or others may take the object first
+//   and the waiter waits again (TL_GIVEN_RETRY). An object that stays reserved for a
 //   waiter must notice that the waiter did not survive a fork: compare state->forks.
 //
 // The killer is kill(), throw(), the end of a timeout() block, or a signal handler that
@@ -34,8 +34,8 @@
 //   and the exception is raised when it runs. In both cases given alone tells the
 //   caller what to pass on.
 //
-// A deadline ends a wait as a killer does, but through kind->lapsed: given is then
-// TL_GIVEN_LAPSED, and there is no exception.
+// A deadline ends a wait as a killer does, but through kind->on_timeout: given is then
+// TL_GIVEN_TIMED_OUT, and there is no exception.
 #ifndef TL_WAIT_QUEUE_H
 #define TL_WAIT_QUEUE_H
 
@@ -43,8 +43,8 @@
 
 // One wait.
 struct tl_queued_wait {
-    // With patient, unless the wait is a DeadlockError when nothing is runnable. With a
-    // deadline, lapsed must be tl_wait_queue_timed_out().
+    // With no_deadlock_check, unless the wait is a DeadlockError when nothing is runnable. With a
+    // deadline, on_timeout must be tl_wait_queue_timed_out().
     const struct tl_wait_kind *kind;
     PyObject *on;          // borrowed: the caller holds it
     struct tl_link *queue; // the queue of on
@@ -66,7 +66,7 @@ struct tl_queued_wait {
 // Switch: yes.
 int tl_wait_queue_wait(struct tl_state *state, struct tl_queued_wait *how);
 
-// For tl_wait_kind.lapsed: records TL_GIVEN_LAPSED.
+// For tl_wait_kind.on_timeout: records TL_GIVEN_TIMED_OUT.
 PyObject *tl_wait_queue_timed_out(struct tl_wait *wait);
 
 // End the wait of waiter, add given to what it has been given, and make it runnable or

@@ -248,12 +248,12 @@ MUTANTS = {
     ),
     "a_condition_that_is_interrupted_does_not_have_its_lock": (
         "sync/condition.c",
-        "    if (TL_UNLIKELY(!(given & TL_GIVEN_PROPERTY))) {",
-        "    if (TL_UNLIKELY(!(given & TL_GIVEN_PROPERTY)) && result == 0) {",
+        "    if (TL_UNLIKELY(!(given & TL_GIVEN_OWNERSHIP))) {",
+        "    if (TL_UNLIKELY(!(given & TL_GIVEN_OWNERSHIP)) && result == 0) {",
     ),
     "a_notification_is_lost_with_its_waiter": (
         "sync/condition.c",
-        "    if (result < 0 && (given & TL_GIVEN_NOTICE) && cond->own == lock) {",
+        "    if (result < 0 && (given & TL_GIVEN_NOTIFICATION) && cond->own == lock) {",
         "    if (false) {",
     ),
     "what_came_while_a_lock_was_acquired_again_waits": (
