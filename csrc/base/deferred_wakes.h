@@ -32,8 +32,7 @@ struct tl_deferred_wakes {
     _Atomic int flushing; // see I2
     // The rest is the waker's own.
     int64_t woke_at; // when it last woke a sleeping thread; 0: it has slept since
-    unsigned char
-        prompt_sleeps; // how many times in a row it slept soon after a wake-up
+    unsigned char prompt_sleeps; // sleeps in a row that came soon after a wake-up
 };
 
 // Thread: the waker's.  Locks: take the mutex.

@@ -29,7 +29,7 @@ struct tl_timekeeper {
     int64_t still_until; // when to compare moves next, at still_end at the latest
     uint64_t seen;       // result of moves() when it was last compared
     // How many moves the owner has made. Must not block nor take the GIL.
-    // Thread: any, without the GIL.  Locks: the mutex is held.
+    // Thread: the timekeeper's, without the GIL.  Locks: the mutex is held.
     uint64_t (*moves)(struct tl_timekeeper *alarm);
     // The alarm goes off. Returns the time at which to call again, unless the alarm has
     // been set anew in the call.

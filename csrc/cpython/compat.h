@@ -101,7 +101,7 @@ PyWeakref_GetRef(PyObject *ref, PyObject **object)
 // of the common case, which are copied when a tasklet blocks.
 #define TL_COLD __attribute__((noinline, cold))
 
-// Attributes by name. Unlike the functions of the interpreter, these intern the name: a new
+// Attributes by name. Unlike the interpreter's functions, these intern the name: a new
 // string for each call would stay in the type cache, up to 4096 of them.
 static inline PyObject *
 tl_getattr(PyObject *object, const char *name)

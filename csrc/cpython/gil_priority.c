@@ -56,8 +56,8 @@ enum { LET_IN_US = 50 };
 enum { TAKES_PER_LOOK = TL_STRESS_OR(16, 1) };
 
 // The one process-wide budget. Fields are written with the GIL's mutex held, or with
-// the GIL where that is said. tl_gil_priority_take() also reads some with neither: a
-// value that is out of date costs it a trip over the slow path.
+// the GIL where that is said. tl_gil_priority_take() also reads some with neither, to
+// choose between its two paths: an old value only makes it take the wrong one.
 static struct {
     unsigned long asking; // number of urgent threads between the mutex and the GIL
     int64_t repaid_at;    // when the past preemptions will have been repaid
