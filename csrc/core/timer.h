@@ -13,16 +13,14 @@
 // From this number of seconds on (31 years) a timeout is treated as none.
 #define TL_TIMER_MAX_SECONDS 1e9
 
-// The scheduler's time in nanoseconds: CLOCK_MONOTONIC, or a fake clock that tests
-// move.
+// The scheduler's time in nanoseconds: CLOCK_MONOTONIC, or the tests' fake clock.
 int64_t tl_timer_now(struct tl_sched *s);
 
 // Reserve a slot for one more timer. Returns 0, or -1 with MemoryError set.
 int tl_timer_reserve(struct tl_sched *s);
 
 // Set a timer that is not set, to fire at when on tl_timer_now()'s clock. A slot was
-// reserved. timer->fire is called on the scheduler's thread, and must not call into
-// Python.
+// reserved. The scheduler's thread calls timer->fire, which must not call into Python.
 void tl_timer_set(struct tl_sched *s, struct tl_timer *timer, int64_t when);
 
 // Cancel a timer that is set.
