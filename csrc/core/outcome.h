@@ -8,6 +8,10 @@
 // Waiting for the end of a tasklet.
 extern const struct tl_wait_kind tl_outcome_wait;
 
+// t's outcome record, made if it has none. NULL with MemoryError set.
+struct tl_outcome *tl_outcome_of(TaskletObject *t);
+void tl_outcome_free(struct tl_outcome *outcome);
+
 // Record how t, which has an outcome, ended: with result (stolen, may be NULL) or exc
 // (borrowed, may be NULL). Returns whether a waiter, a callback or a group gets the
 // outcome, and so the error.

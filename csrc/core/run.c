@@ -1,6 +1,6 @@
 // run.c - run(): its caller pauses while the other tasklets run, within a budget or
 // not.
-#include "core/run_frame.h"
+#include "core/run.h"
 
 #include "core/errors.h"
 #include "core/idle.h"
@@ -15,7 +15,7 @@
 // ---- run()
 
 TaskletObject *
-tl_run_frame_owner(struct tl_sched *s)
+tl_run_owner(struct tl_sched *s)
 {
     for (int i = 0; i < s->nwatch; i++) {
         const struct tl_budget *budget = &s->watch[i]->budget;

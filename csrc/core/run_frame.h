@@ -83,12 +83,6 @@ struct tl_run_frame {
     enum tl_end end; // why the caller is resumed
 };
 
-// run(): run the other tasklets until none is runnable or a budget is used up. budget
-// NULL: there is none. Returns None, or the tasklet that was stopped in the middle of a
-// slice; NULL with an exception set.
-// Switch: yes.
-PyObject *tl_run(struct tl_sched *s, const struct tl_budget *budget);
-
 // The current tasklet is about to be left for `to`, which is in the ring, and
 // sched->limit is reached. Fires due timers, ends budgets and sets limits anew. Returns
 // the tasklet to switch to, in the ring: normally `to`, else the caller of a run() that
@@ -123,9 +117,6 @@ bool tl_run_frame_is_forever(struct tl_sched *s);
 // End the innermost run() of s or, if there is none, the next one at once.
 // Thread: any.
 void tl_run_frame_stop(struct tl_sched *s);
-
-// The caller of the Stackless run() whose timeout counts: borrowed, or NULL.
-TaskletObject *tl_run_frame_owner(struct tl_sched *s);
 
 // Recompute sched->limit and the tick count at which the next budget may be used up.
 void tl_run_frame_recompute_limits(struct tl_sched *s);

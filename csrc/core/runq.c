@@ -2,6 +2,7 @@
 #include "core/runq.h"
 #include "core/os_thread.h"
 #include "core/run_frame.h"
+#include "core/thread.h"
 
 // ---- rounds: see rounds.h
 

@@ -161,10 +161,6 @@ tl_task_end_wait(TaskletObject *t)
     tl_task_check(t);
 }
 
-// t's outcome record, made if it has none. NULL with MemoryError set.
-struct tl_outcome *tl_outcome_of(TaskletObject *t);
-void tl_outcome_free(struct tl_outcome *outcome);
-
 // A new tasklet of class cls that lives on sched's thread.
 TaskletObject *tl_task_new(PyTypeObject *cls, struct tl_sched *sched);
 

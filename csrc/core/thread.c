@@ -11,6 +11,7 @@
 #include "core/os_thread.h"
 #include "core/outcome.h"
 #include "core/poll_source.h"
+#include "core/run.h"
 #include "core/run_frame.h"
 #include "core/scheduled_call.h"
 #include "core/scope.h"

@@ -5,6 +5,28 @@
 
 #include "core/sched.h"
 
+// The calling thread's scheduler, made if it has none. NULL with an exception set. When
+// it is made, the schedule callback is called.
+struct tl_sched *tl_sched_make(struct tl_state *state);
+
+static inline struct tl_sched *
+tl_sched_get(struct tl_state *state)
+{
+    return TL_LIKELY(tl_sched_mine != NULL) ? tl_sched_mine : tl_sched_make(state);
+}
+
+// For a caller that has an object of the module at hand, not its state.
+static inline struct tl_sched *
+tl_sched_for(PyObject *object)
+{
+    return TL_LIKELY(tl_sched_mine != NULL) ? tl_sched_mine
+                                            : tl_sched_make(tl_state_of_object(object));
+}
+
+// Drop a reference. The last one frees s, whose thread is gone.
+// Thread: any.
+void tl_sched_unref(struct tl_sched *s);
+
 // The scheduler of a thread, or NULL if that has none.
 struct tl_sched *tl_thread_sched(struct tl_state *state, unsigned long ident);
 

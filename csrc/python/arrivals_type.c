@@ -1,4 +1,5 @@
 // arrivals_type.c - the done callback of wait(), as_completed() and select().
+#include "python/arrivals_type.h"
 #include "core/errors.h"
 #include "core/outcome.h"
 #include "core/stress_points.h"
@@ -6,7 +7,7 @@
 #include "object/callback_list.h"
 #include "python/lock_common.h"
 #include "python/types.h"
-#include "sync/arrivals.h"
+#include "sync/channel_buffer.h"
 #include "worker/job.h"
 
 // Up to this many objects are searched linearly, without a hash table.

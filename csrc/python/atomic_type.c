@@ -3,6 +3,7 @@
 #include "core/run_frame.h"
 #include "core/sched.h"
 #include "core/task_settings.h"
+#include "core/thread.h"
 #include "object/args.h"
 #include "python/types.h"
 

@@ -1,4 +1,5 @@
 // channel_type.c - the Python face of channels: parse, call the core, convert.
+#include "core/thread.h"
 #include "core/timer.h"
 #include "object/args.h"
 #include "object/live_counts.h"

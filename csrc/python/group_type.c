@@ -1,5 +1,6 @@
 // group_type.c - TaskGroup.
 #include "core/errors.h"
+#include "core/thread.h"
 #include "object/args.h"
 #include "python/mod_scheduler.h"
 #include "python/types.h"

@@ -1,4 +1,5 @@
 // mod_fs.c - the functions of tasklets.fs: parse, call the core, convert.
+#include "core/thread.h"
 #include "core/timer.h"
 #include "io/file.h"
 #include "object/args.h"

@@ -1,5 +1,6 @@
 // mod_kill.c - kill_all().
 #include "core/kill.h"
+#include "core/thread.h"
 #include "object/args.h"
 #include "python/types.h"
 

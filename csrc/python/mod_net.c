@@ -1,4 +1,5 @@
 // mod_net.c - tasklets.net: getaddrinfo().
+#include "core/thread.h"
 #include "core/timer.h"
 #include "io/resolve.h"
 #include "object/args.h"

@@ -1,6 +1,8 @@
 // mod_scheduler.c - the module's functions that run, schedule and list tasklets.
 #include "python/mod_scheduler.h"
 #include "core/errors.h"
+#include "core/outcome.h"
+#include "core/run.h"
 #include "core/run_frame.h"
 #include "core/thread.h"
 #include "cpython/gil.h"
@@ -97,7 +99,7 @@ fn_run(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
         }
     }
     struct tl_budget budget = {.classic = true, .wait = options[5]};
-    if (timeout == 0 || tl_run_frame_owner(s) != NULL) {
+    if (timeout == 0 || tl_run_owner(s) != NULL) {
         return tl_run(s, options[5] ? &budget : NULL);
     }
     budget.threadblock = options[1];
@@ -582,7 +584,7 @@ list_watches(struct tl_sched *s)
     }
     PyObject *list = PyList_New(s->nwatch + 1);
     if (list != NULL) {
-        TaskletObject *owner = tl_run_frame_owner(s);
+        TaskletObject *owner = tl_run_owner(s);
         PyList_SET_ITEM(list, 0, Py_NewRef(owner ? (PyObject *)owner : Py_None));
         for (int i = 0; i < s->nwatch; i++) {
             PyList_SET_ITEM(list, i + 1, Py_NewRef(s->watch[i]->who));

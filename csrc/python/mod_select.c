@@ -2,8 +2,9 @@
 #include "python/mod_select.h"
 #include "core/stress_points.h"
 #include "io/descriptor.h"
+#include "python/arrivals_type.h"
 #include "python/types.h"
-#include "sync/arrivals.h"
+#include "sync/channel_buffer.h"
 
 // The state of one case. All zero for recv() and send().
 struct way {

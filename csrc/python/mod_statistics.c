@@ -2,6 +2,7 @@
 #include "cpython/compat.h" // before the system's headers
 
 #include "core/sched.h"
+#include "core/thread.h"
 #include "object/live_counts.h"
 #include "python/types.h"
 #include "worker/worker.h"

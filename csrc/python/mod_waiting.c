@@ -1,9 +1,10 @@
 // mod_waiting.c - wait() and as_completed().
 #include "core/errors.h"
+#include "core/thread.h"
 #include "core/timer.h"
 #include "object/args.h"
+#include "python/arrivals_type.h"
 #include "python/types.h"
-#include "sync/arrivals.h"
 
 // Check that the current tasklet can wait for object. Returns 0, or -1 with an
 // exception set.

@@ -7,13 +7,14 @@
 #include "core/thread.h"
 #include "cpython/gil.h"
 #include "object/live_counts.h"
+#include "python/arrivals_type.h"
 #include "python/fork.h"
 #include "python/lock_common.h"
 #include "python/queue_common.h"
 #include "python/types.h"
-#include "sync/arrivals.h"
 #include "sync/channel.h"
 #include "sync/condition_foreign.h"
+#include "sync/simple_queue.h"
 #include "base/frame_slab.h"
 
 // ---- frame memory

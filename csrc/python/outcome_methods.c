@@ -1,6 +1,7 @@
 // outcome_methods.c - methods of tasklet that wait for its end or give its result.
 #include "core/errors.h"
 #include "core/outcome.h"
+#include "core/thread.h"
 #include "core/timer.h"
 #include "object/args.h"
 #include "object/callback_list.h"

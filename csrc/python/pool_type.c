@@ -1,8 +1,8 @@
 // pool_type.c - the Python types of worker pools and of their jobs.
 #include "object/args.h"
 #include "object/live_counts.h"
+#include "python/arrivals_type.h"
 #include "python/types.h"
-#include "sync/arrivals.h"
 #include "worker/job.h"
 #include "worker/worker.h"
 

@@ -1,4 +1,5 @@
 // select_type.c - recv(), send() and select().
+#include "core/thread.h"
 #include "core/timer.h"
 #include "object/args.h"
 #include "python/mod_select.h"

@@ -1,6 +1,7 @@
 // setting_type.c - setting: changes a setting for the length of a block. In Python, a
 // signal handled between the change and the block would leave the setting changed.
 #include "core/sched.h"
+#include "core/thread.h"
 #include "object/args.h"
 #include "python/types.h"
 

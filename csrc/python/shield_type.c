@@ -1,5 +1,6 @@
 // shield_type.c - shield(): a block of code that holds interruptions off.
 #include "core/scope.h"
+#include "core/thread.h"
 #include "core/timer.h"
 #include "object/args.h"
 #include "python/types.h"

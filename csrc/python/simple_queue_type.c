@@ -4,6 +4,7 @@
 #include "object/live_counts.h"
 #include "python/lock_common.h"
 #include "python/queue_common.h"
+#include "sync/simple_queue.h"
 
 // ---- construction and destruction
 

@@ -1,6 +1,7 @@
 // timeout_type.c - timeout() and deadline(): a block of code with a time limit.
 #include "core/interrupt.h"
 #include "core/scope.h"
+#include "core/thread.h"
 #include "core/timer.h"
 #include "object/args.h"
 #include "python/types.h"

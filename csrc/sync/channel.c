@@ -6,6 +6,7 @@
 // looks again for a partner before it waits.
 #include "core/errors.h"
 #include "core/stress_points.h"
+#include "core/thread.h"
 #include "sync/channel_buffer.h"
 
 // The direction of an operation: the sign of its waiters in ch->waiting.

@@ -123,9 +123,6 @@ tl_channel_is_ready(const ChannelObject *ch, bool sends)
            (ch->selected > 0 && !tl_link_is_single(&ch->senders));
 }
 
-// Reserve slots for room stored values. Returns 0, or -1 with MemoryError set.
-int tl_channel_reserve(ChannelObject *ch, Py_ssize_t room);
-
 // Hand value to the first waiting receiver of a QueueChannel, or store it in a slot
 // that was reserved. Does not call into Python.
 // Thread: any.
@@ -135,9 +132,6 @@ void tl_channel_put(ChannelObject *ch, PyObject *value);
 // May run Python code.
 // Thread: any.
 void tl_channel_deliver(ChannelObject *ch, PyObject *value);
-
-// Waiting in select().
-extern const struct tl_wait_kind tl_selection_wait;
 
 // Stackless's balance: waiting senders and stored values positive, receivers negative.
 static inline Py_ssize_t

@@ -5,6 +5,9 @@
 #include "sync/channel.h"
 #include "base/stress.h"
 
+// Reserve slots for room stored values. Returns 0, or -1 with MemoryError set.
+int tl_channel_reserve(ChannelObject *ch, Py_ssize_t room);
+
 // Reserve a slot for one more value. Returns 0, or -1 with MemoryError set.
 static inline int
 tl_items_reserve(ChannelObject *ch)

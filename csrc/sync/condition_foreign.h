@@ -31,7 +31,4 @@ int tl_condition_acquire_restore(struct tl_state *state, PyObject *lock,
 int tl_condition_wait_with(ConditionObject *cond, int64_t deadline);
 int tl_condition_notify_with(ConditionObject *cond, Py_ssize_t count);
 
-// At import: finish the type.
-void tl_condition_ready(PyTypeObject *type);
-
 #endif // TL_CONDITION_FOREIGN_H

@@ -22,6 +22,7 @@
 // mutex or with TL_GIVEN_RETRY, and acquires the mutex as Condition.wait() does.
 #include "sync/queue.h"
 #include "core/timer.h"
+#include "sync/queue_items.h"
 #include "base/stress.h"
 
 #include <float.h>

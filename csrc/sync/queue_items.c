@@ -1,5 +1,5 @@
 // queue_items.c - the items of a queue, and the methods of subclasses that store them.
-#include "sync/queue.h"
+#include "sync/queue_items.h"
 
 #ifndef NDEBUG
 void

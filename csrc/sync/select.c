@@ -54,7 +54,7 @@ selection_skips_deadlock_check(const struct tl_wait *wait)
     return selection_of(wait)->source == TL_FROM_HANDLERS;
 }
 
-const struct tl_wait_kind tl_selection_wait = {
+static const struct tl_wait_kind selection_wait = {
     .verb = "waits for the first of several channels",
     .joined = selection_joined,
     .left = selection_left,
@@ -148,7 +148,7 @@ tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
             return -1;
         }
         bool came = false;
-        struct tl_leave how = {.kind = &tl_selection_wait,
+        struct tl_leave how = {.kind = &selection_wait,
                                .queue = &sel->queue,
                                .deadline = deadline,
                                .comes = sel->source == TL_FROM_WORKERS,

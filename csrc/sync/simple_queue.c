@@ -4,8 +4,8 @@
 // buffer and counts as promised until the waiter runs and takes the first item, or
 // passes its promise on because it was interrupted. Other callers get only items that
 // are not promised, so a waiter cannot lose a race.
+#include "sync/simple_queue.h"
 #include "core/stress_points.h"
-#include "sync/queue.h"
 
 static const struct tl_wait_kind get_wait = {.verb = "get from",
                                              .no_deadlock_check = true,

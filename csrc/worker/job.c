@@ -5,6 +5,7 @@
 #include "core/scope.h"
 #include "core/stress_points.h"
 #include "core/task_settings.h"
+#include "core/thread.h"
 #include "core/timer.h"
 #include "object/live_counts.h"
 

@@ -4,6 +4,7 @@
 #include "worker/worker.h"
 #include "core/errors.h"
 #include "core/os_thread.h"
+#include "core/thread.h"
 #include "cpython/gil.h"
 #include "worker/job.h"
 #include "base/clock.h"

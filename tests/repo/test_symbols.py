@@ -1,7 +1,9 @@
 """Which file of csrc/ uses which: by the symbols of object files, not by includes."""
 
 import collections
+import functools
 import graphlib
+import re
 import shutil
 import subprocess
 
@@ -9,10 +11,23 @@ import pytest
 from layers import CSRC, RANK
 from mutants import folder_of_objects
 
+# Files whose functions the header of another file declares: those that check a noun, the
+# two ways to count ticks, and types, which module.c collects.
+HEADERS = {
+    "core/sched_check": ["core/sched_state.h", "core/run_frame.h"],
+    "cpython/ticks_monitoring": ["cpython/ticks.h"],
+    "cpython/ticks_settrace": ["cpython/ticks.h"],
+    "core/timer": ["core/timer.h", "core/tasklet.h"],  # tl_task_end_wait() is inline
+}
+OF_TYPES = [
+    f"python/{name}.h"
+    for name in ("types", "lock_common", "queue_common", "tasklet_methods")
+]
+
 
 @pytest.fixture(scope="module")
-def uses():
-    """Return a map: file -> file -> the symbols of the second that the first uses."""
+def symbols():
+    """Return the symbols that each file defines, and those that it needs."""
     if shutil.which("nm") is None:
         pytest.skip("needs nm, of binutils")
     folder, _ = folder_of_objects()
@@ -23,6 +38,13 @@ def uses():
         symbols = [line.split()[:2] for line in output.splitlines()]
         undefined[name] = {symbol for symbol, kind in symbols if kind == "U"}
         defined |= {symbol: name for symbol, kind in symbols if kind in "TDBRV"}
+    return defined, undefined
+
+
+@pytest.fixture(scope="module")
+def uses(symbols):
+    """Return a map: file -> file -> the symbols of the second that the first uses."""
+    defined, undefined = symbols
     uses = collections.defaultdict(lambda: collections.defaultdict(set))
     for name, symbols in undefined.items():
         for symbol in symbols & defined.keys():
@@ -47,3 +69,23 @@ def test_no_files_use_each_other(uses):
     # CycleError shows the files of the first circle that it finds.
     order = list(graphlib.TopologicalSorter(uses).static_order())
     assert order.index("core/sched") < order.index("sync/channel")
+
+
+def headers_of(name):
+    """Return the headers that may declare what a file defines."""
+    if name in HEADERS:
+        return HEADERS[name]
+    return [f"{name.removesuffix('_check')}.h", *OF_TYPES * name.startswith("python/")]
+
+
+def test_what_a_file_defines_its_header_declares(symbols):
+    text = functools.cache(lambda name: (CSRC / name).read_text())
+    wrong = []
+    for symbol, name in symbols[0].items():
+        texts = [text(h) for h in headers_of(name) if (CSRC / h).exists()]
+        declares = re.compile(rf"^\w[^/\n]*\b{symbol}\b|^ {{4}}\b{symbol}\b", re.M)
+        if symbol.startswith("tl_") and not any(
+            declares.search(text(h)) for h in headers
+        ):
+            wrong.append(f"{symbol} of {name}.c")
+    assert not wrong

@@ -1,11 +1,11 @@
-// arrivals.h - which of several tasklets, futures and events have finished, in that
+// arrivals_type.h - which of several tasklets, futures and events have finished, in that
 // order.
 //
 // An Arrivals object is itself the done callback of everything it waits for. It records
 // what has finished without calling into Python, so that no signal handler can run
 // between the end of a source and the record.
-#ifndef TL_ARRIVALS_H
-#define TL_ARRIVALS_H
+#ifndef TL_ARRIVALS_TYPE_H
+#define TL_ARRIVALS_TYPE_H
 
 #include "sync/channel.h"
 
@@ -77,4 +77,4 @@ int tl_arrivals_add_callback(struct tl_state *state, PyObject *future, PyObject 
 // with an exception set.
 int tl_arrivals_ready(struct tl_state *state);
 
-#endif // TL_ARRIVALS_H
+#endif // TL_ARRIVALS_TYPE_H
