@@ -67,7 +67,7 @@ asan: ready    # bad memory, undefined behaviour and leaks, in C and through Pyt
 	    ASAN_OPTIONS=detect_leaks=1:intercept_tls_get_addr=0 \
 	    LSAN_OPTIONS="suppressions='$(CURDIR)/tools/lsan.supp':print_suppressions=0" \
 	    LD_PRELOAD="$(LIBSAN)" $(PY) -m pytest -m "not slow" $(T) $(addprefix \
-	    --ignore=tests/,$(foreach name,docs examples free_threading habits internals \
+	    --ignore=tests/,$(foreach name,docs examples free_threading effects habits internals \
 	    layers matrix packaging parallel prose symbols types,repo/test_$(name).py) \
 	    $(foreach name,model interrupt check,model/test_$(name)_mutants.py) \
 	    compat/test_pytest_plugin.py)

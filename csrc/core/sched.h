@@ -18,10 +18,11 @@
 int tl_sched_prepare(struct tl_sched *s, TaskletObject *t);
 
 // The switches below return what the current tasklet is resumed with: a new reference,
-// or NULL with an exception set. All of them: Switch: yes.
+// or NULL with an exception set.
 
 // Move the current tasklet to the end of the ring; value is what it is resumed with
 // unless another tasklet changes its tempval.
+// Switch: yes.
 PyObject *tl_sched_yield(struct tl_sched *s, PyObject *value);
 
 // How the current tasklet leaves the ring.
@@ -61,10 +62,12 @@ struct tl_leave {
 // 6. With an empty ring the thread sleeps in tl_sched_wait_for_others(), which can run
 //    signal handlers. The wait is armed by now: whatever runs there may end it.
 // 7. The switch: see tl_sched_go().
+// Switch: yes.
 PyObject *tl_sched_leave(struct tl_sched *s, const struct tl_leave *how);
 
 // The quick way of tl_sched_leave() for a wait: tl_sched_is_plain() has just been true,
 // so nothing of steps 1 to 3 and 6 can be needed.
+// Switch: yes.
 PyObject *tl_sched_wait(struct tl_sched *s, const struct tl_wait_kind *kind,
                         PyObject *on, struct tl_link *queue, PyObject *value);
 
@@ -80,10 +83,12 @@ tl_sched_is_plain(struct tl_sched *s)
 
 // Switch to t, which floats or is runnable. The current tasklet stays in the ring or,
 // with leave, floats. tl_sched_prepare() has just returned 0 for t.
+// Switch: yes.
 PyObject *tl_sched_jump(struct tl_sched *s, TaskletObject *t, bool leave);
 
 // Switch to the next tasklet of the ring; the current one becomes its last.
 // tl_sched_prepare() has just returned 0 for the next.
+// Switch: yes.
 PyObject *tl_sched_rotate(struct tl_sched *s);
 
 // Read the clock for the wait that begins and some that follow. How many share the
