@@ -143,7 +143,7 @@ def test_a_thread_that_is_none_is_refused():
         with pytest.raises(ValueError, match="thread|started"):
             call_in_scheduler(bad, int)
     for bad in ("x", None, 1.5, True):
-        with pytest.raises(TypeError, match="Thread or the ident"):
+        with pytest.raises(TypeError, match="a Thread or a thread's ident"):
             call_in_scheduler(bad, int)
     with pytest.raises(TypeError, match="callable"):
         call_in_scheduler(threading.get_ident(), 5)
