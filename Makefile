@@ -30,8 +30,9 @@ compile  = $(PY) setup.py -qq build --build-base $(call folder,$(1)) \
 # Run the rest of the line with the tasklets of a flavour.
 with     = PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(call folder,$(1))/lib"
 
-.PHONY: build ready ready-lint ready-docs ready-wheel release demo test stress asan \
-        race lint format docs stubs bench matrix patches wheel wheels clean distclean
+.PHONY: build ready ready-lint ready-docs ready-wheel ready-coverage release demo test \
+        stress asan coverage race lint format docs stubs bench matrix patches wheel \
+        wheels clean distclean
 .DEFAULT_GOAL = build
 
 build: ready    # assertions on, warnings are errors
@@ -40,7 +41,7 @@ build: ready    # assertions on, warnings are errors
 ready:    # the virtual environment with all that building and testing need
 	@tools/setup $(VENV) test $(PYTHON)
 
-ready-lint ready-docs ready-wheel: ready-%: ready
+ready-lint ready-docs ready-wheel ready-coverage: ready-%: ready
 	@tools/setup $(VENV) $* $(PYTHON)
 
 test: build    # make test T=tests/test_channel.py
@@ -69,6 +70,20 @@ asan: ready    # bad memory, undefined behaviour and leaks, in C and through Pyt
 	    --ignore=tests/test_,docs.py examples.py layers.py matrix.py \
 	    model_mutants.py interrupt_mutants.py check_mutants.py packaging.py \
 	    parallel.py pytest_plugin.py types.py)
+
+# The counts of all processes are added up; build/coverage/report.html shows the lines.
+COUNTS   = $(CURDIR)/$(call folder,coverage)
+coverage: ready-coverage    # which lines of the C sources the tests run
+	mkdir -p $(COUNTS)
+	$(CC) $(WARN) -fPIC -c tests/c/coverage.c -o $(COUNTS)/writer.o
+	$(CC) $(WARN) -fPIC -shared -DPRELOADED tests/c/coverage.c -o $(COUNTS)/exit.so
+	CFLAGS="-O0 -g -UNDEBUG $(WARN) --coverage -fprofile-update=atomic" \
+	    LDFLAGS="--coverage $(COUNTS)/writer.o" $(call compile,coverage)
+	find $(COUNTS) -name '*.gcda' -delete
+	$(call with,coverage) LD_PRELOAD=$(COUNTS)/exit.so \
+	    $(PY) -m pytest --processes=$(PROCESSES) $(T); status=$$?; \
+	$(VENV)/bin/gcovr --filter csrc/ --exclude csrc/stress_points.c \
+	    --html-details $(COUNTS)/report.html --txt - $(COUNTS) && exit $$status
 
 race: $(RACES)    # data races in the layer without Python
 
