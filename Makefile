@@ -30,9 +30,9 @@ compile  = $(PY) setup.py -qq build --build-base $(call folder,$(1)) \
 # Run the rest of the line with one kind of build.
 with     = PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(call folder,$(1))/lib"
 
-.PHONY: build ready ready-lint ready-docs ready-wheel release demo test stress asan \
-        race lint format docs stubs compile_commands bench matrix patches wheel wheels \
-        clean distclean
+.PHONY: build ready ready-lint ready-docs ready-wheel ready-coverage release demo test \
+        stress asan coverage race lint format docs stubs compile_commands bench matrix \
+        patches wheel wheels clean distclean
 .DEFAULT_GOAL = build
 
 build: ready    # assertions on, warnings are errors
@@ -41,7 +41,7 @@ build: ready    # assertions on, warnings are errors
 ready:    # the virtual environment with everything for building and testing
 	@tools/setup $(VENV) test $(PYTHON)
 
-ready-lint ready-docs ready-wheel: ready-%: ready
+ready-lint ready-docs ready-wheel ready-coverage: ready-%: ready
 	@tools/setup $(VENV) $* $(PYTHON)
 
 test: build    # make test T=tests/sync/test_channel.py
@@ -71,6 +71,20 @@ asan: ready    # bad memory, undefined behaviour and leaks, in C and through Pyt
 	    layers matrix packaging parallel prose symbols types,repo/test_$(name).py) \
 	    $(foreach name,model interrupt check,model/test_$(name)_mutants.py) \
 	    compat/test_pytest_plugin.py)
+
+# The counts of all processes are added up; build/coverage/report.html shows the lines.
+COUNTS   = $(CURDIR)/$(call folder,coverage)
+coverage: ready-coverage    # which lines of the C sources the tests run
+	mkdir -p $(COUNTS)
+	$(CC) $(WARN) -fPIC -c tests/c/coverage.c -o $(COUNTS)/writer.o
+	$(CC) $(WARN) -fPIC -shared -DPRELOADED tests/c/coverage.c -o $(COUNTS)/exit.so
+	CFLAGS="-O0 -g -UNDEBUG $(WARN) --coverage -fprofile-update=atomic" \
+	    LDFLAGS="--coverage $(COUNTS)/writer.o" $(call compile,coverage)
+	find $(COUNTS) -name '*.gcda' -delete
+	$(call with,coverage) LD_PRELOAD=$(COUNTS)/exit.so \
+	    $(PY) -m pytest --processes=$(PROCESSES) $(T); status=$$?; \
+	$(VENV)/bin/gcovr --filter csrc/ --exclude csrc/core/stress_points.c \
+	    --html-details $(COUNTS)/report.html --txt - $(COUNTS) && exit $$status
 
 race: $(RACES)    # data races in the layer without Python
 

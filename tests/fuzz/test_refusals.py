@@ -6,9 +6,11 @@ queue.Queue does not look at either (the timeout of a queue without a limit) is 
 the table.
 """
 
+import copy
 import functools
 import gc
 import os
+import pickle
 import threading
 import warnings
 
@@ -560,3 +562,29 @@ def test_reprs_of_blocks_show_the_seconds_that_are_left():
             clock.advance(0.5)
             assert "shield active, 1.500 s left, at 0x" in repr(guard)
         assert repr(guard).startswith("<tasklets.shield not entered, 2.000 s, at 0x")
+
+
+UNIQUE = {
+    "atomic": tasklets.atomic,
+    "channel": channel,
+    "QueueChannel": QueueChannel,
+    "TaskGroup": TaskGroup,
+    "recv": lambda: recv(channel()),
+    "send": lambda: send(channel(), 0),
+    "local": local,
+    "shield": lambda: shield(3),
+    "tasklet": tasklet,
+    "timeout": lambda: timeout(3),
+    "deadline": lambda: deadline(3),
+    "WorkerPool": lambda: WorkerPool(1),
+    **{name: getattr(locks, name) for name in locks.__all__ if "Error" not in name},
+    **{name: getattr(queues, name) for name in queues.__all__ if "Queue" in name},
+    "Barrier": lambda: locks.Barrier(2),
+}
+
+
+@pytest.mark.parametrize("way", [copy.copy, copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize("make", UNIQUE.values(), ids=UNIQUE)
+def test_what_is_of_this_process_cannot_be_copied_or_pickled(make, way):
+    with pytest.raises(TypeError, match="cannot pickle"):
+        way(make())

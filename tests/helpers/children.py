@@ -24,6 +24,11 @@ forks_beside_threads = pytest.mark.skipif(
     reason="needs os.fork, and an allocator that cares for it",
 )
 
+needs_own_allocator = pytest.mark.skipif(
+    "libasan" in os.environ.get("LD_PRELOAD", ""),
+    reason="a sanitizer ends the process when it gets no memory",
+)
+
 
 def start(*args, **options):
     """Start the interpreter with this tasklets."""

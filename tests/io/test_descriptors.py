@@ -36,6 +36,30 @@ def pair():
         each.close()
 
 
+def test_a_wait_without_a_descriptor_to_wait_with_is_an_error():
+    status, output, errors = run_program(
+        """
+        import errno
+        import os
+        import resource
+        from tasklets.scheduler import wait_readable
+
+        readable, writable = os.pipe()
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (writable + 1, before[1]))
+        for _ in range(2):
+            try:
+                wait_readable(readable, timeout=1)
+            except OSError as error:
+                print(errno.errorcode[error.errno])
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        os.write(writable, b"x")
+        print(wait_readable(readable))
+        """
+    )
+    assert (status, output) == (0, "EMFILE\nEMFILE\nNone\n"), errors
+
+
 def fill(sock):
     """Write until no more is taken; return how much that was."""
     total = 0

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import socket
 import stat
 import sys
 
@@ -111,7 +112,10 @@ def test_scandir_tells_what_is_there(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     (tmp_path / "to_folder").symlink_to("folder")
     (tmp_path / "to_nothing").symlink_to("nothing")
+    os.mkfifo(tmp_path / "fifo")
     monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("socket")
     for path in (str(tmp_path), os.fsencode(tmp_path), tmp_path, ".", None):
         ours = sorted(fs.scandir(path), key=lambda entry: entry.name)
         with os.scandir(path) as entries:

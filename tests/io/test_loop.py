@@ -9,7 +9,7 @@ from contextlib import suppress
 from textwrap import dedent
 
 import pytest
-from children import forks_beside_threads, run_program
+from children import forks_beside_threads, needs_own_allocator, run_program
 from fifos import LATE, descriptors, let_go, settle_requests
 from threads import in_thread
 
@@ -273,12 +273,6 @@ def test_64_blocked_calls_on_workers_hold_up_neither_files_nor_addresses(tmp_pat
 
 
 # ---- programs
-
-
-needs_own_allocator = pytest.mark.skipif(
-    "libasan" in os.environ.get("LD_PRELOAD", ""),
-    reason="a sanitizer ends the process when it gets no memory",
-)
 
 
 @pytest.mark.parametrize(

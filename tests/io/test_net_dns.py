@@ -6,6 +6,7 @@ import socket
 import time
 
 import pytest
+from children import needs_own_allocator, run_program
 
 from tasklets import (
     BlockTrapError,
@@ -200,6 +201,33 @@ def test_a_waiter_is_killed_or_out_of_time():
     run()
     while live_counts()["request"]:
         net.getaddrinfo("127.0.0.1", 80, timeout=LATE)
+
+
+@needs_own_allocator
+def test_a_lookup_that_gets_no_thread_is_an_error():
+    status, output, errors = run_program(
+        """
+        import errno
+        import resource
+        from tasklets import fs, net
+
+        fs.stat("/")
+        "name".encode("idna")  # imports what host names need
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        # There is room for a few objects, but not for a stack.
+        resource.setrlimit(resource.RLIMIT_AS, (used + 2**20, before[1]))
+        try:
+            net.getaddrinfo("127.0.0.1", 80)
+        except OSError as error:
+            print(errno.errorcode[error.errno])
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, before)
+        print(len(net.getaddrinfo("127.0.0.1", 80)) > 0)
+        """
+    )
+    assert (status, output) == (0, "EAGAIN\nTrue\n"), errors
 
 
 def test_lookups_do_not_leak(no_leak):
