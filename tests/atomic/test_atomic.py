@@ -132,7 +132,7 @@ def test_a_tasklet_can_be_atomic_before_it_begins(log):
         pytest.param(schedule, id="schedule"),
         pytest.param(lambda: tasklet(int)().run(), id="run"),
         pytest.param(lambda: tasklet(int)().join(), id="join"),
-        pytest.param(lambda: scheduler.run(switches=1), id="a run of others"),
+        pytest.param(lambda: scheduler.run(switches=1), id="run() of other tasklets"),
     ],
 )
 def test_a_tasklet_that_switches_inside_is_inside_again_afterwards(give_way, log):

@@ -19,7 +19,7 @@ def both():
     return round(sys.getswitchinterval(), 6), round(get(), 6)
 
 def rest():
-    # Returns when the blocks are forgotten: the interval in force is the program's own.
+    # Returns when the blocks are forgotten: the active interval is the program's own.
     end = time.monotonic() + 60
     while get() > 1000:
         assert time.monotonic() < end, "never at rest"
@@ -354,8 +354,8 @@ ENDINGS = {
             print("inside", flush=True)
         sys.exit(3)
     """,
-    "a daemon thread that computes inside for ever": """
-        beside(sections_for_ever)
+    "a daemon thread that computes inside forever": """
+        beside(sections_forever)
         print("inside", flush=True)
         sys.exit(3)
     """,
@@ -373,7 +373,7 @@ ENDINGS = {
     """,
     "many daemon threads": """
         for _ in range(3):
-            for work in sections_for_ever, sleep_inside, receive_inside:
+            for work in sections_forever, sleep_inside, receive_inside:
                 beside(work)
         print("inside", flush=True)
         sys.exit(3)
@@ -424,7 +424,7 @@ def compute_inside(begun):
             pass
         time.sleep(100)
 
-def sections_for_ever(begun):
+def sections_forever(begun):
     while True:
         with atomic():
             begun.set()

@@ -1,7 +1,7 @@
 """Atomic sections where the GIL cannot be governed: at least they take turns.
 
-Each program makes the check at import fail, by a switch interval that is not the one in
-force.
+Each program makes the check at import fail, by a switch interval that is not the
+active one.
 """
 
 import pytest
@@ -120,7 +120,7 @@ log, done = [], threading.Event()
 def section():
     with atomic():
         log.append("first")
-        schedule()  # to one that is not atomic
+        schedule()  # to a tasklet that is not atomic
         log.append("last")
 
 def other():

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timing
 
 ATTEMPTS = 5
 NEVER = 1000.0  # with that interval nobody gets the GIL who does not ask for it
-PATIENCE = 2.0  # for one who should get it at once
+PATIENCE = 2.0  # for a waiter that should get it at once
 GET, SET = sys.getswitchinterval, sys.setswitchinterval  # before any others are there
 
 
@@ -295,7 +295,7 @@ SLEEPER = """
             time.sleep(0.001)
         time.sleep(0.005)
 
-    # Long enough for whoever is woken to ask, in C code that is not interrupted.
+    # Long enough for a woken thread to ask, in C code that is not interrupted.
     busy = functools.partial(sum, range(3_000_000))
     send = functools.partial(line.send, 1)
 
@@ -318,7 +318,7 @@ def sleeper_and(program):
 
 
 def test_the_interval_shown_is_the_programs_while_one_waits():
-    # What is in force shows whether one does wait.
+    # The active interval shows whether a thread waits.
     calls = "send, busy, kept, sys.getswitchinterval"
     shown = sleeper_and(f"""
         in_force = None
@@ -374,7 +374,7 @@ def test_afterwards_the_programs_own_interval_is_active():
             sys.setswitchinterval(value)
             with waking(listener):
                 compute_until(lambda: False, 0.1)
-        # Nobody is on its way any more; GET shows what is in force.
+        # Nobody is on its way any more; GET shows the active interval.
         end = time.monotonic() + SECONDS
         while GET() != about(value):
             assert time.monotonic() < end

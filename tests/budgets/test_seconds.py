@@ -29,7 +29,7 @@ from tasklets import (
 
 
 def let_run(runaway, leash, budgets, times):
-    """Have it stopped so many times, then let it end, and compare."""
+    """Let a budget stop it that many times, then let it end, and compare."""
     result = []
     victim = tasklet(lambda: result.append(runaway(leash)))()
     rounds = []

@@ -130,7 +130,7 @@ def test_ticks_stop_a_loop_again_after_code_has_been_at_full_speed():
         victim = tasklet(work)()
         for _ in range(3):
             assert scheduler.run(1000) is victim
-            time.sleep(1)  # the counting is turned off meanwhile
+            time.sleep(1)  # the counting is turned off during this
             sum(1 for _ in range(1000))
             victim.insert()
         going = False

@@ -301,7 +301,7 @@ static PyMethodDef methods[] = {
     {"watch", watch, METH_O, "Whether to count what the calling thread allocates."},
     {"arm", arm, METH_VARARGS, "Let the allocations n to n + count - 1 fail."},
     {"disarm", disarm, METH_NOARGS, "Return (seen, failed, noted, worst)."},
-    {"where", where, METH_NOARGS, "Return the stack of the last one that failed."},
+    {"where", where, METH_NOARGS, "Return the stack of the last allocation that failed."},
     {"note", note, METH_O, "Count an unraisable error."},
     {NULL, NULL, 0, NULL},
 };

@@ -112,7 +112,7 @@ main(void)
         }
         wait_until_heard(i); // every tenth is the payer's
         if (i == ROUNDS / 2) {
-            struct timespec rest = {.tv_nsec = 60000000}; // it goes to rest meanwhile
+            struct timespec rest = {.tv_nsec = 60000000}; // it goes idle during this
             nanosleep(&rest, NULL);
         }
     }
@@ -125,6 +125,6 @@ main(void)
     tl_deferred_wakes_fini(&idle);
     tl_deferred_wakes_fini(&pending_wakes);
     tl_park_fini(&sleeper);
-    printf("nudge: %d wakes\n", ROUNDS);
+    printf("deferred wakes: %d wakes\n", ROUNDS);
     return 0;
 }

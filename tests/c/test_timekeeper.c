@@ -1,5 +1,5 @@
 // Alarms go off when they should, once, and never after they were cancelled, whatever
-// several threads set and cancel meanwhile.
+// several threads set and cancel at the same time.
 #include "base/clock.h"
 #include "base/timekeeper.h"
 
@@ -11,7 +11,7 @@
 
 enum { MS = 1000000, OWNERS = 4, ROUNDS = 300 };
 
-// Stands for the GIL: whoever sets or cancels an alarm holds it.
+// Stands for the GIL: a thread that sets or cancels an alarm holds it.
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static atomic_bool shut; // enter() refuses
 static atomic_int ended;

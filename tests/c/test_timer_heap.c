@@ -1,5 +1,5 @@
 // Timers come out in the order of their times, those of one time in the order they were
-// set, whatever was cancelled meanwhile.
+// set, whatever was cancelled in between.
 #include "base/timer_heap.h"
 
 #include <assert.h>

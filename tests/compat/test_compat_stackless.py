@@ -36,7 +36,7 @@ def flags_as_new():
 
 @pytest.fixture
 def not_installed(monkeypatch):
-    """Have what install() installs be there for one test only."""
+    """Let the modules that install() adds exist for one test only."""
     for name in ("stackless", "stacklesslib", "stacklesslib.locks"):
         monkeypatch.setitem(sys.modules, name, None)
         del sys.modules[name]

@@ -100,24 +100,24 @@ def lax(tmp_path_factory):
 
 # What a test does, and what is said of it.
 LEFT = {
-    "one that never ran": (
+    "a tasklet that never ran": (
         "spawn(print, 'it ran')",
         ["*tasklet 'print' runnable *, spawned at *test_left.py:*"],
     ),
-    "one that waits for a channel": (
+    "a tasklet that waits for a channel": (
         "spawn(channel().receive); run()",
         ["*'receive' blocked, waits to receive from*, spawned at *test_left.py:*"],
     ),
-    "one that sleeps": (
+    "a tasklet that sleeps": (
         "spawn(sleep, 1000, name='sleeper'); run()",
         ["*tasklet 'sleeper' blocked, * spawned at *test_left.py:*"],
     ),
-    "one that is paused": (
+    "a tasklet that is paused": (
         "global kept; kept = spawn(schedule_remove); run()",
         ["*'schedule_remove' paused*test_left.py:*"],
     ),
     "one made by hand": ("tasklet(len)('x')", ["*tasklet 'len' runnable*"]),
-    "one that was stopped by a budget": (
+    "a tasklet that was stopped by a budget": (
         "global kept; kept = spawn(endless); scheduler.run(ticks=1000)",
         ["*'endless' paused*test_left.py:*"],
     ),
@@ -129,38 +129,38 @@ LEFT = {
         "scheduler.call_soon(print, 'it ran')", ["*tasklet 'print' runnable*"]
     ),
     "a call on a worker": (
-        "global kept; pool = workers.WorkerPool(1); kept = pool, pool.submit(nap, 0.2)",
+        "global kept; pool = workers.WorkerPool(1); kept = pool, pool.submit(rest, .2)",
         ["*a call on a worker: <WorkerFuture *>"],
     ),
     "calls in the queue of workers": (
         "global kept; pool = workers.WorkerPool(1); kept = pool, "
-        "[pool.submit(nap, 0.1), pool.submit(print, 'it ran'), pool.submit(len, '')]",
+        "[pool.submit(rest, 0.1), pool.submit(print, 'it ran'), pool.submit(len, '')]",
         ["*a call on a worker: <WorkerFuture *pending>"],
     ),
     "a call on a worker that nobody waits for any more": (
-        "raises(TimeoutError, workers.call_on_worker, nap, 0.2, timeout=0.01)",
+        "raises(TimeoutError, workers.call_on_worker, rest, 0.2, timeout=0.01)",
         ["*a call on a worker: *job*"],
     ),
-    "one that waits for a worker": (
-        "spawn(workers.call_on_worker, nap, 0.1); run()",
+    "a tasklet that waits for a worker": (
+        "spawn(workers.call_on_worker, rest, 0.1); run()",
         ["*'call_on_worker' blocked*test_left.py:*", "*a call on a worker: *job*"],
     ),
-    "one that tidies up": (
+    "a tasklet that tidies up": (
         "spawn(tidies_up); run()",
         ["*'tidies_up' blocked*test_left.py:*"],
     ),
-    "one that fails while it is ended": (
+    "a tasklet that fails while it is ended": (
         "spawn(fails_at_the_end); run()",
         ["*'fails_at_the_end' blocked*", "*KeyError('at the end'), raised while the*"],
     ),
-    "one that survives a few kills": (
+    "a tasklet that survives a few kills": (
         "spawn(survives, 3); run()", ["*'survives' blocked*test_left.py:*"]
     ),
-    "one that others come after": (
+    "a tasklet that spawns others": (
         "spawn(spawns_at_the_end); run()",
         ["*'spawns_at_the_end' blocked*", "*'next' blocked*test_left.py:*"],
     ),
-    "one that tidies up for long without waiting": (
+    "a tasklet that tidies up for long without waiting": (
         "spawn(computes_at_the_end); run()", ["*'computes_at_the_end' blocked*"]
     ),
     "a trap": ("switch_trap(1)", ["*switch_trap() is 1, and was 0 before"]),
@@ -178,7 +178,7 @@ LEFT = {
 
 HELPERS = """
 
-def nap(seconds):
+def rest(seconds):
     import time
     time.sleep(seconds)
 
@@ -447,8 +447,8 @@ def test_a_patience_that_is_no_number_of_seconds_is_refused(tmp_path, patience):
 
 
 def test_clean_up_may_wait(strict):
-    assert "tidied up" in strict[name_of("one that tidies up")].output
-    computes = strict[name_of("one that tidies up for long without waiting")]
+    assert "tidied up" in strict[name_of("a tasklet that tidies up")].output
+    computes = strict[name_of("a tasklet that tidies up for long without waiting")]
     assert "computed" in computes.output
 
 

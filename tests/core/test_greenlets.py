@@ -286,7 +286,7 @@ def test_a_trace_function_of_greenlet_sees_the_switches(log):
     assert set(log) == {"switch"}
 
 
-# Greenlets of others.
+# Greenlets of other code.
 
 
 @pytest.mark.parametrize(

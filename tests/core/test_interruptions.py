@@ -196,7 +196,7 @@ def test_of_two_interruptions_of_a_group_the_stronger_leaves_and_the_other_stays
 
     t = spawn(work)
     sleep(0.01)
-    t.kill()  # the group's end goes on waiting, and the time is up meanwhile
+    t.kill()  # the group's end goes on waiting until the time is up
     t.join()
     assert log == ["lives on"]
 

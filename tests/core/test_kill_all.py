@@ -60,7 +60,7 @@ def live(log, name):
         log.append(name)
 
 
-def wait_for_ever(log, name):
+def wait_forever(log, name):
     try:
         channel().receive()
     finally:
@@ -74,7 +74,7 @@ def pause(log, name):
         log.append(name)
 
 
-STATES = {"runnable": live, "blocked": wait_for_ever, "paused": pause}
+STATES = {"runnable": live, "blocked": wait_forever, "paused": pause}
 
 
 # What it costs.
@@ -148,7 +148,7 @@ def test_a_kill_of_each_by_itself_lets_all_others_run(log):
 
 def test_all_have_ended_when_it_returns_in_the_order_given(log):
     x = spawn(live, log, "x")
-    y = spawn(wait_for_ever, log, "y")
+    y = spawn(wait_forever, log, "y")
     z = spawn(pause, log, "z")
     scheduler.run(rounds=1)
     assert kill_all([z, x, y]) is None
@@ -252,7 +252,7 @@ def test_all_are_told_before_the_first_runs(log):
             log.append("first")
             with pytest.raises(RuntimeError, match="scheduled"):
                 made[1].bind()
-            made[1].kill()  # a second kill of one that is being killed
+            made[1].kill()  # a second kill of a tasklet that is being killed
 
     made = [spawn(rescues), spawn(pause, log, "second")]
     run()
@@ -387,7 +387,7 @@ def test_main_may_be_among_them(log):
 
 def test_tasklets_of_another_thread_end_there(log):
     def work():
-        made.extend(spawn(wait_for_ever, log, number) for number in range(3))
+        made.extend(spawn(wait_forever, log, number) for number in range(3))
         run()
         ready.set()
         here.receive()

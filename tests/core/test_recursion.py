@@ -22,7 +22,7 @@ def depth():
 
 
 def at_depth(levels, work):
-    """Call work so many frames deeper."""
+    """Call work that many frames deeper."""
     return at_depth(levels - 1, work) if levels else work()
 
 

@@ -179,7 +179,7 @@ def test_a_round_after_which_nobody_is_runnable_is_idle(log, rounds):
     assert turns(log) == "ab"
 
 
-# Those that are named to run next.
+# Tasklets that are chosen to run next.
 
 
 def test_a_preferred_receiver_runs_within_the_round(entity, log):

@@ -219,7 +219,7 @@ def test_switches_may_end_a_round_half_way(entity, log):
         entity(name)
     assert scheduler.run(rounds=1, switches=2) is None
     assert (turns(log), reason()) == ("ab", "switches")
-    # The next call begins a round of all, with those that had no turn.
+    # The next call begins a round of all, with the tasklets that had no turn.
     assert scheduler.run(rounds=1) is None
     assert (turns(log), reason()) == ("cdeab", "rounds")
 

@@ -293,7 +293,7 @@ def test_any_int_is_a_seed():
 
 
 def test_the_running_tasklet_goes_on(log):
-    """Whoever becomes runnable comes behind it, and nobody runs before it waits."""
+    """What becomes runnable comes behind it, and nothing runs before it waits."""
     for seed in range(50):
         with seeded(seed):
             for _ in range(5):

@@ -180,13 +180,13 @@ def test_started_tasklets_are_killed_when_their_thread_ends(log):
     def work():
         for wait in (pause, schedule, lambda: channel().receive()):
 
-            def wait_for_ever(wait=wait):
+            def wait_forever(wait=wait):
                 try:
                     wait()
                 finally:
                     log.append(threading.get_ident())
 
-            tasklet(wait_for_ever)()
+            tasklet(wait_forever)()
         schedule()
         return threading.get_ident()
 
@@ -223,7 +223,7 @@ def test_a_tasklet_that_refuses_to_end_loses_its_thread(log):
 
 
 def test_a_blocked_tasklet_that_refuses_to_end_is_not_served():
-    # What its frames hold stays for ever: not in this process.
+    # What its frames hold stays forever: not in this process.
     program = """
         import threading
         import tasklets
@@ -535,7 +535,7 @@ for t in scheduler.getuncollectables():
     with contextlib.suppress(BaseException):
         t.kill()
 for ch in shared:
-    # One that was thrown something as its thread ended may have waited again: it stays
+    # A tasklet that was thrown something as its thread ended may wait again: it stays
     # there until somebody kills it.
     for t in list(iter_queue(ch)):
         assert t.thread_id == -1 and not t.alive, t

@@ -22,13 +22,13 @@ pytestmark = pytest.mark.usefixtures("clock")
 
 
 class Model:
-    """A random program of nested groups, and what is to be true of it."""
+    """A random program of nested groups, and what must be true of it."""
 
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.alive = 0
         self.raised = 0
-        self.errors = set()  # numbers of those that left a tasklet or a body
+        self.errors = set()  # numbers of the errors that left a tasklet or a body
         self.open = 0
 
     def number(self):
@@ -157,7 +157,7 @@ def test_groups_keep_their_promises_in_any_order(start):
 
 @pytest.mark.parametrize("ticks", [1, 2, 3, 7, 20])
 def test_budgets_that_end_anywhere_do_no_harm(ticks):
-    """Whoever is stopped goes on, be it in the group's own code, when others have."""
+    """A stopped tasklet goes on, be it in the group's own code, when others have."""
 
     def leaf(number):
         for _ in range(random.randrange(4)):

@@ -2,7 +2,7 @@
 
 Actors use one object again and again: tasklets of one thread, or of two threads beside
 two plain ones. Tasklets are killed, thrown into and timed out at random, and go on. It
-is counted who is in where; and that nobody waits for ever shows when nothing goes on
+is counted who is in where; and that no waiter waits forever shows when nothing goes on
 any more. TASKLETS_STRESS is how much each run does: 1000000 takes many minutes.
 """
 
@@ -46,7 +46,7 @@ class Nuisance(Exception):
 
 
 class Actor:
-    """One who uses the object of an arena, over and over."""
+    """A user of the object of an arena, over and over."""
 
     def __init__(self, arena, number, plain=False):
         self.arena = arena
@@ -124,7 +124,7 @@ class Arena:
 
     @contextmanager
     def wait(self, what="it"):
-        """Count one who waits for something."""
+        """Count a waiter for something."""
         self.waiting[what] += 1
         try:
             yield
@@ -132,7 +132,7 @@ class Arena:
             self.waiting[what] -= 1
 
     def look(self):
-        """Look for one who waits for what is there, while nobody is runnable."""
+        """Look for a waiter for what is there, while no tasklet is runnable."""
         for what, number in self.waiting.items():
             assert not (number and self.is_there(what)), f"{number} wait for {what}"
 
@@ -147,7 +147,7 @@ class Arena:
 
 
 class Exclusive(Arena):
-    """At most so many are inside at any time, and there is room for as many later."""
+    """At most that many are inside at any time, and there is room for as many later."""
 
     permits = 1
     in_order = False
@@ -333,7 +333,7 @@ class QueueArena(Goods):
             return None
 
     def release(self):
-        # Less than any thing, for who waits for one; and room for who wants to put.
+        # Fewer things than getters wait for; and room for putters.
         for _ in range(3):
             self.put(-1, 0)
         for _ in range(2):
@@ -474,7 +474,7 @@ every_arena = pytest.mark.parametrize("arena", ARENAS, ids=lambda cls: cls.__nam
 class Trouble:
     """Interrupts the tasklets of an arena while it goes on, and tells when it does not.
 
-    It does nothing while nothing goes on: it might wake those who have been forgotten.
+    It does nothing while nothing goes on: it might wake forgotten waiters.
     """
 
     def __init__(self, arena, tasks, clock=None):
@@ -587,7 +587,7 @@ def test_tasklets_of_two_threads_and_plain_threads(arena):
         time.sleep(0.001)
         if not arena.open:
             arena.release()
-        # Those who ran no tasklet have no scheduler; nor has this one for looking.
+        # A thread without tasklets has no scheduler; this one gets none for looking.
         assert scheduler.statistics()["threads"] <= users + len(threads)
     for thread in threads + plain:
         thread.join()

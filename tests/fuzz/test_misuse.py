@@ -9,7 +9,7 @@ from children import run_cases, run_program
 
 
 def try_all(tmp_path, monkeypatch, name):
-    """Run one group of cases, and name the one that broke."""
+    """Run one group of cases, and name the case that broke."""
     output = run_cases(tmp_path, monkeypatch, "misuse.py", name)
     # What is printed before comes from the calls themselves.
     ok, count = output.splitlines()[-1].split()
@@ -258,7 +258,7 @@ PROGRAMS = {
         assert got == ["value"], got
         tasklets.run()
         """,
-    "tasklets that end while the stacks of others are still being born": """
+    "tasklets that end while other stacks are still being made": """
         def work(depth):
             if depth:
                 tasklets.tasklet(work)(depth - 1).run()
@@ -293,7 +293,7 @@ PROGRAMS = {
         t.add_done_callback(again)
         tasklets.run()
         """,
-    "a done callback that adds itself for ever is called once": """
+    "a done callback that adds itself forever is called once": """
         calls = []
         def again(t):
             calls.append(1)

@@ -428,7 +428,7 @@ def test_a_function_that_only_its_look_up_makes_is_looked_at_safely(monkeypatch)
         class Callable:
             __call__ = Fresh()
 
-        # One that calls itself what is looked into, too.
+        # Its name is that of a type that is looked into, too.
         Partial = type(
             "functools.partial", (),
             {"func": property(lambda self: lambda: None), "__call__": Fresh()},

@@ -155,7 +155,7 @@ def lock(busy, rng):
 
 @plain_work
 def condition(busy, rng):
-    # A tasklet of the main thread may have it when that is through with its tasklets.
+    # A tasklet of the main thread may own it when that has ended its tasklets.
     if not busy.condition.acquire(timeout=WAIT_SECONDS):
         return
     try:

@@ -14,7 +14,7 @@ import tasklets
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 HELPERS, SCRIPTS = TESTS / "helpers", TESTS / "scripts"
-# For a child that hangs: those that work take a small part of it on an idle machine.
+# For a child that hangs: working children take a small part of it on an idle machine.
 SECONDS = 120
 
 # The child may find a lock taken by a thread that did not come along. The C library's

@@ -22,11 +22,11 @@ import tasklets
 from tasklets import getcurrent, getcurrentid, getmain, scheduler, spawn
 from tasklets.testing import fake_clock
 
-# For what must happen: nobody waits so long.
+# For what must happen: no wait takes that long.
 LONG = 30
 
 # Tests of threads may have loops that wait for others without giving way: a tasklet
-# has so many ticks in turn.
+# has that many ticks in turn.
 SLICE = 20_000
 
 
@@ -276,7 +276,7 @@ def live_in(crowd):
 
 
 def at_rest():
-    """Return whether no other thread runs, or is to be run by the system."""
+    """Return whether no other thread runs, or will be run by the system."""
     try:
         tasks = os.listdir("/proc/self/task")
     except FileNotFoundError:
@@ -291,7 +291,7 @@ def at_rest():
 
 
 def wait_until_blocked(number):
-    """Sleep as long as the tests do for so many threads, and until they do block."""
+    """Sleep as long as the tests do for that many threads, and until they do block."""
     CURRENT.sleep(0.01 * number)
     calm = 0
     for _ in CURRENT.retry(LONG):
@@ -317,7 +317,7 @@ def current(name):
 
 
 def overlays(locks):
-    """Return what the modules are to be that a test module imports."""
+    """Return the modules that a test module will import."""
     from test import support
     from test.support import threading_helper
 
@@ -356,7 +356,7 @@ def overlays(locks):
 def load(name, crowd, locks):
     """Return the interpreter's test module, made for a crowd.
 
-    locks: the names of threading that are to be something else for the tests
+    locks: the names of threading that must be something else for the tests
     themselves. Skips the caller where the interpreter came without its tests.
     """
     missing = f"this interpreter came without test.{name}"

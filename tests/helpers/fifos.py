@@ -26,7 +26,7 @@ def let_go(fifo):
 
 
 def descriptors():
-    """Return which are open once this thread has those that it keeps."""
+    """Return which are open once this thread has opened what it keeps."""
     read, write = os.pipe()
     with suppress(TimeoutError):
         scheduler.wait_readable(read, timeout=0.001)

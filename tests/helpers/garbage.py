@@ -21,6 +21,6 @@ def pause():
 
 
 def collect():
-    """Collect, and let those that were found be killed."""
+    """Collect, and let the tasklets that were found be killed."""
     gc.collect()
     run()

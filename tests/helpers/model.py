@@ -19,10 +19,10 @@ thread, or in the queue of one channel. `ring[0]` is the running one, and the en
 the list is the end of the queue. A switch first changes the places, then calls the
 schedule callback, and only then makes `ring[0]` current.
 
-Several threads are several `Thread` objects of one model; `model.here` is the one
+Several threads are several `Thread` objects of one model; `model.here` is the thread
 that acts. Only one acts at a time.
 
-A run with rounds keeps the set of those that have a turn left in the round. While there
+A run with rounds keeps the set of tasklets with a turn left in the round. While there
 is one, `ring[1:]` begins with these.
 """
 

@@ -32,7 +32,7 @@ def rank_of(kind):
 
 
 class Bomb:
-    """An error on its way; whoever finds it in its tempval raises it."""
+    """An error on its way; a tasklet that finds it in its tempval raises it."""
 
     def __init__(self, kind, value=None, rank=VALUE):
         self.type = kind
@@ -81,7 +81,7 @@ class Thread:
         return self.watchdogs[-1] if self.watchdogs else self.main
 
     def counted(self):
-        """Return the rounds in force."""
+        """Return the active rounds."""
         return [self.rounds[one] for one in self.watchdogs if one in self.rounds]
 
     def idle(self):
@@ -107,7 +107,7 @@ class Tasklet:
         self.forget()
 
     def forget(self):
-        """Be as one that has no function."""
+        """Be as a tasklet without a function."""
         self.call = None  # (function, args, kwargs), until it ends
         self.steps = None
         self.started = False
@@ -297,7 +297,7 @@ class Tasklet:
         return model.jump(self, bomb=bomb)
 
     def force(self, bomb):
-        """Have it raised when the tasklet next runs, or later if that one is weaker."""
+        """Raise it when the tasklet next runs, or later if it is weaker."""
         old = self.held
         rank = old.rank if isinstance(old, Bomb) else VALUE
         if self.model.stackless:

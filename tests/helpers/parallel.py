@@ -90,7 +90,7 @@ class Process:
         theirs.close()
 
     def begin(self, number):
-        """Have it run a module."""
+        """Let it run a module."""
         self.module, self.test, self.is_done, self.reports = number, None, False, []
         self.socket.sendall(b"%d\n" % number)
 
@@ -148,7 +148,7 @@ class Processes:
     def run(self, modules, count):
         """Run modules in `count` processes."""
         self.modules = modules
-        # Those that take longest first, as far as that is known.
+        # The slowest first, as far as that is known.
         slow = [sum(map(is_slow, items)) for items in modules]
         self.left = sorted(range(len(slow)), key=lambda n: (slow[n], -n))
         for _ in range(min(count, len(modules))):

@@ -35,7 +35,7 @@ class Worker(threading.Thread):
         return self.answers.receive()
 
     def begin(self, order):
-        """Have it begin; end() returns what it returned."""
+        """Let it begin; end() returns what it returned."""
         self.orders.send(order)
 
     def end(self):

@@ -258,7 +258,7 @@ def evaluated(leash):
     return eval("sum([1 for _ in forever(leash) if leash.round() or True])", names)
 
 
-async def await_for_ever(leash):
+async def await_forever(leash):
     count = 0
     while leash.round():
         count += 1
@@ -272,7 +272,7 @@ class Once:
 
 
 def coroutine_sent(leash):
-    coroutine = await_for_ever(leash)
+    coroutine = await_forever(leash)
     try:
         while True:
             coroutine.send(None)

@@ -7,7 +7,7 @@ from children import run_program
 
 from tasklets import scheduler
 
-SOON = 0.005  # seconds until a tasklet is to be stopped
+SOON = 0.005  # seconds until a tasklet must be stopped
 LATE = 20  # until something is badly wrong
 LONGER = (0.1, 0.5, 2, 8)  # tried in turn: a busy machine may pause us for the first
 
@@ -26,7 +26,7 @@ def forever():
 
 
 def run_until(log, victim, **budgets):
-    """Have it stopped until it has come as far as to log something."""
+    """Let a budget stop it until it has come as far as to log something."""
     while True:
         assert scheduler.run(**budgets) is victim
         if log:

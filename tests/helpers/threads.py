@@ -4,15 +4,15 @@ import contextlib
 import threading
 import time
 
-# For what must happen: nobody waits so long.
+# For what must happen: no wait takes that long.
 SECONDS = 60
 
 
 class Gate(threading.Event):
-    """An event that nobody waits for for ever, so that a failed test ends."""
+    """An event whose waiters give up in the end, so that a failed test ends."""
 
     def wait(self):
-        """Wait, but not for ever."""
+        """Wait, but not forever."""
         return super().wait(SECONDS)
 
 

@@ -123,7 +123,7 @@ def test_a_thread_ends_while_requests_are_in_flight(fifo):
 
 
 def test_a_thread_ends_beside_others_that_go_on(fifo, tmp_path):
-    """A waiter in one thread is not disturbed by the ends of others."""
+    """A waiter in one thread is not disturbed by the ends of other threads."""
     waiter = spawn(fs.open, fifo, os.O_RDONLY)
     run()
     for _ in range(10):
@@ -449,7 +449,7 @@ def test_a_child_that_needs_no_loop_ends_as_it_should(program):
 
 
 class Nuisance(Exception):
-    """What is thrown into those who wait."""
+    """What is thrown into waiters."""
 
 
 def make_operations(folder, fifo):

@@ -116,7 +116,7 @@ def test_services_have_names(lookup):
 
 
 def test_a_number_that_is_no_port_is_no_service(lookup):
-    """As newer versions of Python have it; for older ones it is too large."""
+    """As in newer versions of Python; for older ones it is too large."""
     kind, number, _ = lookup("127.0.0.1", 2**70)
     assert (kind, number) == (socket.gaierror, socket.EAI_SERVICE)
 

@@ -37,7 +37,7 @@ def programs(draw):
 
 
 # From 3.14 a local variable may hold no reference of its own; Hypothesis, which counts
-# references, then takes its own generator for one that is about to vanish.
+# references, then thinks that its own generator is about to vanish.
 @pytest.mark.filterwarnings("ignore:It looks like `register_random`")
 @settings(
     max_examples=300, deadline=None, database=None,

@@ -218,7 +218,7 @@ def test_no_end_of_a_busy_program_crashes_or_hangs(seed):
 
 
 def test_every_piece_of_busy_work_does_something():
-    """One that always fails would keep no thread busy."""
+    """A lookup that always fails would keep no thread busy."""
     run("""
 import random
 import busy

@@ -1,4 +1,4 @@
-"""Whole programs whose main waits in a lock: what happens meanwhile."""
+"""Whole programs whose main waits in a lock: what happens during that."""
 
 import pytest
 from programs import EVENTS, PRELUDE, check_outcome, every_event, run_all, written

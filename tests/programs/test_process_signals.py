@@ -27,7 +27,7 @@ def interrupt(program, signum=signal.SIGINT, times=1):
     )  # fmt: skip
     for _ in range(times):
         assert child.stdout.readline() == READY
-        time.sleep(0.05)  # as a rule it waits by then
+        time.sleep(0.05)  # normally it waits by then
         child.send_signal(signum)
     status, output, errors = finish(child, SECONDS)
     return status, output, [e for e in errors.splitlines() if e[:1] not in ("", " ")]

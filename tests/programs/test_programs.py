@@ -1,4 +1,4 @@
-"""Whole programs: what main waits in, and what happens meanwhile."""
+"""Whole programs: what main waits in, and what happens during that."""
 
 import pytest
 from programs import EVENTS, PRELUDE, check_outcome, every_event, run_all, written

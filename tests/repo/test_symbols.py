@@ -27,7 +27,7 @@ OF_TYPES = [
 
 @pytest.fixture(scope="module")
 def symbols():
-    """Return the symbols that each file defines, and those that it needs."""
+    """Return the symbols that each file defines, and that it needs."""
     if shutil.which("nm") is None:
         pytest.skip("needs nm, of binutils")
     folder, _ = folder_of_objects()

@@ -1,6 +1,6 @@
 """What type checkers say to the programs in tests/typing/, and to docs/annotations.md.
 
-A line without a marker must be right, and one that ends in
+A line without a marker must be right, and a line that ends in
 
     # E: arg-type reportArgumentType
 
@@ -89,7 +89,7 @@ def code_of(page):
 
 
 def expected(program, checker):
-    """Return line -> codes, as the markers have them."""
+    """Return line -> codes, as the markers say."""
     marks = defaultdict(set)
     for number, line in enumerate(program.read_text().splitlines(), 1):
         match = MARK.search(line)

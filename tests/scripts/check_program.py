@@ -26,7 +26,7 @@ ROUNDS = 40
 
 
 def channels():
-    """Send, receive and select; kill who waits."""
+    """Send, receive and select; kill waiters."""
     a, b, stored = channel(), channel(), QueueChannel(2)
     for _ in range(ROUNDS):
         sender = spawn(a.send, 1)

@@ -200,7 +200,7 @@ def end_by_error(t):
 
 
 def end_by_others(_):
-    """Let whoever is paused go on, the group's children say."""
+    """Let paused tasklets go on, the group's children say."""
     for t in scheduler_tasklets():
         if t.paused:
             t.insert()

@@ -152,8 +152,8 @@ def sigterm():
 def signal_soon(number):
     """Send this process a signal.
 
-    Not by threading.Timer: its start() waits, and the handler of a signal that comes
-    meanwhile would raise inside that module.
+    Not by threading.Timer: its start() waits, and the handler of a signal would
+    raise inside that module.
     """
 
     def send():

@@ -412,7 +412,7 @@ class Program:
 
     def greenlet(self, depth):
         # A tasklet drives its own greenlets only. When a thread ends, greenlet frees
-        # the frames of those that are left, but frame objects may be kept. On Python
+        # the frames of the remaining tasklets, but frame objects may be kept. On Python
         # 3.15 it shows the collector references that are not there.
         in_main = tasklets.getmain() is main
         if not in_main or sys.version_info >= (3, 15):
@@ -464,7 +464,7 @@ ACTIONS = (
 
 def clear(frame):
     # Before Python 3.13 this closes a suspended generator, and the interpreter crashes
-    # if the last other reference to it goes meanwhile.
+    # if the last other reference to it goes during that.
     owners = gc.get_referrers(frame) if sys.version_info < (3, 13) else []
     frame.clear()
     del owners
@@ -494,7 +494,7 @@ def has_locals(frame):
 
 
 def read(frame):
-    """Read all of a frame and of those that it was called from."""
+    """Read all of a frame and of its callers."""
     for _ in range(50):
         if frame is None:
             return
@@ -558,7 +558,7 @@ def run_one(seed, number):
 
 
 def insist(func, *args):
-    """Call func until nothing that the last tasklets raise arrives meanwhile."""
+    """Call func until nothing that the last tasklets raise arrives during it."""
     for _ in range(1000):
         try:
             return func(*args)

@@ -297,7 +297,7 @@ class Traffic:
             return
         what = self.rnd.choice(["kill", "kill", "throw"])
         pending = self.rnd.random() < 0.5
-        with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+        with contextlib.suppress(RuntimeError):  # it may have ended
             if what == "kill":
                 self.killed.setdefault(name, _core.now())
                 self.rounds_before.setdefault(name, self.rounds[name])

@@ -432,7 +432,7 @@ def calls_of_functions():
 
                     def call(t, function=function, i=i):
                         args, kwargs = argument_lists(t)[i]
-                        with tasklets.timeout(0.01):  # some wait for ever
+                        with tasklets.timeout(0.01):  # some wait forever
                             result = function(*args, **kwargs)
                         if isinstance(result, scheduler.Handle):
                             result.cancel()

@@ -4,7 +4,7 @@ usage: misuse_objects.py SEED COUNT [NUMBER]     prints "ok" and the number of c
 
 A case is drawn at random from SEED and its number: an object, what happens to it first,
 the place of a call, and the call. NUMBER tries only that one. Calls that may wait have
-a short timeout, and whoever still waits after a while is let go by another thread. The
+a short timeout, and another thread ends the waits that still go on after a while. The
 case that is being tried is always in the file MISUSE_CASE.
 """
 
@@ -237,7 +237,7 @@ def value():
 
 # ---- calls
 
-# What may wait, with arguments that have it wait shortly.
+# What may wait, with arguments for a short wait.
 TIMED = {
     "acquire": [(True, SHORT), (False,), (True, Number(SHORT))],
     "acquire_lock": [(True, SHORT), (False,)],
@@ -306,7 +306,7 @@ def change(target):
 
 
 def any_call(target):
-    """Make a call that may wait for ever."""
+    """Make a call that may wait forever."""
     names = [name for name in TIMED if hasattr(target, name)]
     if not names or case.random.random() < 0.3:
         return bounded_call(target)

@@ -3,7 +3,7 @@
 usage: model_threads.py MODULE FIRST LAST     compare these seeds, stop at a difference
 
 Only one thread acts at a time. The main tasklet of each thread waits for commands, one
-operation each; after every operation the actor waits until whoever it woke has come to
+operation each; after every operation the actor waits until the threads it woke are at
 rest: waits for a command again, or has an empty ring and waits for other threads. A
 third thread gives the commands, so no thread is ever the last that can run.
 """
@@ -83,7 +83,7 @@ def random_program(seed):
 
 
 class Stop(Exception):
-    """Thrown at a main tasklet that waits in vain."""
+    """Thrown at a main tasklet that waits without success."""
 
 
 class Worker:
@@ -206,7 +206,7 @@ class Run(Watched):
                 raise IndexError(me) if kind == "raise" else SystemExit(b)
             what = f"{me} {kind} {a} {b}"
             try:
-                # Whoever is woken begins when this one has told what it did.
+                # A woken thread begins when this one has told what it did.
                 with self.undisturbed():
                     try:
                         outcome = self.do(worker, me, kind, a, b)
@@ -366,7 +366,7 @@ class RealRun(Run):
         here = threading.current_thread()
         me = next((w for w in self.workers if w.thread is here), None)
         for worker in self.workers:
-            # One that acted before me waits for me.
+            # A thread that acted before waits for this one.
             while not (
                 worker is me
                 or self.at_rest(worker)

@@ -42,7 +42,7 @@ class Fault(Exception):
 def is_the_interpreters(error):
     """Whether the interpreter itself lost an exception.
 
-    It clears the one that is under way when it cannot make a frame object for a
+    It clears the exception under way when it cannot make a frame object for a
     function that is being left (_PyFrame_Clear).
     """
     return isinstance(error, SystemError) and str(error).startswith(

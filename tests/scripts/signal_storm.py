@@ -295,7 +295,7 @@ class Locking(Kind):
         self.pool = started_pool()
 
     def notify(self, cond):
-        """Notify whoever waits: on a worker."""
+        """Notify the waiters: on a worker."""
         with cond:
             cond.notify_all()
 

@@ -1,4 +1,4 @@
-"""Our locks pass the interpreter's own tests of locks, whoever the threads are.
+"""Our locks pass the interpreter's own tests of locks, with all kinds of threads.
 
 Its lock_tests are loaded once for each kind of threads: OS threads, tasklets of one
 thread, and both of them mixed.

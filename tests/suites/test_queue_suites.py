@@ -1,4 +1,4 @@
-"""Our queues pass the interpreter's own tests of queues, whoever the threads are."""
+"""Our queues pass the interpreter's own tests of queues, with all kinds of threads."""
 
 import unittest
 

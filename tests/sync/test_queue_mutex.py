@@ -23,7 +23,7 @@ LATE_MOST = 1 if _core.stress else 2
 
 
 def lost_before(act, error):
-    """Return how often act() is faster than one who was woken."""
+    """Return how often act() is faster than a woken waiter."""
     for lost in range(10):
         try:
             act(lost)
@@ -294,6 +294,6 @@ def test_a_queue_that_only_its_waiters_know_does_no_harm(make, log):
     gc.collect()
     if t() is not None:
         t().kill()
-    settle()  # one that was found by the collector is told to end, and does so in turn
+    settle()  # a tasklet that the collector found is told to end, and does so in turn
     gc.collect()
     assert log == ["end"]

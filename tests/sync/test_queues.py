@@ -291,7 +291,7 @@ def test_block_trap_forbids_to_wait(make):
             q.get()
 
 
-# Nothing is lost by one who leaves.
+# Nothing is lost by a waiter that leaves.
 
 
 def kill(t):

@@ -1,4 +1,4 @@
-"""Whoever promises to come back with a lock does so, whatever interrupts that."""
+"""A call that promises to come back with a lock does so, whatever interrupts that."""
 
 import os
 import signal

@@ -510,7 +510,7 @@ def test_a_killed_waiter_holds_no_run(way):
 
 @pytest.mark.parametrize("way", [wait_for, take_first, select_it])
 def test_a_call_that_can_never_end_gets_the_deadlock(way):
-    """Not the one that waits for the call."""
+    """Not the waiter for the call."""
     with WorkerPool(1) as pool:
         future = pool.submit(channel().receive)
         assert way(future) == [future]

@@ -141,7 +141,7 @@ def test_a_plain_thread_can_sleep():
 
 
 def test_a_tasklet_that_only_yields_does_not_keep_sleepers_from_waking(log):
-    """Neither many that yield, nor one that is alone."""
+    """Neither many that yield, nor a single tasklet."""
 
     def yielder():
         while not log:

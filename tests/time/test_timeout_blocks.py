@@ -323,7 +323,7 @@ def test_a_block_can_be_ended_by_another_tasklet(log):
 
 @on_the_fake_clock
 def test_a_block_that_was_left_in_time_does_not_take_an_outer_interruption(each_clock):
-    """Its own was swallowed: the one that passes is the outer block's."""
+    """Its own was swallowed: what passes is the outer block's."""
     with pytest.raises(TimeoutError) as caught, timeout(0.02) as outer:
         try:
             with timeout(0.01) as inner:

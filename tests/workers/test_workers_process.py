@@ -3,7 +3,7 @@
 import pytest
 from children import forks_beside_threads, run_program
 
-# Before the program that is to be tested.
+# Before the tested program.
 IMPORTS = """
 import os, signal, sys, threading, time
 import tasklets
@@ -13,7 +13,7 @@ from tasklets.workers import WorkerPool, call_in_scheduler, call_on_worker
 def interrupt_soon():
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
 
-def busy_for_ever():
+def busy_forever():
     while True:
         pass
 """
@@ -66,7 +66,7 @@ except KeyboardInterrupt:
     "call",
     [
         "time.sleep, 1000",
-        "busy_for_ever",
+        "busy_forever",
         "channel().receive",
         "lambda: call_on_worker(time.sleep, 1000)",
     ],
