@@ -11,7 +11,7 @@
 #include "worker/job.h"
 
 // Up to this many objects are searched linearly, without a hash table.
-enum { SHORT = TL_STRESS_OR(8, 1) };
+enum { MAX_LINEAR_SEARCH = TL_STRESS_OR(8, 1) };
 
 static struct tl_state *
 state_of(ArrivalsObject *self)
@@ -59,7 +59,7 @@ find(ArrivalsObject *self, const PyObject *object)
 static int
 make_index(ArrivalsObject *self, Py_ssize_t max_count)
 {
-    size_t size = 2 * SHORT;
+    size_t size = 2 * MAX_LINEAR_SEARCH;
     while (size < 2 * (size_t)max_count) {
         size *= 2;
     }
@@ -120,7 +120,7 @@ check(const ArrivalsObject *self)
     TL_CHECK("I4", "arrivals", self,
              self->index != NULL ? (self->mask & (self->mask + 1)) == 0 &&
                                        (size_t)self->count <= self->mask
-                                 : self->count <= SHORT);
+                                 : self->count <= MAX_LINEAR_SEARCH);
 }
 #else
 TL_CHECKER(check, const ArrivalsObject *self);
@@ -205,7 +205,7 @@ tl_arrivals_new(struct tl_sched *s, PyObject *const *objects, Py_ssize_t count)
     }
     self->queue->preference = 0; // the finishing tasklet keeps running
     if (tl_channel_reserve(self->queue, count) < 0 ||
-        (count > SHORT && make_index(self, count) < 0)) {
+        (count > MAX_LINEAR_SEARCH && make_index(self, count) < 0)) {
         goto fail;
     }
     for (Py_ssize_t i = 0; i < count; i++) {

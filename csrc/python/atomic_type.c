@@ -9,7 +9,7 @@
 
 // One __enter__(): the tasklet whose flag was set, and the flag's previous value.
 struct entry {
-    const TaskletObject *who; // compared, never dereferenced
+    const TaskletObject *tasklet; // compared, never dereferenced
     bool before;
 };
 
@@ -19,7 +19,7 @@ struct entry {
 typedef struct AtomicObject {
     PyObject_HEAD
     struct entry first, *entries;
-    Py_ssize_t depth, room;
+    Py_ssize_t depth, capacity;
 } AtomicObject;
 
 #ifndef NDEBUG
@@ -27,11 +27,11 @@ typedef struct AtomicObject {
 static void
 check(const AtomicObject *self)
 {
-    TL_CHECK("I1", "atomic", self, self->depth >= 0 && self->depth <= self->room);
+    TL_CHECK("I1", "atomic", self, self->depth >= 0 && self->depth <= self->capacity);
     TL_CHECK("I1", "atomic", self,
-             self->depth == 0 || self->entries[self->depth - 1].who != NULL);
+             self->depth == 0 || self->entries[self->depth - 1].tasklet != NULL);
     TL_CHECK("I2", "atomic", self,
-             (self->entries == &self->first) == (self->room == 1));
+             (self->entries == &self->first) == (self->capacity == 1));
 }
 #else
 TL_CHECKER(check, const AtomicObject *self);
@@ -50,7 +50,7 @@ atomic_vectorcall(PyObject *cls, PyObject *const *Py_UNUSED(args), size_t nargsf
     AtomicObject *self = (AtomicObject *)type->tp_alloc(type, 0);
     if (self != NULL) {
         self->entries = &self->first;
-        self->room = 1;
+        self->capacity = 1;
     }
     return (PyObject *)self;
 }
@@ -65,9 +65,9 @@ atomic_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
 TL_COLD static int
 grow(AtomicObject *self)
 {
-    Py_ssize_t room = 2 * self->room;
+    Py_ssize_t capacity = 2 * self->capacity;
     struct entry *old = self->entries == &self->first ? NULL : self->entries;
-    struct entry *grown = PyMem_Realloc(old, (size_t)room * sizeof *grown);
+    struct entry *grown = PyMem_Realloc(old, (size_t)capacity * sizeof *grown);
     if (grown == NULL) {
         PyErr_NoMemory();
         return -1;
@@ -76,7 +76,7 @@ grow(AtomicObject *self)
         grown[0] = self->first;
     }
     self->entries = grown;
-    self->room = room;
+    self->capacity = capacity;
     return 0;
 }
 
@@ -84,7 +84,7 @@ static PyObject *
 atomic_enter(AtomicObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct tl_sched *s = tl_sched_for((PyObject *)self);
-    if (s == NULL || (TL_UNLIKELY(self->depth == self->room) && grow(self) < 0)) {
+    if (s == NULL || (TL_UNLIKELY(self->depth == self->capacity) && grow(self) < 0)) {
         return NULL;
     }
     TaskletObject *me = s->current;
@@ -102,7 +102,7 @@ static bool
 pop(AtomicObject *self, const TaskletObject *me)
 {
     Py_ssize_t i = self->depth - 1;
-    while (i >= 0 && self->entries[i].who != me) {
+    while (i >= 0 && self->entries[i].tasklet != me) {
         i--;
     }
     i = i < 0 ? self->depth - 1 : i;

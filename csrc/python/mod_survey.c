@@ -16,23 +16,24 @@
 // calls into Python nor triggers the collector.
 struct survey {
     TaskletObject **found; // counted
-    Py_ssize_t count, room;
+    Py_ssize_t count, capacity;
 };
 
 // Append t. Returns 0, or -1 with MemoryError set.
 static int
 add(struct survey *survey, TaskletObject *t)
 {
-    if (survey->count == survey->room) {
-        Py_ssize_t room = survey->room ? 2 * survey->room : TL_STRESS_OR(64, 1);
+    if (survey->count == survey->capacity) {
+        Py_ssize_t capacity =
+            survey->capacity ? 2 * survey->capacity : TL_STRESS_OR(64, 1);
         TaskletObject **grown =
-            PyMem_Realloc(survey->found, (size_t)room * sizeof *grown);
+            PyMem_Realloc(survey->found, (size_t)capacity * sizeof *grown);
         if (grown == NULL) {
             PyErr_NoMemory();
             return -1;
         }
         survey->found = grown;
-        survey->room = room;
+        survey->capacity = capacity;
     }
     survey->found[survey->count++] = (TaskletObject *)Py_NewRef(t);
     return 0;
