@@ -30,7 +30,7 @@
 // still sees the mark asks one tick later.
 struct tl_guard {
     struct tl_link all; // in the governor's list of guards
-    PyThreadState *ts;  // only compared
+    PyThreadState *ts;  // of the thread that the mark belongs to
     bool marked;
 };
 
