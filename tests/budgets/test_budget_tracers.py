@@ -9,7 +9,7 @@ import sys
 import time
 
 import pytest
-from traced import CODES, add, drive, with_budgets, work
+from traced import CODES, FILE, add, drive, with_budgets, work
 
 from tasklets import schedule, scheduler, spawn, tasklet
 
@@ -335,7 +335,7 @@ def test_cprofile_counts_the_same_calls(budgets):
 
         drive(tasklet(outer)(), budgets)
         stats = pstats.Stats(profile).stats
-        return {key[2]: row[:2] for key, row in stats.items() if key[0] == __file__}
+        return {key[2]: row[:2] for key, row in stats.items() if key[0] == FILE}
 
     expected = seen({})
     assert expected["add"] == (40, 40)
@@ -371,7 +371,7 @@ def test_a_debugger_stops_at_the_same_lines(budgets):
 
     def seen(budgets):
         debugger = Debugger(3)
-        assert debugger.set_break(__file__, line) is None
+        assert debugger.set_break(FILE, line) is None
         victim = spawn(debugger.runcall, work, 10)
         drive(victim, budgets)
         debugger.clear_all_breaks()
@@ -390,7 +390,7 @@ def test_pdb_debugs_a_tasklet_that_is_stopped(budgets):
     def session(budgets):
         bdb.Breakpoint.clearBreakpoints()
         steps = "c;p a, b;c;p a, b;n;u;p number;d;cl 1;c;"
-        commands = f"b {__file__}:{line};{steps}".replace(";", "\n")
+        commands = f"b {FILE}:{line};{steps}".replace(";", "\n")
         output = io.StringIO()
         debugger = pdb.Pdb(stdin=io.StringIO(commands), stdout=output, nosigint=True)
         debugger.use_rawinput = False
