@@ -64,7 +64,7 @@ running_scheduler(struct tl_sched *s, long *schedulers)
     *schedulers = 0;
     for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
         struct tl_sched *other = TL_CONTAINER(i, struct tl_sched, all);
-        if (other->dead || other->idle_workers || has_ended(state, other->ident)) {
+        if (other->dead || other->is_idle_worker || has_ended(state, other->ident)) {
             continue;
         }
         ++*schedulers;

@@ -11,7 +11,7 @@ tl_idle_threads_begin(struct tl_idle_threads *rest, struct tl_state *state)
     state->nidle_workers++;
     if (rest->sched != NULL) {
         // Idle threads may have counted on this thread's tasklets.
-        rest->sched->idle_workers = true;
+        rest->sched->is_idle_worker = true;
         tl_idle_recheck(state);
     }
 }
@@ -20,7 +20,7 @@ void
 tl_idle_threads_end(struct tl_idle_threads *rest, struct tl_state *state)
 {
     if (rest->sched != NULL) {
-        rest->sched->idle_workers = false;
+        rest->sched->is_idle_worker = false;
     }
     tl_link_remove(&rest->link);
     state->nidle_workers--;

@@ -110,7 +110,7 @@ struct tl_state {
     struct tl_link pools; // list head: worker pools
     struct tl_link
         idle_workers;   // list head: idle worker threads; see core/idle_threads.h
-    long nidle_workers; // length of resting
+    long nidle_workers; // length of idle_workers
     PyObject **kept;    // counted: objects revived in the current collection
     Py_ssize_t nkept, kept_room; // used and allocated length of kept
     unsigned long
