@@ -291,3 +291,16 @@ def test_deprecated_names_warn():
         cond.notifyAll()
     with pytest.warns(DeprecationWarning, match="deprecated"):
         assert event.isSet() is False
+
+
+def test_a_condition_restores_its_lock():
+    condition = Condition()
+    condition.acquire()
+    condition.acquire()
+    saved = condition._release_save()
+    assert not condition._is_owned()
+    condition._acquire_restore(saved)
+    condition.release()
+    assert condition._is_owned()
+    condition.release()
+    assert not condition._is_owned()

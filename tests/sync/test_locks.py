@@ -313,6 +313,19 @@ def test_only_the_owner_counts_as_such(make):
     assert not lock.locked()
 
 
+def test_what_an_rlock_restores_is_checked():
+    lock = RLock()
+    for wrong, error in (("x", TypeError), (0, ValueError), (-1, OverflowError)):
+        with pytest.raises(error):
+            lock._acquire_restore(wrong)
+        assert not lock._is_owned()
+    lock._acquire_restore(2)
+    lock._acquire_restore(1)
+    for _ in range(3):
+        lock.release()
+    assert not lock._is_owned()
+
+
 def test_greenlets_in_a_tasklet_are_that_tasklet():
     lock, log = RLock(), []
 
