@@ -77,6 +77,7 @@ block_tasklet(struct tl_sched *s, struct tl_block *how)
     }
     PyObject *value;
     bool came = false;
+    me->left = false;
     if (tl_sched_is_plain(s) && how->deadline == 0 && !tl_takes_detour()) {
         me->wait.given = 0;
         came = has_come(how);
@@ -159,12 +160,27 @@ tl_block_first(struct tl_link *queue)
     return NULL;
 }
 
+struct tl_waiter *
+tl_block_heir(struct tl_link *queue)
+{
+    for (struct tl_link *i = queue->next; i != queue; i = i->next) {
+        struct tl_waiter *waiter = TL_CONTAINER(i, struct tl_waiter, link);
+        const TaskletObject *t = waiter->wait.native ? NULL : tl_task_of_waiter(waiter);
+        if (t == NULL || TL_LIKELY(!t->home->dead && !t->left)) {
+            return waiter;
+        }
+    }
+    return NULL;
+}
+
 Py_ssize_t
 tl_block_wake_many(struct tl_link *queue, Py_ssize_t most, unsigned char given)
 {
     Py_ssize_t woken = 0;
     struct tl_waiter *waiter;
-    while (woken < most && (waiter = tl_block_first(queue)) != NULL) {
+    while (woken < most &&
+           (waiter = given & TL_GIVEN_PROPERTY ? tl_block_heir(queue)
+                                               : tl_block_first(queue)) != NULL) {
         tl_block_wake(waiter, given);
         woken++;
     }

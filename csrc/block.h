@@ -48,6 +48,10 @@ void tl_block_move(struct tl_waiter *waiter, const struct tl_wait_kind *kind,
 // The first waiter of a queue that can still run, or NULL.
 struct tl_waiter *tl_block_first(struct tl_link *queue);
 
+// The first that is also expected to: not one that waits on although it was told to end
+// with its thread. What is given to a waiter for good, a lock say, is given to this one.
+struct tl_waiter *tl_block_heir(struct tl_link *queue);
+
 // tp_traverse of what has a queue: the queue's references.
 int tl_block_traverse(const struct tl_link *queue, visitproc visit, void *arg);
 

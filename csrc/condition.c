@@ -116,7 +116,8 @@ tl_condition_notify(ConditionObject *cond, Py_ssize_t count)
 {
     LockObject *lock = cond->own;
     struct tl_waiter *waiter;
-    while (count-- > 0 && (waiter = tl_block_first(&cond->waiters)) != NULL) {
+    while (count-- > 0 && ((waiter = tl_block_heir(&cond->waiters)) != NULL ||
+                           (waiter = tl_block_first(&cond->waiters)) != NULL)) {
         tl_block_move(waiter, &tl_lock_wait, (PyObject *)lock, &lock->waiters,
                       TL_GIVEN_NOTICE);
     }

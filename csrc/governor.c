@@ -98,14 +98,15 @@ wait_for(pthread_cond_t *cond, unsigned long microseconds)
     pthread_cond_timedwait(cond, tl_gil_mutex(), &until);
 }
 
+// Whether ts, which has had the GIL for so many microseconds, must not be asked for it.
 static bool
-is_marked(PyThreadState *ts)
+may_keep(PyThreadState *ts, unsigned long held)
 {
     struct tl_link *i = governor.guards.next;
     for (; i != &governor.guards; i = i->next) {
         const struct tl_guard *guard = TL_CONTAINER(i, struct tl_guard, all);
         if (guard->ts == ts) {
-            return guard->marked;
+            return guard->marked && (guard->patience == 0 || held < guard->patience);
         }
     }
     return false;
@@ -123,25 +124,33 @@ any_marked(void)
     return false;
 }
 
-// Ask the holder, there is one, to drop the GIL, or note that it is to be asked.
+// Ask the holder, there is one, to drop the GIL, or note that it is to be asked. held: for
+// how many microseconds at least it has had it.
 static void
-ask(void)
+ask(unsigned long held)
 {
     PyThreadState *holder = tl_gil_holder();
-    if (is_marked(holder)) {
+    if (may_keep(holder, held)) {
         governor.owed = true;
     } else {
         tl_gil_request(holder);
     }
 }
 
-// One switch interval has passed without a switch: wait for the GIL as a thread would
-// that has timed out. A holder that was asked goes on only when another has taken it.
+static unsigned long
+microseconds_since(int64_t then)
+{
+    return (unsigned long)((tl_clock_now() - then) / 1000);
+}
+
+// One switch interval has passed without a switch, the last of which was seen at since:
+// wait for the GIL as a thread would that has timed out. A holder that was asked goes on
+// only when another has taken it.
 static void
-be_waiter(unsigned long number, unsigned long tick)
+be_waiter(unsigned long number, int64_t since, unsigned long tick)
 {
     while (tl_gil_is_locked() && tl_gil_switches() == number && governor.engaged) {
-        ask();
+        ask(microseconds_since(since));
         wait_for(tl_gil_cond(), tick);
     }
     governor.owed = false;
@@ -155,12 +164,6 @@ be_waiter(unsigned long number, unsigned long tick)
             pthread_cond_signal(tl_gil_cond());
         }
     }
-}
-
-static unsigned long
-microseconds_since(int64_t then)
-{
-    return (unsigned long)((tl_clock_now() - then) / 1000);
 }
 
 static unsigned long
@@ -202,7 +205,7 @@ tick(void *arg)
             unsigned long left = pause - past < pause / 2 ? pause - past : pause / 2;
             wait_for(&governor.wake, between(TICK_LEAST / 2, left, TICK_MOST));
         } else {
-            be_waiter(number, between(TICK_LEAST, pause, TICK_MOST));
+            be_waiter(number, since, between(TICK_LEAST, pause, TICK_MOST));
         }
     }
     disengage();
@@ -520,6 +523,14 @@ tl_governor_mark(struct tl_guard *guard, bool marked)
 }
 
 void
+tl_governor_limit(struct tl_guard *guard, unsigned long patience)
+{
+    pthread_mutex_lock(tl_gil_mutex());
+    guard->patience = patience;
+    pthread_mutex_unlock(tl_gil_mutex());
+}
+
+void
 tl_governor_pause(struct tl_guard *guard)
 {
     if (governor.refusal != NULL) {
@@ -543,7 +554,7 @@ tl_governor_request(void)
 {
     pthread_mutex_lock(tl_gil_mutex());
     if (tl_gil_is_locked()) {
-        ask();
+        ask(0);
     }
     pthread_mutex_unlock(tl_gil_mutex());
 }
@@ -559,7 +570,7 @@ tl_governor_hurry(void)
         }
     }
     if (tl_gil_is_locked()) {
-        ask();
+        ask(0);
     }
 }
 

@@ -20,6 +20,9 @@
 struct tl_guard {
     struct tl_link all;
     PyThreadState *ts;
+    unsigned long
+        patience; // how long others wait for it, in microseconds; 0: for ever.
+                  // Guarded by the GIL's mutex
     bool marked;
 };
 
@@ -35,6 +38,10 @@ void tl_governor_leave(struct tl_guard *guard);
 
 // The same for another thread, which does not run now.
 void tl_governor_mark(struct tl_guard *guard, bool marked);
+
+// Sections of this thread hold off others for so many microseconds at most; 0: for as long
+// as they last.
+void tl_governor_limit(struct tl_guard *guard, unsigned long patience);
 
 // The calling thread is about to wait inside a section, and has the GIL again after that.
 void tl_governor_pause(struct tl_guard *guard);

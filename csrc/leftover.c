@@ -1,5 +1,6 @@
 #include "leftover.h"
 #include "errors.h"
+#include "fiber.h"
 
 // At most this many tasklets are listed one by one: the others are usually left for the
 // same reason.
@@ -93,7 +94,7 @@ is_being_killed(TaskletObject *t)
 static void
 add(struct leftovers *found, TaskletObject *t)
 {
-    if (t->inherited || is_being_killed(t)) {
+    if (t->inherited || t->abandoned || is_being_killed(t)) {
         return;
     }
     if (found->count < LISTED_MOST) {
@@ -202,6 +203,50 @@ tl_leftover_dropped(TaskletObject *t)
             : NULL;
     Py_XDECREF(who);
     warn(text, t);
+}
+
+// "file:line, in function()", where t is now: a new reference, or NULL with or without an
+// exception set.
+static PyObject *
+place(TaskletObject *t)
+{
+    PyObject *frame = t->fiber != NULL ? tl_fiber_frame(t->fiber) : NULL, *text = NULL;
+    if (frame != NULL && PyFrame_Check(frame)) {
+        PyCodeObject *code = PyFrame_GetCode((PyFrameObject *)frame);
+        text = PyUnicode_FromFormat("%U:%d, in %U()", code->co_filename,
+                                    PyFrame_GetLineNumber((PyFrameObject *)frame),
+                                    code->co_qualname);
+        Py_DECREF(code);
+    }
+    Py_XDECREF(frame);
+    return text;
+}
+
+void
+tl_leftover_abandoned(TaskletObject *t)
+{
+    struct tl_sched *s = t->home;
+    PyObject *who = name_and_place(t), *where = who ? place(t) : NULL;
+    if (where != NULL) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "tasklet %U was told to end with its thread and did not: it is "
+                     "left for good at %U",
+                     who, where);
+    }
+    Py_XDECREF(where);
+    Py_XDECREF(who);
+    s->no_switch++;
+    tl_errors_unraisable(s->state, (PyObject *)t);
+    s->no_switch--;
+}
+
+void
+tl_leftover_more_abandoned(struct tl_state *state, Py_ssize_t count)
+{
+    PyErr_Format(PyExc_RuntimeError,
+                 "%zd more tasklets were told to end with their thread and did not",
+                 count);
+    tl_errors_unraisable(state, NULL);
 }
 
 void

@@ -69,7 +69,7 @@ tl_lock_check(const LockObject *lock)
     tl_property_check(&lock->property); // I2: an owner that goes away disowns it
     TL_CHECK("I3", "lock", lock,
              lock->count > 0 || lock->called != 0 ||
-                 tl_block_first((struct tl_link *)&lock->waiters) == NULL);
+                 tl_block_heir((struct tl_link *)&lock->waiters) == NULL);
 }
 #endif
 
@@ -99,7 +99,7 @@ call(LockObject *lock, struct tl_waiter *waiter)
 void
 tl_lock_give(LockObject *lock)
 {
-    struct tl_waiter *waiter = tl_block_first(&lock->waiters);
+    struct tl_waiter *waiter = tl_block_heir(&lock->waiters);
     if (waiter == NULL) {
         return;
     }

@@ -8,8 +8,8 @@
 // I1: count is 0 iff the lock is free; then owner is NULL.
 // I2: owner is NULL in a lock that is not free if nobody is known to have it: the owner has
 //     gone away, or the lock is a signal that was never acquired.
-// I3: while the lock is free and somebody waits whose thread exists, a waiter has been
-//     called.
+// I3: while the lock is free and somebody waits who is expected to run, as
+//     tl_block_heir() tells, a waiter has been called.
 typedef struct LockObject {
     PyObject_HEAD
     struct tl_property property;

@@ -183,10 +183,14 @@ leave_and_wake(struct visit *visit, enum side side)
 {
     QueueObject *q = visit->q;
     ConditionObject *cond = condition_of(q, side);
-    struct tl_waiter *waiter = tl_block_first(&cond->waiters);
+    struct tl_waiter *waiter = tl_block_heir(&cond->waiters);
     bool *hurry = hurry_of(q, side);
     if (waiter == NULL) {
         leave(visit);
+        waiter = tl_block_first(&cond->waiters);
+        if (waiter != NULL) {
+            wake(cond, waiter);
+        }
         return;
     }
     struct tl_property *property = &q->mutex->property;

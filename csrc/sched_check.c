@@ -123,7 +123,8 @@ tl_watch_check(struct tl_sched *s, const struct tl_watch *watch)
     int n = s->nwatch;
     TL_CHECK("I3", "tl_sched", s, n >= 0 && n <= s->watch_room);
     TL_CHECK("I1", "tl_watch", watch,
-             watch->listed == (n > 0 && s->watch[n - 1] == watch));
+             watch->listed ==
+                 (n > 0 && s->watch[watch->last != NULL ? 0 : n - 1] == watch));
     if (n > 0) {
         check_member(s, s->watch[n - 1]);
     }
@@ -133,7 +134,9 @@ tl_watch_check(struct tl_sched *s, const struct tl_watch *watch)
     int rounds = 0;
     for (int i = 0; i < n; i++) {
         check_member(s, s->watch[i]);
-        TL_CHECK("I1", "tl_watch", watch, s->watch[i] != watch || i == n - 1);
+        TL_CHECK("I1", "tl_watch", watch,
+                 s->watch[i] != watch || i == n - 1 || watch->last != NULL);
+        TL_CHECK("I2", "tl_watch", s->watch[i], s->watch[i]->last == NULL || i == 0);
         rounds += s->watch[i]->budget.rounds > 0;
     }
     TL_CHECK("I8", "tl_sched", s, s->nrounds == rounds);

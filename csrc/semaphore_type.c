@@ -27,7 +27,7 @@ check(const SemaphoreObject *self)
     TL_CHECK("I1", "semaphore", self, self->value >= 0);
     TL_CHECK("I1", "semaphore", self,
              self->value == 0 ||
-                 tl_block_first((struct tl_link *)&self->waiters) == NULL);
+                 tl_block_heir((struct tl_link *)&self->waiters) == NULL);
 }
 #else
 TL_CHECKER(check, const SemaphoreObject *self);

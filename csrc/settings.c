@@ -1,6 +1,7 @@
 // settings.c - the module's functions on a thread or the process as a whole.
 #include "args.h"
 #include "channel.h"
+#include "ending.h"
 #include "fork.h"
 #include "live.h"
 #include "loop.h"
@@ -266,6 +267,28 @@ fn_report_lock_cycles(PyObject *mod, PyObject *arg)
     return PyBool_FromLong(before);
 }
 
+PyDoc_STRVAR(last_seconds_doc,
+"_last_seconds($module, computing, turn, /)\n"
+"--\n"
+"\n"
+"Set how many seconds a tasklet may go on without giving way when it was told to end with\n"
+"its thread: of CPU time, and of true time.");
+
+static PyObject *
+fn_last_seconds(PyObject *Py_UNUSED(mod), PyObject *args)
+{
+    double computing, turn;
+    if (!PyArg_ParseTuple(args, "dd:_last_seconds", &computing, &turn)) {
+        return NULL;
+    }
+    if (!(computing >= 0.001 && computing <= 1e6 && turn >= 0.001 && turn <= 1e6)) {
+        PyErr_SetString(PyExc_ValueError, "seconds must be from 0.001 to 1e6");
+        return NULL;
+    }
+    tl_ending_set_times((int64_t)(computing * 1e9), (int64_t)(turn * 1e9));
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(check_function_doc,
 "check_function($module, fname, func, /)\n"
 "--\n"
@@ -337,6 +360,7 @@ PyMethodDef tl_settings[] = {
     {"stress_yields", fn_stress_yields, METH_O, stress_yields_doc},
     {"libuv_version", fn_libuv_version, METH_NOARGS, libuv_version_doc},
     {"_report_lock_cycles", fn_report_lock_cycles, METH_O, report_lock_cycles_doc},
+    {"_last_seconds", fn_last_seconds, METH_VARARGS, last_seconds_doc},
     {"check_function", TL_FAST(fn_check_function), METH_FASTCALL, check_function_doc},
     {"_collector", TL_FAST(fn_collector), METH_FASTCALL, NULL},
     {"_main_has_ended", fn_main_has_ended, METH_NOARGS, NULL},

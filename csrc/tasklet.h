@@ -99,8 +99,11 @@ typedef struct TaskletObject {
     unsigned char life, place;
     signed char sending; // 1 or -1 while it waits on a channel
     bool is_main, ended, atomic, ignore_nesting, block_trap;
-    bool thrown;    // something is due to be raised at its next operation
-    bool stopped;   // a budget of run() ended inside it, and it has not gone on
+    bool thrown;  // something is due to be raised at its next operation
+    bool stopped; // a budget of run() ended inside it, and it has not gone on
+    bool
+        left; // it waits on although its thread, or the program, has ended its tasklets
+    bool abandoned; // it computed on when its thread ended, and was stopped for good
     bool inherited; // from the process that forked: not missed if it does not end
     bool revived;   // its finalizer has run, and posted a kill
     unsigned int own_refs; // to itself, that its stack has while it is in tl_block()

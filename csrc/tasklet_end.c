@@ -10,8 +10,8 @@ static bool
 needs_end(TaskletObject *t)
 {
     struct tl_state *state = t->home->state;
-    return t->life == TL_STARTED && !t->is_main && !t->home->dead && !state->ending &&
-           t->place != TL_RUNNABLE && !Py_IsFinalizing();
+    return t->life == TL_STARTED && !t->is_main && !t->abandoned && !t->home->dead &&
+           !state->ending && t->place != TL_RUNNABLE && !Py_IsFinalizing();
 }
 
 // Another thread may run the revived before the collector has looked who was, and have

@@ -1,5 +1,6 @@
 #include "thread.h"
 #include "descriptor.h"
+#include "ending.h"
 #include "errors.h"
 #include "fiber.h"
 #include "gil.h"
@@ -24,9 +25,6 @@
 
 // The name of the capsule in a thread state's dict that tells us of the thread's end.
 #define GUARD "tasklets.thread"
-
-// How much a thread's tasklets may still do once they were told to end.
-enum { LAST_SWITCHES = 10000 };
 
 // Initial room of the list of references that a switch leaves to be dropped.
 enum { DROP_ROOM = TL_STRESS_OR(16, 1) };
@@ -196,123 +194,6 @@ tl_sched_unref(struct tl_sched *s)
 
 // ---- ends
 
-static void
-report(TaskletObject *t)
-{
-    if (PyErr_Occurred()) {
-        tl_errors_unraisable(t->home->state, (PyObject *)t);
-    }
-}
-
-// Throw TaskletExit into t, out of its turn.
-static void
-tell_to_end(struct tl_sched *s, TaskletObject *t)
-{
-    PyObject *bomb = tl_interrupt_kill(s->state);
-    if (t->life != TL_STARTED || t == s->current) {
-        // Making the bomb let others act. Or greenlet's own API has continued main's stack
-        // while t is current, which runs no more.
-        Py_DECREF(bomb);
-        return;
-    }
-    if (t->place == TL_RUNNABLE) {
-        tl_ring_remove(s, t);
-        Py_DECREF(t); // the caller has another reference
-    } else if (t->place == TL_WAITING) {
-        tl_task_end_wait(t);
-        Py_DECREF(t);
-    }
-    tl_sched_drop_later(s, tl_interrupt_force(t, bomb));
-    Py_XDECREF(tl_sched_jump(s, t, false));
-    report(t);
-}
-
-// None of list (stolen, may be NULL) comes to its end.
-static void
-give_up(PyObject *list)
-{
-    for (Py_ssize_t i = 0; list != NULL && i < PyList_GET_SIZE(list); i++) {
-        tl_outcome_give_up((TaskletObject *)PyList_GET_ITEM(list, i));
-    }
-    Py_XDECREF(list);
-    PyErr_Clear();
-}
-
-// Take those out of the ring that have not begun: they never will.
-static void
-drop_unstarted(struct tl_sched *s)
-{
-    PyObject *dropped = s->runcount > 0 ? PyList_New(0) : NULL;
-    TaskletObject *t = s->head;
-    for (Py_ssize_t left = s->runcount; left > 0; left--) {
-        TaskletObject *next = tl_task_next(t);
-        if (t->life == TL_NEW) {
-            tl_ring_remove(s, t);
-            if (dropped == NULL || PyList_Append(dropped, (PyObject *)t) < 0) {
-                PyErr_Clear(); // then its callbacks are not called
-            }
-            tl_sched_drop_later(s, (PyObject *)t);
-        }
-        t = next;
-    }
-    give_up(dropped);
-    tl_sched_drop_now(s);
-}
-
-// The started ones as a list, or NULL.
-static PyObject *
-list_started(struct tl_sched *s)
-{
-    PyObject *list = PyList_New(0);
-    struct tl_link *i = s->started.next;
-    for (; list != NULL && i != &s->started; i = i->next) {
-        if (PyList_Append(list, (PyObject *)TL_CONTAINER(i, TaskletObject, started)) <
-            0) {
-            Py_CLEAR(list);
-        }
-    }
-    return list;
-}
-
-// Tell every started tasklet of the calling thread once to end, those too that are born
-// meanwhile, and let them.
-static void
-end_tasklets(struct tl_sched *s)
-{
-    // Kept to the end, so that no address comes twice.
-    PyObject *told = PySet_New(NULL), *kept = PyList_New(0);
-    bool again = told != NULL && kept != NULL;
-    s->trap = 0;
-    tl_loop_is_ending(s->loop, true);
-    while (again) {
-        again = false;
-        drop_unstarted(s);
-        PyObject *list = list_started(s);
-        for (Py_ssize_t i = 0; list != NULL && i < PyList_GET_SIZE(list); i++) {
-            TaskletObject *t = (TaskletObject *)PyList_GET_ITEM(list, i);
-            PyObject *key = PyLong_FromVoidPtr(t);
-            int seen = key == NULL ? -1 : PySet_Contains(told, key);
-            if (seen == 0 && PySet_Add(told, key) == 0 &&
-                PyList_Append(kept, (PyObject *)t) == 0 && t->life == TL_STARTED) {
-                again = true;
-                tell_to_end(s, t);
-            }
-            Py_XDECREF(key);
-            report(s->main);
-        }
-        Py_XDECREF(list);
-        report(s->main);
-    }
-    Py_XDECREF(told);
-    Py_XDECREF(kept);
-    drop_unstarted(s);
-    struct tl_budget last = {.switches = LAST_SWITCHES};
-    Py_XDECREF(tl_watch_run(s, &last));
-    report(s->main);
-    drop_unstarted(s);
-    give_up(list_started(s));
-}
-
 // Their thread is gone, and they never run again.
 static void
 abandon_tasklets(struct tl_sched *s, bool leave_channels)
@@ -438,7 +319,7 @@ thread_ended(PyObject *guard)
         tl_sched_unref(s); // its main tasklet, at least, holds another
     } else {
         tl_leftover_report(s, false);
-        end_tasklets(s);
+        tl_ending_run(s);
         tl_watch_fini(s); // while there is a thread state to be put in order
         tl_request_fini(s, false);
         // What runs from here on, in finalizers, finds a thread without tasklets.
@@ -481,7 +362,7 @@ tl_thread_main_has_ended(struct tl_state *state)
     // Those threads may wait for locks that tasklets of this one hold.
     if (s != NULL && s->nstarted + s->runcount > 1 && has_threads_to_wait_for()) {
         tl_leftover_report(s, true);
-        end_tasklets(s);
+        tl_ending_run(s);
         tl_loop_is_ending(s->loop, false);
     }
     state->main_has_ended = true;
@@ -493,7 +374,7 @@ tl_thread_at_exit(struct tl_state *state)
 {
     if (tl_sched_mine != NULL) {
         tl_leftover_report(tl_sched_mine, true);
-        end_tasklets(tl_sched_mine);
+        tl_ending_run(tl_sched_mine);
     }
     tl_request_at_exit(tl_sched_mine);
     state->ending = true;

@@ -71,6 +71,9 @@ ended_between(struct tl_sched *s, struct tl_watch *watch, const TaskletObject *t
 static struct tl_watch *
 find_hard(struct tl_sched *s)
 {
+    if (tl_watch_is_last(s) && s->watch[0]->who == s->current) {
+        return NULL; // it ends the others
+    }
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_watch *watch = s->watch[i];
         if (watch->who != s->current && !watch->budget.soft &&
@@ -98,7 +101,8 @@ tl_watch_reckon(struct tl_sched *s)
         }
         bool was_slow =
             watch->slow_slice != UINT64_MAX && watch->slow_slice >= tl_watch_slice(s);
-        if (tl_watch_counts(watch) || watch->time_up || was_slow || watch->stopped) {
+        if (tl_watch_counts(watch) || watch->time_up || was_slow || watch->stopped ||
+            watch->last != NULL) {
             limit = 0;
         }
         int64_t next = watch->tick_limit < watch->slice_limit ? watch->tick_limit
@@ -151,6 +155,21 @@ moves(struct tl_alarm *alarm)
     return tl_watch_slice(s) + (s->probes ? (uint64_t)tl_events_ticks(&s->events) : 0);
 }
 
+// Whether the running slice has used up what the end of the thread allows. last->slice
+// has been running since last->since at the latest.
+static bool
+is_overdue(struct tl_sched *s, struct tl_last *last, int64_t now)
+{
+    int64_t computed = tl_clock_read(last->clock);
+    if (last->slice != s->slice_seen) {
+        last->slice = s->slice_seen;
+        last->since = now;
+        last->computed = computed;
+    }
+    return computed - last->computed >= last->computing ||
+           now - last->since >= last->turn;
+}
+
 // Note what has ended by now. Returns whether anything has; *hard: whether the running
 // tasklet is to be stopped.
 static bool
@@ -166,7 +185,8 @@ note_time(struct tl_sched *s, int64_t now, bool *hard)
         watch->time_up |= watch->deadline <= now;
         if (watch->budget.slice_time > 0 && !s->waiting &&
             s->slice_seen == tl_watch_slice(s) &&
-            now - s->slice_start >= watch->budget.slice_time) {
+            now - s->slice_start >= watch->budget.slice_time &&
+            (watch->last == NULL || is_overdue(s, watch->last, now))) {
             watch->slow_slice = s->slice_seen;
         }
         if (watch->time_up || is_slow(s, watch)) {
@@ -212,19 +232,27 @@ on_alarm(struct tl_alarm *alarm, int64_t now)
 
 // ---- in the middle of a slice
 
-// Whether the current tasklet may be left where its code is now.
+// Whether the current tasklet can be left where its code is now.
 static bool
-may_stop(struct tl_sched *s, const struct tl_watch *watch)
+can_stop(struct tl_sched *s, const struct tl_watch *watch)
 {
-    TaskletObject *me = s->current;
+    const TaskletObject *me = s->current;
     if (*s->collecting != 0) {
         return false; // in a callback of the collector's, maybe, called before ours
     }
-    if (s->trap != 0 || tl_sched_is_held(s) || s->in_channel_callback || me->atomic ||
-        me->place != TL_RUNNABLE || s->head != me || watch->who->place == TL_WAITING) {
+    if (tl_sched_is_held(s) || s->in_channel_callback || me->place != TL_RUNNABLE ||
+        s->head != me || watch->who->place == TL_WAITING) {
         return false;
     }
-    if (!me->is_main && me->life != TL_STARTED) {
+    return me->is_main || me->life == TL_STARTED;
+}
+
+// Whether it may, too: it goes on some time.
+static bool
+may_stop(struct tl_sched *s, const struct tl_watch *watch)
+{
+    const TaskletObject *me = s->current;
+    if (s->trap != 0 || me->atomic || !can_stop(s, watch)) {
         return false;
     }
     if (me->outcome != NULL && me->outcome->done) {
@@ -256,10 +284,22 @@ stop(struct tl_sched *s, struct tl_watch *watch)
     if (tl_sched_go(s, me, owner) < 0) {
         return -1;
     }
-    me->stopped = false;
+    me->stopped = me->abandoned = false;
     PyObject *value = tl_sched_arrive(s);
     Py_XDECREF(value);
     return value == NULL ? -1 : 0;
+}
+
+// The current tasklet cannot be left where its code is now, and has computed for too long
+// although it was told to end. Raise in it, and again at its next instruction, as long as
+// that is in the same code: no handler of that code gets to do anything.
+static int
+break_off(struct tl_sched *s)
+{
+    PyErr_SetString(s->state->tasklet_exit,
+                    "the tasklets of this thread are being ended, and this code "
+                    "computed for too long where it cannot be left");
+    return -1;
 }
 
 // An event of the code that runs: ticks are used up, or it was armed.
@@ -272,6 +312,9 @@ on_due(struct tl_events *events)
         tl_events_disarm(events);
         tl_watch_reckon(s);
         return 0;
+    }
+    if (watch->last != NULL) {
+        return can_stop(s, watch) ? stop(s, watch) : break_off(s);
     }
     if (!may_stop(s, watch)) {
         return 0;
@@ -294,7 +337,11 @@ tl_watch_released(struct tl_sched *s)
         s->limit = 0;
     }
     struct tl_watch *watch = find_hard(s);
-    return watch != NULL && may_stop(s, watch) ? stop(s, watch) : 0;
+    if (watch == NULL ||
+        !(watch->last != NULL ? can_stop(s, watch) : may_stop(s, watch))) {
+        return 0;
+    }
+    return stop(s, watch);
 }
 
 // ---- between two slices
@@ -314,11 +361,38 @@ begin_slices(struct tl_sched *s)
     s->hands_over = false;
 }
 
+// Whether the caller of watch, which ends the tasklets of the thread, has its turn now in
+// place of to: it has been without one for too long. Then it is the next in the ring.
+static bool
+takes_turn(struct tl_sched *s, struct tl_watch *watch, TaskletObject *to)
+{
+    TaskletObject *who = watch->who;
+    if (who == to || who->place == TL_WAITING ||
+        (tl_watch_slice(s) < watch->last->turn_slice &&
+         tl_clock_now() < watch->last->turn_end)) {
+        return false;
+    }
+    if (who->place == TL_RUNNABLE) {
+        tl_ring_remove(s, who);
+    } else {
+        Py_INCREF(who);
+    }
+    s->head = to;
+    tl_ring_front(s, who);
+    return true;
+}
+
 static TaskletObject *
 find_ended(struct tl_sched *s, TaskletObject *to)
 {
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_watch *watch = s->watch[i];
+        if (watch->last != NULL) {
+            if (takes_turn(s, watch, to)) {
+                return watch->who;
+            }
+            continue;
+        }
         if (watch->who == to) {
             return to; // those further in are about to be taken off
         }
@@ -389,7 +463,8 @@ tl_watch_at_switch(struct tl_sched *s, TaskletObject *to)
 TL_COLD TaskletObject *
 tl_watch_at_yield(struct tl_sched *s)
 {
-    if (s->limit == UINT64_MAX || s->trap != 0 || tl_sched_is_held(s)) {
+    if (s->limit == UINT64_MAX || tl_sched_is_held(s) ||
+        (s->trap != 0 && !tl_watch_is_last(s))) {
         s->yields++;
         return s->current;
     }
@@ -473,6 +548,9 @@ innermost(struct tl_sched *s)
 bool
 tl_watch_waits(struct tl_sched *s, const struct tl_budget *budget)
 {
+    if (tl_watch_is_last(s)) {
+        return false;
+    }
     return budget->threadblock || budget->forever ||
            (budget->wait && (tl_timer_is_pending(s) || s->hopes > 0));
 }
@@ -496,7 +574,7 @@ bool
 tl_watch_is_forever(struct tl_sched *s)
 {
     const struct tl_watch *watch = innermost(s);
-    return watch != NULL && watch->budget.forever;
+    return watch != NULL && watch->budget.forever && !tl_watch_is_last(s);
 }
 
 void

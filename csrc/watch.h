@@ -30,10 +30,23 @@ struct tl_budget {
     bool classic; // Stackless's: only the outermost of these counts
 };
 
+// What the tasklets of a thread that ends may still use, so that the end always comes.
+// Times are in nanoseconds.
+struct tl_last {
+    int64_t computing;   // CPU time in one slice
+    int64_t turn;        // true time until the caller has its turn, or in one slice
+    int64_t turn_end;    // when the caller has its turn at the latest,
+    uint64_t turn_slice; // and in which slice, as tl_watch_slice()
+    clockid_t clock;     // CPU time of the thread
+    uint64_t slice; // the slice that was last seen to be long, as tl_watch_slice();
+    int64_t since, computed; // the true time and the CPU time then
+};
+
 // A caller of run(), paused until the others are done or a budget is.
 //
 // Invariants
 // I1: listed iff it is in sched->watch; the call of run() owns it in any case.
+// I2: only that of sched->watch[0] may have a last, and its caller need not be paused.
 struct tl_watch {
     TaskletObject *who;    // counted
     TaskletObject *victim; // counted: was stopped for it, or NULL
@@ -47,12 +60,24 @@ struct tl_watch {
     uint64_t slow_slice;  // the slice that has taken too long, as tl_watch_slice()
     bool time_up, listed, stopped;
     enum tl_end end;
+    struct tl_last *last; // NULL: a call of run(); else of the end of the thread
 };
 
 // Stackless's run(): until nobody else can run or a budget, of which there are none if
 // it is NULL, is used up. Returns None or the tasklet that was stopped for it.
 // Switch: yes.
 PyObject *tl_watch_run(struct tl_sched *s, const struct tl_budget *budget);
+
+// The thread ends: bound what others use while the current tasklet, which stays in the
+// ring, resumes them. Who uses more is paused wherever it is, and is the victim; where it
+// cannot be paused, TaskletExit is raised at each of its instructions. No run() waits
+// meanwhile. Returns NULL with an exception set if that cannot be had.
+struct tl_watch *tl_watch_begin_last(struct tl_sched *s, struct tl_last *last);
+
+// Bound it by what last says now; no longer do so. The calls of run() that are still under
+// way are over then: their callers are put into the ring.
+void tl_watch_renew_last(struct tl_sched *s, struct tl_watch *watch);
+void tl_watch_end_last(struct tl_sched *s, struct tl_watch *watch);
 
 // The thread is about to leave the current tasklet for to, which is in the ring, and
 // sched->limit is reached. Returns whom to go to instead, in the ring, as a rule to.
@@ -107,6 +132,13 @@ tl_watch_slice(struct tl_sched *s)
 {
     return __atomic_load_n(&s->switches, __ATOMIC_RELAXED) +
            __atomic_load_n(&s->yields, __ATOMIC_RELAXED);
+}
+
+// Whether the tasklets of the thread are being ended, see tl_watch_begin_last().
+static inline bool
+tl_watch_is_last(const struct tl_sched *s)
+{
+    return s->nwatch > 0 && s->watch[0]->last != NULL;
 }
 
 static inline bool

@@ -92,8 +92,9 @@ begin_budget(struct tl_sched *s, struct tl_watch *watch)
     return 0;
 }
 
-static struct tl_watch *
-watch_push(struct tl_sched *s, const struct tl_budget *budget)
+// A watch of the current tasklet that is not listed yet.
+static inline struct tl_watch *
+watch_make(struct tl_sched *s, const struct tl_budget *budget)
 {
     struct tl_watch *watch = watch_new(s);
     if (watch == NULL) {
@@ -116,6 +117,16 @@ watch_push(struct tl_sched *s, const struct tl_budget *budget)
     }
     watch->who = (TaskletObject *)Py_NewRef(s->current);
     watch->listed = true;
+    return watch;
+}
+
+static struct tl_watch *
+watch_push(struct tl_sched *s, const struct tl_budget *budget)
+{
+    struct tl_watch *watch = watch_make(s, budget);
+    if (watch == NULL) {
+        return NULL;
+    }
     s->watch[s->nwatch++] = watch;
     if (watch->budget.rounds > 0) {
         s->nrounds++;
@@ -143,6 +154,20 @@ unlist(struct tl_sched *s, struct tl_watch *watch)
     s->nrounds -= watch->budget.rounds > 0;
 }
 
+// Take the innermost off the stack. Its caller goes on in its turn.
+static void
+pop_inner(struct tl_sched *s)
+{
+    struct tl_watch *top = s->watch[--s->nwatch];
+    unlist(s, top);
+    TaskletObject *inner = top->who;
+    if (inner->place == TL_FLOATING) {
+        tl_ring_append(s, inner);
+    } else {
+        Py_DECREF(inner); // its ring or queue has another reference
+    }
+}
+
 // Take watch, whose caller is the current tasklet, off the stack, and with it all above.
 static void
 watch_pop(struct tl_sched *s, struct tl_watch *watch)
@@ -151,16 +176,8 @@ watch_pop(struct tl_sched *s, struct tl_watch *watch)
         return; // one further out came back first, and took us off
     }
     bool plain = s->limit == UINT64_MAX && s->alarm.next == NULL && !s->tripped;
-    struct tl_watch *top;
-    while ((top = s->watch[s->nwatch - 1]) != watch) {
-        s->nwatch--;
-        unlist(s, top);
-        TaskletObject *inner = top->who;
-        if (inner->place == TL_FLOATING) {
-            tl_ring_append(s, inner);
-        } else {
-            Py_DECREF(inner); // its ring or queue has another reference
-        }
+    while (s->watch[s->nwatch - 1] != watch) {
+        pop_inner(s);
     }
     s->nwatch--;
     unlist(s, watch);
@@ -206,23 +223,30 @@ needs_events(const struct tl_budget *budget)
            (budget->ticks | budget->slice_ticks | budget->time | budget->slice_time);
 }
 
+// Take watch out of the middle, and leave those further in.
+static void
+take_out(struct tl_sched *s, struct tl_watch *watch)
+{
+    int i = 0;
+    while (s->watch[i] != watch) {
+        i++;
+    }
+    s->nwatch--;
+    for (; i < s->nwatch; i++) {
+        s->watch[i] = s->watch[i + 1];
+    }
+    unlist(s, watch);
+    tl_watch_check(s, watch);
+    tl_watch_reckon(s);
+    tl_watch_set_alarm(s, tl_watch_slice(s));
+}
+
 // The caller of run() has ended, out of turn.
 static void
 watch_lose(struct tl_sched *s, struct tl_watch *watch)
 {
     if (tl_sched_mine == s && watch->listed) {
-        int i = 0;
-        while (s->watch[i] != watch) {
-            i++;
-        }
-        s->nwatch--;
-        for (; i < s->nwatch; i++) {
-            s->watch[i] = s->watch[i + 1];
-        }
-        unlist(s, watch);
-        tl_watch_check(s, watch);
-        tl_watch_reckon(s);
-        tl_watch_set_alarm(s, tl_watch_slice(s));
+        take_out(s, watch);
         tl_sched_drop_later(s, (PyObject *)watch->who);
     }
     if (tl_sched_mine == s) {
@@ -307,4 +331,59 @@ tl_watch_run(struct tl_sched *s, const struct tl_budget *budget)
     }
     watch_pop(s, watch);
     return watch_end(s, watch);
+}
+
+// ---- the end of the thread
+
+struct tl_watch *
+tl_watch_begin_last(struct tl_sched *s, struct tl_last *last)
+{
+    if (tl_events_ready() < 0) {
+        return NULL;
+    }
+    struct tl_budget budget = {.slice_time = last->computing};
+    struct tl_watch *watch = watch_make(s, &budget);
+    if (watch == NULL) {
+        return NULL;
+    }
+    // The outermost: a caller of run() that goes on takes off only those further in.
+    for (int i = s->nwatch++; i > 0; i--) {
+        s->watch[i] = s->watch[i - 1];
+    }
+    s->watch[0] = watch;
+    watch->last = last;
+    if (pthread_getcpuclockid(pthread_self(), &last->clock) != 0) {
+        last->clock = CLOCK_MONOTONIC;
+    }
+    tl_watch_renew_last(s, watch);
+    tl_watch_check(s, watch);
+    return watch;
+}
+
+void
+tl_watch_renew_last(struct tl_sched *s, struct tl_watch *watch)
+{
+    // The clocks are looked at so many times while a slice uses up what it has.
+    enum { LOOKS = 4 };
+    watch->budget.slice_time = watch->last->computing / LOOKS;
+    watch->slow_slice = watch->last->slice = UINT64_MAX;
+    watch->end = TL_END_NONE;
+    // The alarm's thread needs the GIL to look.
+    tl_governor_limit(&s->guard, (unsigned long)(watch->last->computing / 1000));
+    tl_watch_set_alarm(s, tl_watch_slice(s) + 1);
+    tl_watch_reckon(s);
+}
+
+void
+tl_watch_end_last(struct tl_sched *s, struct tl_watch *watch)
+{
+    tl_governor_limit(&s->guard, 0);
+    tl_events_disarm(&s->events);
+    // The budgets of those that go on must not stop the caller in what it does next.
+    while (s->watch[s->nwatch - 1] != watch) {
+        pop_inner(s);
+    }
+    take_out(s, watch);
+    Py_DECREF(watch->who);
+    watch_free(s, watch);
 }

@@ -29,7 +29,7 @@ LAYERS = [
         "runq", "tasklet", "tasklet_end", "timer", "sched", "sched_check", "thread",
         "stacks", "stray",
         "outcome", "errors", "idle", "foreign", "rest", "watch", "watch_run",
-        "rounds", "kill",
+        "rounds", "kill", "ending",
         "interrupt", "scope", "handle", "leftover",
         "descriptor", "local", "request", "nap", "native", "block", "fork",
         "stress_points",

@@ -1,0 +1,854 @@
+"""The end of a program and of a thread comes, whatever the tasklets do that are left."""
+
+import signal
+import sys
+
+import pytest
+from children import finish, forks_beside_threads, run_program, start
+
+import tasklets
+
+PRELUDE = """
+import atexit, gc, importlib.abc, importlib.util, os, signal, sys, threading, time
+import tasklets
+from tasklets import *
+from tasklets import scheduler
+from tasklets.locks import Lock
+
+# Seconds of computing in one slice, and of time in all, that one tasklet has.
+tasklets._core._last_seconds(0.05, 60)
+
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
+def polite(name):
+    try:
+        channel().receive()
+    finally:
+        schedule()
+        say(name, "finally")
+
+def loop():
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:
+            pass
+
+def wait_to_be_told():
+    try:
+        channel().receive()
+    except BaseException:
+        pass
+
+def leave_some():
+    global kept
+    kept = [spawn(polite, "before")]
+    schedule()
+    kept.append(spawn(stubborn, name="stubborn"))
+    kept.append(spawn(polite, "after"))
+    kept[-1].run()
+    scheduler.run(rounds=2, seconds=1, slice_seconds=0.05)
+"""
+
+# How a program ends that has left some.
+ENDS = {
+    "program": """
+leave_some()
+say("end")
+sys.exit(7)
+""",
+    "thread": """
+thread = threading.Thread(target=leave_some)
+thread.start()
+thread.join()
+say("end")
+sys.exit(7)
+""",
+    # The interpreter has to wait for a thread: there are two ends of the first thread.
+    "program_with_a_thread": """
+event = threading.Event()
+leave_some()
+thread = threading.Thread(target=event.wait, args=(0.05,))
+thread.start()
+say("end")
+sys.exit(7)
+""",
+}
+
+# Each defines stubborn(). Those of the first kind are stopped where they compute; those of
+# the second are broken off there first.
+COMPUTING = {
+    "it_was_stopped_by_a_budget": """
+def stubborn():
+    loop()
+""",
+    "it_was_told": """
+def stubborn():
+    wait_to_be_told()
+    loop()
+""",
+    "its_clean_up_does_not_end": """
+def stubborn():
+    try:
+        channel().receive()
+    finally:
+        while True:
+            pass
+""",
+    "in_a_generator_that_is_closed": """
+def generate():
+    try:
+        yield
+    finally:
+        loop()
+
+def stubborn():
+    for _ in generate():
+        channel().receive()
+""",
+    "in_a_shield": """
+def stubborn():
+    with shield(1e6):
+        loop()
+""",
+    "in_an_atomic_section": """
+def stubborn():
+    wait_to_be_told()
+    with atomic():
+        loop()
+""",
+    "in_a_switch_trap": """
+def stubborn():
+    wait_to_be_told()
+    switch_trap(1)
+    loop()
+""",
+    "in_an_import": """
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def find_spec(self, name, path, target=None):
+        if name == "endless":
+            return importlib.util.spec_from_loader(name, self)
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        loop()
+
+sys.meta_path.insert(0, Finder())
+
+def stubborn():
+    wait_to_be_told()
+    import endless
+""",
+    "in_a_function_called_by_c": """
+def stubborn():
+    wait_to_be_told()
+    sorted([1, 2], key=lambda _: loop())
+""",
+    "in_a_greenlet": """
+import greenlet
+
+def stubborn():
+    wait_to_be_told()
+    greenlet.greenlet(loop).switch()
+""",
+    "in_a_done_callback": """
+def stubborn():
+    getcurrent().add_done_callback(lambda _: loop())
+    channel().receive()
+""",
+    "in_a_finalizer": """
+class Garbage:
+    def __del__(self):
+        loop()
+
+def stubborn():
+    wait_to_be_told()
+    Garbage()
+""",
+    "in_a_run": """
+def stubborn():
+    spawn(schedule_remove, None)
+    try:
+        scheduler.run(wait=True)
+        channel().receive()
+    except BaseException:
+        pass
+    loop()
+""",
+    "where_nothing_may_block": """
+def stubborn():
+    wait_to_be_told()
+    getcurrent().block_trap = True
+    while True:
+        try:
+            channel().receive()
+        except BaseException:
+            pass
+""",
+}
+UNSTOPPABLE = {
+    "in_a_finalizer_of_the_collector": """
+class Garbage:
+    def __del__(self):
+        loop()
+
+def stubborn():
+    wait_to_be_told()
+    garbage = Garbage()
+    garbage.me = garbage
+    del garbage
+    gc.collect()
+""",
+    "in_a_channel_callback": """
+def stubborn():
+    wait_to_be_told()
+    def callback(*args):
+        set_channel_callback(None)
+        loop()
+    set_channel_callback(callback)
+    channel().send(1)
+""",
+    "in_a_schedule_callback": """
+def stubborn():
+    wait_to_be_told()
+    def callback(*args):
+        set_schedule_callback(None)
+        loop()
+    set_schedule_callback(callback)
+    schedule()
+""",
+    "in_an_atomic_finalizer_of_the_collector": """
+class Garbage:
+    def __del__(self):
+        with atomic():
+            loop()
+
+def stubborn():
+    wait_to_be_told()
+    garbage = Garbage()
+    garbage.me = garbage
+    del garbage
+    gc.collect()
+""",
+}
+# These give way, again and again.
+BLOCKING = {
+    "receive": """
+def stubborn():
+    while True:
+        try:
+            channel().receive()
+        except BaseException:
+            pass
+""",
+    "receive_from_each_other": """
+def stubborn():
+    def other():
+        while True:
+            try:
+                a.send(b.receive())
+            except BaseException:
+                pass
+    a, b = channel(), channel()
+    spawn(other)
+    while True:
+        try:
+            b.send(1)
+            a.receive()
+        except BaseException:
+            pass
+""",
+    "sleep": """
+def stubborn():
+    while True:
+        try:
+            sleep(0.001)
+        except BaseException:
+            pass
+""",
+    "schedule": """
+def stubborn():
+    while True:
+        try:
+            schedule()
+        except BaseException:
+            pass
+""",
+    "schedule_remove": """
+def stubborn():
+    while True:
+        try:
+            schedule_remove(None)
+        except BaseException:
+            pass
+""",
+    "acquire": """
+lock = Lock()
+
+def stubborn():
+    spawn(lambda: (lock.acquire(), schedule_remove(None))).run()
+    while True:
+        try:
+            lock.acquire()
+        except BaseException:
+            pass
+""",
+    "join": """
+def stubborn():
+    joined = spawn(schedule_remove, None)
+    while True:
+        try:
+            joined.join()
+        except BaseException:
+            pass
+""",
+    "switch_to_each_other": """
+def stubborn():
+    def other():
+        while True:
+            try:
+                me.switch()
+            except BaseException:
+                pass
+    wait_to_be_told()
+    me, partner = getcurrent(), tasklet(other)()
+    globals()["schedule"] = int  # these two leave the others no turn
+    while True:
+        try:
+            partner.switch()
+        except BaseException:
+            pass
+""",
+    "run_each_other": """
+def stubborn():
+    def other():
+        while True:
+            try:
+                me.run()
+            except BaseException:
+                pass
+    wait_to_be_told()
+    me, partner = getcurrent(), tasklet(other)()
+    globals()["schedule"] = int  # these two leave the others no turn
+    while True:
+        try:
+            partner.run()
+        except BaseException:
+            pass
+""",
+    "remove_main": """
+def stubborn():
+    wait_to_be_told()
+    getmain().remove()
+    while True:
+        try:
+            schedule()
+        except BaseException:
+            pass
+""",
+    "throw_into_main": """
+def stubborn():
+    wait_to_be_told()
+    while True:
+        try:
+            getmain().throw(ValueError)
+        except BaseException:
+            pass
+""",
+    "run_with_a_budget": """
+def stubborn():
+    spawn(schedule_remove, None)
+    while True:
+        try:
+            scheduler.run(seconds=0.001)
+        except BaseException:
+            pass
+""",
+    "run_that_waits": """
+def stubborn():
+    spawn(sleep, 1000)
+    while True:
+        try:
+            scheduler.run(wait=True)
+        except BaseException:
+            pass
+""",
+    "run_that_waits_for_threads": """
+def stubborn():
+    while True:
+        try:
+            scheduler.run(threadblock=True)
+        except BaseException:
+            pass
+""",
+    "a_group": """
+def stubborn():
+    while True:
+        try:
+            with TaskGroup() as group:
+                group.spawn(sleep, 1000)
+        except BaseException:
+            pass
+""",
+    "a_successor": """
+def stubborn():
+    wait_to_be_told()
+    tasklet(stubborn)().run()
+""",
+    "two_successors": """
+def stubborn():
+    wait_to_be_told()
+    tasklet(stubborn)().run()
+    tasklet(stubborn)().run()
+""",
+    "exit_functions": """
+def stubborn():
+    while True:
+        try:
+            channel().receive()
+        except BaseException:
+            pass
+        tasklets._core._at_exit()
+""",
+}
+# These do not wait any more, and loop: run() does not wait at the end, and who is joined
+# has ended.
+SPINNING = {
+    "join", "run_with_a_budget", "run_that_waits", "run_that_waits_for_threads"
+}  # fmt: skip
+
+
+def end(program, *flags, where="program"):
+    """Return status, output and errors of a program that leaves a stubborn tasklet."""
+    return run_program(PRELUDE + program + ENDS[where], *flags)
+
+
+def check_words(output, *words):
+    """The tasklets have said all of this, each once; the program was at its end."""
+    said = output.splitlines()
+    assert sorted(said) == sorted(["before finally", "after finally", "end", *words])
+
+
+REPORT = "RuntimeError: tasklet 'stubborn' (spawned at <string>:"
+ends = pytest.mark.parametrize("where", ENDS)
+
+
+def reports(errors):
+    return [line for line in errors if line.startswith(REPORT)]
+
+
+@ends
+@pytest.mark.parametrize("name", COMPUTING)
+def test_one_that_computes_on_is_left_and_reported(name, where):
+    status, output, errors = end(COMPUTING[name], where=where)
+    assert status == 7, errors
+    check_words(output)
+    assert errors[0].startswith("Exception ignored in: <tasklets.tasklet 'stubborn' ")
+    assert len(reports(errors)) == 1, errors
+    assert " did not: it is left for good at <string>:" in reports(errors)[0]
+
+
+@ends
+@pytest.mark.parametrize("name", UNSTOPPABLE)
+def test_what_cannot_be_left_is_broken_off(name, where):
+    status, output, errors = end(UNSTOPPABLE[name], where=where)
+    assert status == 7, errors
+    check_words(output)
+
+
+@ends
+@pytest.mark.parametrize("name", BLOCKING)
+def test_one_that_waits_again_and_again_is_left(name, where):
+    status, output, errors = end(BLOCKING[name], where=where)
+    assert status == 7, errors
+    check_words(output)
+    assert name in SPINNING or reports(errors) == []
+
+
+def test_a_handler_of_a_signal_is_broken_off():
+    status, output, errors = end("""
+def handler(*args):
+    loop()
+
+signal.signal(signal.SIGUSR1, handler)
+
+def stubborn():
+    wait_to_be_told()
+    os.kill(os.getpid(), signal.SIGUSR1)
+    while True:
+        pass
+""")
+    assert status == 7, errors
+    check_words(output)
+
+
+@pytest.mark.parametrize("where", ["program", "thread"])
+def test_one_that_waits_outside_of_tasklets_is_left_after_its_time(where):
+    status, output, errors = end(
+        """
+tasklets._core._last_seconds(60, 2)
+
+def stubborn():
+    wait_to_be_told()
+    while True:
+        try:
+            time.sleep(0.01)
+        except BaseException:
+            pass
+""",
+        where=where,
+    )
+    assert status == 7, errors
+    check_words(output)
+    assert len(reports(errors)) == 1, errors
+
+
+def test_time_in_which_it_waits_is_not_time_in_which_it_computes():
+    status, output, errors = end("""
+def stubborn():
+    wait_to_be_told()
+    for _ in range(20):
+        time.sleep(0.02)
+    say("enough")
+""")
+    assert (status, errors) == (7, [])
+    check_words(output, "enough")
+
+
+def test_a_clean_up_may_compute():
+    status, output, errors = end("""
+tasklets._core._last_seconds(4, 60)  # as they are unless set
+
+def stubborn():
+    wait_to_be_told()
+    end = time.thread_time() + 0.5
+    while time.thread_time() < end:
+        pass
+    say("enough")
+""")
+    assert (status, errors) == (7, [])
+    check_words(output, "enough")
+
+
+def test_a_crowd_is_reported_as_far_as_ten_go():
+    status, output, errors = end("""
+def stubborn():
+    for _ in range(11):
+        spawn(lambda: (wait_to_be_told(), loop()), name="stubborn")
+    wait_to_be_told()
+    loop()
+""")
+    assert status == 7, errors
+    check_words(output)
+    assert sum(line.startswith(REPORT) for line in errors) == 10
+    assert errors[-1] == (
+        "RuntimeError: 2 more tasklets were told to end with their thread and did not"
+    )
+
+
+def test_a_crowd_takes_less_time_each():
+    """A hundred of them take a small part of a hundred times what the first has."""
+    status, output, errors = end("""
+tasklets._core._last_seconds(0.2, 60)
+before = time.process_time()
+atexit._clear()
+atexit.register(lambda: say("in time:", time.process_time() - before < 10))
+atexit.register(tasklets._core._at_exit)
+
+def stubborn():
+    for _ in range(100):
+        spawn(lambda: (wait_to_be_told(), loop()))
+""")
+    assert status == 7, errors
+    check_words(output, "in time: True")
+    assert errors[-1].startswith("RuntimeError: 90 more tasklets were told ")
+
+
+def test_a_lock_that_one_keeps_does_not_keep_a_thread():
+    status, output, errors = run_program(
+        PRELUDE
+        + """
+lock = Lock()
+
+def stubborn():
+    with lock:
+        wait_to_be_told()
+        loop()
+
+def want():
+    try:
+        spawn(lock.acquire).join()
+    except DeadlockError:
+        say("deadlock")
+
+spawn(stubborn, name="stubborn").run()
+threading.Thread(target=want).start()
+sys.exit(7)
+"""
+    )
+    assert (status, output) == (7, "deadlock\n"), errors
+    assert len(reports(errors)) == 1, errors
+
+
+def test_exit_functions_run_after_one_was_left():
+    status, output, errors = run_program(
+        """
+import atexit
+atexit.register(print, "first registered")
+"""
+        + PRELUDE
+        + COMPUTING["it_was_told"]
+        + """
+atexit.register(print, "last registered", flush=True)
+"""
+        + ENDS["program"]
+    )
+    assert status == 7, errors
+    check_words(output, "first registered", "last registered")
+
+
+def test_an_error_of_main_keeps_its_status():
+    status, output, errors = end("raise LookupError('expected')")
+    assert status == 1
+    status, output, errors = run_program(
+        PRELUDE
+        + COMPUTING["it_was_told"]
+        + """
+leave_some()
+raise LookupError("expected")
+"""
+    )
+    assert status == 1
+    assert errors[:2] == [
+        "Traceback (most recent call last):", "LookupError: expected"
+    ]  # fmt: skip
+    assert errors[3].startswith(REPORT)
+    assert sorted(output.splitlines()) == ["after finally", "before finally"]
+
+
+def test_ctrl_c_keeps_its_status():
+    status, output, _ = run_program(
+        PRELUDE
+        + COMPUTING["it_was_told"]
+        + """
+signal.signal(signal.SIGINT, signal.default_int_handler)
+leave_some()
+os.kill(os.getpid(), signal.SIGINT)
+sleep(1000)
+"""
+    )
+    assert status == -signal.SIGINT
+    assert sorted(output.splitlines()) == ["after finally", "before finally"]
+
+
+@pytest.mark.parametrize("flags", [["-X", "dev"], ["-W", "error"]], ids=" ".join)
+def test_in_development_mode_too(flags):
+    child = start(
+        *flags, "-c", PRELUDE + COMPUTING["in_an_atomic_section"] + ENDS["program"],
+        stdout=-1, stderr=-1,
+    )  # fmt: skip
+    status, output, errors = finish(child, 120)
+    assert status == 7, errors
+    check_words(output)
+    assert errors.count(REPORT) == 1
+    # One that is left is no more a leftover when the program ends a second time.
+    assert errors.count("had not ended when the program did") == 1
+
+
+@forks_beside_threads
+def test_the_child_of_a_fork_ends_too():
+    status, output, errors = run_program(
+        PRELUDE
+        + COMPUTING["it_was_told"]
+        + """
+pid = os.fork()
+if pid == 0:
+    leave_some()
+    say("end")
+    sys.exit(7)
+status = os.waitpid(pid, 0)[1]
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+    )
+    assert status == 7, errors
+    check_words(output)
+    assert len(reports(errors)) == 1, errors
+
+
+def test_a_hook_hears_of_it_and_cannot_switch():
+    status, output, errors = end(
+        """
+def hook(unraisable):
+    say(type(unraisable.exc_value).__name__, unraisable.object is kept[1])
+    say(kept[1].alive, kept[1].frame.f_code.co_name)
+    try:
+        schedule()
+    except RuntimeError as error:
+        say(str(error)[:22])
+
+sys.unraisablehook = hook
+"""
+        + COMPUTING["it_was_told"]
+    )
+    assert (status, errors) == (7, [])
+    words = "RuntimeError True", "True loop", "cannot switch tasklets"
+    check_words(output, *words)
+
+
+def test_threads_with_one_end_one_after_the_other():
+    status, output, errors = run_program(
+        PRELUDE
+        + COMPUTING["in_a_switch_trap"]
+        + """
+for number in range(5):
+    thread = threading.Thread(target=leave_some)
+    thread.start()
+    thread.join()
+    say(kept[1].alive, kept[1].thread_id)
+    kept[0].bind(int)
+"""
+    )
+    assert status == 0, errors
+    assert output.splitlines().count("False -1") == 5
+    assert output.splitlines().count("after finally") == 5
+    assert sum(line.startswith(REPORT) for line in errors) == 5
+
+
+def test_a_tasklet_without_a_place_of_birth_is_named():
+    status, output, errors = run_program(
+        PRELUDE
+        + COMPUTING["it_was_told"]
+        + """
+left = tasklet(stubborn)()
+schedule()
+"""
+    )
+    assert status == 0
+    assert errors[1].startswith(
+        "RuntimeError: tasklet 'stubborn' was told to end with its thread and did not: "
+        "it is left for good at <string>:"
+    )
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="sys.monitoring is new in 3.12")
+def test_a_program_that_uses_all_tools_of_monitoring_ends_as_ever():
+    status, output, errors = run_program(
+        PRELUDE
+        + """
+for tool in range(6):
+    sys.monitoring.use_tool_id(tool, "mine")
+spawn(polite, "one")
+schedule()
+sys.exit(7)
+"""
+    )
+    assert (status, output, errors) == (7, "one finally\n", [])
+
+
+HANDED = """
+told = threading.Event()
+
+def left():
+    with condition:
+        condition.wait()
+
+def owner():
+    lock.acquire()
+    mine.set()
+    told.wait()
+    time.sleep(0.1)  # until the waiter, told to end, waits for the lock
+    threading.Thread(target=other).start()
+    time.sleep(0.1)
+    lock.release()
+
+def other():
+    with lock:
+        say("other")
+
+from tasklets import locks
+lock = locks.{kind}()
+condition = locks.Condition(lock)
+mine = threading.Event()
+kept = spawn(left)
+schedule()
+thread = threading.Thread(target=owner)
+thread.start()
+mine.wait()
+told.set()
+"""
+
+
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_a_lock_is_given_to_nobody_who_was_told_to_end(kind):
+    """The program has ended; two threads still use a lock that a tasklet waits for."""
+    status, output, errors = run_program(PRELUDE + HANDED.format(kind=kind))
+    assert (status, output, errors) == (0, "other\n", [])
+
+
+def test_a_permit_is_given_to_nobody_who_was_told_to_end():
+    status, output, errors = run_program(
+        PRELUDE
+        + """
+from tasklets.locks import Semaphore
+permits = Semaphore(0)
+
+def left():
+    while True:
+        try:
+            permits.acquire()
+        except BaseException:
+            pass
+
+def other():
+    permits.acquire()
+    say("other")
+
+def give():
+    time.sleep(0.1)  # until main has told the tasklet, and waits for threads
+    threading.Thread(target=other).start()
+    time.sleep(0.1)
+    permits.release()
+
+kept = spawn(left)
+schedule()
+threading.Thread(target=give).start()
+"""
+    )
+    assert (status, output, errors) == (0, "other\n", [])
+
+
+def test_an_item_is_given_to_one_who_waits_on_if_nobody_else_wants_it():
+    """A consumer that drains its queue at the end hears of it in an exit function."""
+    status, output, errors = run_program(
+        PRELUDE
+        + """
+from tasklets.queues import Queue
+items = Queue()
+
+def consume():
+    try:
+        items.get()
+    except TaskletExit:
+        say("drains")
+        say(items.get())
+
+def last():
+    items.put("last")
+    consumer.join()
+
+consumer = spawn(consume)
+schedule()
+event = threading.Event()
+threading.Thread(target=event.wait, args=(0.05,)).start()
+atexit.register(last)
+"""
+    )
+    assert (status, output, errors) == (0, "drains\nlast\n", [])
+
+
+@pytest.mark.parametrize("times", [(0, 1), (1, 0), (1e9, 1), (1, float("nan"))])
+def test_the_times_are_checked(times):
+    with pytest.raises(ValueError, match="seconds must be"):
+        tasklets._core._last_seconds(*times)
