@@ -157,14 +157,14 @@ def lock(busy, rng):
 
 @plain_work
 def condition(busy, rng):
-    # A budget must not stop it before try or in finally: the end of its thread would raise
-    # there, and leave the condition to nobody. wait() takes it again, however long that
-    # takes.
+    # A budget must not stop it before try or in finally: the end of its thread would
+    # raise there, and leave the condition to nobody. wait() takes it again, however
+    # long that takes.
     section = (
         nullcontext() if threading.get_ident() in busy.plain else tasklets.atomic()
     )
     with section:
-        # A tasklet of the main thread may have it when that is through with its tasklets.
+        # A tasklet of the main thread may have it when that is through with them.
         if not busy.condition.acquire(timeout=WAIT_SECONDS):
             return
         try:

@@ -1,4 +1,4 @@
-"""The end of a program and of a thread comes, whatever the tasklets do that are left."""
+"""The end of a program and of a thread comes, whatever their tasklets do."""
 
 import signal
 import sys
@@ -77,8 +77,8 @@ sys.exit(7)
 """,
 }
 
-# Each defines stubborn(). Those of the first kind are stopped where they compute; those of
-# the second are broken off there first.
+# Each defines stubborn(). Those of the first kind are stopped where they compute; those
+# of the second are broken off there first.
 COMPUTING = {
     "it_was_stopped_by_a_budget": """
 def stubborn():
@@ -413,8 +413,8 @@ def stubborn():
         tasklets._core._at_exit()
 """,
 }
-# These do not wait any more, and loop: run() does not wait at the end, and who is joined
-# has ended.
+# These do not wait any more, and loop: run() does not wait at the end, and the tasklet
+# that is joined has ended.
 SPINNING = {
     "join", "run_with_a_budget", "run_that_waits", "run_that_waits_for_threads"
 }  # fmt: skip
@@ -426,7 +426,7 @@ def end(program, *flags, where="program"):
 
 
 def check_words(output, *words):
-    """The tasklets have said all of this, each once; the program was at its end."""
+    """Check that all this was said, each once; the program was at its end."""
     said = output.splitlines()
     assert sorted(said) == sorted(["before finally", "after finally", "end", *words])
 
@@ -717,7 +717,7 @@ for number in range(5):
 
 
 def test_a_tasklet_without_a_place_of_birth_is_named():
-    status, output, errors = run_program(
+    status, _, errors = run_program(
         PRELUDE
         + COMPUTING["it_was_told"]
         + """
