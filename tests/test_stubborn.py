@@ -413,6 +413,8 @@ def stubborn():
         tasklets._core._at_exit()
 """,
 }
+# These two name each other to run next, and so leave nobody else a turn.
+GREEDY = {"run_each_other", "switch_to_each_other"}
 # These do not wait any more, and loop: run() does not wait at the end, and the tasklet
 # that is joined has ended.
 SPINNING = {
@@ -463,7 +465,9 @@ def test_what_cannot_be_left_is_broken_off(name, where):
 def test_one_that_waits_again_and_again_is_left(name, where):
     status, output, errors = end(BLOCKING[name], where=where)
     assert status == 7, errors
-    check_words(output)
+    assert "end\n" in output
+    if name not in GREEDY:
+        check_words(output)
     assert name in SPINNING or reports(errors) == []
 
 
