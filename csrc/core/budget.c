@@ -9,6 +9,9 @@
 static struct tl_run_frame *
 find_hard(struct tl_sched *s)
 {
+    if (tl_run_frame_is_ending(s) && s->watch[0]->who == s->current) {
+        return NULL; // it ends the other tasklets
+    }
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_run_frame *watch = s->watch[i];
         if (watch->who != s->current && !watch->budget.soft &&
@@ -19,22 +22,38 @@ find_hard(struct tl_sched *s)
     return NULL;
 }
 
-// Whether the current tasklet may be stopped for watch where its code is now. Not in
-// the middle of an operation of the library, nor where Python code must not be left: C
-// code that has called it (unless allowed), imports, callbacks, finalizers of a
+// Whether the current tasklet can be stopped for watch where its code is now: not in
+// the middle of an operation of the library, in a callback or in a finalizer of a
 // collection.
 static bool
-may_stop(struct tl_sched *s, const struct tl_run_frame *watch)
+can_stop(struct tl_sched *s, const struct tl_run_frame *watch)
 {
-    TaskletObject *me = s->current;
+    const TaskletObject *me = s->current;
     if (*s->collecting != 0) {
         return false; // perhaps in one of gc.callbacks that runs before the library's
     }
-    if (s->trap != 0 || tl_sched_is_held(s) || s->in_channel_callback || me->atomic ||
-        me->place != TL_RUNNABLE || s->head != me || watch->who->place == TL_WAITING) {
+    if (tl_sched_is_held(s) || s->in_channel_callback || me->place != TL_RUNNABLE ||
+        s->head != me || watch->who->place == TL_WAITING) {
         return false;
     }
-    if (!me->is_main && me->life != TL_STARTED) {
+    return me->is_main || me->life == TL_STARTED;
+}
+
+// Whether it may be stopped for watch. If it can go on later, it must not be left where
+// that would harm other tasklets: in C code that has called Python code (unless
+// allowed), imports and atomic sections. When the thread's tasklets are being ended it
+// never goes on, wherever it is.
+static bool
+may_stop(struct tl_sched *s, const struct tl_run_frame *watch)
+{
+    const TaskletObject *me = s->current;
+    if (!can_stop(s, watch)) {
+        return false;
+    }
+    if (watch->limits != NULL) {
+        return true;
+    }
+    if (s->trap != 0 || me->atomic) {
         return false;
     }
     if (me->outcome != NULL && me->outcome->done) {
@@ -66,10 +85,22 @@ stop(struct tl_sched *s, struct tl_run_frame *watch)
     if (tl_sched_go(s, me, owner) < 0) {
         return -1;
     }
-    me->stopped = false;
+    me->stopped = me->abandoned = false;
     PyObject *value = tl_sched_arrive(s);
     Py_XDECREF(value);
     return value == NULL ? -1 : 0;
+}
+
+// The current tasklet was told to end and has used up its time where it cannot be
+// stopped. Raises TaskletExit, and again at each further instruction of that code, so
+// that no handler in it can go on. Returns -1.
+static int
+break_off(struct tl_sched *s)
+{
+    PyErr_SetString(s->state->tasklet_exit,
+                    "the tasklets of this thread are being ended, and this code "
+                    "computed for too long where it cannot be stopped");
+    return -1;
 }
 
 // tl_ticks_due: the tick limit is reached, or the thread was armed. Called by the
@@ -86,7 +117,10 @@ on_due(struct tl_ticks *events)
         return 0;
     }
     if (!may_stop(s, watch)) {
-        return 0;
+        return watch->limits != NULL ? break_off(s) : 0;
+    }
+    if (watch->limits != NULL) {
+        return stop(s, watch);
     }
     // A kill that could not be raised before is raised instead of stopping.
     return tl_interrupt_is_overdue(s) ? tl_interrupt_check(s) : stop(s, watch);

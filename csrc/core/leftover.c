@@ -1,6 +1,7 @@
 // leftover.c - warnings about tasklets that a thread's or the program's end cuts short.
 #include "core/leftover.h"
 #include "core/errors.h"
+#include "core/fiber.h"
 
 // The number of tasklets that the warning lists: the rest is usually there for the same
 // reason.
@@ -97,7 +98,7 @@ is_being_killed(TaskletObject *t)
 static void
 add(struct leftovers *found, TaskletObject *t)
 {
-    if (t->inherited || is_being_killed(t)) {
+    if (t->inherited || t->abandoned || is_being_killed(t)) {
         return;
     }
     if (found->count < MAX_LISTED) {
@@ -206,6 +207,50 @@ tl_leftover_dropped(TaskletObject *t)
             : NULL;
     Py_XDECREF(who);
     warn(text, t);
+}
+
+// "file:line, in function()", where t has paused: a new reference, or NULL, with or
+// without an exception set.
+static PyObject *
+place_of(TaskletObject *t)
+{
+    PyObject *frame = t->fiber != NULL ? tl_fiber_frame(t->fiber) : NULL, *text = NULL;
+    if (frame != NULL && PyFrame_Check(frame)) {
+        PyCodeObject *code = PyFrame_GetCode((PyFrameObject *)frame);
+        text = PyUnicode_FromFormat("%U:%d, in %U()", code->co_filename,
+                                    PyFrame_GetLineNumber((PyFrameObject *)frame),
+                                    code->co_qualname);
+        Py_DECREF(code);
+    }
+    Py_XDECREF(frame);
+    return text;
+}
+
+void
+tl_leftover_abandoned(TaskletObject *t)
+{
+    struct tl_sched *s = t->home;
+    PyObject *who = name_and_place(t), *where = who ? place_of(t) : NULL;
+    if (where != NULL) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "tasklet %U was told to end with its thread and did not: it is "
+                     "left for good at %U",
+                     who, where);
+    }
+    Py_XDECREF(where);
+    Py_XDECREF(who);
+    s->no_switch++;
+    tl_errors_unraisable(s->state, (PyObject *)t);
+    s->no_switch--;
+}
+
+void
+tl_leftover_more_abandoned(struct tl_state *state, Py_ssize_t count)
+{
+    PyErr_Format(PyExc_RuntimeError,
+                 "%zd more tasklets were told to end with their thread and did not",
+                 count);
+    tl_errors_unraisable(state, NULL);
 }
 
 void

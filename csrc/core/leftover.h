@@ -14,6 +14,14 @@ void tl_leftover_report(struct tl_sched *s, bool program);
 // Python code.
 void tl_leftover_dropped(TaskletObject *t);
 
+// Report as an unraisable error that t, a tasklet of the calling thread, was told to
+// end when its thread did, computed on and has been stopped for good. May run Python
+// code.
+void tl_leftover_abandoned(TaskletObject *t);
+
+// The same for count further tasklets together.
+void tl_leftover_more_abandoned(struct tl_state *state, Py_ssize_t count);
+
 // In the child of a fork: mark the tasklets of s as inherited. The parent ends them.
 void tl_leftover_inherit(struct tl_sched *s);
 

@@ -11,6 +11,7 @@
 #include "base/stress.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 // ---- run()
 
@@ -93,8 +94,10 @@ begin_budget(struct tl_sched *s, struct tl_run_frame *watch)
     return 0;
 }
 
-static struct tl_run_frame *
-watch_push(struct tl_sched *s, const struct tl_budget *budget)
+// A frame whose caller is the current tasklet, with the flag listed but not in s->watch
+// yet: NULL with an exception set. budget may be NULL.
+static inline struct tl_run_frame *
+watch_make(struct tl_sched *s, const struct tl_budget *budget)
 {
     struct tl_run_frame *watch = watch_new(s);
     if (watch == NULL) {
@@ -117,6 +120,16 @@ watch_push(struct tl_sched *s, const struct tl_budget *budget)
     }
     watch->who = (TaskletObject *)Py_NewRef(s->current);
     watch->listed = true;
+    return watch;
+}
+
+static struct tl_run_frame *
+watch_push(struct tl_sched *s, const struct tl_budget *budget)
+{
+    struct tl_run_frame *watch = watch_make(s, budget);
+    if (watch == NULL) {
+        return NULL;
+    }
     s->watch[s->nwatch++] = watch;
     if (watch->budget.rounds > 0) {
         s->nrounds++;
@@ -144,6 +157,20 @@ unlist(struct tl_sched *s, struct tl_run_frame *watch)
     s->nrounds -= watch->budget.rounds > 0;
 }
 
+// Take the innermost frame off the stack. Its caller becomes runnable.
+static void
+pop_innermost(struct tl_sched *s)
+{
+    struct tl_run_frame *top = s->watch[--s->nwatch];
+    unlist(s, top);
+    TaskletObject *inner = top->who;
+    if (inner->place == TL_FLOATING) {
+        tl_ring_append(s, inner);
+    } else {
+        Py_DECREF(inner); // the ring or a queue has another reference
+    }
+}
+
 // The caller of watch is resumed: take watch off the stack, and with it all further in,
 // whose callers become runnable.
 static void
@@ -153,16 +180,8 @@ watch_pop(struct tl_sched *s, struct tl_run_frame *watch)
         return; // an outer run() ended first, and has taken it off
     }
     bool plain = s->limit == UINT64_MAX && s->alarm.next == NULL && !s->tripped;
-    struct tl_run_frame *top;
-    while ((top = s->watch[s->nwatch - 1]) != watch) {
-        s->nwatch--;
-        unlist(s, top);
-        TaskletObject *inner = top->who;
-        if (inner->place == TL_FLOATING) {
-            tl_ring_append(s, inner);
-        } else {
-            Py_DECREF(inner); // the ring or a queue has another reference
-        }
+    while (s->watch[s->nwatch - 1] != watch) {
+        pop_innermost(s);
     }
     s->nwatch--;
     unlist(s, watch);
@@ -208,24 +227,31 @@ needs_events(const struct tl_budget *budget)
            (budget->ticks | budget->slice_ticks | budget->time | budget->slice_time);
 }
 
+// Take watch out of the stack, and leave the frames further in.
+static void
+take_out(struct tl_sched *s, struct tl_run_frame *watch)
+{
+    int i = 0;
+    while (s->watch[i] != watch) {
+        i++;
+    }
+    s->nwatch--;
+    for (; i < s->nwatch; i++) {
+        s->watch[i] = s->watch[i + 1];
+    }
+    unlist(s, watch);
+    tl_run_frame_check(s, watch);
+    tl_run_frame_recompute_limits(s);
+    tl_run_frame_set_alarm(s, tl_run_frame_slice(s));
+}
+
 // The caller of watch has ended while it was paused in run(): greenlet's own API has
 // continued it.
 static void
 watch_lose(struct tl_sched *s, struct tl_run_frame *watch)
 {
     if (tl_sched_mine == s && watch->listed) {
-        int i = 0;
-        while (s->watch[i] != watch) {
-            i++;
-        }
-        s->nwatch--;
-        for (; i < s->nwatch; i++) {
-            s->watch[i] = s->watch[i + 1];
-        }
-        unlist(s, watch);
-        tl_run_frame_check(s, watch);
-        tl_run_frame_recompute_limits(s);
-        tl_run_frame_set_alarm(s, tl_run_frame_slice(s));
+        take_out(s, watch);
         tl_sched_drop_later(s, (PyObject *)watch->who);
     }
     if (tl_sched_mine == s) {
@@ -310,4 +336,62 @@ tl_run(struct tl_sched *s, const struct tl_budget *budget)
     }
     watch_pop(s, watch);
     return watch_end(s, watch);
+}
+
+// ---- the end of a thread's tasklets
+
+struct tl_run_frame *
+tl_run_begin_ending(struct tl_sched *s, struct tl_ending_limits *limits)
+{
+    if (tl_ticks_ready() < 0) {
+        return NULL;
+    }
+    struct tl_budget budget = {.slice_time = limits->cpu_time};
+    struct tl_run_frame *watch = watch_make(s, &budget);
+    if (watch == NULL) {
+        return NULL;
+    }
+    // The outermost one: a caller of run() that is resumed takes off those further in.
+    for (int i = s->nwatch++; i > 0; i--) {
+        s->watch[i] = s->watch[i - 1];
+    }
+    s->watch[0] = watch;
+    watch->limits = limits;
+    if (pthread_getcpuclockid(pthread_self(), &limits->cpu_clock) != 0) {
+        limits->cpu_clock = CLOCK_MONOTONIC;
+    }
+    tl_run_renew_ending(s, watch);
+    tl_run_frame_check(s, watch);
+    return watch;
+}
+
+void
+tl_run_renew_ending(struct tl_sched *s, struct tl_run_frame *watch)
+{
+    // How many times the clocks are read while a slice uses up its CPU time: its real
+    // limit is exceeded by one part at most.
+    enum { PARTS = 4 };
+    watch->budget.slice_time = watch->limits->cpu_time / PARTS;
+    watch->slow_slice = watch->limits->seen_slice = UINT64_MAX;
+    watch->end = TL_END_NONE;
+    // The timekeeper's thread needs the GIL to read them, also from an atomic section.
+    tl_governor_limit_sections(&s->guard,
+                               (unsigned long)(watch->limits->cpu_time / 1000));
+    tl_run_frame_set_alarm(s, tl_run_frame_slice(s) + 1);
+    tl_run_frame_recompute_limits(s);
+}
+
+void
+tl_run_end_ending(struct tl_sched *s, struct tl_run_frame *watch)
+{
+    tl_governor_limit_sections(&s->guard, 0);
+    tl_ticks_disarm(&s->events);
+    // Budgets of calls of run() that go on must not stop the caller in what it does
+    // next.
+    while (s->watch[s->nwatch - 1] != watch) {
+        pop_innermost(s);
+    }
+    take_out(s, watch);
+    Py_DECREF(watch->who);
+    watch_free(s, watch);
 }

@@ -1,4 +1,5 @@
-// run.h - run(): its caller pauses until the other tasklets are done or a budget is used up.
+// run.h - run(): its caller pauses until the other tasklets are done or a budget is
+// used up; and the limits that stop tasklets when a thread ends.
 #ifndef TL_RUN_H
 #define TL_RUN_H
 
@@ -12,5 +13,20 @@ PyObject *tl_run(struct tl_sched *s, const struct tl_budget *budget);
 
 // The caller of the Stackless run() whose timeout counts: borrowed, or NULL.
 TaskletObject *tl_run_owner(struct tl_sched *s);
+
+// The current tasklet, which stays in the ring, is about to end all others of its
+// thread by switching to them: limit what each may use until it comes back. A tasklet
+// that uses more is stopped wherever it is, and is the frame's victim; where it cannot
+// be stopped, TaskletExit is raised at each of its instructions. No run() waits from
+// now on. Returns the frame, or NULL with an exception set if there are no such limits.
+struct tl_run_frame *tl_run_begin_ending(struct tl_sched *s,
+                                         struct tl_ending_limits *limits);
+
+// The limits of watch have changed, or a new slice may use all of them.
+void tl_run_renew_ending(struct tl_sched *s, struct tl_run_frame *watch);
+
+// Limit nothing any more, and free watch. Calls of run() that have not returned are
+// over: their callers become runnable.
+void tl_run_end_ending(struct tl_sched *s, struct tl_run_frame *watch);
 
 #endif // TL_RUN_H

@@ -21,6 +21,11 @@ enum { MIN_RETRY_NS = 500000, MAX_RETRY_NS = 4000000 };
 // it.
 enum { MAX_STALL_NS = 100000000 };
 
+// When the tasklets of a thread are ended: how many switches, beyond a round of the
+// ring, may go to tasklets that switch() or run() names while the next tasklet of the
+// ring waits. Enough for a clean-up that switches to and fro a few times.
+enum { MAX_NAMED_SWITCHES = 16 };
+
 // ---- which budget is used up
 
 // Which budget of watch is used up in the middle of a slice.
@@ -82,7 +87,7 @@ tl_run_frame_recompute_limits(struct tl_sched *s)
         bool was_slow = watch->slow_slice != UINT64_MAX &&
                         watch->slow_slice >= tl_run_frame_slice(s);
         if (tl_run_frame_counts(watch) || watch->time_up || was_slow ||
-            watch->stopped) {
+            watch->stopped || watch->limits != NULL) {
             limit = 0;
         }
         int64_t next = watch->tick_limit < watch->slice_limit ? watch->tick_limit
@@ -137,6 +142,20 @@ moves(struct tl_timekeeper *alarm)
            (s->probes ? (uint64_t)tl_ticks_read(&s->events) : 0);
 }
 
+// Whether the running slice has used up what the end of the thread's tasklets allows.
+static bool
+exceeds(struct tl_sched *s, struct tl_ending_limits *limits, int64_t now)
+{
+    int64_t cpu_time = tl_clock_read(limits->cpu_clock);
+    if (limits->seen_slice != s->slice_seen) {
+        limits->seen_slice = s->slice_seen;
+        limits->seen_at = now;
+        limits->seen_cpu_time = cpu_time;
+    }
+    return cpu_time - limits->seen_cpu_time >= limits->cpu_time ||
+           now - limits->seen_at >= limits->turn_time;
+}
+
 // Mark the run frames whose time is up. Returns whether there are any; *hard: whether
 // the running tasklet must be stopped for one.
 bool
@@ -152,7 +171,8 @@ tl_run_frame_note_time(struct tl_sched *s, int64_t now, bool *hard)
         watch->time_up |= watch->deadline <= now;
         if (watch->budget.slice_time > 0 && !s->waiting &&
             s->slice_seen == tl_run_frame_slice(s) &&
-            now - s->slice_start >= watch->budget.slice_time) {
+            now - s->slice_start >= watch->budget.slice_time &&
+            (watch->limits == NULL || exceeds(s, watch->limits, now))) {
             watch->slow_slice = s->slice_seen;
         }
         if (watch->time_up || tl_run_frame_is_slow(s, watch)) {
@@ -197,8 +217,6 @@ on_alarm(struct tl_timekeeper *alarm, int64_t now)
     return again;
 }
 
-// ---- in the middle of a slice
-
 // ---- between two slices
 
 static void
@@ -217,11 +235,73 @@ begin_slices(struct tl_sched *s)
     s->hands_over = false;
 }
 
+// The current tasklet is about to be left for `to`. Returns the tasklet whose turn it
+// is in the order of the ring. Tasklets that have not started do not count.
+static TaskletObject *
+next_in_ring(struct tl_sched *s, TaskletObject *to)
+{
+    const TaskletObject *from = s->current;
+    TaskletObject *t = s->head;
+    if (t == from && t->place == TL_RUNNABLE) {
+        t = tl_task_next(t);
+    }
+    while (t->life == TL_NEW && t != to) {
+        t = tl_task_next(t);
+    }
+    return t;
+}
+
+// The thread's tasklets are being ended, and the current one is left for `to`. Tasklets
+// that name each other in switch() or run() must not keep the others from cleaning up:
+// returns the next tasklet of the ring if that has missed its turn, else `to`.
+static TaskletObject *
+find_starved(struct tl_sched *s, const struct tl_run_frame *watch, TaskletObject *to)
+{
+    if (s->current == watch->who) {
+        return to; // the tasklet that ends the others names each of them
+    }
+    TaskletObject *next = next_in_ring(s, to);
+    uint64_t round = (uint64_t)s->runcount + MAX_NAMED_SWITCHES;
+    if (next == to || next->turn == 0 || s->switches - next->turn <= round) {
+        return to;
+    }
+    to->turn = s->switches; // it waits for its turn from now on
+    return next;
+}
+
+// Whether the caller of watch, which ends the thread's tasklets, gets its turn in place
+// of `to`, because it has been without one for too long. Puts it before `to` then.
+static bool
+takes_turn(struct tl_sched *s, const struct tl_run_frame *watch, TaskletObject *to)
+{
+    TaskletObject *who = watch->who;
+    if (who == to || who->place == TL_WAITING ||
+        (tl_run_frame_slice(s) < watch->limits->turn_slice &&
+         tl_clock_now() < watch->limits->turn_deadline)) {
+        return false;
+    }
+    if (who->place == TL_RUNNABLE) {
+        tl_ring_remove(s, who);
+    } else {
+        Py_INCREF(who);
+    }
+    s->head = to;
+    tl_ring_front(s, who);
+    return true;
+}
+
 static TaskletObject *
 find_ended(struct tl_sched *s, TaskletObject *to)
 {
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_run_frame *watch = s->watch[i];
+        if (watch->limits != NULL) {
+            to = find_starved(s, watch, to);
+            if (takes_turn(s, watch, to)) {
+                return watch->who;
+            }
+            continue;
+        }
         if (watch->who == to) {
             return to; // this run() ends, and with it those further in
         }
@@ -293,7 +373,8 @@ tl_run_frame_at_switch(struct tl_sched *s, TaskletObject *to)
 TL_COLD TaskletObject *
 tl_run_frame_at_yield(struct tl_sched *s)
 {
-    if (s->limit == UINT64_MAX || s->trap != 0 || tl_sched_is_held(s)) {
+    if (s->limit == UINT64_MAX || tl_sched_is_held(s) ||
+        (s->trap != 0 && !tl_run_frame_is_ending(s))) {
         s->yields++;
         return s->current;
     }
@@ -376,6 +457,9 @@ innermost(struct tl_sched *s)
 bool
 tl_run_frame_waits(struct tl_sched *s, const struct tl_budget *budget)
 {
+    if (tl_run_frame_is_ending(s)) {
+        return false;
+    }
     return budget->threadblock || budget->forever ||
            (budget->wait && (tl_timer_is_pending(s) || s->maybe_external > 0));
 }
@@ -399,7 +483,7 @@ bool
 tl_run_frame_is_forever(struct tl_sched *s)
 {
     const struct tl_run_frame *watch = innermost(s);
-    return watch != NULL && watch->budget.forever;
+    return watch != NULL && watch->budget.forever && !tl_run_frame_is_ending(s);
 }
 
 void

@@ -60,10 +60,27 @@ struct tl_budget {
     bool classic;        // Stackless's run(timeout): only the outermost of these counts
 };
 
+// What each tasklet may still use when the tasklets of a thread are ended, so that the
+// thread's end always comes: see tl_run_begin_ending(). Times are in nanoseconds.
+struct tl_ending_limits {
+    int64_t cpu_time;  // CPU time of one slice
+    int64_t turn_time; // true time of one slice, or of several until the caller's turn
+    // When the caller gets its next turn at the latest: on tl_clock_now()'s clock, and
+    // as tl_run_frame_slice().
+    int64_t turn_deadline;
+    uint64_t turn_slice;
+    clockid_t cpu_clock; // the thread's CPU time
+    // tl_run_frame_slice() of the slice that was last seen to be long, and the true
+    // time and the CPU time when that was seen first.
+    uint64_t seen_slice;
+    int64_t seen_at, seen_cpu_time;
+};
+
 // A call of run(), whose caller is paused until it is resumed.
 //
 // Invariants
 // I1: listed iff it is in sched->watch; the call of run() owns it, listed or not.
+// I2: only sched->watch[0] may have limits. Its caller need not be paused.
 struct tl_run_frame {
     TaskletObject *who; // counted: the caller
     // Counted: the tasklet that was stopped for a budget, or NULL.
@@ -81,6 +98,8 @@ struct tl_run_frame {
     bool listed;
     bool stopped;    // by stop()
     enum tl_end end; // why the caller is resumed
+    // Borrowed, of the end of the thread's tasklets; NULL: it is a call of run().
+    struct tl_ending_limits *limits;
 };
 
 // The current tasklet is about to be left for `to`, which is in the ring, and
@@ -136,6 +155,13 @@ tl_run_frame_slice(struct tl_sched *s)
 {
     return __atomic_load_n(&s->switches, __ATOMIC_RELAXED) +
            __atomic_load_n(&s->yields, __ATOMIC_RELAXED);
+}
+
+// Whether the thread's tasklets are being ended: see tl_run_begin_ending().
+static inline bool
+tl_run_frame_is_ending(const struct tl_sched *s)
+{
+    return s->nwatch > 0 && s->watch[0]->limits != NULL;
 }
 
 // Whether watch has a budget in ticks.

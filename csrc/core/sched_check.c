@@ -123,7 +123,8 @@ tl_run_frame_check(struct tl_sched *s, const struct tl_run_frame *watch)
     int n = s->nwatch;
     TL_CHECK("I3", "tl_sched", s, n >= 0 && n <= s->watch_capacity);
     TL_CHECK("I1", "tl_run_frame", watch,
-             watch->listed == (n > 0 && s->watch[n - 1] == watch));
+             watch->listed ==
+                 (n > 0 && s->watch[watch->limits != NULL ? 0 : n - 1] == watch));
     if (n > 0) {
         check_member(s, s->watch[n - 1]);
     }
@@ -133,7 +134,10 @@ tl_run_frame_check(struct tl_sched *s, const struct tl_run_frame *watch)
     int rounds = 0;
     for (int i = 0; i < n; i++) {
         check_member(s, s->watch[i]);
-        TL_CHECK("I1", "tl_run_frame", watch, s->watch[i] != watch || i == n - 1);
+        TL_CHECK("I1", "tl_run_frame", watch,
+                 s->watch[i] != watch || i == n - 1 || watch->limits != NULL);
+        TL_CHECK("I2", "tl_run_frame", s->watch[i],
+                 s->watch[i]->limits == NULL || i == 0);
         rounds += s->watch[i]->budget.rounds > 0;
     }
     TL_CHECK("I8", "tl_sched", s, s->nrounds == rounds);

@@ -109,6 +109,10 @@ typedef struct TaskletObject {
     bool is_main, ended, atomic, ignore_nesting, block_trap;
     bool thrown;    // an interruption is due, and will be raised by its next operation
     bool stopped;   // a budget of run() stopped it, and it has not gone on since
+    bool abandoned; // it computed past the end of its thread, and was stopped for good
+    // It has been waiting since the end of its thread's or the program's tasklets, and
+    // is not expected to run again.
+    bool left_waiting;
     bool inherited; // started before a fork, in the parent: no warning if it is lost
     bool revived;   // its finalizer has run, and has requested a kill
     unsigned int own_refs; // to itself, from its own stack in tl_wait_queue_wait()

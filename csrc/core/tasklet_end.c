@@ -12,8 +12,8 @@ static bool
 needs_end(TaskletObject *t)
 {
     struct tl_state *state = t->home->state;
-    return t->life == TL_STARTED && !t->is_main && !t->home->dead && !state->ending &&
-           t->place != TL_RUNNABLE && !Py_IsFinalizing();
+    return t->life == TL_STARTED && !t->is_main && !t->abandoned && !t->home->dead &&
+           !state->ending && t->place != TL_RUNNABLE && !Py_IsFinalizing();
 }
 
 // Another thread may run a revived tasklet before the collector has looked which
@@ -124,9 +124,12 @@ tl_tasklet_finalize(TaskletObject *self)
             return;
         }
     }
-    bool now = s == self->home && self->place == TL_FLOATING && !tl_sched_is_held(s) &&
-               s->trap == 0 && s->current->place == TL_RUNNABLE &&
-               s->current == s->head && !tl_gil_is_collecting();
+    // A stopped tasklet may compute on for any time: not here, but where budgets of
+    // run(), or the limits at the end of its thread, can stop it again.
+    bool now = !self->stopped && s == self->home && self->place == TL_FLOATING &&
+               !tl_sched_is_held(s) && s->trap == 0 &&
+               s->current->place == TL_RUNNABLE && s->current == s->head &&
+               !tl_gil_is_collecting();
     if ((now ? end_now(s, self) : end_later(self)) < 0) {
         Py_INCREF(self); // leak it: its stack is in use and cannot be freed
         tl_errors_unraisable(self->home->state, (PyObject *)self);

@@ -1,6 +1,7 @@
 // thread.c - a thread's scheduler: made at the first use of tasklets, ended with it.
 #include "core/thread.h"
 #include "core/budget.h"
+#include "core/ending.h"
 #include "core/errors.h"
 #include "core/fiber.h"
 #include "core/idle.h"
@@ -11,7 +12,6 @@
 #include "core/os_thread.h"
 #include "core/outcome.h"
 #include "core/poll_source.h"
-#include "core/run.h"
 #include "core/run_frame.h"
 #include "core/scheduled_call.h"
 #include "core/scope.h"
@@ -26,9 +26,6 @@
 
 // Names the capsule in the thread state's dict whose destructor is thread_ended().
 #define GUARD "tasklets.thread"
-
-// Switches that a thread's tasklets may still make after each was killed, to clean up.
-enum { LAST_SWITCHES = 10000 };
 
 // Half the initial capacity of the drop list.
 enum { DROP_ROOM = TL_STRESS_OR(16, 1) };
@@ -196,123 +193,6 @@ tl_sched_unref(struct tl_sched *s)
 
 // ---- ends
 
-static void
-report(TaskletObject *t)
-{
-    if (PyErr_Occurred()) {
-        tl_errors_unraisable(t->home->state, (PyObject *)t);
-    }
-}
-
-// Kill t now, without waiting for its turn.  Switch: yes.
-static void
-tell_to_end(struct tl_sched *s, TaskletObject *t)
-{
-    PyObject *bomb = tl_interrupt_kill(s->state);
-    if (t->life != TL_STARTED || t == s->current) {
-        // Making the bomb has run Python code, which has ended t; or greenlet's own API
-        // has continued main's stack while t is current.
-        Py_DECREF(bomb);
-        return;
-    }
-    if (t->place == TL_RUNNABLE) {
-        tl_ring_remove(s, t);
-        Py_DECREF(t); // the caller has another reference
-    } else if (t->place == TL_WAITING) {
-        tl_task_end_wait(t);
-        Py_DECREF(t);
-    }
-    tl_sched_drop_later(s, tl_interrupt_force(t, bomb));
-    Py_XDECREF(tl_sched_jump(s, t, false));
-    report(t);
-}
-
-// Call the done callbacks of the tasklets in list (stolen, may be NULL): none will end.
-static void
-give_up_all(PyObject *list)
-{
-    for (Py_ssize_t i = 0; list != NULL && i < PyList_GET_SIZE(list); i++) {
-        tl_outcome_give_up((TaskletObject *)PyList_GET_ITEM(list, i));
-    }
-    Py_XDECREF(list);
-    PyErr_Clear();
-}
-
-// Take tasklets that have not started out of the ring: they will not run any more.
-static void
-drop_unstarted(struct tl_sched *s)
-{
-    PyObject *dropped = s->runcount > 0 ? PyList_New(0) : NULL;
-    TaskletObject *t = s->head;
-    for (Py_ssize_t left = s->runcount; left > 0; left--) {
-        TaskletObject *next = tl_task_next(t);
-        if (t->life == TL_NEW) {
-            tl_ring_remove(s, t);
-            if (dropped == NULL || PyList_Append(dropped, (PyObject *)t) < 0) {
-                PyErr_Clear(); // without memory its callbacks are not called
-            }
-            tl_sched_drop_later(s, (PyObject *)t);
-        }
-        t = next;
-    }
-    give_up_all(dropped);
-    tl_sched_drop_now(s);
-}
-
-// The started tasklets as a list, or NULL with an exception set.
-static PyObject *
-list_started(struct tl_sched *s)
-{
-    PyObject *list = PyList_New(0);
-    struct tl_link *i = s->started.next;
-    for (; list != NULL && i != &s->started; i = i->next) {
-        if (PyList_Append(list, (PyObject *)TL_CONTAINER(i, TaskletObject, started)) <
-            0) {
-            Py_CLEAR(list);
-        }
-    }
-    return list;
-}
-
-// Kill every started tasklet of the calling thread once, also tasklets that start during
-// this, and run them for up to LAST_SWITCHES.  Switch: yes.
-static void
-end_tasklets(struct tl_sched *s)
-{
-    // told has their addresses; kept makes sure that no address is used twice.
-    PyObject *told = PySet_New(NULL), *kept = PyList_New(0);
-    bool again = told != NULL && kept != NULL;
-    s->trap = 0;
-    tl_poll_source_set_ending(s, true);
-    while (again) {
-        again = false;
-        drop_unstarted(s);
-        PyObject *list = list_started(s);
-        for (Py_ssize_t i = 0; list != NULL && i < PyList_GET_SIZE(list); i++) {
-            TaskletObject *t = (TaskletObject *)PyList_GET_ITEM(list, i);
-            PyObject *key = PyLong_FromVoidPtr(t);
-            int seen = key == NULL ? -1 : PySet_Contains(told, key);
-            if (seen == 0 && PySet_Add(told, key) == 0 &&
-                PyList_Append(kept, (PyObject *)t) == 0 && t->life == TL_STARTED) {
-                again = true;
-                tell_to_end(s, t);
-            }
-            Py_XDECREF(key);
-            report(s->main);
-        }
-        Py_XDECREF(list);
-        report(s->main);
-    }
-    Py_XDECREF(told);
-    Py_XDECREF(kept);
-    drop_unstarted(s);
-    struct tl_budget last = {.switches = LAST_SWITCHES};
-    Py_XDECREF(tl_run(s, &last));
-    report(s->main);
-    drop_unstarted(s);
-    give_up_all(list_started(s));
-}
-
 // The thread of s is gone. leave_channels: also end the waits of tasklets on an object.
 static void
 abandon_tasklets(struct tl_sched *s, bool leave_channels)
@@ -438,7 +318,7 @@ thread_ended(PyObject *guard)
         tl_sched_unref(s); // not the last: its main tasklet has one
     } else {
         tl_leftover_report(s, false);
-        end_tasklets(s);
+        tl_ending_run(s);
         tl_run_frame_fini(s); // needs the thread state
         tl_poll_source_thread_ends(s);
         // Finalizers that run from here on find a thread without tasklets.
@@ -481,7 +361,7 @@ tl_thread_main_has_ended(struct tl_state *state)
     // Those threads may wait for locks that tasklets of this one own.
     if (s != NULL && s->nstarted + s->runcount > 1 && has_threads_to_wait_for()) {
         tl_leftover_report(s, true);
-        end_tasklets(s);
+        tl_ending_run(s);
         tl_poll_source_set_ending(s, false);
     }
     state->main_has_ended = true;
@@ -493,7 +373,7 @@ tl_thread_at_exit(struct tl_state *state)
 {
     if (tl_sched_mine != NULL) {
         tl_leftover_report(tl_sched_mine, true);
-        end_tasklets(tl_sched_mine);
+        tl_ending_run(tl_sched_mine);
     }
 }
 

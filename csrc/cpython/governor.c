@@ -107,14 +107,16 @@ wait_for(pthread_cond_t *cond, unsigned long microseconds)
     pthread_cond_timedwait(cond, tl_gil_mutex(), &until);
 }
 
+// Whether ts, which has had the GIL for held_us microseconds, must not be asked for it.
 static bool
-is_marked(PyThreadState *ts)
+may_keep(PyThreadState *ts, unsigned long held_us)
 {
     struct tl_link *i = governor.guards.next;
     for (; i != &governor.guards; i = i->next) {
         const struct tl_guard *guard = TL_CONTAINER(i, struct tl_guard, all);
         if (guard->ts == ts) {
-            return guard->marked;
+            return guard->marked &&
+                   (guard->max_hold_us == 0 || held_us < guard->max_hold_us);
         }
     }
     return false;
@@ -133,26 +135,33 @@ any_marked(void)
 }
 
 // Ask the current holder to drop the GIL; one in a section will be asked when it
-// leaves.
+// leaves. held_us: how many microseconds it has had the GIL, at least.
 static void
-ask(void)
+ask(unsigned long held_us)
 {
     PyThreadState *holder = tl_gil_holder();
-    if (is_marked(holder)) {
+    if (may_keep(holder, held_us)) {
         governor.owed = true;
     } else {
         tl_gil_request(holder);
     }
 }
 
-// One switch interval has passed without a switch: do what a waiter does that has timed
-// out. A holder that was asked waits until another thread has taken the GIL, which may
-// be the ticker itself. Releases the mutex while it waits.
+static unsigned long
+microseconds_since(int64_t then)
+{
+    return (unsigned long)((tl_clock_now() - then) / 1000);
+}
+
+// One switch interval has passed since the last switch, number, which was seen at
+// since: do what a waiter does that has timed out. A holder that was asked waits until
+// another thread has taken the GIL, which may be the ticker itself. Releases the mutex
+// while it waits.
 static void
-be_waiter(unsigned long number, unsigned long tick)
+be_waiter(unsigned long number, int64_t since, unsigned long tick)
 {
     while (tl_gil_is_locked() && tl_gil_switches() == number && governor.engaged) {
-        ask();
+        ask(microseconds_since(since));
         wait_for(tl_gil_cond(), tick);
     }
     governor.owed = false;
@@ -166,12 +175,6 @@ be_waiter(unsigned long number, unsigned long tick)
             pthread_cond_signal(tl_gil_cond());
         }
     }
-}
-
-static unsigned long
-microseconds_since(int64_t then)
-{
-    return (unsigned long)((tl_clock_now() - then) / 1000);
 }
 
 static unsigned long
@@ -214,7 +217,7 @@ tick(void *arg)
             unsigned long left = pause - past < pause / 2 ? pause - past : pause / 2;
             wait_for(&governor.wake, between(MIN_TICK_US / 2, left, MAX_TICK_US));
         } else {
-            be_waiter(number, between(MIN_TICK_US, pause, MAX_TICK_US));
+            be_waiter(number, since, between(MIN_TICK_US, pause, MAX_TICK_US));
         }
     }
     disengage();
@@ -537,6 +540,14 @@ tl_governor_mark(struct tl_guard *guard, bool marked)
 }
 
 void
+tl_governor_limit_sections(struct tl_guard *guard, unsigned long max_hold_us)
+{
+    pthread_mutex_lock(tl_gil_mutex());
+    guard->max_hold_us = max_hold_us;
+    pthread_mutex_unlock(tl_gil_mutex());
+}
+
+void
 tl_governor_pause(struct tl_guard *guard)
 {
     if (governor.refusal != NULL) {
@@ -560,7 +571,7 @@ tl_governor_request(void)
 {
     pthread_mutex_lock(tl_gil_mutex());
     if (tl_gil_is_locked()) {
-        ask();
+        ask(0);
     }
     pthread_mutex_unlock(tl_gil_mutex());
 }
@@ -576,7 +587,7 @@ tl_governor_add_urgent(void)
         }
     }
     if (tl_gil_is_locked()) {
-        ask();
+        ask(0);
     }
 }
 

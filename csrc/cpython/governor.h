@@ -26,11 +26,14 @@
 //
 // marked is written with the GIL, and read with the GIL or gil->mutex. Where the GIL
 // can be governed it is set with gil->mutex as well, under which the ticker decides, so
-// that a thread in a section is never asked. Clearing it needs no mutex: a ticker that
-// still sees the mark asks one tick later.
+// that a thread in a section is never asked, unless it has a max_hold_us. Clearing it
+// needs no mutex: a ticker that still sees the mark asks one tick later.
 struct tl_guard {
     struct tl_link all; // in the governor's list of guards
     PyThreadState *ts;  // of the thread that the mark belongs to
+    // How long a section may keep the GIL from other threads, in microseconds; 0: as
+    // long as it lasts. Locks: gil->mutex.
+    unsigned long max_hold_us;
     bool marked;
 };
 
@@ -50,6 +53,11 @@ void tl_governor_leave(struct tl_guard *guard);
 // Set or clear the mark of another thread, which does not run Python code now.
 // Locks: the GIL; takes gil->mutex.
 void tl_governor_mark(struct tl_guard *guard, bool marked);
+
+// From now on, ask the thread of guard for the GIL even inside a section, if it has
+// kept it for max_hold_us microseconds; 0: never inside one.
+// Locks: takes gil->mutex.
+void tl_governor_limit_sections(struct tl_guard *guard, unsigned long max_hold_us);
 
 // Call these around a wait of the calling thread inside a section: the first before it
 // releases the GIL, the second when it has the GIL again. Other threads run normally in

@@ -1,4 +1,5 @@
 // mod_settings.c - the module's functions that change settings or report on the build.
+#include "core/ending.h"
 #include "core/stress_points.h"
 #include "core/thread.h"
 #include "io/uv_loop.h"
@@ -274,6 +275,30 @@ fn_report_lock_cycles(PyObject *mod, PyObject *arg)
     return PyBool_FromLong(before);
 }
 
+PyDoc_STRVAR(set_end_limits_doc,
+"_set_end_limits($module, cpu_seconds, turn_seconds, /)\n"
+"--\n"
+"\n"
+"Set how long a tasklet may run on that was told to end with its thread.\n"
+"\n"
+"cpu_seconds: of CPU time; turn_seconds: of true time. Raises ValueError unless both\n"
+"are from 0.001 to 1e6; nothing is changed then. For tests: 4 and 60 unless set.");
+
+static PyObject *
+fn_set_end_limits(PyObject *Py_UNUSED(mod), PyObject *args)
+{
+    double cpu, turn;
+    if (!PyArg_ParseTuple(args, "dd:_set_end_limits", &cpu, &turn)) {
+        return NULL;
+    }
+    if (!(cpu >= 0.001 && cpu <= 1e6 && turn >= 0.001 && turn <= 1e6)) {
+        PyErr_SetString(PyExc_ValueError, "seconds must be from 0.001 to 1e6");
+        return NULL;
+    }
+    tl_ending_set_times((int64_t)(cpu * 1e9), (int64_t)(turn * 1e9));
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(check_function_doc,
 "check_function($module, fname, func, /)\n"
 "--\n"
@@ -347,6 +372,7 @@ PyMethodDef tl_settings[] = {
     {"stress_yields", fn_stress_yields, METH_O, stress_yields_doc},
     {"libuv_version", fn_libuv_version, METH_NOARGS, libuv_version_doc},
     {"_report_lock_cycles", fn_report_lock_cycles, METH_O, report_lock_cycles_doc},
+    {"_set_end_limits", fn_set_end_limits, METH_VARARGS, set_end_limits_doc},
     {"check_function", TL_FAST(fn_check_function), METH_FASTCALL, check_function_doc},
     {"_collector", TL_FAST(fn_collector), METH_FASTCALL, NULL},
     {"_main_has_ended", fn_main_has_ended, METH_NOARGS, NULL},

@@ -6,8 +6,8 @@
 #include "python/types.h"
 
 // Invariants
-// I1: value is 0 while a waiter exists whose thread has not ended: a released permit
-//     goes to the first such waiter.
+// I1: value is 0 while tl_wait_queue_first_active() finds a waiter: a released permit
+//     goes to that one.
 typedef struct SemaphoreObject {
     PyObject_HEAD
     Py_ssize_t value, initial;
@@ -29,7 +29,7 @@ check(const SemaphoreObject *self)
     TL_CHECK("I1", "semaphore", self, self->value >= 0);
     TL_CHECK("I1", "semaphore", self,
              self->value == 0 ||
-                 tl_wait_queue_first((struct tl_link *)&self->waiters) == NULL);
+                 tl_wait_queue_first_active((struct tl_link *)&self->waiters) == NULL);
 }
 #else
 TL_CHECKER(check, const SemaphoreObject *self);

@@ -137,7 +137,9 @@ tl_condition_notify(ConditionObject *cond, Py_ssize_t count)
 {
     LockObject *lock = cond->own;
     struct tl_waiter *waiter;
-    while (count-- > 0 && (waiter = tl_wait_queue_first(&cond->waiters)) != NULL) {
+    while (count-- > 0 &&
+           ((waiter = tl_wait_queue_first_active(&cond->waiters)) != NULL ||
+            (waiter = tl_wait_queue_first(&cond->waiters)) != NULL)) {
         tl_wait_queue_move(waiter, &tl_lock_wait, (PyObject *)lock, &lock->waiters,
                            TL_GIVEN_NOTIFICATION);
     }

@@ -81,7 +81,7 @@ tl_lock_check(const LockObject *lock)
     tl_ownership_check(&lock->property); // I2: an owner that goes away disowns it
     TL_CHECK("I3", "lock", lock,
              lock->count > 0 || lock->woken_at != 0 ||
-                 tl_wait_queue_first((struct tl_link *)&lock->waiters) == NULL);
+                 tl_wait_queue_first_active((struct tl_link *)&lock->waiters) == NULL);
 }
 #endif
 
@@ -104,7 +104,7 @@ wake_to_retry(LockObject *lock, struct tl_waiter *waiter)
 void
 tl_lock_pass_on(LockObject *lock)
 {
-    struct tl_waiter *waiter = tl_wait_queue_first(&lock->waiters);
+    struct tl_waiter *waiter = tl_wait_queue_first_active(&lock->waiters);
     if (waiter == NULL) {
         return;
     }

@@ -33,8 +33,8 @@
 // I1: count is 0 iff the lock is free; then owner is NULL.
 // I2: owner is NULL in a lock that is not free if no owner is known: the owner has gone
 //     away, or the lock was made in the acquired state, as the token of a condition.
-// I3: while the lock is free and there is a waiter whose thread exists, a waiter has
-//     been woken (woken_at is set).
+// I3: while the lock is free and tl_wait_queue_first_active() finds a waiter, a waiter
+//     has been woken (woken_at is set).
 typedef struct LockObject {
     PyObject_HEAD
     struct tl_ownership property; // the owner

@@ -210,10 +210,14 @@ leave_and_wake(struct visit *visit, enum side side)
 {
     QueueObject *q = visit->q;
     ConditionObject *cond = condition_of(q, side);
-    struct tl_waiter *waiter = tl_wait_queue_first(&cond->waiters);
+    struct tl_waiter *waiter = tl_wait_queue_first_active(&cond->waiters);
     bool *must_hand_off = hand_off_flag_of(q, side);
     if (waiter == NULL) {
         leave(visit);
+        waiter = tl_wait_queue_first(&cond->waiters);
+        if (waiter != NULL) {
+            wake(cond, waiter);
+        }
         return;
     }
     struct tl_ownership *property = &q->mutex->property;

@@ -80,6 +80,7 @@ block_tasklet(struct tl_sched *s, struct tl_queued_wait *how)
     }
     PyObject *value;
     bool came = false;
+    me->left_waiting = false;
     if (tl_sched_is_plain(s) && how->deadline == 0 && !tl_takes_detour()) {
         me->wait.given = 0;
         came = run_last_check(how);
@@ -162,12 +163,27 @@ tl_wait_queue_first(struct tl_link *queue)
     return NULL;
 }
 
+struct tl_waiter *
+tl_wait_queue_first_active(struct tl_link *queue)
+{
+    for (struct tl_link *i = queue->next; i != queue; i = i->next) {
+        struct tl_waiter *waiter = TL_CONTAINER(i, struct tl_waiter, link);
+        const TaskletObject *t = waiter->wait.native ? NULL : tl_task_of_waiter(waiter);
+        if (t == NULL || TL_LIKELY(!t->home->dead && !t->left_waiting)) {
+            return waiter;
+        }
+    }
+    return NULL;
+}
+
 Py_ssize_t
 tl_wait_queue_wake_many(struct tl_link *queue, Py_ssize_t max, unsigned char given)
 {
     Py_ssize_t woken = 0;
     struct tl_waiter *waiter;
-    while (woken < max && (waiter = tl_wait_queue_first(queue)) != NULL) {
+    while (woken < max &&
+           (waiter = given & TL_GIVEN_OWNERSHIP ? tl_wait_queue_first_active(queue)
+                                                : tl_wait_queue_first(queue)) != NULL) {
         tl_wait_queue_wake(waiter, given);
         woken++;
     }

@@ -19,7 +19,9 @@
 //
 // The waker has changed the object so that a waiter may go on.
 // - It chooses by tl_wait_queue_first(), which skips the waiters of threads that are
-//   gone.
+//   gone. What only this waiter can use from then on, such as a lock, it gives by
+//   tl_wait_queue_first_active(), which also skips tasklets that were left waiting when
+//   the tasklets of their thread were ended.
 // - It updates the object first and calls tl_wait_queue_wake() second. That takes the
 //   waiter out of the queue, so no wait is ended twice.
 // - A woken waiter runs later, and after a fork perhaps never. Either the object
@@ -75,7 +77,8 @@ PyObject *tl_wait_queue_timed_out(struct tl_wait *wait);
 void tl_wait_queue_wake(struct tl_waiter *waiter, unsigned char given);
 
 // The same for up to max waiters at the head of queue, without those of threads that
-// are gone. Returns the number of waiters that were woken.
+// are gone and, if given has TL_GIVEN_OWNERSHIP, those that
+// tl_wait_queue_first_active() skips. Returns the number of waiters that were woken.
 // Thread: any.
 Py_ssize_t tl_wait_queue_wake_many(struct tl_link *queue, Py_ssize_t max,
                                    unsigned char given);
@@ -88,6 +91,10 @@ void tl_wait_queue_move(struct tl_waiter *waiter, const struct tl_wait_kind *kin
 
 // The first waiter of queue whose thread still exists, or NULL.
 struct tl_waiter *tl_wait_queue_first(struct tl_link *queue);
+
+// The first of these that is expected to run again, or NULL: a tasklet that was left
+// waiting at the end of its thread's or the program's tasklets is not.
+struct tl_waiter *tl_wait_queue_first_active(struct tl_link *queue);
 
 // For tp_traverse: visit the tasklets to which queue owns references.
 int tl_wait_queue_traverse(const struct tl_link *queue, visitproc visit, void *arg);

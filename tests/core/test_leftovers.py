@@ -374,6 +374,7 @@ def test_a_stopped_tasklet_that_is_dropped_is_reported():
         "of run() and dropped: insert() lets it go on, kill() ends it"
     )
     assert one.filename == __file__
+    run()  # ends it
 
 
 @pytest.mark.filterwarnings("error::ResourceWarning")
@@ -411,6 +412,25 @@ def test_a_dropped_tasklet_still_runs_its_finally_blocks():
         scheduler.run(slice_ticks=1000)
     run()
     assert log == ["finally"]
+
+
+def test_a_dropped_tasklet_that_goes_on_is_stopped_by_the_next_budget():
+    killed = []
+
+    def body():
+        while len(killed) < 3:
+            try:
+                burn()
+            except tasklets.TaskletExit:
+                killed.append(True)
+
+    spawn(body)
+    for count in range(3):
+        with pytest.warns(ResourceWarning, match="was stopped by a budget"):
+            scheduler.run(slice_ticks=1000)
+        assert len(killed) == count  # not killed where it was dropped
+    assert scheduler.run(slice_ticks=1000) is None
+    assert len(killed) == 3
 
 
 def test_a_stopped_tasklet_in_a_cycle_is_reported_when_it_is_collected():

@@ -9,7 +9,7 @@ import os
 import random
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import tasklets
 from tasklets import TaskGroup, channel, fs, locks, net, queues, scheduler, sleep
@@ -28,6 +28,7 @@ class Busy:
     def __init__(self, rng, threads=3, names=None, daemon=True):
         self.names = names or sorted(WORK)
         self.stopped = False
+        self.plain = set()  # idents of threads that have no scheduler
         self.channel = channel()
         self.lock = locks.Lock()
         self.rlock = locks.RLock()
@@ -78,6 +79,7 @@ class Busy:
     def without_tasklets(self, seed):
         """Use locks and queues in a thread that has no scheduler, until stopped."""
         rng = random.Random(seed)
+        self.plain.add(threading.get_ident())
         names = sorted(WITHOUT_TASKLETS.intersection(self.names)) or ["pause"]
         while not self.stopped:
             with suppress(Exception):
@@ -155,16 +157,21 @@ def lock(busy, rng):
 
 @plain_work
 def condition(busy, rng):
-    # A tasklet of the main thread may own it when that has ended its tasklets.
-    if not busy.condition.acquire(timeout=WAIT_SECONDS):
-        return
-    try:
-        if rng.random() < 0.5:
-            busy.condition.wait(WAIT_SECONDS)
-        else:
-            busy.condition.notify_all()
-    finally:
-        busy.condition.release()
+    # A budget must not stop it before `try` or in `finally`: the end of its thread would
+    # raise there, and nobody would release the condition. wait() acquires it again,
+    # however long that takes.
+    is_plain = threading.get_ident() in busy.plain
+    with nullcontext() if is_plain else tasklets.atomic():
+        # A tasklet of the main thread may own it when that has ended its tasklets.
+        if not busy.condition.acquire(timeout=WAIT_SECONDS):
+            return
+        try:
+            if rng.random() < 0.5:
+                busy.condition.wait(WAIT_SECONDS)
+            else:
+                busy.condition.notify_all()
+        finally:
+            busy.condition.release()
 
 
 @plain_work
