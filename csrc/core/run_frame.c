@@ -261,11 +261,16 @@ find_starved(struct tl_sched *s, const struct tl_run_frame *watch, TaskletObject
         return to; // the tasklet that ends the others names each of them
     }
     TaskletObject *next = next_in_ring(s, to);
-    uint64_t round = (uint64_t)s->runcount + MAX_NAMED_SWITCHES;
-    if (next == to || next->turn == 0 || s->switches - next->turn <= round) {
+    if (next == to) {
         return to;
     }
-    to->turn = s->switches; // it waits for its turn from now on
+    if (next->turn == 0) {
+        next->turn = s->switches; // it was chosen to run next: it waits from now on
+    }
+    if (s->switches - next->turn <= (uint64_t)s->runcount + MAX_NAMED_SWITCHES) {
+        return to;
+    }
+    to->turn = s->switches;
     return next;
 }
 

@@ -157,9 +157,9 @@ def lock(busy, rng):
 
 @plain_work
 def condition(busy, rng):
-    # A budget must not stop it before `try` or in `finally`: the end of its thread would
-    # raise there, and nobody would release the condition. wait() acquires it again,
-    # however long that takes.
+    # A budget must not stop it before `try` or in `finally`: the end of its thread
+    # would raise there, and nobody would release the condition. wait() acquires it
+    # again, however long that takes.
     is_plain = threading.get_ident() in busy.plain
     with nullcontext() if is_plain else tasklets.atomic():
         # A tasklet of the main thread may own it when that has ended its tasklets.
