@@ -77,7 +77,7 @@ PyObject *tl_wait_queue_timed_out(struct tl_wait *wait);
 void tl_wait_queue_wake(struct tl_waiter *waiter, unsigned char given);
 
 // The same for up to max waiters at the head of queue, without those of threads that
-// are gone and, if given has TL_GIVEN_OWNERSHIP, those that
+// are gone and, if given has TL_GIVEN_OWNERSHIP, the waiters that
 // tl_wait_queue_first_active() skips. Returns the number of waiters that were woken.
 // Thread: any.
 Py_ssize_t tl_wait_queue_wake_many(struct tl_link *queue, Py_ssize_t max,
