@@ -13,6 +13,7 @@ import os
 import selectors
 import signal
 import socket
+import warnings
 from contextlib import suppress
 from itertools import groupby
 
@@ -70,7 +71,10 @@ class Process:
         self.is_done = False  # with the module
         self.reports, self.received = [], b""
         self.socket, theirs = socket.socketpair()
-        self.pid = os.fork()
+        with warnings.catch_warnings():
+            # Of other threads: they are idle workers, which a child makes anew.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.pid = os.fork()
         if self.pid == 0:
             # A process ends when the first one has closed the last copy of this end.
             for each in [*others, self]:
