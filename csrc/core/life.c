@@ -1,5 +1,5 @@
-// life.c - what runs on a stack: one tasklet after the other, from its first step to the
-// hand-over to the next; and the end of a stack.
+// life.c - what runs on a stack: one tasklet after the other, from its first step to
+// the hand-over to the next; and the end of a stack.
 #include "core/life.h"
 #include "core/errors.h"
 #include "core/fiber.h"
@@ -32,13 +32,14 @@ enum { MAX_PARKED = TL_STRESS_OR(128, 1), MANY_TASKLETS = TL_STRESS_OR(20000, 64
 enum { MAX_PARKED = INT_MAX, MANY_TASKLETS = INT_MAX };
 #endif
 
-// How far the second lane of stacks lies below the first. Stacks of the first lane that are
-// no deeper than that do not reach into it.
+// How far the second lane of stacks lies below the first. Stacks of the first lane that
+// are no deeper than that do not reach into it.
 enum { LANE_GAP_BYTES = 6000 };
 
 // ---- stacks begin: see stacks.c
 
-// Enter the second base fiber from LANE_GAP_BYTES further down. It switches back at once.
+// Enter the second base fiber from LANE_GAP_BYTES further down. It switches back at
+// once.
 __attribute__((noinline)) static void
 begin_second_base(struct tl_sched *s)
 {
@@ -399,8 +400,8 @@ leave_for(struct tl_sched *s, struct tl_stack *stack, TaskletObject *to)
 
 // Up to Python 3.13 the interpreter, at its end, ends a daemon thread by unwinding its
 // C stack. Beyond a tasklet's base there is no stack to unwind, only leftovers of
-// other fibers: the thread sleeps here forever instead, as all daemon threads do from 3.14
-// on.
+// other fibers: the thread sleeps here forever instead, as all daemon threads do from
+// 3.14 on.
 static void
 stay_if_unwound(const bool *returns)
 {

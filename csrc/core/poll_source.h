@@ -1,9 +1,9 @@
 // poll_source.h - what gives a thread's tasklets work besides timers and other threads.
 //
-// A source has a descriptor that is readable when it has something to report. A thread with
-// nothing to run sleeps on the descriptors of all its sources, and tl_timer_poll() asks each
-// of them. A part of the runtime adds its source to a scheduler when a tasklet first needs
-// it, so that the scheduler need not know any by name.
+// A source has a descriptor that is readable when it has something to report. A thread
+// with nothing to run sleeps on the descriptors of all its sources, and tl_timer_poll()
+// asks each of them. A part of the runtime adds its source to a scheduler when a
+// tasklet first needs it, so that the scheduler need not know any by name.
 #ifndef TL_POLL_SOURCE_H
 #define TL_POLL_SOURCE_H
 
@@ -23,7 +23,8 @@ struct tl_poll_source_kind {
     bool (*is_busy)(const struct tl_poll_source *source);
     // Check, at the time now, for what the descriptor does not report. May be NULL.
     void (*check)(struct tl_poll_source *source, int64_t now);
-    // When to check next: INT64_MAX, or a time not before the last check. NULL iff check is.
+    // When to check next: INT64_MAX, or a time not before the last check. NULL iff
+    // check is.
     int64_t (*next_check)(const struct tl_poll_source *source);
     // The thread's tasklets are being ended, or that is over. May be NULL.
     void (*set_ending)(struct tl_poll_source *source, bool is_ending);
@@ -33,8 +34,8 @@ struct tl_poll_source_kind {
     void (*fini)(struct tl_sched *s, struct tl_poll_source *source);
 };
 
-// Add a source, whose descriptor is open, or remove it. There is always room: each kind is
-// added once, and TL_PARK_SOURCES kinds exist.
+// Add a source, whose descriptor is open, or remove it. There is always room: each kind
+// is added once, and TL_PARK_SOURCES kinds exist.
 void tl_poll_source_add(struct tl_sched *s, struct tl_poll_source *source);
 void tl_poll_source_remove(struct tl_sched *s, struct tl_poll_source *source);
 

@@ -1,4 +1,5 @@
-// run.h - run(): its caller pauses until the other tasklets are done or a budget is used up.
+// run.h - run(): its caller pauses until the other tasklets are done or a budget is
+// used up.
 #ifndef TL_RUN_H
 #define TL_RUN_H
 

@@ -197,9 +197,7 @@ on_alarm(struct tl_timekeeper *alarm, int64_t now)
     return again;
 }
 
-// ---- in the middle of a slice
-
-// ---- between two slices
+// ---- between two slices; budget.c has the middle of a slice
 
 static void
 begin_slices(struct tl_sched *s)

@@ -1,4 +1,4 @@
-// sched.c - switching, blocking and waking. Only this file and stacks.c switch fibers.
+// sched.c - switching and blocking. Only this file and life.c switch fibers.
 // Why the steps of a function stand in their order: see its declaration in sched.h.
 #include "core/sched.h"
 #include "core/errors.h"
@@ -382,8 +382,9 @@ tl_sched_wait_for_others(struct tl_sched *s, TaskletObject *leaver, bool has_end
 
 // ---- the public moves
 
-// The tasklet after the current one in the ring, ready to be entered: the current one
-// if it is alone. NULL with an exception set if a switch is not allowed.
+// The tasklet after the current one in the ring, ready to be entered. If the current
+// one is alone: itself, or the caller of a run() that ends. NULL with an exception set
+// if a switch is not allowed, or an interruption is due.
 TL_COLD static TaskletObject *
 find_next(struct tl_sched *s)
 {

@@ -110,7 +110,7 @@ typedef struct TaskletObject {
     bool thrown;    // an interruption is due, and will be raised by its next operation
     bool stopped;   // a budget of run() stopped it, and it has not gone on since
     bool inherited; // started before a fork, in the parent: no warning if it is lost
-    bool revived;   // its finalizer has run, and has requested a kill
+    bool revived;   // its finalizer has run, and must be able to run again
     unsigned int own_refs; // to itself, from its own stack in tl_wait_queue_wait()
     unsigned int shields;  // active shield() blocks, which hold off interruptions
     unsigned int holds;    // waits that hold off all interruptions

@@ -274,8 +274,8 @@ list_started(struct tl_sched *s)
     return list;
 }
 
-// Kill every started tasklet of the calling thread once, also tasklets that start during
-// this, and run them for up to LAST_SWITCHES.  Switch: yes.
+// Kill every started tasklet of the calling thread once, also tasklets that start
+// during this, and run them for up to LAST_SWITCHES.  Switch: yes.
 static void
 end_tasklets(struct tl_sched *s)
 {
