@@ -14,12 +14,13 @@ struct tl_poll_source {
     int fd;
 };
 
-// All are called by the scheduler's thread, with the GIL, but for fini, and do not call
-// into Python but for thread_ends.
+// All are called by the scheduler's thread, except fini, and with the GIL. None calls
+// into Python, except thread_ends. Sources are asked in the order in which they were
+// added.
 struct tl_poll_source_kind {
     // Put the waiters of what is ready into the ring.
     void (*look)(struct tl_sched *s, struct tl_poll_source *source);
-    // Whether anything is waited for: only then the thread sleeps on the descriptor.
+    // Whether anything is waited for. If no source is busy, the thread sleeps on none.
     bool (*is_busy)(const struct tl_poll_source *source);
     // Check, at the time now, for what the descriptor does not report. May be NULL.
     void (*check)(struct tl_poll_source *source, int64_t now);

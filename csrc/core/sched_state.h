@@ -145,7 +145,7 @@ struct tl_sched {
     struct tl_park park;
     struct tl_deferred_wakes pending_wakes; // wake-ups that this thread owes others
     bool waiting;                           // the thread is idle: its ring was empty
-    bool is_idle_worker;       // a worker without work: deadlocks do not count it
+    bool is_idle_worker;     // a worker without work: deadlocks do not count it
     Py_ssize_t worker_waits; // part of awaited: tasklets that wait for a worker
     Py_ssize_t import_waits; // part of awaited: for another thread's import
     Py_ssize_t

@@ -2,9 +2,9 @@
 // coverage`.
 //
 // gcov writes them when a process ends with exit(), as tests that fork, and the
-// processes of tests/parallel.py, do not. Linked into the extension, this file hands
-// gcov's function over. Compiled with -DPRELOADED and preloaded, it is the _exit() that
-// calls it.
+// processes of tests/helpers/parallel.py, do not. Linked into the extension, this file
+// hands gcov's function over. Compiled with -DPRELOADED and preloaded, it is the
+// _exit() that calls it.
 //
 // Nothing is written by a process that a signal ends or that runs another program.
 #define _GNU_SOURCE

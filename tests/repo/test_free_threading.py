@@ -20,7 +20,7 @@ def test_the_source_compiles_for_a_build_without_a_gil(source):
     compiler = shlex.split(sysconfig.get_config_var("CC"))
     if shutil.which(compiler[0]) is None:
         pytest.skip(f"needs the compiler of the build, {compiler[0]}")
-    places = [sysconfig.get_path("include"), Path(greenlet.__file__).parents[2]]
+    places = [sysconfig.get_path("include"), Path(greenlet.__file__).parents[1]]
     done = subprocess.run(
         [
             *compiler, "-fsyntax-only", "-std=gnu11", "-Wall", "-Werror",

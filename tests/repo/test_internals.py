@@ -63,6 +63,13 @@ def test_a_file_has_the_functions_that_follow_its_name(page):
             assert re.search(rf"\b{function}\(", code), f"{function}() in {name}"
 
 
+@every_page
+def test_the_tests_exist(page):
+    tests = "".join(path.read_text() for path in (ROOT / "tests").glob("*/test_*.py"))
+    names = {name for name in spans_of(page) if re.fullmatch(r"test_\w+", name)}
+    assert not [name for name in names if f"def {name}(" not in tests]
+
+
 def test_names_in_comments_exist():
     wrong = []
     for path in SOURCES:
