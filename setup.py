@@ -3,6 +3,7 @@
 import configparser
 import filecmp
 import functools
+import json
 import os
 import re
 import runpy
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Extension, setup
 from setuptools.command.build import build
@@ -31,10 +33,13 @@ def runs(command):
 
 
 def missing():
-    """Yield a line for each thing that the build needs and does not find."""
+    """Yield a line for each requirement of the build that is missing."""
     cc = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
     if not runs([*shlex.split(cc), "--version"]):
         yield f"no C compiler ({cc}): install gcc and libc6-dev (Debian, Ubuntu)"
+    if sysconfig.get_config_var("Py_GIL_DISABLED") and sys.version_info < (3, 15):
+        version = sys.version.split()[0]
+        yield f"not for the free-threaded build of Python {version}, only from 3.15 on"
     headers = sysconfig.get_path("include")
     if not Path(headers, "Python.h").exists():
         package = "python{}.{}-dev".format(*sys.version_info)
@@ -54,14 +59,14 @@ def missing():
 
 @functools.cache
 def check():
-    """End the build before it has done anything if something is missing."""
+    """End the build before it does anything if a requirement is missing."""
     lines = [f"tasklets: {line}" for line in missing()]
     if lines:
         sys.exit("\n".join(lines))
 
 
 def libuv(option):
-    """Return what pkg-config answers for libuv, as a list of arguments."""
+    """Return the answer of pkg-config for libuv, as a list of arguments."""
     answer = subprocess.check_output([*PKG_CONFIG, option, "libuv"], text=True)
     return shlex.split(answer)
 
@@ -78,7 +83,7 @@ def description():
         kind = "raw" if target.endswith((".svg", ".png")) else "blob"
         return f"{before}{url}/{kind}/v{version}/{target}"
 
-    # Blocks and spans of code are left as they are.
+    # Blocks and spans of code stay unchanged.
     text = Path("README.md").read_text(encoding="utf-8")
     parts = re.split(r"(^```.*?^```|`[^`\n]+`)", text, flags=re.M | re.S)
     link = re.compile(
@@ -90,7 +95,7 @@ def description():
 
 
 class Build(build):
-    """Look for all that is needed before anything is copied."""
+    """Check the requirements before anything is copied."""
 
     def run(self):
         """Check, then build."""
@@ -99,7 +104,7 @@ class Build(build):
 
 
 class BuildExt(build_ext):
-    """Compile the sources side by side, and of them only those that changed."""
+    """Compile the changed sources, several at a time."""
 
     def run(self):
         """Check, then build."""
@@ -110,12 +115,12 @@ class BuildExt(build_ext):
         """Add the flags of foreign libraries, then build."""
         import greenlet  # absent while only metadata is asked for
 
-        # greenlet.h lies inside the installed package.
+        # greenlet.h is inside the installed package.
         ext.include_dirs.append(str(Path(greenlet.__file__).parent.parent))
         ext.extra_compile_args += libuv("--cflags")
         ext.extra_link_args += libuv("--libs")
 
-        # Objects made with other flags, or by another Python, are of no use.
+        # Objects compiled with other flags, or for another Python, are compiled again.
         made_by = Path(self.build_temp, "made_by")
         key = f"{sys.version} {self.compiler.compiler_so} {vars(ext)}"
         if not made_by.exists() or made_by.read_text() != key:
@@ -128,7 +133,7 @@ class BuildExt(build_ext):
         made_by.write_text(key)
 
     def compile_changed(self, sources, output_dir, depends, **options):
-        """Stand in for the compiler's compile method."""
+        """Replace the compiler's compile method."""
         newest = max(os.path.getmtime(path) for path in depends)
 
         def compile_one(source):
@@ -142,25 +147,67 @@ class BuildExt(build_ext):
             return list(pool.map(compile_one, sources))
 
     def copy_file(self, source, target, *args, **kwargs):
-        """Do not replace a copy by the same: somebody may be running it."""
+        """Keep an identical copy: a running process may be using the file."""
         if not os.path.exists(target) or not filecmp.cmp(source, target):
             super().copy_file(source, target, *args, **kwargs)
 
 
+class CompileCommands(BuildExt):
+    """Write how each source is compiled, for editors and tools; compile nothing."""
+
+    user_options: ClassVar = [
+        *build_ext.user_options,
+        ("output=", None, "the file to write"),
+    ]
+
+    def initialize_options(self):
+        """Set the defaults."""
+        super().initialize_options()
+        self.output = "compile_commands.json"
+
+    def build_extension(self, ext):
+        """Record the commands of a build of everything."""
+        commands = []
+
+        def record(command, **_):
+            commands.append(list(command))
+
+        self.force = True
+        # Which of the two starts a command depends on the version of setuptools.
+        self.compiler.spawn = self.compiler.call = record
+        super().build_extension(ext)
+        entries = [
+            {
+                "directory": os.getcwd(),
+                "file": command[command.index("-c") + 1],
+                "arguments": command,
+            }
+            for command in commands
+            if "-c" in command
+        ]
+        entries.sort(key=lambda entry: entry["file"])
+        Path(self.output).write_text(json.dumps(entries, indent=1) + "\n")
+
+
 setup(
     long_description=description(),
-    cmdclass={"build": Build, "build_ext": BuildExt},
+    cmdclass={
+        "build": Build,
+        "build_ext": BuildExt,
+        "compile_commands": CompileCommands,
+    },
     ext_modules=[
         Extension(
             "tasklets._core",
-            sources=sorted(glob("csrc/*.c")),
-            depends=["setup.py", *sorted(glob("csrc/*.h"))],
+            sources=sorted(glob("csrc/*/*.c")),
+            depends=["setup.py", *sorted(glob("csrc/*/*.h"))],
             define_macros=[("_GNU_SOURCE", "1")],
             extra_compile_args=[
                 "-std=gnu11",
+                "-iquotecsrc",
                 "-fvisibility=hidden",
                 "-fno-plt",
-                # A thread that the interpreter ends is unwound: see run_stack().
+                # The interpreter may end a thread by unwinding it: see run_stack().
                 "-fexceptions",
             ],
         )

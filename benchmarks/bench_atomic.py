@@ -1,4 +1,4 @@
-"""What atomic sections cost, those who enter them and everybody else."""
+"""What atomic sections cost the threads that enter them, and all other threads."""
 
 import functools
 import importlib.util
@@ -17,7 +17,7 @@ from benchmarks.measure import Workload, cpu_clock, in_thread, wall_clock
 from tasklets import atomic
 
 INTERVAL = 0.005  # the interpreter's own switch interval
-REST = 0.2  # after so many seconds without a section all is as before
+REST = 0.2  # seconds after the last section until the normal interval applies
 
 # ---- enter and leave
 
@@ -26,7 +26,7 @@ REST = 0.2  # after so many seconds without a section all is as before
 def noop():
     """Return the module noop.c, compiled for this interpreter."""
     source = Path(__file__).parent / "noop.c"
-    # No sanitizer that watches this process is to watch the compiler.
+    # A sanitizer of this process must not be loaded into the compiler.
     env = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, "noop" + sysconfig.get_config_var("EXT_SUFFIX"))
@@ -51,7 +51,7 @@ def atomic_each(n):
 
 
 def noop_each(n):
-    """Do the same with what does nothing."""
+    """Enter and leave a context manager that does nothing."""
     nothing = noop().noop
     start = cpu_clock()
     for _ in range(n):
@@ -61,7 +61,7 @@ def noop_each(n):
 
 
 def again(manager):
-    """Return a subject that enters and leaves the same object again and again."""
+    """Return a subject that enters and leaves the same object repeatedly."""
 
     def subject(n):
         section = manager()
@@ -87,30 +87,30 @@ def beyond_the_calls(n):
     return max(from_c(atomic(), n) - from_c(noop().noop(), n), 0)
 
 
-# ---- everybody else
+# ---- all other threads
 
 
 def unit():
-    """Do the same amount of work, whoever calls."""
+    """Do a fixed amount of work."""
     for _ in range(500):
         pass
 
 
 class Crowd:
-    """Two threads that compute, and a third with short sections, all the time."""
+    """Two threads that compute, and a third that enters short sections."""
 
     def __init__(self, section):
         self.section, self.ending = section, False
         self.done = [0, 0, 0]
 
     def compute(self, place):
-        """Work, and count that."""
+        """Work, and count the units."""
         while not self.ending:
             unit()
             self.done[place] += 1
 
     def enter_and_leave(self, place):
-        """Work in sections, and count that."""
+        """Work in sections, and count the units."""
         section = self.section()
         while not self.ending:
             with section:
@@ -118,7 +118,7 @@ class Crowd:
             self.done[place] += 1
 
     def run(self, seconds):
-        """Return what a unit of their work took, in nanoseconds."""
+        """Return how long a unit of their work took, in nanoseconds."""
         works = self.compute, self.compute, self.enter_and_leave
         start = wall_clock()
         threads = [
@@ -143,10 +143,10 @@ def work_of_all(section):
 
 
 def waiting(section, share):
-    """Return a subject: how long a thread waits for the GIL, of n times.
+    """Return a subject: how long a thread waits for the GIL, in n waits.
 
-    Another thread spends 99 % of its time in sections. The result is not exceeded by
-    that share of the waits.
+    Another thread spends 99 % of its time in sections. The result is the quantile of
+    the waits that share names.
     """
 
     def hold(ending):

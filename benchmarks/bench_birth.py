@@ -147,7 +147,7 @@ def block_gevent(n):
             spawn(body)
         gevent.sleep(0)
 
-    # The hub and its loop are not what is measured.
+    # Start the hub and its loop, whose cost is not measured.
     gevent.sleep(0)
     work.keep = event
     return work
@@ -172,7 +172,7 @@ def block_asyncio(n):
         loop.run_until_complete(main())
 
     loop.run_until_complete(nothing_async())
-    # Still pending when the process ends, about which each would complain.
+    # Each task that is pending when the process ends would print a warning.
     loop.set_exception_handler(lambda *_: None)
     work.keep = loop, born
     return work

@@ -38,7 +38,7 @@ def call_tasklets(n):
 
 
 def stream_tasklets(n):
-    """Stream over one channel, whose receiver is preferred."""
+    """Stream over one channel that prefers the receiver."""
     ch = channel()
     ch.preference = -1
 
@@ -74,7 +74,7 @@ def fan_in_tasklets(n):
     start = cpu_clock()
     for _ in range(each * LINKED):
         receive()
-    # For the first messages that were on their way, what follows the last ones.
+    # Messages in flight at the start, for those in flight at the end.
     run()
     return (cpu_clock() - start) / (each * LINKED)
 
@@ -195,7 +195,7 @@ def call_asyncio(n):
 
 
 def stream_asyncio(n, producers=1):
-    """Stream over one of asyncio's queues, with room for one message."""
+    """Stream over one of asyncio's queues of capacity 1."""
     each = max(n // producers, 1)
 
     async def main():
@@ -269,7 +269,7 @@ def call_threads(n):
 
 
 def stream_threads(n):
-    """Stream over a queue with room for one message."""
+    """Stream over a queue of capacity 1."""
     ch = queue.Queue(1)
 
     def producer():

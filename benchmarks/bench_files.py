@@ -1,4 +1,4 @@
-"""What a call to the file system costs on libuv's threads, against one on a worker."""
+"""What a file system call costs on libuv's threads, against a call on a worker."""
 
 import os
 import threading
@@ -27,7 +27,7 @@ def timed(work, call, n):
 
 
 def at_once(call, n):
-    """Call n times, about, from many tasklets."""
+    """Call about n times from many tasklets."""
     each = max(n // AT_ONCE, 1)
     for task in [spawn(one_by_one, call, each) for _ in range(AT_ONCE)]:
         task.result()

@@ -1,6 +1,6 @@
 """What locks cost: alone, between tasklets, and between operating system threads.
 
-Standard Python's are measured in the same process, right before.
+The locks of threading are measured in the same process, right before.
 """
 
 import threading
@@ -19,11 +19,11 @@ BATCH = 2e8  # nanoseconds
 STOP = None
 
 
-# ---- nobody else wants it
+# ---- without contention
 
 
 def entering(make):
-    """Return a subject: a with statement round nothing."""
+    """Return a subject: a with statement with an empty body."""
 
     def subject(n):
         lock = make()
@@ -55,7 +55,7 @@ def waiting_for_what_is_set(make):
 
 
 def contending(n):
-    """Let a hundred tasklets take one lock in turn: what a hand-over costs."""
+    """Pass one lock between a hundred tasklets: what a hand-off costs."""
     lock = locks.Lock()
 
     def work(times):
@@ -94,7 +94,7 @@ def in_turns(first, second, cpus=None):
 
 
 def over_condition(make, n, cpus=None):
-    """Hand item after item from a thread to another: what one costs."""
+    """Pass items from one thread to another: what an item costs."""
     cond, items = make(), []
 
     def produce():
@@ -138,7 +138,7 @@ def over_locks(make, n, cpus=None, begin=int):
 
 
 def over_barrier(make, n):
-    """Eight threads pass a barrier again and again: what a turn costs."""
+    """Eight threads pass a barrier repeatedly: what a turn costs."""
     barrier = make(PARTIES)
 
     def work():
@@ -158,7 +158,7 @@ def free(work, make):
 
 
 def pinned(work, make):
-    """Return a subject whose threads have one CPU together."""
+    """Return a subject whose threads share one CPU."""
     return lambda n: work(make, n, {allowed()[0]})
 
 
@@ -168,7 +168,7 @@ def beside_one(work, make):
 
 
 def work_done(work, make):
-    """Return a subject: how much longer one that computes takes beside the others."""
+    """Return a subject: how much longer a computing thread takes beside the others."""
 
     def subject(n):
         rounds, ending = 0, False
@@ -212,7 +212,7 @@ def queue_round_trip(n):
 
 
 def against(title, size, subject, make, other, **aims):
-    """Return a workload of one of ours against one of threading's."""
+    """Return a workload of a lock of tasklets against the same of threading."""
     return Workload(
         title=title,
         size=size,
@@ -225,7 +225,7 @@ def against(title, size, subject, make, other, **aims):
 
 
 def between(title, size, how, work, name, reference_size=None, **aims):
-    """Return a workload between threads, of the class of that name."""
+    """Return a workload between threads that uses the class of that name."""
     make, other = getattr(locks, name), getattr(threading, name)
     return Workload(
         title=title,
@@ -253,7 +253,7 @@ WORKLOADS = {
     "event": against("`Event.wait()`, set", 200_000, waiting_for_what_is_set,
                      locks.Event, threading.Event, reach=0.35),
     "lock_contended": Workload(
-        title="a lock goes from tasklet to tasklet, 100 want it",
+        title="a lock goes from tasklet to tasklet, with 100 waiters",
         size=40_000, tasklets=contending, reference=bare_switch, reach=2.5,
     ),
     "lock_threads": Workload(
@@ -267,11 +267,12 @@ WORKLOADS = {
                                  reach=0.2, beyond=0.05),
     "condition_pinned": between(f"{COND}, on one CPU", 20_000, pinned, over_condition,
                                 "Condition", reach=0.67),
-    "condition_beside": between(f"{COND}, beside one that computes", 5000, beside_one,
+    "condition_beside": between(f"{COND}, beside a computing thread", 5000, beside_one,
                                 over_condition, "Condition", reference_size=500,
                                 reach=0.05),
-    "condition_others": between("what one that computes then takes for its work", 1000,
-                                work_done, over_condition, "Condition", reach=1.25),
+    "condition_others": between("time the computing thread then takes for its work",
+                                1000, work_done, over_condition, "Condition",
+                                reach=1.25),
     "locks_threads": between(PAIR, 20_000, free, over_locks, "Lock", reach=0.2),
     "locks_pinned": between(f"{PAIR}, on one CPU", 20_000, pinned, over_locks, "Lock",
                             reach=0.67),

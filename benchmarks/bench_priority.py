@@ -1,8 +1,8 @@
-"""What a thread that was woken gets of the GIL beside threads that compute.
+"""How soon a woken thread gets the GIL beside threads that compute.
 
-Requests and replies between two threads, as many as they can; and how late a thread is
-that is woken every millisecond, by one that sleeps in between. Standard Python is
-measured in the same process, right before.
+Two threads exchange requests and replies as fast as they can; and a thread is woken
+every millisecond by a thread that sleeps in between. Standard Python is measured in the
+same process, right before.
 """
 
 import functools
@@ -18,7 +18,7 @@ PAUSE = 0.001
 WARM_UP = 0.05
 
 
-class Hog:
+class BusyThread:
     """A thread that computes until it is told to end."""
 
     def __init__(self):
@@ -26,7 +26,7 @@ class Hog:
         self.thread = in_thread(self.compute)
 
     def compute(self):
-        """Use all the GIL that one can get, and note how much of the time that was."""
+        """Compute, and record the share of the time in which this thread ran."""
         start, used = wall_clock(), time.thread_time_ns()
         while not self.ending:
             for _ in range(100):
@@ -34,22 +34,22 @@ class Hog:
         self.share = (time.thread_time_ns() - used) / (wall_clock() - start)
 
 
-def beside(hogs, work):
-    """Return what work() returns beside so many hogs, and the share of them all."""
-    crowd = [Hog() for _ in range(hogs)]
+def beside(busy, work):
+    """Return the result of work() beside that many busy threads, and their share."""
+    crowd = [BusyThread() for _ in range(busy)]
     time.sleep(WARM_UP)
     try:
         result = work()
     finally:
-        for hog in crowd:
-            hog.ending = True
-        for hog in crowd:
-            hog.thread.join()
-    return result, sum(hog.share for hog in crowd)
+        for each in crowd:
+            each.ending = True
+        for each in crowd:
+            each.thread.join()
+    return result, sum(each.share for each in crowd)
 
 
 def requests(connect, milliseconds):
-    """Return the mean nanoseconds of requests that are made for so long."""
+    """Make requests for some time; return the mean nanoseconds of a request."""
     put, get, their_get, their_put = connect()
     costs = []
 
@@ -85,7 +85,7 @@ def over_a_queue():
 
 
 def lateness(connect, times):
-    """Return how late a thread gets what it was sent, in nanoseconds, the median."""
+    """Return how late a thread gets its messages, in nanoseconds, the median."""
     put, get = connect()
     late = []
 
@@ -105,18 +105,18 @@ def lateness(connect, times):
     return statistics.median(late)
 
 
-def request(connect, hogs):
+def request(connect, busy):
     """Return a subject: n milliseconds of requests."""
-    return lambda n: beside(hogs, functools.partial(requests, connect, n))[0]
+    return lambda n: beside(busy, functools.partial(requests, connect, n))[0]
 
 
-def wake(connect, hogs):
+def wake(connect, busy):
     """Return a subject: n wakes."""
-    return lambda n: beside(hogs, functools.partial(lateness, connect, n))[0]
+    return lambda n: beside(busy, functools.partial(lateness, connect, n))[0]
 
 
 def loss(connect):
-    """Return a subject: what a thread that computes loses to n ms of requests."""
+    """Return a subject: what share a computing thread loses to n ms of requests."""
 
     def subject(n):
         _, alone = beside(1, lambda: time.sleep(n / 1000))
@@ -126,18 +126,18 @@ def loss(connect):
     return subject
 
 
-def workload(title, hogs, size, subject, **aims):
+def workload(title, busy, size, subject, **aims):
     """Return a workload of tasklets against a SimpleQueue."""
     connect = {request: over_channels, wake: over_a_channel}[subject]
     stock = {request: over_queues, wake: over_a_queue}[subject]
     return Workload(
-        title=f"{title} beside {hogs} that compute{'s' * (hogs == 1)}",
+        title=f"{title} beside {busy} that compute{'s' * (busy == 1)}",
         size=size,
-        reference=subject(stock, hogs),
+        reference=subject(stock, busy),
         reference_size=size,
         reference_name="SimpleQueue",
         fresh=True,
-        tasklets=subject(connect, hogs),
+        tasklets=subject(connect, busy),
         **aims,
     )
 
@@ -148,7 +148,7 @@ WORKLOADS = {
     ),
     "priority_request_2": workload("request and reply", 2, 1000, request),
     "priority_loss": Workload(
-        title="time that one that computes loses beside request and reply",
+        title="time that a computing thread loses beside request and reply",
         size=1000,
         reach=0.2,
         suffix=" of it",

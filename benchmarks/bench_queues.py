@@ -1,4 +1,4 @@
-"""What putting an item and getting it cost, beside the standard library's queues."""
+"""What a put and a get of an item cost, beside the standard library's queues."""
 
 import queue
 
@@ -9,7 +9,7 @@ ROOM = 100
 
 
 def alone(make):
-    """Return a subject that puts and gets items by itself."""
+    """Return a subject in which one thread puts and gets items."""
 
     def subject(n):
         q = make()
@@ -93,12 +93,12 @@ def requests_over(make):
 
 
 def small(cls, maxsize=ROOM):
-    """Return what makes a queue of limited size."""
+    """Return a function that makes a queue of limited size."""
     return lambda: cls(maxsize)
 
 
 def workload(title, how, ours, theirs, sizes, reach):
-    """Return a workload of our queue against the standard library's."""
+    """Return a workload of a queue of tasklets against the standard library's."""
     size, reference_size = sizes
     return Workload(
         title=f"{title}, per item",

@@ -1,4 +1,4 @@
-"""What it costs to let the others run."""
+"""What it costs to yield to other tasklets."""
 
 import asyncio
 import time
@@ -83,7 +83,7 @@ def among_threads(runnable):
 
 
 def workload(runnable):
-    """Return the workload with so many runnable ones."""
+    """Return the workload with that many runnable tasklets."""
     return Workload(
         title=f"`schedule()`, {runnable} runnable",
         size=100_000,

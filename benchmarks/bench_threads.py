@@ -1,4 +1,4 @@
-"""What request and reply between two operating system threads cost."""
+"""What a request and its reply between two operating system threads cost."""
 
 import os
 import queue
@@ -13,7 +13,7 @@ STOP = None
 
 
 def over_channels():
-    """Return put and get of the requester, then of the one that replies."""
+    """Return put and get of the requester, then get and put of the replier."""
     ask, answer = channel(), channel()
     return ask.send, answer.receive, ask.receive, answer.send
 
@@ -25,7 +25,7 @@ def over_queues():
 
 
 def pin(cpus):
-    """Let this thread run on the given CPUs only, if that can be done at all."""
+    """Bind this thread to the given CPUs, if the system can."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cpus)
 
@@ -111,7 +111,7 @@ def free_cpus(connect, talk=back_to_back):
 
 
 def one_cpu(connect, talk=back_to_back):
-    """Return a subject whose threads, and so this process, have one CPU together."""
+    """Return a subject whose threads, and so this process, share one CPU."""
 
     def subject(n):
         cpus = allowed()

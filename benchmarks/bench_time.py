@@ -28,7 +28,7 @@ from tasklets import (
 )
 
 SLEEPERS = 10_000
-NAP = 0.001
+PAUSE = 0.001
 
 # ---- many that sleep
 
@@ -46,7 +46,7 @@ def sleepers(n):
 
     def nap(rounds):
         for _ in range(rounds):
-            sleep(NAP)
+            sleep(PAUSE)
 
     def work(count, rounds):
         for _ in range(count):
@@ -61,7 +61,7 @@ def asyncio_sleepers(n):
 
     async def nap(rounds):
         for _ in range(rounds):
-            await asyncio.sleep(NAP)
+            await asyncio.sleep(PAUSE)
 
     async def main(count, rounds):
         await asyncio.gather(*(nap(rounds) for _ in range(count)))
@@ -74,7 +74,7 @@ def gevent_sleepers(n):
 
     def nap(rounds):
         for _ in range(rounds):
-            gevent.sleep(NAP)
+            gevent.sleep(PAUSE)
 
     def work(count, rounds):
         gevent.joinall([gevent.spawn(nap, rounds) for _ in range(count)])
@@ -117,7 +117,7 @@ def asyncio_timers(n):
 
 
 def timeout_each(n):
-    """Put a timeout round what does not wait."""
+    """Enter and leave a timeout() block that does not wait."""
     start = cpu_clock()
     for _ in range(n):
         with timeout(1):
@@ -206,7 +206,7 @@ def gevent_kill_each(n):
 
 
 def with_senders(count, n):
-    """Return so many channels, for the first of which n tasklets wait to send."""
+    """Return channels; n tasklets wait to send on the first of them."""
     channels = [channel() for _ in range(count)]
     for _ in range(n):
         tasklet(channels[0].send)(None)
@@ -226,7 +226,7 @@ def plain_receive(n):
 
 
 def select_of_2(n):
-    """Do the same where another channel might be ready instead."""
+    """Do the same with select() from two channels."""
     one, other = [recv(ch) for ch in with_senders(2, n)]
     start = cpu_clock()
     for _ in range(n):
@@ -237,7 +237,7 @@ def select_of_2(n):
 
 
 def select_of_100(n):
-    """Do the same with many others. A list would be made a tuple by each call."""
+    """Do the same with select() from 100. Each call would copy a list to a tuple."""
     cases = tuple(recv(ch) for ch in with_senders(100, n))
     start = cpu_clock()
     for _ in range(n):
@@ -291,8 +291,8 @@ def lateness(share):
         def napper():
             for _ in range(n):
                 start = wall_clock()
-                sleep(NAP)
-                late.append(wall_clock() - start - NAP * 1e9)
+                sleep(PAUSE)
+                late.append(wall_clock() - start - PAUSE * 1e9)
             ending.append(True)
 
         for _ in range(100):
@@ -345,27 +345,27 @@ def echo(share):
 
 
 def by_select(fd):
-    """Wait as standard Python does."""
+    """Wait with select.select(), as standard Python does."""
     select_module.select([fd], [], [])
 
 
-def answering(wait, hogs):
+def answering(wait, busy):
     """Return a subject: how soon a thread goes on when a descriptor becomes ready.
 
-    Beside some threads that compute; the median of n times, once in a millisecond. What
-    it does then, read say, gives up the GIL like any other thread's call.
+    Beside some threads that compute; the median of n times, once per millisecond. The
+    calls that it then makes, such as read(), release the GIL as in any thread.
     """
 
     def subject(n):
         ending = threading.Event()
         read, write = os.pipe()
         posted, took = mmap.mmap(-1, 8 * n), []
-        # The poster has to be on time: it is a process of its own.
+        # The writer must be on time, so it is a separate process.
         child = os.fork()
         if child == 0:
             try:
                 for i in range(n):
-                    time.sleep(NAP)
+                    time.sleep(PAUSE)
                     posted[8 * i : 8 * i + 8] = time.monotonic_ns().to_bytes(
                         8, "little"
                     )
@@ -373,7 +373,7 @@ def answering(wait, hogs):
             finally:
                 os._exit(0)
 
-        def hog():
+        def compute():
             while not ending.is_set():
                 for _ in range(1000):
                     pass
@@ -387,7 +387,7 @@ def answering(wait, hogs):
                 took.append(now - int.from_bytes(sent, "little"))
                 seen += len(os.read(read, n))
 
-        threads = [in_thread(hog) for _ in range(hogs)]
+        threads = [in_thread(compute) for _ in range(busy)]
         in_thread(answer).join()
         ending.set()
         for thread in threads:
@@ -402,7 +402,7 @@ def answering(wait, hogs):
 
 WORKLOADS = {
     "sleepers": Workload(
-        title="CPU time of a wakeup, 10,000 that sleep 1 ms",
+        title="CPU time of a wakeup, 10,000 tasklets that sleep 1 ms",
         size=100_000,
         reach=0.2,
         reference=asyncio_sleepers,
@@ -475,7 +475,7 @@ WORKLOADS = {
         tasklets=meeting(select_both),
     ),
     "late": Workload(
-        title="lateness of a 1 ms sleep beside 100 that yield, 99 %",
+        title="lateness of a 1 ms sleep beside 100 that yield, 99th percentile",
         size=500,
         reach=3,
         unit=1e6,
@@ -484,7 +484,7 @@ WORKLOADS = {
         tasklets=lateness(0.99),
     ),
     "echo": Workload(
-        title="echo over sockets beside 100 that yield, 99 %",
+        title="echo over sockets beside 100 that yield, 99th percentile",
         size=500,
         reach=3,
         unit=1e6,
@@ -493,16 +493,16 @@ WORKLOADS = {
         tasklets=echo(0.99),
     ),
     **{
-        f"answer_{hogs}": Workload(
-            title=f"answer to a descriptor beside {hogs} threads that compute",
+        f"answer_{busy}": Workload(
+            title=f"answer to a descriptor beside {busy} threads that compute",
             size=300,
             reach=reach,
             unit=1e6,
             suffix=" ms",
             fresh=True,
-            tasklets=answering(scheduler.wait_readable, hogs),
-            peers={"threads": answering(by_select, hogs)},
+            tasklets=answering(scheduler.wait_readable, busy),
+            peers={"threads": answering(by_select, busy)},
         )
-        for hogs, reach in ((1, 0.2), (4, 2))
+        for busy, reach in ((1, 0.2), (4, 2))
     },
 }

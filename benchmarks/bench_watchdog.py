@@ -1,4 +1,4 @@
-"""What the budgets of scheduler.run() cost, and how late somebody is stopped."""
+"""What the budgets of scheduler.run() cost, and how late a tasklet is stopped."""
 
 import sys
 import time
@@ -14,27 +14,26 @@ from benchmarks.measure import (
 )
 from tasklets import kill_all, run, schedule, scheduler, spawn
 
-# The CPU time of all threads of this process: the one that watches the time has its
-# share.
+# The CPU time of all threads of this process, the timekeeper thread included.
 process_clock = time.process_time_ns
 
 MICROSECOND, MILLISECOND = 1e3, 1e6  # in nanoseconds, as all clocks here
 
-# Budgets that nobody uses up.
+# Budgets that are never used up.
 PLENTY = {"ticks": 1 << 50, "seconds": 3600, "slice_seconds": 0.02}
 
 SLICE = 0.001
 FRAME, FRAME_SLICE = 0.01, 0.002
 ENTITIES = 1000
-ROUNDS = 10  # the best of so many counts: what others do to the machine is not in it
-REST = 0.7  # after so many seconds nothing is left of the counting of ticks
+ROUNDS = 10  # rounds of which the best counts, to leave out the load of other processes
+REST = 0.7  # seconds after which the counting of ticks has no effect any more
 
-# Ticks are counted by monitoring events there, and by tracing before.
+# Ticks are counted by monitoring events from 3.12 on, and by tracing before.
 MONITORING = sys.version_info >= (3, 12)
 
 
 def is_counting():
-    """Return whether ticks are counted, or have been some milliseconds ago."""
+    """Return whether ticks are counted, or were some milliseconds ago."""
     if not MONITORING:
         return False  # it ends with the call
     monitoring = sys.monitoring
@@ -45,7 +44,7 @@ def is_counting():
 
 
 def settle():
-    """Wait until nothing is counted any more."""
+    """Wait until ticks are no longer counted."""
     while is_counting():
         time.sleep(0.01)
 
@@ -91,7 +90,7 @@ def generators(n):
 
 
 class Creature:
-    """What a game has many of."""
+    """An entity of a game."""
 
     def __init__(self, number):
         self.number = number
@@ -101,7 +100,7 @@ class Creature:
         self.seen = {}
 
     def move(self):
-        """Go on, and turn round at the borders."""
+        """Move on, and turn round at the borders."""
         self.x += self.dx
         self.y += self.dy
         if not 0 <= self.x < 64:
@@ -110,7 +109,7 @@ class Creature:
             self.dy = -self.dy
 
     def look(self, others):
-        """Find who is near, and remember when."""
+        """Find the creatures nearby, and remember when."""
         near = [each for each in others if abs(each.x - self.x) < 8]
         for each in near:
             self.seen[each.number] = self.energy
@@ -138,20 +137,20 @@ def game(n):
 
 
 def by_turns(n):
-    """Do next to nothing but give way."""
+    """Yield n times, and do little else."""
     for _ in range(n):
         schedule()
 
 
 def drive(**budgets):
-    """Run whoever is runnable to the end."""
+    """Run all runnable tasklets to their end."""
     # On a busy machine even a well-behaved tasklet may take too long.
     while (victim := scheduler.run(**budgets)) is not None:
         victim.insert()
 
 
 def time_of(code, clock, tasklets=1, **budgets):
-    """Return a subject: code in so many tasklets, under budgets that never end."""
+    """Return a subject: code in that many tasklets, under budgets that never end."""
     finish = partial(drive, **budgets) if budgets else run
 
     def subject(n):
@@ -172,7 +171,7 @@ def time_of(code, clock, tasklets=1, **budgets):
 
 
 def against_run(title, code, size, reach, budget="ticks", clock=cpu_clock, tasklets=1):
-    """Return a workload: code under a budget that lasts, against the same without."""
+    """Return a workload: code under a budget that never ends, against no budget."""
     return Workload(
         title=f"{title}, with `{budget}`",
         size=size,
@@ -185,7 +184,7 @@ def against_run(title, code, size, reach, budget="ticks", clock=cpu_clock, taskl
 
 
 def counted(title, code, size, monitoring, tracing):
-    """Return the workload of exact ticks; its aims are by how ticks are counted."""
+    """Return the workload of exact ticks; its aims depend on how ticks are counted."""
     return against_run(title, code, size, monitoring if MONITORING else tracing)
 
 
@@ -212,7 +211,7 @@ def calls_of_run(finish):
 
 
 def frames(budget, turns):
-    """Return a subject: a turn of each entity a frame, by a budget of so many."""
+    """Return a subject: frames in which each entity has one turn, by that budget."""
 
     def subject(n):
         entities = [spawn(by_turns, sys.maxsize) for _ in range(ENTITIES)]
@@ -230,17 +229,17 @@ def frames(budget, turns):
     return subject
 
 
-# ---- what is left when counting is over
+# ---- the cost after counting has ended
 
 
 def uncounted(n):
-    """Return what code takes without a budget."""
+    """Return how long code takes without a budget."""
     codes = (tight_for, calls, generators)
     return sum(time_of(code, cpu_clock)(n) for code in codes)
 
 
 def after_counting(n):
-    """Return the same some hundred milliseconds after it was counted."""
+    """Return the same some hundred milliseconds after ticks were counted."""
     for code in (tight_for, calls, generators):
         spawn(code, n)
     drive(ticks=PLENTY["ticks"])
@@ -252,7 +251,7 @@ def after_counting(n):
 
 
 def forever():
-    """Never give way."""
+    """Never yield."""
     i = 0
     while True:
         i += 1
@@ -260,7 +259,7 @@ def forever():
 
 @contextmanager
 def runaway():
-    """Have a runnable tasklet that never gives way."""
+    """Run the block with a runnable tasklet that never yields."""
     tasklet = spawn(forever)
     try:
         yield tasklet
@@ -269,7 +268,7 @@ def runaway():
 
 
 def interruption(n):
-    """Return what an interruption by ticks takes beyond the two switches of it."""
+    """Return what an interruption by ticks takes beyond its two switches."""
     bare = 2 * bare_switch(n)
     stop = scheduler.run
     with runaway():
@@ -284,7 +283,7 @@ def interruption(n):
 
 @contextmanager
 def rival():
-    """Have another thread that wants the GIL all the time."""
+    """Run the block beside a thread that wants the GIL all the time."""
     ended = False
 
     def compute():
@@ -300,12 +299,12 @@ def rival():
 
 
 def quantile(values, share):
-    """Return the value that so many of all do not exceed."""
+    """Return a quantile of the values."""
     return sorted(values)[min(int(share * len(values)), len(values) - 1)]
 
 
 def latency(share, *among):
-    """Return a subject: how long after its begin a slice is over, if not given up."""
+    """Return a subject: how long after its start a tasklet's slice ends."""
 
     def subject(n):
         times = []
@@ -323,7 +322,7 @@ def latency(share, *among):
 
 
 def play_frame(seconds):
-    """Let all have turns until the frame is over; return its nanoseconds."""
+    """Give all tasklets turns until the frame is over; return its nanoseconds."""
     start = now = wall_clock()
     end = start + int(seconds * 1e9)
     while now < end:
@@ -348,7 +347,7 @@ def beyond_the_frame(share):
 
 
 def late(title, size, reach, subject):
-    """Return a workload that measures how late something is, in milliseconds."""
+    """Return a workload that measures a lateness, in milliseconds."""
     return Workload(
         title=title,
         size=size,

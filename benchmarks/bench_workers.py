@@ -29,7 +29,7 @@ def round_trips(call):
 
 
 class OnWorkers:
-    """One tasklet that calls, and waits for the outcome."""
+    """One tasklet that makes calls, and waits for each outcome."""
 
     def __init__(self, *work):
         self.work = work
@@ -49,14 +49,14 @@ class OnWorkers:
 
 
 class ManyOnWorkers(OnWorkers):
-    """A thousand tasklets that do, each call after call."""
+    """A thousand tasklets that do so."""
 
     def __enter__(self):
         super().__enter__()
         return self.at_once
 
     def at_once(self, n):
-        """Do the work n times, about."""
+        """Do the work about n times."""
         tasklets = [
             spawn(self.one_by_one, max(n // IN_FLIGHT, 1)) for _ in range(IN_FLIGHT)
         ]
@@ -86,7 +86,7 @@ class ManyInExecutor(InExecutor):
         return self.at_once
 
     def at_once(self, n):
-        """Do the work n times, about."""
+        """Do the work about n times."""
         for _ in range(max(n // IN_FLIGHT, 1)):
             futures = [self.pool.submit(*self.work) for _ in range(IN_FLIGHT)]
             for future in futures:
@@ -100,10 +100,10 @@ def read_something():
 
 
 def beside_blocked(n):
-    """Return how long names and files take beside calls that block: the worst of n.
+    """Return how long names and files take beside blocking calls: the worst of n.
 
-    All are called at once, those that block first. The threads are there from the
-    second time on.
+    All are called at once, the blocking calls first. From the second time on the
+    threads exist.
     """
     worst = 0
     for _ in range(n):
@@ -125,7 +125,7 @@ def beside_blocked(n):
 
 
 def workload(title, size, reach, ours, theirs, *work):
-    """Return a workload of calls against the executor's."""
+    """Return a workload of calls on workers against calls on the executor."""
     return Workload(
         title=title,
         size=size,

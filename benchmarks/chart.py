@@ -1,8 +1,8 @@
 """Draw the chart of the README: python -m benchmarks.chart in.json out.svg.
 
-in.json is what benchmarks.run has written. Each row is one piece of work; its bars say
-what the peers need for it, as multiples of what a tasklet needs. The scale is
-logarithmic: a switch between threads takes hundreds of times as long.
+in.json is the output of benchmarks.run. Each row is one piece of work; its bars show
+the cost of the peers as multiples of the cost of a tasklet. The scale is logarithmic,
+because a switch between threads takes hundreds of times as long.
 """
 
 import json
@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 ROWS = {
-    "schedule_2": "switch to another one",
-    "request_reply": "message to another one, and back",
+    "schedule_2": "switch",
+    "request_reply": "message, in a request and reply",
     "create_single": "start, run and finish",
-    "memory": "memory while it waits",
+    "memory": "memory while waiting",
 }
 PEERS = {"gevent": "#2a9d8f", "asyncio": "#e9a23b", "threads": "#c8553d"}
 MINE = "#264653"
@@ -25,7 +25,7 @@ TICKS = (0.1, 1, 10, 100, 1000)
 
 
 def multiples(report):
-    """Return for each row that was measured what the peers need, a tasklet being 1."""
+    """Return for each measured row the costs of the peers, a tasklet being 1."""
     found = {}
     for name, title in ROWS.items():
         results = report["workloads"].get(name)
@@ -40,19 +40,19 @@ def multiples(report):
 
 
 def number(value):
-    """Return a multiple with two digits, or all that are before the point."""
+    """Return a multiple with two digits, or without a fraction if it is large."""
     return f"{value:.1f}" if value < 10 else f"{value:.0f}"
 
 
 def place(value):
-    """Return how far to the right a multiple is."""
+    """Return the horizontal place of a multiple."""
     low, high = math.log10(TICKS[0]), math.log10(TICKS[-1])
     share = (math.log10(value) - low) / (high - low)
     return LEFT + min(max(share, 0), 1) * (WIDTH - LEFT - RIGHT)
 
 
 def text(x, y, words, anchor="start", **options):
-    """Return a piece of text."""
+    """Return a text element."""
     more = "".join(f' {name.replace("_", "-")}="{v}"' for name, v in options.items())
     return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}"{more}>{words}</text>'
 

@@ -8,7 +8,7 @@ TOLERANCE = 0.10
 
 
 def load(path):
-    """Return the tasklets' result of each workload in a file."""
+    """Return the results of tasklets in a file, by workload."""
     report = json.loads(Path(path).read_text())
     return {name: each["tasklets"] for name, each in report["workloads"].items()}
 
@@ -16,7 +16,7 @@ def load(path):
 def changes(old, new):
     """Yield name, old and new median, relative change and whether it got worse.
 
-    Worse: by more than TOLERANCE, and no repetition was as good as the old median.
+    Worse means by more than TOLERANCE, and no repetition was as good as the old median.
     """
     for name in new:
         if name in old:

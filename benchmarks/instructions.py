@@ -1,7 +1,8 @@
 """Count instructions where time is too noisy: python -m benchmarks.instructions.
 
-valgrind counts what a run with more operations executes beyond one with fewer. Work of
-the kernel, page faults above all, and the caches' misses are not in it.
+The result is the difference between runs with many and with few operations, as counted
+by valgrind. It includes neither work of the kernel, mostly page faults, nor cache
+misses.
 """
 
 import argparse
@@ -41,7 +42,7 @@ def per_operation(name):
 
 
 def work(name, operations):
-    """Do what is counted, warmed up, and end at once."""
+    """Warm up, run the counted operations, and end at once."""
     run = bare_switch if name == BARE else WORKLOADS[name].tasklets
     run(FEW)
     run(int(operations))

@@ -1,15 +1,15 @@
-"""Stop a tasklet twenty million times, and see that nothing is worn out by it.
+"""Stop a tasklet twenty million times, and check that nothing is used up by it.
 
 python -m benchmarks.interruptions [--count N] [--timed N]
 
 The interpreter allows 2^24 changes of its monitoring events in the life of a process,
-those of sys.settrace() and of profilers included. Two of them for each interruption
-would be all that there are after eight million. Most of these interruptions are by
-ticks, of a microsecond or two each; those by time last a hundred times as long, and are
-fewer. Afterwards memory has to be what it was, sys.settrace() has to work, and both
-kinds of budget have to stop a tasklet still.
+those of sys.settrace() and of profilers included. Two changes for each interruption
+would use them up after eight million interruptions. Most interruptions here are by
+ticks, of a microsecond or two each; interruptions by time take a hundred times as long,
+so there are fewer. Afterwards memory must not have grown, sys.settrace() must work, and
+both kinds of budget must still stop a tasklet.
 
-Exit status 1 if anything of that is not so.
+The exit status is 1 if any of these checks fails.
 """
 
 import argparse
@@ -20,13 +20,13 @@ from benchmarks.bench_watchdog import runaway
 from benchmarks.measure import resident
 from tasklets import scheduler
 
-ROOM = 1 << 20  # what may come and go by itself, in bytes
+ROOM = 1 << 20  # bytes by which memory may grow for other reasons
 SLICE = 0.0001
 WARM_UP = 200
 
 
 def stop(count, **budget):
-    """Stop a tasklet so many times; return seconds, and how often it was none."""
+    """Stop a tasklet count times; return the seconds, and how many stops failed."""
     missed, run = 0, scheduler.run
     with runaway() as tasklet:
         start = time.perf_counter()
@@ -38,7 +38,7 @@ def stop(count, **budget):
 
 
 def traced_lines():
-    """Return how many lines a trace function sees of a function with three."""
+    """Return how many lines of a function with three lines a trace function sees."""
     lines = []
 
     def trace(frame, event, arg):
@@ -87,14 +87,14 @@ def measure(count, timed):
 
 
 def lines(report):
-    """Yield the report for people."""
+    """Yield the report as lines of text."""
     for count, seconds, what in (
         (report["count"], report["seconds_by_ticks"], "ticks"),
         (report["timed"], report["seconds_by_time"], "time"),
     ):
         each = f"{seconds / max(count, 1) * 1e6:.2f} µs"
         yield f"{count:,} interruptions by {what} in {seconds:.1f} s, {each} each"
-    yield f"runs that stopped nobody: {report['missed']}"
+    yield f"runs that stopped no tasklet: {report['missed']}"
     yield f"memory {report['growth'] / 1024:+.0f} KB"
     yield f"sys.settrace() sees {report['traced_lines']} lines of 3"
     yield "PASSED" if report["passed"] else "FAILED"

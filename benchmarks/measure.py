@@ -1,8 +1,8 @@
 """How a cost is measured: against a reference, in the same process and repetition.
 
-A machine is never as quiet or as fast as another one, or as itself a minute ago. So
-each repetition measures the reference right before the subject and keeps the ratio of
-the two; the median over the repetitions is the result.
+The speed and the load of machines differ, and change from minute to minute. So each
+repetition measures the reference right before the subject and keeps the ratio of the
+two; the median over the repetitions is the result.
 """
 
 import gc
@@ -26,7 +26,7 @@ BARE = "bare switch"
 BARE_SWITCHES = 40_000
 TURNS = 3
 
-# The CPU time of this thread: what others do with the machine is not in it.
+# The CPU time of this thread, which leaves out other threads and processes.
 cpu_clock = time.thread_time_ns
 wall_clock = time.perf_counter_ns
 
@@ -60,7 +60,7 @@ class Workload:
         return {"tasklets": self.tasklets} | self.peers
 
 
-# A peer may be that much slower than a tasklet: it gets less to do.
+# A peer may be this many times slower than a tasklet, and gets less to do.
 SHARE = {"tasklets": 1, "greenlet": 1, "gevent": 5, "asyncio": 5, "threads": 50}
 
 
@@ -89,9 +89,9 @@ def bare_switch(n):
 
 
 def sample(workload, subject, scale=1.0):
-    """Measure once in this process: what reference (or None) and subject cost.
+    """Measure once in this process: the costs of the reference (or None) and subject.
 
-    Both in turn, several times where that is possible, and the best of each.
+    Both are measured alternately, several times if possible; the best of each counts.
     """
     func, size = workload.subjects()[subject], size_for(workload, subject, scale)
     reference_size = max(int(workload.reference_size * scale), 4)
@@ -112,13 +112,13 @@ def sample_fresh(name, subject, scale=1.0):
 
 
 def environment():
-    """Return an environment in which a new process finds these very tasklets."""
+    """Return an environment in which a new process imports this build of tasklets."""
     places = [str(Path(tasklets.__file__).parents[1]), str(ROOT)]
     return os.environ | {"PYTHONPATH": os.pathsep.join(places), "PYTHONSAFEPATH": "1"}
 
 
 def run_module(module, *args):
-    """Return what a module of this folder prints in a process of its own."""
+    """Run a module of this folder in a process of its own; return its output."""
     return subprocess.run(
         [sys.executable, "-m", module, *args],
         env=environment(),
@@ -129,7 +129,7 @@ def run_module(module, *args):
 
 
 def resident():
-    """Return the bytes of memory that this process really has."""
+    """Return the resident memory of this process in bytes."""
     try:
         # Exact; the counters of statm may lag behind on a machine with many CPUs.
         for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
@@ -159,7 +159,7 @@ def main(name, subject, scale):
     from benchmarks.table import WORKLOADS
 
     print(json.dumps(sample(WORKLOADS[name], subject, float(scale))), flush=True)
-    # Whoever is still blocked need not be ended.
+    # Tasklets and threads that are still blocked need not be ended.
     os._exit(0)
 
 

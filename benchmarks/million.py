@@ -1,4 +1,4 @@
-"""Hold a million blocked tasklets, end them in random order, look at what remains.
+"""Hold a million blocked tasklets, end them in random order, check what remains.
 
 python -m benchmarks.million [--count N] [--seed N] [--json]
 
@@ -39,7 +39,7 @@ class Notes:
         self.values[NOTES.index(name)] = value
 
     def look(self, when):
-        """Note what the process holds now."""
+        """Record what the process holds now."""
         gc.collect()
         self[when, "mappings"] = mappings()
         self[when, "resident"] = resident()
@@ -54,7 +54,7 @@ WARM_UP = 2_000
 
 
 def warm_up():
-    """Use everything, so that only what the many leave behind is counted."""
+    """Use all parts once, so that only what the many tasklets leave is counted."""
     channels = [channel() for _ in range(WARM_UP)]
     for ch in channels:
         tasklet(body)(ch)
@@ -68,7 +68,7 @@ def warm_up():
 def hold_and_end(count, seed, notes):
     """Block count tasklets and end them in random order."""
     start = time.perf_counter()
-    # A channel each: who is to end is told by name.
+    # A channel for each tasklet, to end each separately.
     channels = [channel() for _ in range(count)]
     for ch in channels:
         tasklet(body)(ch)
@@ -107,7 +107,7 @@ def measure(count, seed=0):
 
 
 def lines(report):
-    """Yield the report for people."""
+    """Yield the report as lines of text."""
     yield f"{report['count']:,} tasklets blocked in {report['seconds_to_block']:.1f} s,"
     yield f"ended in random order in {report['seconds_to_end']:.1f} s"
     yield ""

@@ -1,5 +1,5 @@
-// noop.c - the cheapest context manager that C can make, for comparison: it does nothing.
-// And calls(), which enters and leaves any context manager from C.
+// noop.c - a context manager that does nothing, the cheapest that C can make, and
+// calls(), which enters and leaves any context manager from C.
 #include <Python.h>
 
 static PyObject *
@@ -40,7 +40,7 @@ static PyType_Spec noop_spec = {
     .slots = noop_slots,
 };
 
-// calls(enter, exit, n): call both so often.
+// calls(enter, exit, n): call both n times.
 static PyObject *
 calls(PyObject *Py_UNUSED(module), PyObject *args)
 {

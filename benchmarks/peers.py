@@ -9,7 +9,7 @@ except ImportError:
 
 
 def only_with_gevent(subjects):
-    """Return the subjects without gevent's, where it is not installed."""
+    """Return the subjects, without gevent's if gevent is not installed."""
     if gevent is not None:
         return subjects
     return {name: func for name, func in subjects.items() if name != "gevent"}

@@ -1,9 +1,9 @@
 """Measure and print the table: python -m benchmarks.run [out.json] [names...].
 
-Each cost is the median, over the repetitions, of its ratio to a bare greenlet switch
-that was measured right before it in the same process; between threads, to a round trip
-over two SimpleQueues; of a budget, to the same code without it. The peers do the same
-work in the same run.
+Each cost is the median, over the repetitions, of its ratio to a reference measured
+right before it in the same process: a bare greenlet switch; between threads, a round
+trip over two SimpleQueues; for a budget, the same code without it. The peers do the
+same work in the same run.
 """
 
 import argparse
@@ -23,7 +23,7 @@ PEER_REPEATS = 3
 
 
 def note(*words):
-    """Tell what is going on, apart from the output."""
+    """Print a progress note to stderr."""
     if sys.stderr.isatty():
         print(*words, file=sys.stderr)
 
@@ -63,7 +63,7 @@ def summarize(workload, samples):
 
 
 def measure(names, repeats, scale=1.0, peers=True):
-    """Measure some workloads; return everything that the table shows."""
+    """Measure some workloads; return the contents of the table."""
     samples = {name: {} for name in names}
     bare = []
     for repeat in range(repeats):
@@ -99,7 +99,7 @@ def measure(names, repeats, scale=1.0, peers=True):
 
 
 def verdict(workload, value):
-    """Return how a result stands to its aims."""
+    """Return whether a result has reached its aims."""
     if workload.reach is None:
         return ""
     if workload.beyond is not None and value <= workload.beyond:
@@ -115,12 +115,12 @@ def number(value):
 
 
 def nanoseconds(value):
-    """Return a time that a reader can compare."""
+    """Return a time with its unit."""
     return f"{value / 1000:.1f} µs" if value >= 10_000 else f"{value:.0f} ns"
 
 
 def aim(workload, value):
-    """Return a cell that names an aim."""
+    """Return the cell of an aim."""
     return "" if value is None else f"{value:g}{workload.suffix}"
 
 
@@ -150,7 +150,7 @@ def table(report):
 
 
 def headline(report):
-    """Return what the numbers were measured with."""
+    """Return the versions and the machine that were measured."""
     bare = report["bare_ns"]
     gevent = f", gevent {report['gevent']}" if report["gevent"] else ""
     return (

@@ -1,4 +1,4 @@
-"""Switch ten million times and see that nothing grows.
+"""Switch ten million times and check that nothing grows.
 
 python -m benchmarks.switches [--count N]
 """
@@ -29,7 +29,7 @@ def measure(count):
             tasklet(body)()
         run()
 
-    # Once short, so that stacks and pools are there.
+    # A short run first, so that stacks and pools exist.
     whole, turns = turns, 10
     everybody(AMONG)
     done.clear()

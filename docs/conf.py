@@ -33,19 +33,20 @@ default_role = "code"
 
 
 def prepare(app, docname, source):
-    """Lead links to pages beside this folder to the repository; fill the contents."""
-    source[0] = re.sub(r"\]\(\.\./(?=[^)]*\.md\b)", f"]({REPOSITORY}/", source[0])
+    """Point links to files outside this folder to the repository; add the contents."""
+    up = re.escape("../" * (docname.count("/") + 1))
+    source[0] = re.sub(rf"\]\({up}(?=[^)]*\.md\b)", f"]({REPOSITORY}/", source[0])
     if docname == "index":
         # The pages in the order in which the index names them.
-        pages = dict.fromkeys(re.findall(r"\]\(([\w-]+)\.md", source[0]))
+        pages = dict.fromkeys(re.findall(r"\]\(([\w/-]+)\.md", source[0]))
         lines = ["```{toctree}", ":hidden:", *pages, "docstrings", "```"]
         source[0] += "\n" + "\n".join(lines) + "\n"
 
 
 def plain_text(app, what, name, obj, options, lines):
-    """Read a docstring as plain text, in which only backticks mark anything.
+    """Read a docstring as plain text in which only backticks are markup.
 
-    What is indented is shown as it is.
+    Indented text is shown as a block of code.
     """
     text, code = [], False
     for line in lines:
@@ -57,12 +58,12 @@ def plain_text(app, what, name, obj, options, lines):
 
 
 def escaped(line):
-    """Return a line with backslashes before all marks but those of code."""
-    # Two colons would ask for a block of code, which the indent does already.
+    """Return a line with all markup but that of code escaped."""
+    # Two colons would start a block of code, which the indent does already.
     parts = re.split(r"(``.+?``|`[^`]+`)", re.sub(r"::$", ":", line))
     for i in range(0, len(parts), 2):
         part = re.sub(r"([\\*|_`])", r"\\\1", parts[i])
-        # A mark ends at the edge of a word; an escaped blank is such an edge.
+        # Markup must end at the edge of a word; an escaped blank is such an edge.
         before = "\\ " if i and re.match(r"\w", part) else ""
         after = "\\ " if i + 1 < len(parts) and re.search(r"\w$", part) else ""
         parts[i] = before + part + after

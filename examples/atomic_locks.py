@@ -1,9 +1,9 @@
 """A lock and a semaphore for tasklets of all threads, in a page of Python.
 
-They stand on two things: `atomic`, inside which nobody else gets in, and a channel,
-where a tasklet waits and is found. Here 4 threads of 100 tasklets each use them, some
-of which are killed, or give up because they have waited too long. The exit status is 0
-if nobody was let in wrongly and nothing was lost; --without-atomic it is 1.
+They are built on two things: `atomic`, which excludes all other tasklets and threads,
+and a channel, on which tasklets wait. Here 4 threads of 100 tasklets each use them;
+some tasklets are killed, or time out. The exit status is 0 if no tasklet was let in
+wrongly and nothing was lost; --without-atomic it is 1.
 
     python examples/atomic_locks.py [--without-atomic] [acquisitions]
 """
@@ -22,39 +22,39 @@ import tasklets
 from tasklets import getcurrent, schedule, tasklet
 
 THREADS, TASKLETS = 4, 100
-PATIENCE = 0.2  # seconds, at most
-STUCK = 5.0  # seconds in which nobody comes in any more
+MAX_WAIT = 0.2  # seconds a tasklet waits before it times out
+STUCK = 5.0  # seconds without an acquisition after which the trial has failed
 
 
 class Semaphore:
-    """Lets a number of tasklets in at a time; the others wait in their order."""
+    """Lets a number of tasklets in at a time; the others wait in order."""
 
     section = tasklets.atomic
 
     @staticmethod
     def between():
-        """Come between a look and an act; --without-atomic makes two threads meet."""
+        """Run between a check and the act; --without-atomic two threads meet here."""
 
     def __init__(self, limit: int):
         self.limit = limit
         self.free = list(range(limit))  # places
-        self.inside: dict[tasklet, int] = {}  # and their places
+        self.inside: dict[tasklet, int] = {}  # the place of each tasklet inside
         self.waiting = tasklets.channel()
-        self.waiting.preference = 0  # whoever is woken runs when its turn comes
+        self.waiting.preference = 0  # a woken tasklet runs when its turn comes
 
     def __enter__(self):
-        """Come in, or wait for a tasklet that goes out."""
+        """Take a place, or wait for a tasklet that leaves."""
         with self.section():
             if len(self.free) > 0:
                 self.between()
                 self.inside[getcurrent()] = self.free.pop()
             else:
-                # If this tasklet is killed after it was given a place, and before it
-                # runs, the place goes back to the channel, and so to the next.
+                # If this tasklet is killed after it was handed a place and before it
+                # runs, the place goes back to the channel, and to the next waiter.
                 self.inside[getcurrent()] = self.waiting.receive()
 
     def __exit__(self, *exc):
-        """Go out, and give the place to the tasklet that has been waiting longest."""
+        """Leave, and hand the place to the tasklet that has waited longest."""
         with self.section():
             place = self.inside.pop(getcurrent())
             if self.waiting.balance < 0:
@@ -70,13 +70,13 @@ class Semaphore:
 
 
 class Meeting:
-    """Holds the first thread that comes by until a second one does."""
+    """Holds the first thread that calls it until a second one does."""
 
     def __init__(self):
         self.barrier = threading.Barrier(2)
 
     def __call__(self):
-        """Wait for another thread, unless two have met already."""
+        """Wait for another thread, unless two have met before."""
         if not self.barrier.broken:
             with suppress(threading.BrokenBarrierError):
                 self.barrier.wait()
@@ -92,7 +92,7 @@ class Lock(Semaphore):
 
 @dataclass
 class Tally:
-    """What happened on one thread, and how long those that wait will do so."""
+    """What happened on one thread, and when each waiting tasklet times out."""
 
     to_do: int
     updates: int = 0
@@ -102,19 +102,19 @@ class Tally:
 
 
 class Trial:
-    """Threads of tasklets that share a lock and a semaphore, and how that went."""
+    """Threads of tasklets that share a lock and a semaphore, and the outcome."""
 
     def __init__(self, acquisitions: int):
         self.lock, self.semaphore = Lock(), Semaphore(5)
         self.tallies = [Tally(acquisitions // THREADS) for _ in range(THREADS)]
         self.start = threading.Barrier(THREADS)
-        self.total = 0  # updated with the lock only
-        self.few: list[tasklet] = []  # who is in the semaphore
+        self.total = 0  # guarded by the lock
+        self.few: list[tasklet] = []  # the tasklets inside the semaphore
         self.wrong: list[str] = []
         self.seconds = 0.0
 
     def update(self, tally: Tally):
-        """Read, modify and write with the lock; now and then, others run in between."""
+        """Read, modify and write with the lock; sometimes yield in between."""
         with self.lock:
             del tally.until[getcurrent()]
             before = self.total
@@ -125,7 +125,7 @@ class Trial:
             tally.to_do -= 1
 
     def visit(self, tally: Tally):
-        """See how many are in the semaphore."""
+        """Enter the semaphore, and check how many are inside."""
         me = getcurrent()
         with self.semaphore:
             del tally.until[me]
@@ -140,26 +140,26 @@ class Trial:
             tally.to_do -= 1
 
     def work(self, tally: Tally):
-        """Come in and go out as long as there is something to do."""
+        """Enter and leave as long as there is work."""
         me = getcurrent()
         while tally.to_do > 0 and not self.wrong:
-            for come_in in self.update, self.visit:
-                tally.until[me] = time.monotonic() + PATIENCE * random.random()
+            for step in self.update, self.visit:
+                tally.until[me] = time.monotonic() + MAX_WAIT * random.random()
                 try:
-                    come_in(tally)
+                    step(tally)
                 except TimeoutError:
                     tally.timeouts += 1
                 finally:
                     tally.until.pop(me, None)
 
     def keep_time(self, tally: Tally):
-        """Time out those that wait, and kill some; others come in their place."""
+        """Time out waiting tasklets, kill some, and start new ones in their place."""
         crew: list[tasklet] = []
         while tally.to_do > 0 and not self.wrong:
             crew = [t for t in crew if t.alive]
             crew += [tasklet(self.work)(tally) for _ in range(TASKLETS - len(crew))]
             if tasklets.getruncount() == 1:
-                time.sleep(0.0005)  # all wait for those of other threads
+                time.sleep(0.0005)  # all wait for tasklets of other threads
             schedule()
             now = time.monotonic()
             for t, end in list(tally.until.items()):
@@ -174,7 +174,7 @@ class Trial:
             schedule()
 
     def run_thread(self, tally: Tally):
-        """Do everything that happens on one thread."""
+        """Run one thread of the trial."""
         try:
             self.start.wait()
             self.keep_time(tally)
@@ -182,7 +182,7 @@ class Trial:
             self.wrong.append(f"{type(error).__name__}: {error}")
 
     def run(self) -> bool:
-        """Return whether all went well."""
+        """Run the trial, and return whether nothing went wrong."""
         began = moved = time.monotonic()
         threads = [
             threading.Thread(target=self.run_thread, args=(tally,), daemon=True)
@@ -196,11 +196,11 @@ class Trial:
             if seen != (seen := [tally.to_do for tally in self.tallies]):
                 moved = time.monotonic()
         if any(t.is_alive() for t in threads):
-            self.wrong.append("nobody comes in any more")
+            self.wrong.append("the tasklets are stuck")
         elif self.total != sum(tally.updates for tally in self.tallies):
             self.wrong.append("updates were lost")
         elif not (self.lock.is_empty() and self.semaphore.is_empty()):
-            self.wrong.append("a place was lost, or there is one too many")
+            self.wrong.append("a place was lost or duplicated")
         self.seconds = time.monotonic() - began
         return not self.wrong
 
@@ -221,7 +221,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.without_atomic:
         Semaphore.section = nullcontext
-        # Both have seen the only free place by then, and both take it.
+        # Both threads have then seen the only free place, and both take it.
         Lock.between = staticmethod(Meeting())
     trial = Trial(options.acquisitions)
     ok = trial.run()

@@ -2,8 +2,8 @@
 
 import tasklets
 
-# A channel is a meeting place. send() waits for a receiver and receive() for a sender;
-# when both are there the value goes across.
+# send() waits for a receiver and receive() for a sender; when both are there, the value
+# is handed over.
 question = tasklets.channel()
 answer = tasklets.channel()
 
@@ -16,20 +16,20 @@ def asks():
 
 
 def knows():
-    """Answer whatever is asked."""
+    """Answer each question."""
     while True:
         number = question.receive()
         answer.send(number * number)
 
 
-# spawn() makes a tasklet of a function and its arguments, and puts it into the run
+# spawn() makes a tasklet from a function and its arguments, and puts it into the run
 # queue. Nothing runs yet.
 tasklets.spawn(asks)
 tasklets.spawn(knows)
 print("both are runnable")
 
-# run() lets all tasklets run until none of them can go on. knows() does not end: it
-# waits for a fourth question, and would go on if somebody sent one.
+# run() runs all tasklets until none of them can go on. knows() does not end: it waits
+# for a fourth question, and would go on if the main program sent one.
 tasklets.run()
 print("nothing more to do; waiting for a question:", -question.balance)
 

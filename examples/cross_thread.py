@@ -1,4 +1,4 @@
-"""Tasklets of two OS threads talk through the same channels."""
+"""Tasklets of two OS threads exchange values through the same channels."""
 
 import threading
 
@@ -9,7 +9,7 @@ answers = tasklets.channel()
 
 
 def serve():
-    """Run tasklets on another thread: each thread has a scheduler of its own."""
+    """Run tasklets on another thread: each thread has its own scheduler."""
 
     def worker():
         for number in requests:
@@ -17,15 +17,15 @@ def serve():
 
     workers = [tasklets.spawn(worker) for _ in range(2)]
     for each in workers:
-        each.join()  # while all wait, this thread sleeps until it is sent something
+        each.join()  # while all wait, this thread sleeps until a request arrives
     print("the workers have ended")
 
 
 thread = threading.Thread(target=serve, name="server")
 thread.start()
 
-# A partner on another thread is only woken: whoever came second goes on at once, and
-# preference has nothing to say.
+# A partner on another thread is only woken: the side that arrived second goes on at
+# once, whatever the channel's preference.
 done = []
 for number in range(4):
     requests.send(number)
@@ -33,7 +33,7 @@ for number in range(4):
 for number, where in sorted(done):
     print("request", number, "was served on the thread", where)
 
-# A tasklet lives on the thread that made it, but any thread may close its channel, kill
+# A tasklet runs on the thread that made it, but any thread may close its channel, kill
 # it, or put it back into its queue with insert().
 requests.close(wake=True)
 thread.join()

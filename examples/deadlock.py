@@ -1,4 +1,4 @@
-"""What happens when everybody waits for somebody else, and how to read the error."""
+"""What happens when all tasklets wait for each other, and how to read the error."""
 
 import tasklets
 
@@ -20,21 +20,21 @@ def second():
 tasklets.spawn(first)
 tasklets.spawn(second, name="the second one")
 
-# run() returns: nobody is runnable. That alone is no error, for the main program may
-# still send something.
+# run() returns, because no tasklet is runnable. That alone is no error: the main
+# program may still send something.
 tasklets.run()
 print("waiting on left and right:", -left.balance, -right.balance)
 
-# But now the main program wants to wait as well, on a channel that nobody will ever
-# send to. The error is raised in the tasklet that ran last. It says what that tasklet
-# was refused, and what each of the others waits for: two different channels, to which
-# nobody waits to send.
+# But now the main program wants to wait as well, on a channel without any sender. The
+# error is raised in the tasklet that ran last. It names the operation that was refused,
+# and what each of the others waits for: two different channels, neither of which has a
+# waiting sender.
 try:
     tasklets.channel(name="third").receive()
 except tasklets.DeadlockError as error:
     print(error)
 
-# The one who got the error did not block and can repair the situation.
+# The tasklet that got the error did not block and can repair the situation.
 left.send("from main")
 print("received:", left.receive())
 

@@ -1,8 +1,8 @@
 """What tasklets do, in twenty seconds: five parts, each beside plain Python.
 
-All numbers are measured here and now: every subject runs in a process of its own, one
-after the other. The exit status is 0 if all results are right, however fast they came;
-1 if one is wrong; 130 after Ctrl-C.
+All numbers are measured as the demo runs: every subject runs in its own process, one
+after the other. The exit status is 0 if all results are right, whatever their speed; 1
+if one is wrong; 130 after Ctrl-C.
 
     python examples/demo.py [--scale SIZE] [PART...]
 """
@@ -22,15 +22,15 @@ from parts import Comparison, Result, Results
 
 PARTS = ("creatures", "crowd", "patched", "answers", "calls")
 TIMEOUT = 120  # seconds after which a subject has failed
-NOTE = "~"  # begins a line of a child that says how far it is
+NOTE = "~"  # begins a line in which a child reports its progress
 
 
 class Failure(Exception):
-    """A subject has not come to a result."""
+    """A subject gave no result."""
 
 
 def positive(text: str) -> float:
-    """Return the number that an argument stands for."""
+    """Parse a command-line argument."""
     number = float(text)
     if not 0 < number < 1000:
         raise ValueError
@@ -57,8 +57,8 @@ def run_subject(part: str, subject: str, scale: float) -> None:
 
 
 def run_child(part: str, subject: str, scale: float, progress: Progress) -> Result:
-    """Return the result of a subject that ran in a process of its own."""
-    # A session of its own: Ctrl-C reaches this process only, which ends the child.
+    """Run a subject in a child process, and return its result."""
+    # In its own session the child does not get Ctrl-C; this process ends it.
     child = subprocess.Popen(
         [sys.executable, sys.argv[0], "--child", part, subject, str(scale)],
         stdout=subprocess.PIPE,
@@ -105,7 +105,7 @@ def run_part(name: str, scale: float) -> tuple[list[Comparison], list[str]]:
 
 
 def summary(found: list[Comparison]) -> str:
-    """Say in words how the comparisons came out."""
+    """Return the outcome of the comparisons in words."""
     lost = [each.what for each in found if each.lost]
     same = sum(each.same for each in found)
     text = (
@@ -116,7 +116,7 @@ def summary(found: list[Comparison]) -> str:
 
 
 def busy(load: float, cpus: int) -> str:
-    """Say so if other processes used the CPUs when the demo began."""
+    """Return a remark if other processes used the CPUs when the demo began."""
     if load <= cpus:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""Progress and tables on a terminal, or plain lines where there is none."""
+"""Progress and tables on a terminal, or plain lines elsewhere."""
 
 import shutil
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class Progress:
-    """One line that is written over on a terminal; elsewhere a line a second."""
+    """One line that is overwritten on a terminal; elsewhere one line per second."""
 
     def __init__(self, title: str) -> None:
         self.title = title
@@ -17,14 +17,14 @@ class Progress:
         self.last = time.monotonic()
 
     def show(self, text: str) -> None:
-        """Show text, unless something was shown a moment ago."""
+        """Show text, unless the last text was shown less than a gap ago."""
         now = time.monotonic()
         if now - self.last >= self.gap:
             self.last = now
             self._write(text)
 
     def end(self, text: str) -> None:
-        """Show text in any case, and leave it there."""
+        """Show text unconditionally, and leave it there."""
         self._write(text)
         if self.rewrites:
             print()
@@ -37,7 +37,7 @@ class Progress:
     def _write(self, text: str) -> None:
         line = f"{self.title}: {text}"
         if self.rewrites:
-            # A line that wraps could not be written over.
+            # A line that wraps could not be overwritten.
             line = line[: shutil.get_terminal_size().columns - 1]
             print("\r" + line.ljust(self.width), end="", flush=True)
             self.width = len(line)
@@ -53,7 +53,7 @@ def table(rows: Iterable[tuple[str, object]]) -> str:
 
 
 def columns(rows: Iterable[tuple[str, ...]]) -> str:
-    """Return the rows as lines, each column as wide as it has to be."""
+    """Return the rows as lines, each column as wide as its widest cell."""
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(

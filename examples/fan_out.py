@@ -1,8 +1,8 @@
-"""Read all files of a folder at once, but not too many, and not for too long.
+"""Read all files of a directory at once, but not too many, and not for too long.
 
-A crawler: each folder that is found gets a tasklet of its own, which spawns others for
-what is inside; a second group, with a limit, reads the files. One deadline covers all,
-and when it has passed nothing is left running.
+A crawler: each directory gets a tasklet, which spawns others for its entries; a second
+group, with a limit, reads the files. One deadline covers everything, and when it has
+passed nothing is left running.
 
     python examples/fan_out.py [folder [seconds]]
 """
@@ -17,26 +17,26 @@ READERS = 4  # how many files are being read at a time
 
 
 def measure(path, sizes):
-    """Note the size of a file, read piece by piece."""
+    """Record the size of a file, read piece by piece."""
     size = 0
     with path.open("rb") as file:
         while piece := file.read(4096):
             size += len(piece)
-            tasklets.sleep(0.001)  # the line is slow
+            tasklets.sleep(0.001)  # a slow connection
     sizes[path] = size
 
 
 def visit(folder, folders, files, sizes):
-    """Have all be read that is in a folder, folders inside included."""
+    """Read all files in a directory and its subdirectories."""
     for path in sorted(folder.iterdir()):
         if path.is_dir():
             folders.spawn(visit, path, folders, files, sizes)
         elif path.is_file():
-            files.spawn(measure, path, sizes)  # waits while there are too many
+            files.spawn(measure, path, sizes)  # waits while READERS are reading
 
 
 def crawl(folder, seconds):
-    """Return the sizes of the files read, and whether these are all."""
+    """Return the sizes of the files that were read, and whether all were."""
     sizes = {}
     try:
         with tasklets.timeout(seconds):
@@ -49,7 +49,7 @@ def crawl(folder, seconds):
 
 
 def make_files(folder):
-    """Make something to look at."""
+    """Make files to read."""
     for number in range(12):
         place = folder / f"part{number % 3}" / f"section{number % 2}"
         place.mkdir(parents=True, exist_ok=True)

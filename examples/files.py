@@ -1,7 +1,7 @@
-"""Read and write a folder of files, many at a time, while other tasklets run.
+"""Read and write a directory of files, many at a time, while other tasklets run.
 
-Threads of libuv do the work, without the GIL. What is shared belongs to tasklets of one
-thread, so nobody needs a lock.
+Threads of libuv do the work, without the GIL. All shared data belongs to tasklets of
+one thread, so no lock is needed.
 """
 
 import os
@@ -17,19 +17,19 @@ sums = {}
 
 
 def write(folder, number):
-    """Write a file under another name first, so that nobody sees half of it."""
+    """Write a file under another name first, so that no reader sees half of it."""
     path = os.path.join(folder, f"{number:02}.txt")
     fs.write_bytes(path + ".new", b"line of file %d\n" % number * 1000)
     fs.rename(path + ".new", path)
 
 
 def check(entry):
-    """Note the checksum of a file."""
+    """Record the checksum of a file."""
     sums[entry.name] = zlib.crc32(fs.read_bytes(entry))
 
 
 def turn():
-    """Go on all the time: the files do not hold this up."""
+    """Run all the time: the file operations do not block this tasklet."""
     global turns
     while True:
         turns += 1
@@ -56,12 +56,12 @@ with tempfile.TemporaryDirectory() as folder:
     except FileNotFoundError as error:
         print("not there:", os.path.basename(error.filename))
 
-    # Nobody writes to this pipe, so opening it blocks: but only this call.
+    # This pipe has no writer, so opening it blocks, but only this call.
     os.mkfifo(os.path.join(folder, "pipe"))
     try:
         fs.open(os.path.join(folder, "pipe"), os.O_RDONLY, timeout=0.01)
     except TimeoutError:
-        print("too late; turns of others meanwhile:", turns > 0)
+        print("timed out; other tasklets have had turns:", turns > 0)
     os.close(os.open(os.path.join(folder, "pipe"), os.O_RDWR))
     turning.kill()
 
@@ -70,4 +70,4 @@ with tempfile.TemporaryDirectory() as folder:
 #   as written: True
 #   all different: True
 #   not there: absent
-#   too late; turns of others meanwhile: True
+#   timed out; other tasklets have had turns: True

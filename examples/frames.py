@@ -1,7 +1,7 @@
-"""A frame loop that stays in charge: tasklets sleep, wait and time out between frames.
+"""A frame loop that stays in control: tasklets sleep, wait and time out in between.
 
-This is how a program with a window, say of pygame or Qt, hosts tasklets. Here the
-window is a list of lines.
+This is how a program with a window, of pygame or Qt for example, hosts tasklets. Here
+the window is a list of lines.
 """
 
 import socket
@@ -18,20 +18,20 @@ for each in (here, there):
 
 
 def blink():
-    """Do something now and then."""
+    """Change colour every three frames."""
     for colour in ("red", "green", "blue"):
         window.append(f"lamp: {colour}")
         sleep(3 * FRAME)
 
 
 def answer():
-    """Wait for what comes over the network."""
+    """Wait for data from the network."""
     scheduler.wait_readable(there)
     window.append(f"network: {there.recv(100).decode()}")
 
 
 def player():
-    """Have a little time to decide."""
+    """Wait for input, at most twelve frames."""
     try:
         with timeout(12 * FRAME):
             scheduler.wait_readable(here)
@@ -52,15 +52,15 @@ scheduler.call_later(4 * FRAME, here.send, b"hello")
 frames = 0
 while not events["quit"]:
     end = time.monotonic() + FRAME
-    # What is runnable or due has one turn. Nothing is waited for: the rest of the frame
-    # is the host's.
+    # All runnable or due tasklets have one turn. The call does not wait: the rest of
+    # the frame belongs to the host.
     scheduler.run(rounds=1)
     due = scheduler.next_deadline()
     wake = end if due is None else min(end, max(due, time.monotonic()))
     time.sleep(max(wake - time.monotonic(), 0))  # a real host draws, and waits for it
     frames += 1
     if frames == 5:
-        # The window was dragged: nobody is to notice the time that took.
+        # The window was dragged: the tasklets must not notice the pause.
         time.sleep(4 * FRAME)
         scheduler.shift_clock(4 * FRAME)
 

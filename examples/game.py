@@ -1,8 +1,8 @@
 """A game loop: thousands of creatures, each a tasklet with a mailbox.
 
-A creature is an ordinary function that goes round once a frame: it reads its mailbox,
-takes a step, and greets whoever stands in the same cell; the richer of the two gives
-away half of what it has more. A frame is `scheduler.run(rounds=1)`: one turn of each.
+A creature is an ordinary function with one turn per frame: it reads its mailbox, takes
+a step, and greets the creatures in the same cell; the richer of the two gives half of
+the difference to the other. A frame is `scheduler.run(rounds=1)`: one turn of each.
 
     python examples/game.py [creatures] [frames]
 """
@@ -23,27 +23,27 @@ STEPS = [(dx, dy) for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
 
 
 class World:
-    """A square without edges: who leaves on the right comes in on the left."""
+    """A square without edges: its right side is connected to its left side."""
 
     def __init__(self, count: int, seed: int = 1) -> None:
         self.random = random.Random(seed)
         self.side = max(1, math.isqrt(count))
-        # In each cell the creatures, in the order of their coming; values are unused.
+        # The creatures in each cell, in order of arrival; the values are unused.
         self.cells: list[dict[Creature, None]] = [{} for _ in range(self.side**2)]
         self.messages = 0
         self.walking = True
         self.creatures = [Creature(self, number) for number in range(count)]
 
     def energy(self) -> int:
-        """Return the sum of what all creatures have. Nothing may get lost."""
+        """Return the energy of all creatures, which never changes."""
         return sum(creature.energy for creature in self.creatures)
 
     def frame(self) -> None:
-        """Let every creature have a turn."""
+        """Give every creature one turn."""
         scheduler.run(rounds=1)
 
     def end(self) -> int:
-        """Let all messages be read, and return how many tasklets have ended."""
+        """Run until all messages are read, and return how many tasklets have ended."""
         self.walking = False
         while any(creature.mailbox.balance > 0 for creature in self.creatures):
             self.frame()
@@ -52,7 +52,7 @@ class World:
 
 
 class Creature:
-    """Somebody in the world, with a mailbox for everything that happens to it."""
+    """A creature, with a mailbox for messages from others."""
 
     def __init__(self, world: World, number: int) -> None:
         self.world = world
@@ -63,11 +63,11 @@ class Creature:
         self.tasklet = tasklets.spawn(self.live)
 
     def cell(self) -> "dict[Creature, None]":
-        """Return everybody who stands where it stands."""
+        """Return the creatures in its cell, itself included."""
         return self.world.cells[self.y * self.world.side + self.x]
 
     def live(self) -> None:
-        """Go round once a frame. This is the tasklet."""
+        """Have one turn per frame. This is the tasklet."""
         while True:
             self.read()
             if self.world.walking:
@@ -75,7 +75,7 @@ class Creature:
             tasklets.schedule()  # until the next frame
 
     def read(self) -> None:
-        """Do what the mailbox says."""
+        """Handle the messages in the mailbox."""
         while (message := self.mailbox.try_receive()) is not None:
             kind, sender, amount = message
             if kind == GREETING:
@@ -84,7 +84,7 @@ class Creature:
                 self.energy += amount
 
     def step(self) -> None:
-        """Move by at most one cell and greet those who are there."""
+        """Move by at most one cell and greet the creatures there."""
         dx, dy = self.world.random.choice(STEPS)
         del self.cell()[self]
         self.x = (self.x + dx) % self.world.side
@@ -95,21 +95,21 @@ class Creature:
         here[self] = None
 
     def share(self, sender: "Creature", its_energy: int) -> None:
-        """Give the sender half of what is more here than there."""
+        """Give the sender half of the difference if this creature has more energy."""
         gift = (self.energy - its_energy) // 2
         if gift > 0:
             self.energy -= gift
             self.tell(sender, GIFT, gift)
 
     def tell(self, other: "Creature", kind: str, amount: int) -> None:
-        """Put a message into another one's mailbox."""
+        """Put a message into the mailbox of another creature."""
         self.world.messages += 1
         other.mailbox.send((kind, self, amount))
 
 
 @dataclass
 class Report:
-    """What a game was like."""
+    """The outcome of a game."""
 
     creatures: int
     frames: int
@@ -141,7 +141,7 @@ class Report:
 
 
 def play(creatures: int = 10_000, frames: int = 50) -> Report:
-    """Run the loop, show how it goes, and return what it was like."""
+    """Run the loop, show its progress, and return the outcome."""
     progress = Progress("game")
     world = World(creatures)
     before = world.energy()
@@ -151,7 +151,7 @@ def play(creatures: int = 10_000, frames: int = 50) -> Report:
         world.frame()
         times.append(time.perf_counter() - began)
         progress.show(f"frame {number} of {frames}, {world.messages:,} messages")
-    messages = world.messages  # the answers to those of the last frame are not timed
+    messages = world.messages  # the answers to the last frame's are not timed
     ended = world.end()
     progress.end(f"{frames} frames, {messages:,} messages")
     return Report(

@@ -1,13 +1,13 @@
 """Generators and coroutines, made from tasklets and channels.
 
-Here they may yield from any depth: through recursion, callbacks and library code.
+They may yield at any depth: through recursion, callbacks and library code.
 """
 
 import tasklets
 
 
 def generator(function):
-    """Turn function(give, ...) into one that returns an iterator over what it gives."""
+    """Turn function(give, ...) into an iterator over the values that it gives."""
 
     def start(*args):
         values = tasklets.channel()
@@ -42,20 +42,20 @@ print("leaves:", list(leaves([1, [2, [3, [4]], 5]])))
 
 
 class Coroutine:
-    """A function that is continued with a value, and answers with another."""
+    """A function that is resumed with a value, and answers with another."""
 
     def __init__(self, function):
         self.inside, self.outside = tasklets.channel(), tasklets.channel()
         tasklets.tasklet(function)(self.pause)
-        self.outside.receive()  # lets it run to its first pause
+        self.outside.receive()  # runs it to its first pause
 
     def pause(self, value):
-        """Inside: give value to whoever continues us, and return what it brings."""
+        """Inside: give value to the caller of resume(), and return its next value."""
         self.outside.send(value)
         return self.inside.receive()
 
     def resume(self, value):
-        """Outside: continue it with value, and return what it answers."""
+        """Outside: resume it with value, and return its answer."""
         self.inside.send(value)
         return self.outside.receive()
 

@@ -6,7 +6,7 @@ lines = tasklets.channel()
 
 
 def reader():
-    """Print each line that comes."""
+    """Print each line that arrives."""
     for line in lines:  # receives, again and again
         print("read", line)
     print("no more lines")
@@ -16,8 +16,8 @@ tasklets.spawn(reader)
 lines.send("one")
 lines.send_sequence(["two", "three"])
 
-# close() only forbids to wait. Who waits already, as the reader does, goes on waiting;
-# close(wake=True) ends its loop.
+# close() only forbids new waits. The reader, which is already waiting, would go on
+# waiting; close(wake=True) ends its loop.
 lines.close(wake=True)
 tasklets.run()
 
@@ -26,10 +26,10 @@ try:
 except tasklets.ChannelClosed as error:
     print("cannot send:", error)
 
-# What a QueueChannel has stored before it is closed can still be received.
+# Values that a QueueChannel stored before it was closed can still be received.
 stored = tasklets.QueueChannel()
 for number in range(3):
-    stored.send(number)  # does not wait for anybody
+    stored.send(number)  # does not wait for a receiver
 stored.close()
 print("stored:", len(stored), "received:", list(stored))
 

@@ -1,4 +1,4 @@
-"""Ending a tasklet from outside, and what it may still do."""
+"""Killing a tasklet, and what it may still do."""
 
 import tasklets
 
@@ -6,16 +6,16 @@ never = tasklets.channel()
 
 
 def careful():
-    """Clean up in any case."""
+    """Clean up however it ends."""
     print("careful: takes a lock")
     try:
         never.receive()
     finally:
-        print("careful: gives it back")
+        print("careful: releases it")
 
 
 def stubborn():
-    """Catch the exception that is to end it, and go on."""
+    """Catch the exception that should end it, and go on."""
     try:
         never.receive()
     except tasklets.TaskletExit:
@@ -26,14 +26,14 @@ def stubborn():
 one, other = tasklets.tasklet(careful)(), tasklets.tasklet(stubborn)()
 tasklets.run()
 
-# kill() raises TaskletExit at the place where the tasklet waits, and runs it at once.
+# kill() raises TaskletExit where the tasklet waits, and runs the tasklet at once.
 one.kill()
 print("is it alive?", one.alive, other.alive)
 other.kill()
 print("is it alive?", one.alive, other.alive)
 
-# TaskletExit is no error: a tasklet that it ends, ends silently. Any other exception
-# can be thrown in as well, and one that nobody catches comes out of run().
+# TaskletExit is no error: it ends a tasklet silently. throw() raises any other
+# exception in a tasklet; run() raises it if the tasklet does not catch it.
 other.throw(TimeoutError("enough"), pending=True)
 try:
     tasklets.run()
@@ -42,7 +42,7 @@ except TimeoutError as error:
 
 # Output:
 #   careful: takes a lock
-#   careful: gives it back
+#   careful: releases it
 #   is it alive? False True
 #   stubborn: not now
 #   is it alive? False True

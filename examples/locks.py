@@ -1,6 +1,6 @@
 """Tasklets and threads at one table: three forks, one pen, and all begin together.
 
-Half of the guests are tasklets, the others threads of their own; they do not notice.
+Half of the guests are tasklets, the others are threads; the same code serves both.
 """
 
 import threading
@@ -15,7 +15,7 @@ eating, most, eaten = 0, 0, {}
 
 
 def dine(name):
-    """Eat all courses, each with a fork, and write each down."""
+    """Eat all courses, each with a fork, and count them with the pen."""
     global eating, most
     table.wait()
     for _ in range(COURSES):
@@ -41,7 +41,7 @@ for thread in threads:
     thread.join()
 for name in sorted(eaten):
     print(f"{name}: {eaten[name]} courses")
-print("with more forks than there are:", most > FORKS)
+print("more guests ate at a time than there are forks:", most > FORKS)
 
 # Output:
 #   tasklet 0: 4 courses
@@ -50,4 +50,4 @@ print("with more forks than there are:", most > FORKS)
 #   thread 0: 4 courses
 #   thread 1: 4 courses
 #   thread 2: 4 courses
-#   with more forks than there are: False
+#   more guests ate at a time than there are forks: False

@@ -1,4 +1,4 @@
-"""A pipeline of bounded queues: no stage knows who works at the next one.
+"""A pipeline of bounded queues: no stage knows what the next stage is made of.
 
 Tasklets of the main thread read, a plain thread compresses, and tasklets of a third
 thread sum up. However fast the first stage is, it is never far ahead of the last one.
@@ -17,7 +17,7 @@ sizes = {}
 
 
 def items_of(queue):
-    """Yield what comes out of a queue until it is shut down and empty."""
+    """Yield the items of a queue until it is shut down and empty."""
     while True:
         try:
             yield queue.get()
@@ -32,21 +32,21 @@ def read(numbers):
 
 
 def compress():
-    """Pack them, one after the other."""
+    """Compress the texts, one after the other."""
     for number, text in items_of(texts):
         packed.put((number, len(text), len(zlib.compress(text.encode()))))
         texts.task_done()
 
 
 def sum_up():
-    """Note the sizes."""
+    """Record the sizes."""
     for number, before, after in items_of(packed):
         sizes[number] = before, after
         packed.task_done()
 
 
 def sum_up_in_tasklets():
-    """Have two tasklets of this thread do that."""
+    """Run sum_up() in two tasklets of this thread."""
     both = [tasklets.spawn(sum_up) for _ in range(2)]
     for t in both:
         t.result()

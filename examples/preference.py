@@ -1,4 +1,4 @@
-"""Who goes on when sender and receiver have met: preference and schedule_all."""
+"""Which side goes on after a rendezvous: preference and schedule_all."""
 
 import tasklets
 
@@ -21,7 +21,7 @@ def order(preference, schedule_all=0):
         steps.append("has sent")
 
     def third():
-        steps.append("somebody else")
+        steps.append("third runs")
 
     for function in (receiver, sender, third):
         tasklets.tasklet(function)()
@@ -29,22 +29,22 @@ def order(preference, schedule_all=0):
     return ", ".join(steps)
 
 
-# The receiver runs at once and the sender goes to the end of the queue: what Stackless
-# does, and what you get without saying anything.
+# The receiver runs at once and the sender goes to the end of the queue, as in
+# Stackless. This is the default.
 print("-1:", order(-1))
 
-# The sender goes on, and the receiver takes its turn at the end of the queue. A loop
-# that feeds many receivers wants this: it is not interrupted.
+# The sender goes on, and the receiver is put at the end of the queue. This suits a loop
+# that feeds many receivers, because the loop is not interrupted.
 print(" 1:", order(1))
 
-# Whoever comes second, here the sender, goes on.
+# The side that arrives second, here the sender, goes on.
 print(" 0:", order(0))
 
-# Both go to the end of the queue: everybody else has a turn first.
+# Both go to the end of the queue: all other tasklets have a turn first.
 print("schedule_all:", order(-1, schedule_all=1))
 
 # Output:
-#   -1: waits, sends, has received, somebody else, has sent
-#    1: waits, sends, has sent, somebody else, has received
-#    0: waits, sends, has sent, somebody else, has received
-#   schedule_all: waits, sends, somebody else, has received, has sent
+#   -1: waits, sends, has received, third runs, has sent
+#    1: waits, sends, has sent, third runs, has received
+#    0: waits, sends, has sent, third runs, has received
+#   schedule_all: waits, sends, third runs, has received, has sent

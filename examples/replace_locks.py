@@ -1,7 +1,7 @@
-"""Run a program of threads twice: as it is, and with the locks of tasklets.
+"""Run a threaded program twice: unchanged, and with the locks of tasklets.
 
-threaded.py is not changed for that: patch_locks() is called before it. The second time
-a tasklet of its main thread beats beside it; threading's locks would let none run.
+threaded.py itself stays the same: patch_locks() is called before it. In the second run
+a tasklet of its main thread runs beside it; with the locks of threading none could.
 
 usage: replace_locks.py [JOBS]
 """
@@ -30,12 +30,12 @@ def timed(jobs):
 
 
 def plain(jobs):
-    """Run it as it is."""
+    """Run the program unchanged."""
     return *timed(jobs), 0, "nothing"
 
 
 def patched(jobs):
-    """Run it with other locks, beside a tasklet."""
+    """Run the program with the locks of tasklets, beside a tasklet."""
     import tasklets
     from stacklesslib_compat.monkeypatch import patch_locks
 
@@ -58,7 +58,7 @@ MODES = {"plain": plain, "patched": patched}
 
 
 def run_child(mode, jobs):
-    """Run it in a process of its own."""
+    """Run one mode in a process of its own."""
     command = [sys.executable, __file__, mode, str(jobs)]
     child = subprocess.run(command, capture_output=True, text=True, check=True)
     output, seconds, beats, patches = child.stdout.split("\0")
@@ -66,7 +66,7 @@ def run_child(mode, jobs):
 
 
 def main():
-    """Run it both ways, several times, and show how long it took."""
+    """Run both modes, several times, and show how long they took."""
     if sys.argv[1:2] and sys.argv[1] in MODES:
         found = MODES[sys.argv[1]](int(sys.argv[2]))
         print(*found, sep="\0", end="")
@@ -83,9 +83,9 @@ def main():
     rows = [
         ("replaced", last[3]),
         ("seconds with threading's locks", f"{seconds['plain']:.3f}"),
-        ("seconds with those of tasklets", f"{seconds['patched']:.3f}"),
-        ("that is", f"{seconds['patched'] / seconds['plain']:.2f} x"),
-        ("beats of a tasklet meanwhile", last[2]),
+        ("seconds with the locks of tasklets", f"{seconds['patched']:.3f}"),
+        ("ratio", f"{seconds['patched'] / seconds['plain']:.2f} x"),
+        ("beats of a tasklet beside it", last[2]),
         ("the results are the same", "yes" if len(outputs) == 1 else "NO"),
     ]
     print(table(rows))

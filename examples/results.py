@@ -1,11 +1,11 @@
-"""spawn() starts a function in a tasklet, and keeps what becomes of it."""
+"""spawn() starts a function in a tasklet, and keeps its result or exception."""
 
 import tasklets
 
 
 def area(width, height):
     """Return the area of a rectangle, after a while."""
-    tasklets.schedule()  # the others may run now
+    tasklets.schedule()  # other tasklets may run now
     if width < 0 or height < 0:
         raise ValueError("a side cannot be negative")
     return width * height
@@ -16,14 +16,14 @@ small = tasklets.spawn(area, 2, 3, name="small")
 large = tasklets.spawn(area, 40, height=50)
 print("done?", small.done(), large.done())
 
-# result() waits for the end: meanwhile all runnable tasklets run.
+# result() waits for the end of the tasklet, while all runnable tasklets run.
 print("results:", small.result(), large.result())
 
-# join() only waits, for tasklets of any origin and on any thread.
+# join() only waits, for any tasklet of any thread.
 other = tasklets.tasklet(print)("an ordinary tasklet")
 print("joined:", other.join())
 
-# An exception is raised by result(), in whoever asks for it.
+# result() raises the exception of the tasklet in its caller.
 wrong = tasklets.spawn(area, -1, 1)
 try:
     wrong.result()
@@ -31,7 +31,7 @@ except ValueError as error:
     print("result() raised:", error)
 print("exception() returns the same:", repr(wrong.exception()))
 
-# If nobody waits when it happens, it comes out of run(), so that no error is lost.
+# An exception without a waiter is raised by run(), so that no error is lost.
 lonely = tasklets.spawn(area, 1, -1)
 try:
     tasklets.run()

@@ -1,12 +1,12 @@
-"""A game loop with a script that does not give way: caught, throttled, killed."""
+"""A game loop with a script that does not yield: caught, throttled, killed."""
 
 import traceback
 
 from tasklets import kill_all, schedule, scheduler, spawn
 
-SLICE = 1000  # what one turn may take; in ticks, so that each run is the same
-RARELY = 3  # whoever took more gets its next turn in every third frame only
-STRIKES = 3  # who takes more that often is out
+SLICE = 1000  # length of a turn; in ticks, so that each run is the same
+RARELY = 3  # a stopped tasklet goes on only in frames divisible by this
+STRIKES = 3  # a tasklet that was stopped this many times is killed
 
 turns = {"torch": 0, "guard": 0}
 
@@ -19,7 +19,7 @@ def well_behaved(name):
 
 
 def script():
-    """Do what somebody has written who did not think of the other entities."""
+    """Run a badly written script, which never yields."""
     try:
         find_way(0, goal=0.5)
     finally:
@@ -33,8 +33,8 @@ def find_way(step, goal):
 
 
 def report(victim, frame):
-    """Tell who was stopped, and where."""
-    print(f"frame {frame}: {victim.name} did not give way")
+    """Print which tasklet was stopped, and where."""
+    print(f"frame {frame}: {victim.name} did not yield")
     for place in traceback.extract_stack(victim.frame):
         print(f"  in {place.name}: {place.line}")
 
@@ -47,27 +47,27 @@ for frame in range(12):
     for entity in strikes:
         if entity.paused and frame % RARELY == 0:
             entity.insert()  # it goes on where it was stopped
-    # Each has one turn, then run() returns None. A tasklet that overruns its slice is
-    # returned at once, paused in the middle of its code.
+    # Each tasklet has one turn, then run() returns None. A tasklet that overruns its
+    # slice is returned at once, paused in the middle of its code.
     victim = scheduler.run(rounds=1, slice_ticks=SLICE)
     if victim is not None:
         report(victim, frame)
         strikes[victim] += 1
         if strikes[victim] == STRIKES:
-            victim.kill()  # raises TaskletExit there
+            victim.kill()  # raises TaskletExit where it was stopped
             del strikes[victim]
 
 print("turns:", turns)
 kill_all(strikes)
 
 # Output:
-#   frame 0: script did not give way
+#   frame 0: script did not yield
 #     in script: find_way(0, goal=0.5)
 #     in find_way: ...
-#   frame 3: script did not give way
+#   frame 3: script did not yield
 #     in script: find_way(0, goal=0.5)
 #     in find_way: ...
-#   frame 6: script did not give way
+#   frame 6: script did not yield
 #     in script: find_way(0, goal=0.5)
 #     in find_way: ...
 #   script: cleans up

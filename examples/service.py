@@ -1,10 +1,10 @@
-"""A service that retries for good, and is stopped by a deadline, at once and clean."""
+"""A service that retries forever, and is stopped by a deadline, at once and cleanly."""
 
 from tasklets import TaskGroup, shield, sleep, timeout
 
 
 def request(number):
-    """Answer, fail, or take too long, by the number."""
+    """Answer, fail, or take too long, depending on the number."""
     if number % 3 == 1:
         raise ConnectionError(f"request {number} failed")
     if number % 3 == 2:
@@ -13,7 +13,7 @@ def request(number):
 
 
 def poll(log):
-    """Ask again and again. Errors and slow answers do not end it."""
+    """Send requests forever. Errors and slow answers do not end it."""
     number = 0
     try:
         while True:
@@ -27,7 +27,7 @@ def poll(log):
             number += 1
             sleep(0.01)
     finally:
-        # The farewell may take a while, but not longer than this.
+        # The goodbye may take a second, but not longer.
         with shield(1):
             sleep(0.01)
             log.append("said goodbye")

@@ -1,7 +1,7 @@
-"""A program of threads as they are written everywhere; it knows nothing of tasklets.
+"""An ordinary threaded program; it knows nothing of tasklets.
 
 Jobs go through a queue to a pool of threads, and results through another to a
-collector. A thread of its own handles what they log.
+collector. A separate thread handles the log records.
 """
 
 import logging
@@ -21,12 +21,12 @@ count = 0
 
 
 class Lines(logging.Handler):
-    """Counts what is logged."""
+    """Counts log records."""
 
     lines = 0
 
     def emit(self, record):
-        """Take one more."""
+        """Count a record."""
         record.getMessage()
         self.lines += 1
 
@@ -50,7 +50,7 @@ def collect():
 
 
 def main(number):
-    """Have so many jobs done."""
+    """Run the given number of jobs."""
     handler = Lines()
     log.addHandler(logging.handlers.QueueHandler(records))
     listener = logging.handlers.QueueListener(records, handler)

@@ -1,7 +1,7 @@
-"""Compress data on worker threads, with a progress bar that goes on meanwhile.
+"""Compress data on worker threads, with a progress bar that keeps moving.
 
-zlib computes without the GIL, so the workers use all CPUs. Nobody needs a lock: what is
-shared belongs to tasklets of one thread.
+zlib computes without the GIL, so the workers use all CPUs. No lock is needed: all
+shared data belongs to tasklets of one thread.
 """
 
 import zlib
@@ -17,12 +17,12 @@ frames = 0
 
 
 def pack(number):
-    """Have one block compressed: this tasklet waits, the others do not."""
+    """Compress one block on a worker: only this tasklet waits."""
     packed[number] = call_on_worker(zlib.compress, blocks[number], level=9)
 
 
 def show_progress():
-    """Show a bar whenever it has grown, and look again fifty times a second."""
+    """Show the bar whenever it has grown; check fifty times a second."""
     global frames
     shown = 0
     while shown < BLOCKS:
@@ -41,8 +41,8 @@ tasklets.scheduler.run(wait=True)
 whole = b"".join(zlib.decompress(packed[number]) for number in range(BLOCKS))
 print("unchanged:", whole == b"".join(blocks), "- the bar was never stuck:", frames > 0)
 
-# A pool of one's own is an executor: this one has two threads, and never stores more
-# than four calls; submit() waits while there are as many.
+# A WorkerPool is an executor. This pool has two threads and stores at most four calls;
+# submit() waits while there are four.
 with WorkerPool(2, max_queued=4) as pool:
     futures = [pool.submit(zlib.crc32, block) for block in blocks]
     sums = [future.result() for future in futures]

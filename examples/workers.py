@@ -2,22 +2,22 @@
 
 import tasklets
 
-# A QueueChannel stores values: send() waits only while two are stored already, so that
-# who makes the jobs never gets far ahead of those who do them.
+# A QueueChannel stores values: send() waits only while two are stored, so the producer
+# never gets far ahead of the workers.
 jobs = tasklets.QueueChannel(2)
 results = tasklets.QueueChannel()  # stores any number
 
 
 def worker(name):
-    """Do one job after the other, until there are no more."""
+    """Do one job after another, until there are no more."""
     for job in jobs:
         for _ in range(5):
-            tasklets.schedule()  # real work would wait for something here
+            tasklets.schedule()  # real work would wait here
         results.send((job, job**3, name))
 
 
 def produce():
-    """Make the jobs, then say that these were all."""
+    """Make the jobs, then close the channel."""
     for job in range(6):
         jobs.send(job)
         print("job", job, "is out, stored:", len(jobs))

@@ -1,4 +1,4 @@
-# What `import stackless` finds after stacklesslib_compat.install().
+# The module that `import stackless` finds after stacklesslib_compat.install().
 
 from stacklesslib_compat.stackless import *  # noqa: F403
 from stacklesslib_compat.stackless import current as current

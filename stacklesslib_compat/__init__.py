@@ -1,4 +1,4 @@
-"""The modules of Stackless Python and of stacklesslib, on top of tasklets."""
+"""The modules `stackless` and `stacklesslib.locks`, implemented with tasklets."""
 
 import sys
 from types import ModuleType
@@ -13,10 +13,10 @@ def __dir__() -> list[str]:
 
 
 def install() -> ModuleType:
-    """Let `import stackless` find our module, and return that module.
+    """Make `import stackless` find this implementation, and return that module.
 
-    `stacklesslib.locks` is found as well: in a package that has nothing else, unless
-    there is one that has been imported before.
+    Also makes `stacklesslib.locks` available: in the package `stacklesslib` if that has
+    been imported before, otherwise in a package that has nothing else.
     """
     from stacklesslib_compat import locks, stackless
 

@@ -1,8 +1,9 @@
 """The module `stacklesslib.locks`: locks whose timeouts are None or a number.
 
-They are those of `tasklets.locks`, with the rules of stacklesslib where these differ:
-no context manager gives a value, a `Lock` is a semaphore and may be released more
-often than acquired, and `NLCondition`, `ValueEvent` and a few functions are here only.
+The classes are those of `tasklets.locks`, with stacklesslib's rules where these differ:
+entering a context manager returns None, a `Lock` is a semaphore and may be released
+more times than it was acquired. `NLCondition`, `ValueEvent` and a few functions exist
+only here.
 """
 
 from collections.abc import Callable
@@ -39,7 +40,7 @@ T = TypeVar("T")
 
 
 def lock_channel_wait(chan: Any, timeout: float | None) -> bool:
-    """Receive from a channel and drop what comes; return whether it came in time."""
+    """Receive from a channel and drop the value; return whether one came in time."""
     try:
         chan.receive(timeout=timeout)
     except TimeoutError:
@@ -50,9 +51,9 @@ def lock_channel_wait(chan: Any, timeout: float | None) -> bool:
 def wait_for_condition(
     cond: Any, predicate: Callable[[], T], timeout: float | None = None
 ) -> T:
-    """Wait on cond until predicate() is true or the time is up; return its last value.
+    """Wait on cond until predicate() is true or timeout is over; return its last value.
 
-    cond is whatever has a wait(timeout).
+    cond: any object with a method wait(timeout). timeout: in seconds; None: no limit.
     """
     end = None if timeout is None else _core.now() + timeout
     result = predicate()
@@ -66,7 +67,7 @@ def wait_for_condition(
 
 
 class LockMixin:
-    """Makes a context manager of what has acquire() and release()."""
+    """Makes a class with acquire() and release() a context manager."""
 
     def __enter__(self) -> None:
         self.acquire()  # type: ignore[attr-defined]
@@ -76,30 +77,30 @@ class LockMixin:
 
 
 class _Counter(LockMixin):
-    """A semaphore with stacklesslib's name for the argument of release()."""
+    """A semaphore whose release() has stacklesslib's argument name."""
 
     def release(self, count: int = 1) -> None:
-        """Make the counter larger, and wake who can go on."""
+        """Add count to the counter, and wake that many waiters."""
         super().release(count)  # type: ignore[misc]
 
 
 class Semaphore(_Counter, locks.Semaphore):  # type: ignore[misc]
-    """A counter that acquire() makes smaller, and that is never less than 0."""
+    """A counter that acquire() decrements, and that is never negative."""
 
 
 class BoundedSemaphore(_Counter, locks.BoundedSemaphore):  # type: ignore[misc]
-    """A semaphore whose counter is never larger than at first: ValueError."""
+    """A semaphore whose counter cannot exceed its first value: ValueError."""
 
 
 class Lock(Semaphore):
-    """A semaphore with 1. To release it when nobody has it is no error: it counts."""
+    """A semaphore that begins with 1. Releasing it when it is free increments it."""
 
     def __init__(self) -> None:
         super().__init__(1)
 
 
 class _Count(int):
-    """How often an RLock was acquired, and what it takes to restore that."""
+    """How many times an RLock was acquired, with the state that restores this."""
 
     state: Any
 
@@ -108,7 +109,7 @@ class RLock(LockMixin, locks.RLock):  # type: ignore[misc]
     """A lock that its owner, a tasklet, may acquire again."""
 
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
-        """Acquire it, if that takes no longer than timeout seconds; return whether."""
+        """Acquire the lock; return False if that takes longer than timeout seconds."""
         return super().acquire(blocking, -1 if timeout is None else max(timeout, 0))
 
     def _release_save(self) -> "_Count":
@@ -121,18 +122,18 @@ class RLock(LockMixin, locks.RLock):  # type: ignore[misc]
 
 
 class Condition(LockMixin, locks.Condition):  # type: ignore[misc]
-    """A condition over a lock, an RLock if none is given."""
+    """A condition with the given lock, by default a new RLock."""
 
     def __init__(self, lock: Any = None) -> None:
         super().__init__(RLock() if lock is None else lock)
 
     def notifyAll(self) -> None:
-        """Do what notify_all() does, without a warning."""
+        """Like notify_all(), without a warning."""
         self.notify_all()
 
 
 class Event(locks.Event):
-    """An event that calls back when it is set, and that can be waited for with others.
+    """An event with callbacks, which can be waited for together with other objects.
 
     The functions of add_done_callback() are called once, with the event.
     """
@@ -142,41 +143,41 @@ class Event(locks.Event):
         self._callbacks: list[Callable[[Any], object]] = []
 
     def isSet(self) -> bool:
-        """Do what is_set() does, without a warning."""
+        """Like is_set(), without a warning."""
         return self.is_set()
 
     def set(self) -> None:
-        """Set it: who waits goes on, and the callbacks are called."""
+        """Set the event, wake its waiters, and call the callbacks."""
         super().set()
         self.waitsite_signal()
 
     def waitsite_signalled(self) -> bool:
-        """Return whether a callback that is added now is called at once."""
+        """Return whether a callback that is added now would be called at once."""
         return self.is_set()
 
     def waitsite_signal(self) -> None:
-        """Call the callbacks, and forget them."""
+        """Call the callbacks and remove them."""
         while self._callbacks:
             self._callbacks.pop(0)(self)
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
-        """Have callback(self) called when it is set; at once if it is set."""
+        """Call callback(self) when the event is set; at once if it is set."""
         self._callbacks.append(callback)
         if self.waitsite_signalled():
             self.waitsite_signal()
 
     def remove_done_callback(self, callback: Callable[[Any], object]) -> int:
-        """Have it not called; return how often it would have been."""
+        """Remove the callback; return how many times it had been added."""
         before = len(self._callbacks)
         self._callbacks[:] = [func for func in self._callbacks if func != callback]
         return before - len(self._callbacks)
 
 
 class ValueEvent:
-    """A value that comes once, for those who wait for it by then.
+    """A value that is set once and given to all waiters of that moment.
 
-    timeout: seconds from now after which it is aborted by itself, with timeoutException
-    (TimeoutError if None) made with timeoutExceptionValue (with nothing if None).
+    timeout: seconds from now until it aborts itself with timeoutException (default:
+    TimeoutError), called with timeoutExceptionValue (None: without an argument).
     """
 
     def __init__(
@@ -201,15 +202,15 @@ class ValueEvent:
         return f"<{type(self).__name__} {state} at {id(self):#x}>"
 
     def set(self, value: object = None) -> None:
-        """Give the value to all who wait. RuntimeError if it is over."""
+        """Give value to all waiters. Raises RuntimeError if it is over."""
         self._finish(value, None)
 
     def abort(
         self, exception: type[BaseException] | None = None, *value: object
     ) -> None:
-        """Raise exception(*value), or that of the timeout, in all who wait.
+        """Raise exception(*value), by default that of the timeout, in all waiters.
 
-        RuntimeError if it is over.
+        Raises RuntimeError if it is over.
         """
         error = self._at_timeout if exception is None else (exception, value)
         self._finish(None, error)
@@ -217,7 +218,8 @@ class ValueEvent:
     def wait(self) -> Any:
         """Wait for the value, and return it.
 
-        Raises what it is aborted with, and RuntimeError if the value has come before.
+        Raises the exception of abort() or of the timeout, and RuntimeError if the
+        value was set before.
         """
         self._check_time()
         if self._over.is_set():
@@ -231,10 +233,10 @@ class ValueEvent:
         return self._value
 
     def _check_time(self) -> None:
-        """Abort it if its time is up."""
+        """Abort if the timeout is over."""
         with self._guard:
-            late = self._end is not None and _core.now() >= self._end
-            if late and not self._over.is_set():
+            timed_out = self._end is not None and _core.now() >= self._end
+            if timed_out and not self._over.is_set():
                 self._end_with(None, self._at_timeout)
 
     def _finish(self, value: object, error: Any) -> None:

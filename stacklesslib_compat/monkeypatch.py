@@ -1,8 +1,8 @@
-"""Put the tools of tasklets in the place of the standard library's.
+"""Replace the locks and queues of the standard library by those of tasklets.
 
-Programs that were written for threads then run in tasklets unmodified. Attributes of
-modules are replaced, never modules: who imports one sees the change, and who has
-imported a name from it before keeps what that was. The report of a patch lists those.
+Programs written for threads then run in tasklets unmodified. Attributes of modules are
+replaced, never modules: code that looks a name up in the module sees the change, code
+that has imported the name itself does not. The report of a patch lists such names.
 """
 
 import functools
@@ -27,7 +27,7 @@ def __dir__() -> list[str]:
 
 
 class Holder(NamedTuple):
-    """A name in an imported module that stands for an original."""
+    """A name in an imported module that still refers to an original."""
 
     module: str
     name: str
@@ -43,10 +43,10 @@ class _Patch(NamedTuple):
 
 
 class PatchReport:
-    """What a patch has changed; at the end of a with block, that is undone.
+    """What a patch has changed; the end of a with block undoes it.
 
-    patched: the names that it gave another meaning, such as "threading.Lock".
-    holders: the names in other modules that still stand for originals.
+    patched: the names that were replaced, such as "threading.Lock".
+    holders: the names in other modules that still refer to originals.
 
     It is true if anything was patched.
     """
@@ -60,10 +60,10 @@ class PatchReport:
         self._after = after
 
     def undo(self) -> None:
-        """Put the originals back; once, then it has no effect.
+        """Restore the originals; calling it again has no effect.
 
-        What somebody else has changed meanwhile stays as it is, and objects that have
-        been made stay what they are.
+        Names that other code has changed since then stay as they are, and existing
+        objects keep their classes.
         """
         places, self._places = self._places, []
         for owner, name in places:
@@ -98,10 +98,10 @@ class PatchReport:
         return "\n".join([*lines, *map(str, self.holders)])
 
 
-# All that is patched now, by owner and name.
+# All present patches, by owner and name.
 _patches: dict[tuple[Any, str], _Patch] = {}
 
-# The modules that the originals come from: that they hold some is no news.
+# The modules of the originals, which are not reported as holders.
 _SOURCES = {"_queue", "_thread", "queue", "threading"}
 
 
@@ -112,7 +112,7 @@ def _title(owner: Any, name: str) -> str:
 
 
 def _put(replacements: dict[tuple[Any, str], Any]) -> list[tuple[Any, str]]:
-    """Replace what is not yet replaced; return where."""
+    """Replace what is not replaced yet; return a list of the places."""
     places = []
     for place, replacement in replacements.items():
         owner, name = place
@@ -124,7 +124,7 @@ def _put(replacements: dict[tuple[Any, str], Any]) -> list[tuple[Any, str]]:
 
 
 def _holders() -> list[Holder]:
-    """Return the names elsewhere that stand for originals of what is patched."""
+    """Return the names in other modules that refer to originals."""
     titles = {
         id(patch.original): _title(owner, name)
         for (owner, name), patch in _patches.items()
@@ -144,10 +144,10 @@ def _holders() -> list[Holder]:
 
 
 def get_original(module: str | ModuleType, name: str) -> Any:
-    """Return what module.name is or, if it is patched, was.
+    """Return the original module.name, whether or not it is patched.
 
-    Raises AttributeError if the module has no such name, and KeyError if there is no
-    module of that name in sys.modules.
+    Raises AttributeError if the module has no such name, and KeyError if sys.modules
+    has no module of that name.
     """
     owner = sys.modules[module] if isinstance(module, str) else module
     patch = _patches.get((owner, name))
@@ -156,10 +156,10 @@ def get_original(module: str | ModuleType, name: str) -> Any:
 
 @contextmanager
 def unpatched() -> Iterator[None]:
-    """Have all originals back in a block, for all threads.
+    """Restore all originals during a block, for all threads.
 
-    For the import of what must not be patched, or for a call that makes locks which
-    must block their thread.
+    For importing a module that must not be patched, or for a call that creates locks
+    which must block their thread.
     """
     before = []
     for (owner, name), patch in _patches.items():
@@ -192,15 +192,15 @@ def patch_locks() -> PatchReport:
     """Replace the locks of `threading` and the queues of `queue` by those of tasklets.
 
     These are Lock, RLock, Condition, Event, Semaphore, BoundedSemaphore and Barrier;
-    Queue, LifoQueue, PriorityQueue and SimpleQueue. Nothing else is: a thread remains
-    an OS thread, and uses the originals to start and to end. Who waits for a lock in a
-    tasklet lets the other tasklets of the thread run; locks that were made before stay
-    as they were. While it is patched, a cycle of owners is reported by a RuntimeWarning
-    and not raised as an error. Returns a report, which can undo it; what is patched
-    already is left as it is.
+    Queue, LifoQueue, PriorityQueue and SimpleQueue. Nothing else is replaced: a thread
+    remains an OS thread, which uses the originals to start and to end. While a tasklet
+    waits for a lock, the other tasklets of the thread run. Locks created before stay as
+    they are. While the patch is active, a cycle of lock owners causes a RuntimeWarning
+    instead of an error. Returns a report, which can undo the patch. What is patched
+    already is left alone.
 
-    Raises RuntimeError if gevent has put greenlets in the place of threads: a greenlet
-    that waits for a lock of tasklets holds up all the others.
+    Raises RuntimeError if gevent has replaced threads by greenlets: a greenlet that
+    waits for a lock of tasklets blocks all other greenlets.
     """
     if threads_are_patched():
         raise RuntimeError(
@@ -216,10 +216,10 @@ def patch_locks() -> PatchReport:
 
 
 def _with_own_event(init: Callable[..., None]) -> Callable[..., None]:
-    """Return Thread.__init__ with an original for the event that start() waits for.
+    """Return Thread.__init__ with an original Event for start() to wait for.
 
-    start() is no place where other tasklets run, and the thread that sets the event is
-    too young to be one that others wait for.
+    No other tasklet may run inside start(), and the new thread, which sets the event,
+    is not yet ready to wake tasklets.
     """
     event = get_original(threading, "Event")
     condition = get_original(threading, "Condition")
@@ -228,7 +228,7 @@ def _with_own_event(init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def __init__(self: threading.Thread, *args: Any, **kwargs: Any) -> None:
         init(self, *args, **kwargs)
-        # Event() itself would find the locks of today by their names.
+        # Event() itself would look up the replaced locks by their names.
         started = event.__new__(event)
         started._cond = condition(lock())
         started._flag = False
@@ -238,7 +238,7 @@ def _with_own_event(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def _after_fork_in_child() -> None:
-    """Have threading's own lock be an original: the module has made it anew."""
+    """Give threading an original lock: it has created a new one after the fork."""
     patch = _patches.get((threading, "RLock"))
     if patch is not None:
         threading._active_limbo_lock = patch.original()  # type: ignore[attr-defined]

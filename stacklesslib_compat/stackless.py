@@ -1,10 +1,10 @@
 """The module `stackless` of Stackless Python 3.8.
 
-`import stackless` finds it after `stacklesslib_compat.install()`. What Stackless
-documents is here under the same names; pickling of running tasklets and soft switching
-are not, and their switches are kept without an effect.
+`import stackless` finds it after `stacklesslib_compat.install()`. It has the documented
+names of Stackless, except for pickling running tasklets and for soft switching, whose
+settings exist but have no effect.
 
-Importing it puts `TaskletExit` into builtins, as Stackless does.
+Importing it adds `TaskletExit` to builtins, as Stackless does.
 """
 
 import builtins
@@ -36,7 +36,7 @@ from tasklets._core import (
     tasklet,
 )
 
-# These raise plain RuntimeError and ValueError, with the texts of Stackless alone.
+# These raise plain RuntimeError and ValueError, with the exact messages of Stackless.
 from tasklets._core import stackless_channel as channel
 from tasklets._core import stackless_schedule_remove as schedule_remove
 from tasklets._core import stackless_switch_trap as switch_trap
@@ -96,28 +96,28 @@ builtins.TaskletExit = _core.TaskletExit  # type: ignore[attr-defined]
 
 
 class cframe:
-    """The type of Stackless's C frames, of which there are none."""
+    """The type of Stackless's C frames; there are none."""
 
     __slots__ = ()
 
 
 class cstack:
-    """The type of Stackless's saved C stacks, of which there are none."""
+    """The type of Stackless's saved C stacks; there are none."""
 
     __slots__ = ()
 
 
 def getdebug() -> bool:
-    """Return whether this is a debug build of Stackless, which it never is."""
+    """Return whether this is a debug build of Stackless: always False."""
     return False
 
 
 def enable_softswitch(flag: object, /) -> Literal[False]:
-    """Return whether soft switching was enabled, which it cannot be."""
+    """Return whether soft switching was enabled before: always False."""
     return False
 
 
-# Pickle flags: kept for those who set them, without an effect.
+# Pickle flags: programs can set them, but they have no effect.
 
 PICKLEFLAGS_PRESERVE_TRACING_STATE = 1
 PICKLEFLAGS_PRESERVE_AG_FINALIZER = 2
@@ -127,7 +127,7 @@ _ALL_PICKLEFLAGS = 15
 
 
 class _PickleFlags(threading.local):
-    """Pickle flags of this thread, to begin with those that all threads begin with."""
+    """This thread's pickle flags, initially the default of all threads."""
 
     default = 0
 
@@ -145,24 +145,24 @@ def _changed_flags(old: int, new: int, mask: int) -> int:
 
 
 def pickle_flags(new: int = -1, mask: int = -1) -> int:
-    """Set those of this thread's pickle flags that are in mask; return the old ones."""
+    """Set the bits in mask of this thread's pickle flags; return the old flags."""
     old = _pickle_flags.flags
     _pickle_flags.flags = _changed_flags(old, new, mask)
     return old
 
 
 def pickle_flags_default(new: int = -1, mask: int = -1) -> int:
-    """Do the same with the flags that a new thread starts with."""
+    """Like pickle_flags(), for the flags that a new thread starts with."""
     old = _PickleFlags.default
     _PickleFlags.default = _changed_flags(old, new, mask)
     return old
 
 
-# What Stackless's own tests use.
+# Used by the tests of Stackless.
 
 
 def _tasklet_get_unpicklable_state(tasklet: tasklet, /) -> dict[str, Context]:
-    """Return what a pickled tasklet leaves out; the context is a copy."""
+    """Return the state that a pickled tasklet leaves out; the context is a copy."""
     return {"context": tasklet.context_run(copy_context)}
 
 
@@ -182,7 +182,7 @@ def _test_nostacklesscall(func: Callable[..., T], *args: Any, **kwargs: Any) -> 
     return func(*args, **kwargs)
 
 
-# The attributes that _Module computes, for type checkers.
+# For type checkers: the attributes that _Module computes.
 current: tasklet
 main: tasklet
 runcount: int
@@ -193,11 +193,11 @@ pickle_with_tracing_state: bool
 
 
 class _Module(ModuleType):
-    """A module some of whose attributes are computed when they are read."""
+    """A module with attributes that are computed when they are read."""
 
     @property
     def current(self) -> tasklet:
-        """The tasklet that runs on this thread."""
+        """The running tasklet of this thread."""
         return getcurrent()
 
     @property
@@ -207,7 +207,7 @@ class _Module(ModuleType):
 
     @property
     def runcount(self) -> int:
-        """How many tasklets of this thread can run."""
+        """The number of runnable tasklets of this thread."""
         return getruncount()
 
     @property
@@ -217,12 +217,12 @@ class _Module(ModuleType):
 
     @property
     def debug(self) -> bool:
-        """What getdebug() returns."""
+        """Same as getdebug()."""
         return getdebug()
 
     @property
     def uncollectables(self) -> list[tasklet]:
-        """The tasklets that have started and not ended."""
+        """The tasklets of all threads that have started and not ended."""
         return getuncollectables()
 
     @property

@@ -1,7 +1,8 @@
 """Tasklets, channels and their scheduler: many threads of Python code in one thread.
 
-A tasklet runs a function until that waits; then another one runs. They talk through
-channels. A group waits for its tasklets, and ends them if one fails.
+A tasklet runs a function until the function waits; then another tasklet runs.
+Tasklets communicate through channels. A group waits for its tasklets, and kills them
+if one of them fails.
 
 >>> from tasklets import TaskGroup, channel, sleep
 >>> orders = channel()
@@ -14,9 +15,9 @@ channels. A group waits for its tasklets, and ends them if one fails.
 ...     print(orders.receive(), orders.receive(), sep=", ")
 tea for anna, tea for bert
 
-Modules: tasklets.scheduler drives the tasklets of a thread, .locks and .queues are
-shared with other threads, .workers has calls run on them, .fs and .net ask the system
-without holding up anybody, .testing has a clock that tests move.
+Modules: tasklets.scheduler drives the tasklets of a thread; .locks and .queues can be
+shared between threads; .workers runs calls on worker threads; .fs and .net do file
+and address operations while other tasklets run; .testing has a clock for tests.
 
 Tutorial: https://github.com/tasklets/tasklets/blob/main/docs/tutorial.md
 Reference: https://github.com/tasklets/tasklets/blob/main/docs/api.md
@@ -91,9 +92,9 @@ from tasklets._version import __version__ as __version__
 
 _install_import_locks()
 
-# Whether to print to sys.stderr, too, what is a ResourceWarning: tasklets that have not
-# ended when the program or their thread does, and ones that a budget stopped and nobody
-# has kept. Python shows such warnings only with -X dev or -W default.
+# Whether to also print ResourceWarnings to sys.stderr: for tasklets that have not ended
+# when the program or their thread does, and for tasklets that a budget stopped and that
+# the program has dropped. Python shows them only with -X dev or -W default.
 debug: bool = False
 
 __all__ = [

@@ -34,12 +34,12 @@ _T3 = TypeVar("_T3")
 _T4 = TypeVar("_T4")
 _Ts = TypeVarTuple("_Ts")
 
-# What a channel carries, and what a tasklet returns: Any where nobody says it.
+# The type of a channel's values and of a tasklet's result; Any by default.
 _Item = TypeVar("_Item", default=Any)
 _Result_co = TypeVar("_Result_co", covariant=True, default=Any)
 _Value_co = TypeVar("_Value_co", covariant=True, default=Any)
 
-# What wait(), as_completed() and select() take; and what only select() does.
+# The arguments of wait() and as_completed(); those of select().
 _Waitable: TypeAlias = tasklet | Future[Any] | Event
 _W = TypeVar("_W", bound=_Waitable)
 _Selectable: TypeAlias = _Waitable | readable | writable
@@ -47,7 +47,7 @@ _S = TypeVar("_S", bound=_Selectable)
 
 _Path: TypeAlias = str | bytes | PathLike[str] | PathLike[bytes]
 
-# Some classes have an attribute of the name type, or channel.
+# Aliases, since some classes have attributes named type and channel.
 _ExceptionClass: TypeAlias = type[BaseException]
 _AnyChannel: TypeAlias = channel
 _ChannelCallback: TypeAlias = Callable[[channel, tasklet, int, int], object]
@@ -55,7 +55,7 @@ _ScheduleCallback: TypeAlias = Callable[[tasklet | None, tasklet], object]
 _ErrorHandler: TypeAlias = Callable[
     [_ExceptionClass, BaseException, TracebackType | None], object
 ]
-# What survey() tells of a tasklet: thread, name, state, wait, spawned_at, stack.
+# An item of survey(): thread, name, state, wait, spawned_at, stack.
 _Record: TypeAlias = tuple[
     int,
     str,
@@ -105,19 +105,19 @@ class _Statistics(TypedDict):
 # Errors.
 
 class TaskletExit(SystemExit):
-    """Ends a tasklet without being an error; see tasklet.kill()."""
+    """Ends a tasklet without counting as an error; see tasklet.kill()."""
 
 class TimeoutExit(TaskletExit):
-    """Leaves a timeout() block whose time is up, which then raises."""
+    """Interrupts a timeout() block that has expired, which then raises."""
 
 class GroupExit(TaskletExit):
-    """Interrupts the body of a TaskGroup that is being cancelled."""
+    """Interrupts the block of a TaskGroup that is being cancelled."""
 
 class CancelledError(_FutureCancelledError, RuntimeError):
-    """The tasklet whose result was asked for has been killed."""
+    """The tasklet whose result was requested has been killed."""
 
 class DeadlockError(RuntimeError):
-    """Nobody could ever end this wait. Lists who waits for what."""
+    """No event could ever end this wait. Lists the waiting tasklets."""
 
 class ChannelClosed(ValueError):
     """The operation would block, and the channel is closed."""
@@ -132,10 +132,10 @@ class SwitchTrapError(RuntimeError):
 
 @disjoint_base
 class tasklet(Generic[_Result_co]):
-    """A function that runs on a stack of its own, by turns with others of its thread.
+    """A function that runs on a stack of its own, in turns with others of its thread.
 
-    tasklet(func)(*args) makes it runnable. With args or kwargs given here it is set up,
-    but paused until insert(). As in Stackless Python; see also spawn().
+    tasklet(func)(*args) makes it runnable. If args or kwargs are given here it is set
+    up, but paused until insert(). As in Stackless Python; see also spawn().
     """
     @overload
     def __init__(
@@ -159,44 +159,46 @@ class tasklet(Generic[_Result_co]):
         args: tuple[Any, ...] | None = None,
         kwargs: dict[str, Any] | None = None,
     ) -> Self:
-        """Bind to a function; with args or kwargs also set up, paused. Returns the tasklet.
+        """Bind the tasklet to a function. Returns the tasklet.
 
-        Without arguments: unbind. The caller's contextvars Context is shared from now on.
-        Raises RuntimeError for a tasklet that is current, scheduled, blocked or started, and
-        TypeError for arguments of the wrong type; the tasklet is unchanged then.
+        With args or kwargs it is also set up, and paused. Without arguments it is unbound.
+        From now on it shares the caller's contextvars Context. Raises RuntimeError for a
+        tasklet that is current, scheduled, blocked or started, and TypeError for arguments
+        of the wrong type; the tasklet is unchanged then.
         """
     def setup(self, /, *args: Any, **kwargs: Any) -> Self:
-        """Give the bound function its arguments and make the tasklet runnable on its thread.
+        """Give the bound function its arguments and make the tasklet runnable.
 
         Returns the tasklet. Raises RuntimeError if it is alive or not bound.
         """
     def insert(self) -> Self:
-        """Put it at the end of its thread's run queue, if it is paused, and wake that thread.
+        """Append a paused tasklet to its thread's run queue, and wake that thread.
 
-        Returns the tasklet. Raises RuntimeError if it is blocked, not alive, or its thread
-        has ended.
+        Has no effect on a runnable tasklet. Returns the tasklet. Raises RuntimeError if it
+        is blocked or not alive, or if its thread has ended.
         """
     def remove(self) -> Self:
-        """Take it out of the run queue: it is paused. Returns the tasklet.
+        """Take the tasklet out of the run queue: it is paused. Returns the tasklet.
 
-        Raises RuntimeError if it is blocked, or its thread's current tasklet.
+        Raises RuntimeError if it is blocked, or is the current tasklet of its thread.
         """
     def run(self) -> Any:
-        """Run it now; the caller stays in the run queue, at its end.
+        """Run the tasklet now; the caller stays in the run queue, at its end.
 
-        A tasklet of another thread becomes that thread's next one instead. Raises
+        A tasklet of another thread becomes the next one of that thread instead. Raises
         RuntimeError if it is blocked or not alive.
         """
     def switch(self) -> Any:
-        """Run it now; the caller is paused.
+        """Run the tasklet now; the caller is paused.
 
-        Raises RuntimeError if it is blocked, not alive, or of another thread.
+        Raises RuntimeError if the tasklet is blocked, not alive, or of another thread.
         """
     def kill(self, pending: bool = False) -> None:
-        """Raise TaskletExit in it: now, or with pending when it is next resumed.
+        """Raise TaskletExit in the tasklet: now, or with pending when it next runs.
 
-        Its finally blocks run; it may catch TaskletExit and live on. A tasklet that is not
-        alive is left alone. One of another thread gets it when that thread next switches.
+        Its finally blocks run; it may catch TaskletExit and live on. Has no effect on a
+        tasklet that is not alive. A tasklet of another thread is killed when that thread
+        next switches.
         """
     def throw(
         self,
@@ -205,80 +207,88 @@ class tasklet(Generic[_Result_co]):
         tb: TracebackType | None = None,
         pending: bool = False,
     ) -> Any:
-        """Raise an exception in it: now, or with pending when it is next resumed.
+        """Raise an exception in the tasklet: now, or with pending when it next runs.
 
-        exc is an exception class or instance, val and tb as in a three-part raise. On the
-        current tasklet it is raised at once. Raises RuntimeError if it is not alive, and
-        TypeError for arguments that do not fit.
+        exc: an exception class or instance; val and tb as in a three-part raise. In the
+        current tasklet it is raised at once. Raises RuntimeError if the tasklet is not
+        alive, and TypeError for arguments that do not fit.
         """
     def raise_exception(self, cls: _ExceptionClass, /, *args: Any) -> Any:
-        """Raise cls(*args) in it now. The instance is made on its side."""
+        """Raise cls(*args) in the tasklet now. The instance is created there."""
     def set_atomic(self, flag: bool | int, /) -> bool:
-        """Set the atomic flag and return the old one. While it is set, no budget of run() stops
-        the tasklet; one that has ended meanwhile stops it when the flag is reset.
+        """Set the atomic flag and return its old value.
+
+        While it is set, no budget of run() stops the tasklet; a budget that ends in the
+        meantime stops it when the flag is reset.
         """
     def set_ignore_nesting(self, flag: bool | int, /) -> bool:
-        """Set the flag that lets a watchdog interrupt nested code, and return the old one."""
+        """Set the flag that lets run() stop the tasklet inside calls from C code.
+
+        Returns its old value.
+        """
     def bind_thread(self, thread_id: int = -1, /) -> None:
-        """Make another thread its home: the caller's, or the one with that id.
+        """Move the tasklet to another thread: the caller's, or the one with that id.
 
         Raises RuntimeError if it is runnable or has started, ValueError for a thread that
         does not exist or has not used tasklets yet.
         """
     def set_context(self, context: Context, /) -> Self:
-        """Have context be the contextvars Context in force while it runs. Returns the tasklet.
+        """Set the contextvars Context in which the tasklet runs. Returns the tasklet.
 
         Raises RuntimeError for a tasklet that is current or runnable on another thread, or
-        is inside Context.run().
+        that is inside Context.run().
         """
     def context_run(
         self, func: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """Call func here and now, with this tasklet's contextvars Context in force."""
+        """Call func(*args, **kwargs) here, in the tasklet's contextvars Context."""
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until it has ended, on whatever thread: True, or False after timeout seconds.
+        """Wait until the tasklet has ended: True, or False after timeout seconds.
 
-        Raises RuntimeError if called by the tasklet itself, DeadlockError if it can never
-        end, BlockTrapError if the caller must not block. Its error is not raised here.
+        It may belong to any thread. Its exception is not raised here. Raises RuntimeError
+        if called by the tasklet itself, DeadlockError if it can never end, BlockTrapError
+        if the caller must not block.
         """
     def result(self, timeout: float | None = None) -> _Result_co:
-        """Wait for the end, then return what the function returned or raise what it raised.
+        """Wait for the end, then return the function's result or raise its exception.
 
-        Only for tasklets made by spawn(), else RuntimeError. Raises CancelledError if it was
-        killed, TimeoutError after timeout seconds; for the rest as join().
+        Only for tasklets made by spawn(), otherwise RuntimeError. Raises CancelledError if
+        the tasklet was killed or its thread ended first, TimeoutError after timeout
+        seconds, and what join() raises.
         """
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for the end, then return the exception that ended it, or None.
+        """Wait for the end, then return the exception that ended the tasklet, or None.
 
-        As result() for the rest.
+        Raises like result().
         """
     def done(self) -> bool:
-        """Whether it has ended, in whatever way."""
+        """Return whether the tasklet has ended, in whatever way."""
     def cancelled(self) -> bool:
-        """Whether it was killed, or its thread ended before it."""
+        """Return whether the tasklet was killed, or its thread ended before it."""
     def add_done_callback(self, func: Callable[[Self], object], /) -> None:
-        """Call func(tasklet) once it has ended, on its stack; at once if it has.
+        """Call func(tasklet) once the tasklet has ended; at once if it has.
 
-        An exception in func is reported as unraisable. In the main thread, KeyboardInterrupt
-        and SystemExit are raised in the main tasklet, or here if func is called here.
+        func runs on the tasklet's stack. An exception of func is reported as unraisable; in
+        the main thread, KeyboardInterrupt and SystemExit are raised in the main tasklet, or
+        here if func is called here. Raises TypeError if func is not callable.
         """
     def remove_done_callback(self, func: Callable[[Self], object], /) -> int:
-        """Forget a callback, as often as it was added; return how often that was."""
+        """Remove a callback as many times as it was added, and return that number."""
     @property
     def alive(self) -> bool:
-        """Whether it has something to run, on a thread that exists."""
+        """Whether it has something to run, on a thread that has not ended."""
     @property
     def scheduled(self) -> bool:
-        """Runnable or blocked."""
+        """Whether it is runnable or blocked."""
     @property
     def blocked(self) -> bool:
         """Whether it waits on a channel or for another tasklet."""
     @property
     def paused(self) -> bool:
-        """Alive, and neither runnable nor blocked."""
+        """Whether it is alive, but neither runnable nor blocked."""
     @property
     def restorable(self) -> bool:
-        """Whether it could be pickled whole: it has not started."""
+        """Whether it could be pickled completely: it has not started."""
     @property
     def is_current(self) -> bool:
         """Whether it is its thread's current."""
@@ -287,12 +297,13 @@ class tasklet(Generic[_Result_co]):
         """Whether it is its thread's main tasklet."""
     @property
     def thread_id(self) -> int:
-        """The id of its thread, -1 if that has ended."""
+        """The id of its thread; -1 if that has ended."""
     @property
     def trace_function(self) -> Callable[..., object] | None:
-        """What sys.settrace() is for the thread, for this tasklet alone; None: it is not
-        traced. Unless set, or when deleted, the thread's is in force, and not shown for
-        a tasklet that does not run. Raises RuntimeError if it runs on another thread.
+        """The trace function of this tasklet alone, as set by sys.settrace(), or None.
+
+        Unless set, or when deleted, the thread's applies, and is shown only while the
+        tasklet runs. Raises RuntimeError if the tasklet runs on another thread.
         """
     @trace_function.setter
     def trace_function(self, value: Callable[..., object] | None, /) -> None: ...
@@ -300,19 +311,20 @@ class tasklet(Generic[_Result_co]):
     def trace_function(self) -> None: ...
     @property
     def profile_function(self) -> Callable[..., object] | None:
-        """The same for sys.setprofile()."""
+        """Like trace_function, for sys.setprofile()."""
     @profile_function.setter
     def profile_function(self, value: Callable[..., object] | None, /) -> None: ...
     @profile_function.deleter
     def profile_function(self) -> None: ...
     @property
     def next(self) -> tasklet | None:
-        """The next in the run queue or in the channel's queue; None at a queue's end, or
-        if it is in none.
+        """The next tasklet in its run queue or channel's queue, or None.
+
+        None is the end of a channel's queue. The run queue is a ring.
         """
     @property
     def prev(self) -> tasklet | None:
-        """As next, in the other direction."""
+        """Like next, in the other direction."""
     tempval: Any
     @property
     def frame(self) -> FrameType | None:
@@ -325,15 +337,15 @@ class tasklet(Generic[_Result_co]):
         """The flag that set_ignore_nesting() sets."""
     @property
     def block_trap(self) -> bool:
-        """If set, an operation of this tasklet that would block raises BlockTrapError."""
+        """Whether an operation that would block raises BlockTrapError."""
     @block_trap.setter
     def block_trap(self, value: bool | int) -> None: ...
     @property
     def recursion_depth(self) -> int:
-        """How deep its Python code is; 0 if it is not running."""
+        """The depth of its Python calls; 0 if it is not running."""
     @property
     def nesting_level(self) -> int:
-        """0 before the start and after the end, else at least 1."""
+        """0 before the start and after the end, otherwise at least 1."""
     @property
     def context_id(self) -> int:
         """The id() of its contextvars Context."""
@@ -342,14 +354,16 @@ class tasklet(Generic[_Result_co]):
     name: str
     @property
     def spawned_at(self) -> tuple[str, int] | None:
-        """(file, line) of the call of spawn(), or None."""
+        """(file, line) of the spawn() call, or None."""
 
 @disjoint_base
 class channel(Generic[_Item]):
-    """A meeting place where tasklets hand each other values one at a time.
+    """A meeting place where a sender hands a value to a receiver.
 
-    Neither side goes on before the other has come. Works between threads. name: a str that
-    repr() and error messages show. Raises TypeError for any other argument.
+    Neither goes on before the other has come. Works between threads.
+
+    name: a str that repr() and error messages show. Raises TypeError for any
+    other argument.
     """
 
     name: str | None
@@ -358,44 +372,47 @@ class channel(Generic[_Item]):
     def __iter__(self) -> Self: ...
     def __next__(self) -> _Item: ...
     def send(self, value: _Item | bomb, /, *, timeout: float | None = None) -> Any:
-        """Give value to the first waiting receiver, or block until one comes.
+        """Give value to the first waiting receiver, or block until there is one.
 
-        Returns what the receiver had for the sender, as a rule None. Who runs after the
-        two have met is for preference and schedule_all to say; if they live on different
-        threads the caller goes on. Works between threads. As in Stackless Python.
+        Returns the receiver's tempval, normally None. preference and schedule_all
+        decide which of the two tasklets runs next; if they belong to different
+        threads, the sender goes on. Works between threads. As in Stackless Python.
 
-        Raises TimeoutError after timeout seconds (<= 0: if it would block), ChannelClosed if
-        it would block on a closed channel, BlockTrapError if the tasklet must not block,
-        DeadlockError if nobody could ever receive; value was not delivered then. A killed
-        sender did not deliver either.
+        timeout: in seconds; 0 or less: do not block. Raises TimeoutError when it is
+        over, ChannelClosed if the call would block on a closed channel,
+        BlockTrapError if the tasklet must not block, and DeadlockError if no tasklet
+        could ever receive. After any of these, or a kill, value was not delivered.
         """
     def receive(self, *, timeout: float | None = None) -> _Item:
-        """Take the value of the first waiting sender, or block until one comes.
+        """Take the value of the first waiting sender, or block until there is one.
 
-        Raises what the sender sent with send_exception() or send_throw(); TimeoutError after
-        timeout seconds (<= 0: if it would block); ChannelClosed if
-        it would block on a closed channel, or close(wake=True) is called meanwhile;
-        BlockTrapError if the tasklet must not block; DeadlockError if nobody could ever
-        send. In all cases but the first no value was taken. As in Stackless Python.
+        Raises the exception that the sender passed to send_exception() or
+        send_throw(). As in Stackless Python.
+
+        timeout: in seconds; 0 or less: do not block. Raises TimeoutError when it is
+        over; ChannelClosed if the call would block on a closed channel, or if
+        close(wake=True) is called while it waits; BlockTrapError if the tasklet must
+        not block; DeadlockError if no tasklet could ever send. After any of these,
+        no value was taken.
         """
     def try_send(self, value: _Item | bomb, /) -> bool:
         """Send value if that does not block, and return whether it was delivered.
 
-        Raises ChannelClosed if nobody waits and the channel is closed.
+        Raises ChannelClosed if no receiver waits and the channel is closed.
         """
     @overload
     def try_receive(self, default: None = None, /) -> _Item | None:
-        """Return the value of the first waiting sender, or default if nobody waits.
+        """Return the value of the first waiting sender, or default if there is none.
 
-        Never blocks. Raises what was sent as an exception, and ChannelClosed if nobody
-        waits and the channel is closed.
+        Never blocks. Raises the sender's exception if it sent one, and ChannelClosed
+        if no sender waits and the channel is closed.
         """
     @overload
     def try_receive(self, default: _D, /) -> _Item | _D: ...
     def send_exception(self, cls: _ExceptionClass, /, *args: Any) -> None:
-        """Send an exception: receive() raises cls(*args), made on the receiver's side.
+        """Send an exception: receive() raises cls(*args), created by the receiver.
 
-        Blocks and fails as send() does.
+        Blocks and fails like send().
         """
     def send_throw(
         self,
@@ -403,53 +420,60 @@ class channel(Generic[_Item]):
         val: object = None,
         tb: TracebackType | None = None,
     ) -> None:
-        """Send an exception as a raise statement would have it, its traceback included.
+        """Send an exception as a raise statement would raise it, with its traceback.
 
-        exc is an exception class or instance. Blocks and fails as send() does.
+        exc: an exception class or instance; val and tb as in a three-part raise.
+        Blocks and fails like send().
         """
     def send_sequence(self, iterable: Iterable[_Item | bomb], /) -> int:
-        """Send each item in turn and return how many there were. Fails as send() does."""
-    def close(self, *, wake: bool = False) -> None:
-        """Forbid blocking on this channel; what finds a partner still works.
+        """Send each item of iterable in turn, and return the number of items sent.
 
-        With wake, each receiver that waits gets ChannelClosed, and an iteration that waits
-        ends; waiting senders stay, and can still be received from. Calling it again does
-        no harm.
+        Blocks and fails like send(); the items before the failure were delivered.
+        """
+    def close(self, *, wake: bool = False) -> None:
+        """Forbid blocking on this channel; operations that find a partner still work.
+
+        wake: also raise ChannelClosed in each waiting receiver, and end each waiting
+        iteration. Waiting senders stay and can still be received from. Closing a
+        closed channel does no harm.
         """
     def open(self) -> None:
         """Undo close(): blocking is allowed again."""
     @property
     def balance(self) -> int:
-        """How many wait: senders positive, receivers negative."""
+        """The number of waiting senders, or minus the number of waiting receivers."""
     @property
     def queue(self) -> tasklet | None:
-        """The tasklet that waits longest, or None."""
+        """The longest-waiting tasklet, or None."""
     @property
     def closing(self) -> bool:
         """True between close() and open()."""
     @property
     def closed(self) -> bool:
-        """True if closing and nobody waits."""
+        """True if closing and no tasklet waits."""
     preference: int
     schedule_all: int
 
 class QueueChannel(channel[_Item]):
     """A channel that stores up to maxsize values: send() blocks only while it is full.
 
-    maxsize <= 0 stores any number. What is stored when it is closed can still be
-    received; sending into a closed one raises ChannelClosed. len() counts the stored.
-    name: as for a channel. Raises TypeError if maxsize is not an int.
+    maxsize: 0 or less for no limit. len() is the number of stored values. Values
+    stored when the channel is closed can still be received; sending into a closed
+    one raises ChannelClosed. name: as for a channel. Raises TypeError if maxsize
+    is not an int.
     """
     def __init__(self, maxsize: int = 0, *, name: str | None = None) -> None: ...
     def __len__(self) -> int: ...
     @property
     def maxsize(self) -> int:
-        """How many values it stores before send() blocks; <= 0: no limit."""
+        """How many values are stored before send() blocks; <= 0: no limit."""
 
 @final
 class bomb:
-    """An exception on its way: a tasklet whose tempval is a bomb raises it when it is next
-    resumed. A tuple as the only argument is unpacked.
+    """An exception on its way to a tasklet.
+
+    A tasklet whose tempval is a bomb raises the exception when it is next resumed. A
+    tuple as the only argument is unpacked.
     """
     def __new__(
         cls,
@@ -463,15 +487,19 @@ class bomb:
 
 @final
 class atomic:
-    """A context manager that sets the atomic flag of the current tasklet, and at the end puts
-    back what it was, on the tasklet that is current then. Reusable and re-entrant.
+    """A context manager that sets the atomic flag of the current tasklet.
 
-    Inside, no budget of run() stops the tasklet, and no other OS thread gets the GIL unless
-    the tasklet itself gives it up, by waiting or in a call that does; from its return on,
-    nobody else gets in again. Signal handlers, finalizers and callbacks still run.
+    The end of the block restores the previous value, on the tasklet that is
+    current then. Reusable and re-entrant.
+
+    Inside the block, no budget of run() stops the tasklet, and no other OS thread
+    gets the GIL unless the tasklet gives it up: by waiting, or in a call that
+    releases the GIL. When that call returns, other threads are held off again.
+    Signal handlers, finalizers and callbacks still run.
+
     supported: True if other threads are held off on this interpreter.
-    why_not: None then; otherwise a str that says what this interpreter lacks. Sections still
-    exclude one another there.
+    why_not: None if supported; otherwise a str that says what this interpreter
+    lacks. Sections still exclude each other there.
     """
 
     supported: bool
@@ -483,13 +511,15 @@ class atomic:
 
 @disjoint_base
 class local:
-    """An object whose attributes are another's in each tasklet, as threading.local's are in
-    each thread.
+    """An object that has its own attributes in each tasklet.
 
-    They go when the tasklet ends, or the object does. The main tasklet's are those of the
-    thread, whether it uses tasklets or not. If a subclass has an __init__(), each tasklet
-    calls it, with the arguments of the constructor, when it first comes to the object; if
-    that raises, the access does, and the next one calls it again.
+    As threading.local has in each thread. The attributes are dropped when the
+    tasklet ends or the object goes away. Those of a main tasklet are the thread's
+    own, whether or not it uses tasklets.
+
+    If a subclass has an __init__(), each tasklet calls it at its first access,
+    with the constructor's arguments. If that raises, the access raises the same
+    exception, and the next access calls it again.
     """
     def __init__(self) -> None: ...
     def __reduce__(self) -> Any: ...
@@ -501,27 +531,27 @@ class local:
 class job:
     """A call for a worker."""
     def wait(self, timeout: float | None = None, /) -> None:
-        """Wait until the call is over, or will never be; the other tasklets run.
+        """Wait until the call is over, or will never run; the other tasklets run.
 
         Raises TimeoutError after timeout seconds.
         """
     def cancel(self) -> bool:
-        """Take it out of the queue. Returns False if a worker has begun with it.
+        """Remove the job from the queue. Returns False if a worker has begun it.
 
-        An owner that is a Future is cancelled in the same moment; its own code has yet to tell
-        of it.
+        If the owner is a Future, its state becomes CANCELLED at the same moment; its own
+        cancel() must still call its callbacks.
         """
     def __reduce__(self) -> Any: ...
     @property
     def owner(self) -> Any:
-        """What it was submitted with, or None."""
+        """The owner passed to submit()."""
 
 @final
 class worker_pool:
-    """Jobs, and the threads that do them, which start(pool) begins.
+    """A queue of calls, and the threads that run them. start(pool) starts a thread.
 
-    most: how many there may be while calls only wait; those beyond max_workers end
-    when they had nothing to do for linger seconds.
+    most: the maximum number of threads while calls only wait; idle threads beyond
+    max_workers end after linger seconds.
     """
     def __new__(
         cls,
@@ -540,7 +570,10 @@ class worker_pool:
         timeout: float | None = None,
         /,
     ) -> _T:
-        """Run func(*args, **kwargs) on a worker, wait, and return what it returns."""
+        """Run func(*args, **kwargs) on a worker, wait, and return its result.
+
+        Raises the exception of func, and TimeoutError after timeout seconds.
+        """
     def submit(
         self,
         func: Callable[..., object],
@@ -550,61 +583,66 @@ class worker_pool:
         at_once: bool = False,
         /,
     ) -> job:
-        """Have func(*args, **kwargs) run on a worker and return a job.
+        """Run func(*args, **kwargs) on a worker, and return its job at once.
 
-        Waits while the queue is full, unless at_once. on_abandoned gets owner if those who wait for the job give up.
+        Waits while the queue is full, unless at_once is true. on_abandoned(owner) is called
+        if all waiters of the job give up.
         """
     def work(self) -> None:
-        """Be a worker of the pool, until it is closed and its queue empty."""
+        """Run jobs as a worker, until the pool is closed and its queue is empty."""
     def close(self) -> None:
-        """Take no more jobs: workers end when the queue is empty."""
+        """Take no more jobs; the workers end when the queue is empty."""
     def join(self) -> None:
-        """Wait until all workers of a closed pool have ended; the other tasklets run."""
+        """Wait until all workers of a closed pool have ended; other tasklets run."""
     def pending(self) -> list[job]:
-        """Return the jobs that no worker has begun with, the oldest first."""
+        """Return a list of the jobs that no worker has begun, the oldest first."""
     def running(self) -> list[job]:
-        """Return the jobs that workers have begun with and not ended."""
+        """Return a list of the jobs that workers are running."""
     def after_fork(self) -> list[job]:
-        """In the child of a fork: forget the workers, and what they had to do.
+        """In the child of a fork: forget the workers and their jobs.
 
-        Returns the jobs that are lost. Elsewhere it does nothing.
+        Returns a list of the lost jobs. Does nothing elsewhere.
         """
     def closer(self) -> pool_closer:
-        """Return an object that closes the pool when it goes. A __del__() would be Python code, in
-        which a signal is lost.
+        """Return an object that closes the pool when it is deallocated.
+
+        A __del__() would be Python code, in which a signal handler's exception is lost.
         """
     def __reduce__(self) -> Any: ...
     @property
     def max_workers(self) -> int:
-        """How many threads it has at most."""
+        """The normal maximum number of threads."""
     @property
     def workers(self) -> int:
-        """How many threads it has."""
+        """The number of threads."""
     @property
     def idle(self) -> int:
-        """How many of them have nothing to do."""
+        """The number of idle threads."""
     @property
     def max_queued(self) -> int | None:
-        """How many jobs it stores before submit() waits, or None."""
+        """The number of jobs stored before submit() waits; None: no limit."""
     @property
     def queued(self) -> int:
-        """How many jobs no worker has begun with."""
+        """The number of jobs not begun."""
     @property
     def finished(self) -> int:
-        """How many calls are over."""
+        """The number of finished calls."""
     @property
     def closed(self) -> bool:
-        """Whether it takes no more jobs."""
+        """Whether the pool takes no more jobs."""
 
 @final
 class timeout:
-    """A context manager whose block is left with TimeoutError when so many seconds are over.
+    """A context manager that raises TimeoutError when the block takes too long.
 
-    What the tasklet waits for then is interrupted; if it runs, its next wait is, or nothing
-    if it does not wait any more. A value that has arrived is not lost. None: no limit.
-    exc: an exception, or its class, to be raised in place of TimeoutError. Inside the block
-    the interruption is a TimeoutExit, which `except Exception` lets pass: of nested blocks
-    each ends by its own time only. Raises ValueError for NaN.
+    seconds: how long the block may take; None: no limit. exc: an exception or its
+    class, to be raised in place of TimeoutError.
+
+    When the time is over, the tasklet's wait is interrupted; if it is running, its next
+    wait is, or nothing if there is none. A value that has arrived is not lost. Inside
+    the block the interruption is a TimeoutExit, which `except Exception` does not
+    catch; of nested blocks each ends only by its own time. Raises ValueError if seconds
+    is NaN.
     """
     def __new__(
         cls, seconds: float | None, exc: _ExceptionClass | BaseException | None = None
@@ -613,27 +651,29 @@ class timeout:
     def __enter__(self) -> Self: ...
     def __exit__(self, *args: object) -> bool: ...
     def reschedule(self, seconds: float | None, /) -> None:
-        """Have the block end so many seconds from now; None: never.
+        """Make the block expire that many seconds from now; None: never.
 
         Raises RuntimeError if it has expired.
         """
     @property
     def expired(self) -> bool:
-        """Whether the block was interrupted because its time was up."""
+        """Whether the block was interrupted because its time was over."""
     @property
     def when(self) -> float | None:
-        """When it ends, on time.monotonic()'s clock; None: never, or not entered yet."""
+        """When it expires, on time.monotonic()'s clock; None: never or not entered."""
 
 @final
 class shield:
-    """A context manager whose block is not interrupted for at most so many seconds.
+    """A context manager that holds interruptions off for at most that many seconds.
 
-    For clean-up that must be let finish. Kills, throws, and the interruptions of timeout()
-    and TaskGroup blocks round this one are held off until the block is left, and are then
-    raised at the next operation that may block. When the seconds are over the block is
-    interrupted as any other code; None: it is never. Blocks inside it end as usual, and so
-    does a kill() that the tasklet calls on itself. KeyboardInterrupt, and errors of other
-    tasklets that reach the main tasklet, are not held off. Raises ValueError for NaN.
+    For clean-up that must be allowed to finish. Kills, throws, and the interruptions of
+    enclosing timeout() and TaskGroup blocks are held off until the block ends, and are
+    raised at the next operation that may block. When the time is over, the block can be
+    interrupted like other code. seconds: None for no limit.
+
+    Blocks inside it end as usual, and so does a kill() that the tasklet calls on
+    itself. KeyboardInterrupt, and exceptions of other tasklets that reach the main
+    tasklet, are not held off. Raises ValueError if seconds is NaN.
     """
     def __new__(cls, seconds: float | None) -> Self: ...
     def __reduce__(self) -> Any: ...
@@ -641,23 +681,24 @@ class shield:
     def __exit__(self, *args: object) -> bool: ...
     @property
     def expired(self) -> bool:
-        """Whether the limit was over before the block was left."""
+        """Whether the time limit was over before the block ended."""
 
 @disjoint_base
 class TaskGroup:
-    """A context manager whose block does not end before the tasklets that it spawned.
+    """A context manager whose block does not end before the tasklets it spawned.
 
-    limit: how many of them run at a time; None: any number.
+    limit: the number of them that may run at a time; None: any number.
 
-    An error in one of them, or in the block, cancels the group: the other tasklets are
-    killed, and the block is interrupted by a GroupExit where it waits, or waits next. When
-    all have ended, an ExceptionGroup of all the errors leaves the block, also if there is
-    only one. KeyboardInterrupt and SystemExit leave it bare. A killed tasklet has no error.
+    An error in one of them or in the block cancels the group: the other tasklets
+    are killed, and the block is interrupted by a GroupExit at its current or next
+    wait. When all tasklets have ended, the block raises an ExceptionGroup with all
+    the errors, even if there is only one. KeyboardInterrupt and SystemExit are
+    raised bare. A killed tasklet counts as no error.
 
-    A kill of the tasklet in the block, or a timeout() round it, cancels the group too, and
-    goes on when all have ended; if there are errors, these leave the block, and the kill or
-    timeout comes at the next operation that may block. A group is used by one thread, and
-    once.
+    A kill of the tasklet in the block, or an expired timeout() around the block,
+    also cancels the group, and is raised when all have ended. If there are errors,
+    these are raised, and the kill or timeout at the next operation that may block.
+    A group can be used once, by one thread.
     """
     def __init__(self, limit: int | None = None) -> None: ...
     def __reduce__(self) -> Any: ...
@@ -667,12 +708,14 @@ class TaskGroup:
     def spawn(
         self, func: Callable[..., _T], /, *args: Any, name: str | None, **kwargs: Any
     ) -> tasklet[_T]:
-        """Run func(*args, **kwargs) in a new tasklet of the group, which is returned, runnable.
+        """Run func(*args, **kwargs) in a new tasklet of the group; return the tasklet.
 
-        As tasklets.spawn(), but it waits while the group has as many tasklets as its limit.
-        Tasklets of the group may call it too. Raises RuntimeError before and after the block,
-        on another thread, and while the group is being cancelled; TypeError as spawn(). In all
-        cases nothing was spawned. name is the tasklet's, as in tasklets.spawn().
+        It is runnable. name is as in tasklets.spawn(). While the group has as many
+        tasklets as its limit, the call waits. Tasklets of the group may call it too.
+
+        Raises RuntimeError before and after the block, on another thread, and while
+        the group is being cancelled; TypeError like tasklets.spawn(). After an error
+        nothing was spawned.
         """
     @overload
     def spawn(
@@ -689,41 +732,42 @@ class TaskGroup:
         """Call func(item) for each item in a tasklet of the group; return the results.
 
         The results are in the order of the items. limit: the maximum number of these calls
-        that run at a time; None: the group's own limit is the only one. The next item is
-        taken from `items` when its call may start.
+        that run at a time; None: only the group's own limit applies. The next item is taken
+        from `items` when its call may start.
 
         As with spawn(), an error in one call cancels the group, and the caller is
-        interrupted or gets that error. Raises CancelledError if a call is killed alone, and
-        what `items` raises; calls that have started then go on, and belong to the group.
-        Raises TypeError or ValueError for arguments that do not fit, RuntimeError as
+        interrupted or gets that error. Raises CancelledError if only one call is killed,
+        and what `items` raises; calls that have started then go on in the group.
+        Raises TypeError or ValueError for arguments that do not fit, and RuntimeError like
         spawn(); nothing has been spawned then.
         """
     def cancel(self) -> None:
-        """Kill the tasklets of the group, and interrupt its block where it waits.
+        """Kill the tasklets of the group, and interrupt its block at its next wait.
 
-        The block still ends when all of them have, without an error if they have none. A
-        tasklet of the group that calls this is killed on the spot. Has no effect if the group
-        is being cancelled or is over. Raises RuntimeError before the block and on another
-        thread.
+        The block still ends only when all tasklets have ended, and without an error
+        if they had none. A tasklet of the group that calls this is killed at once.
+        Has no effect if the group is being cancelled or is over.
+
+        Raises RuntimeError before the block and on another thread.
         """
 
 @final
 class Handle:
-    """What call_soon() and call_later() return: a call that can be cancelled."""
+    """A scheduled call, which call_soon() and call_later() return."""
     def __reduce__(self) -> Any: ...
     def cancel(self) -> None:
-        """Have it not called, if the call has not begun."""
+        """Cancel the call, unless it has begun."""
     def cancelled(self) -> bool:
-        """Whether it was cancelled in time."""
+        """Return whether the call was cancelled before it began."""
     def when(self) -> float | None:
-        """Return its time on time.monotonic()'s clock; None if it is just to be soon."""
+        """Return the call's time on time.monotonic()'s clock; None for call_soon()."""
 
 @final
 class Case(Generic[_Value_co]):
-    """What recv() and send() return: one of the things that select() may do.
+    """One of the operations that select() may do, as recv() and send() return it.
 
-    Two are equal if they do the same: receive from the same channel, or send equal values
-    to it.
+    Two cases are equal if they do the same: receive from the same channel, or send
+    equal values to it.
     """
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     def __eq__(self, other: object, /) -> bool: ...
@@ -731,13 +775,14 @@ class Case(Generic[_Value_co]):
     def __reduce__(self) -> Any: ...
     @property
     def channel(self) -> _AnyChannel:
-        """The channel it is about."""
+        """The channel of the case."""
 
 @disjoint_base
 class setting:
-    """A context manager that calls change(value) at the beginning, and change(back) at the
-    end; back is by default what change(value) returned. No signal is handled in between
-    if change is no Python code.
+    """A context manager that calls change(value), and at the end change(back).
+
+    back: by default what change(value) returned. If change is a C function, no signal
+    is handled between the change and the block.
     """
     def __new__(
         cls, change: Callable[[Any], Any], value: Any, back: Any = ...
@@ -751,7 +796,7 @@ class setting:
 
 @final
 class pool_closer:
-    """Closes a pool of workers when it goes."""
+    """Closes a pool of workers when it is deallocated."""
 
 @final
 class arrivals:
@@ -760,47 +805,54 @@ class arrivals:
 
 @final
 class completions(Generic[_T]):
-    """What as_completed() returns: an iterator."""
+    """The iterator that as_completed() returns."""
     def __iter__(self) -> Self: ...
     def __next__(self) -> _T: ...
     def close(self) -> None:
-        """Give out nothing more, and forget the objects."""
+        """End the iteration and forget the objects.
+
+        Raises ValueError if a tasklet is waiting in the iterator.
+        """
 
 class stackless_channel(channel[_Item]):
-    """A channel with Stackless Python's own exceptions."""
+    """A channel that raises the exceptions of Stackless Python."""
     def __new__(cls, *, name: str | None = None) -> Self: ...
 
 @disjoint_base
 class Lock:
-    """threading.Lock, for tasklets of one or several threads and for threads without any.
+    """threading.Lock, for tasklets of any thread and for threads without tasklets.
 
-    Those who wait get it in the order in which they came; while one of another thread is
-    woken others may be faster, but not more than twice.
+    Waiters get the lock in the order in which they came. While a waiter of
+    another thread is being woken, the lock may be taken twice by others first;
+    then it is handed over.
     """
     def __new__(cls) -> Self: ...
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Acquire the lock, waiting until it is free for at most timeout seconds; -1: as long
-        as it takes. Returns whether it was acquired.
+        """Acquire the lock, waiting until it is free.
 
-        A tasklet waits while others run, a thread without tasklets sleeps. An RLock that the
-        caller owns is acquired once more. Raises ValueError for another negative timeout, or
-        one with blocking=False; OverflowError beyond threading.TIMEOUT_MAX; DeadlockError if
-        the owner waits for another lock, and so on, and at last for one that the caller owns.
-        After an error the lock was not acquired.
+        Returns True, or False after timeout seconds (-1: no limit) or, with
+        blocking=False, if the lock is not free. While a tasklet waits, others run; a
+        thread without tasklets sleeps. An RLock that the caller owns is acquired once
+        more.
+
+        Raises ValueError for any other negative timeout, or one with blocking=False;
+        OverflowError beyond threading.TIMEOUT_MAX; DeadlockError if the owner waits
+        for another lock, and so on, up to a lock of the caller's. After an error the
+        lock was not acquired.
         """
     def release(self) -> None:
-        """Release the lock, whoever acquired it: the first who waits for it is next.
+        """Release the lock, which any thread or tasklet may have acquired.
 
-        Raises RuntimeError if it is not locked.
+        The first waiter is next. Raises RuntimeError if the lock is not acquired.
         """
     def locked(self) -> bool:
-        """Return whether somebody has acquired the lock."""
+        """Return whether the lock is acquired."""
     def acquire_lock(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """The old name of acquire()."""
+        """Old name of acquire()."""
     def release_lock(self) -> None:
-        """The old name of release()."""
+        """Old name of release()."""
     def locked_lock(self) -> bool:
-        """The old name of locked()."""
+        """Old name of locked()."""
     def __enter__(self) -> bool: ...
     def __exit__(self, *args: object) -> None: ...
     def __reduce__(self) -> NoReturn: ...
@@ -808,28 +860,33 @@ class Lock:
 
 @disjoint_base
 class RLock:
-    """threading.RLock: a lock that its owner, a tasklet or a thread without any, can acquire
-    again, and has to release as often. Greenlets inside a tasklet are that tasklet.
+    """threading.RLock: a lock that its owner can acquire again.
+
+    The owner, a tasklet or a thread without tasklets, must release it as many
+    times. Greenlets inside a tasklet count as that tasklet.
     """
     def __new__(cls) -> Self: ...
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Acquire the lock, waiting until it is free for at most timeout seconds; -1: as long
-        as it takes. Returns whether it was acquired.
+        """Acquire the lock, waiting until it is free.
 
-        A tasklet waits while others run, a thread without tasklets sleeps. An RLock that the
-        caller owns is acquired once more. Raises ValueError for another negative timeout, or
-        one with blocking=False; OverflowError beyond threading.TIMEOUT_MAX; DeadlockError if
-        the owner waits for another lock, and so on, and at last for one that the caller owns.
-        After an error the lock was not acquired.
+        Returns True, or False after timeout seconds (-1: no limit) or, with
+        blocking=False, if the lock is not free. While a tasklet waits, others run; a
+        thread without tasklets sleeps. An RLock that the caller owns is acquired once
+        more.
+
+        Raises ValueError for any other negative timeout, or one with blocking=False;
+        OverflowError beyond threading.TIMEOUT_MAX; DeadlockError if the owner waits
+        for another lock, and so on, up to a lock of the caller's. After an error the
+        lock was not acquired.
         """
     def release(self) -> None:
-        """Release the lock once; after as many calls as of acquire() it is free, and the first
-        who waits for it is next.
+        """Undo one acquire(); after the last one the lock is free.
 
-        Raises RuntimeError if the caller does not own it.
+        The first waiter is next then. Raises RuntimeError if the caller does not own
+        the lock.
         """
     def locked(self) -> bool:
-        """Return whether somebody has acquired the lock."""
+        """Return whether the lock is acquired."""
     def __enter__(self) -> bool: ...
     def __exit__(self, *args: object) -> None: ...
     def __reduce__(self) -> NoReturn: ...
@@ -843,39 +900,48 @@ class RLock:
 
 @disjoint_base
 class Condition:
-    """threading.Condition, for tasklets of one or several threads and for threads without any.
+    """threading.Condition, for tasklets of any thread and threads without tasklets.
 
-    lock: any lock, of threading's too; None: an RLock of its own. With exactly our Lock or
-    RLock who is notified is woken once, when the lock is free for it. Raises RuntimeError if
-    it is initialised again while somebody waits.
+    lock: a Lock or RLock of this module, or any object with acquire() and
+    release(); None: a new RLock. With exactly a Lock or RLock of this module, a
+    notified waiter is woken once, when it can have the lock.
+
+    Raises RuntimeError if it is initialised again while it has waiters.
     """
     def __init__(self, lock: _AnyLock | None = None) -> None: ...
     def acquire(self, *args: Any, **kwargs: Any) -> bool:
-        """Acquire the underlying lock: its acquire()."""
+        """Acquire the underlying lock: call its acquire() with these arguments."""
     def release(self) -> None:
-        """Release the underlying lock: its release()."""
+        """Release the underlying lock: call its release()."""
     def locked(self) -> bool:
-        """Return whether somebody has acquired the underlying lock."""
+        """Return whether the underlying lock is acquired."""
     def wait(self, timeout: float | None = None) -> bool:
-        """Release the lock, wait until notified for at most timeout seconds, and acquire the lock
-        again, as often as before. Returns whether it was notified.
+        """Release the lock, wait to be notified, and acquire the lock again.
 
-        Raises RuntimeError if the caller does not own the lock. After another error, which may
-        come from outside, it owns it, too; a notification that came is passed on. Only if the
-        lock itself keeps refusing, RuntimeError says that it could not be re-acquired.
+        Returns True if notified, False after timeout seconds. An RLock is acquired
+        again as many times as it was before.
+
+        Raises RuntimeError if the caller does not own the lock. Any other exception,
+        such as a kill, also leaves the caller owning the lock; a notification that it
+        received is passed on to the next waiter. Only if the lock itself keeps
+        refusing does RuntimeError report that it could not be re-acquired.
         """
     def wait_for(self, predicate: Callable[[], _T], timeout: float | None = None) -> _T:
-        """Wait until predicate(), which is called with the lock acquired, returns something true,
-        for at most timeout seconds. Returns what it returned last. Raises as wait() does.
+        """Wait until predicate() is true, for at most timeout seconds.
+
+        predicate is called with the lock acquired: at once, and after each
+        notification. Returns its last result. Raises like wait().
         """
     def notify(self, n: int = 1) -> None:
-        """Notify the n that have waited longest, or all if there are fewer: each goes on when the
-        lock is free for it. Raises RuntimeError if the caller does not own the lock.
+        """Notify the n longest-waiting waiters, or all if there are fewer.
+
+        Each of them returns from wait() once it has acquired the lock. Raises
+        RuntimeError if the caller does not own the lock.
         """
     def notify_all(self) -> None:
-        """Notify all who wait. Raises RuntimeError if the caller does not own the lock."""
+        """Notify all waiters. RuntimeError if the caller does not own the lock."""
     def notifyAll(self) -> None:
-        """A deprecated name of notify_all()."""
+        """Deprecated alias of notify_all()."""
     def __enter__(self) -> bool: ...
     def __exit__(self, *args: object) -> None: ...
     def __reduce__(self) -> NoReturn: ...
@@ -890,25 +956,26 @@ class Condition:
 
 @disjoint_base
 class Semaphore:
-    """threading.Semaphore, for tasklets of one or several threads and for threads without any.
+    """threading.Semaphore, for tasklets of any thread and threads without tasklets.
 
-    value: how many permits there are. Raises ValueError if it is negative.
+    value: the number of permits. Raises ValueError if it is negative.
     """
     def __init__(self, value: int = 1) -> None: ...
     def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
-        """Take a permit, waiting for one for at most timeout seconds. Returns whether there was
-        one. Those who wait are served in the order in which they came.
+        """Take a permit, waiting for one for at most timeout seconds.
 
-        Raises ValueError for a timeout with blocking=False. After an error none was taken.
+        Returns whether a permit was taken. Waiters are served in the order in which they
+        came. Raises ValueError for a timeout with blocking=False. After an error none was
+        taken.
         """
     def release(self, n: int = 1) -> None:
-        """Give back n permits, whoever took them.
+        """Return n permits, which any thread or tasklet may have taken.
 
-        Raises ValueError if n is less than 1, or a BoundedSemaphore would have more than at the
-        beginning; then none was given back.
+        Raises ValueError if n is less than 1, or if a BoundedSemaphore would have more
+        permits than at the beginning; none was returned then.
         """
     def locked(self) -> bool:
-        """Return whether there is no permit to be had at once."""
+        """Return whether acquire() would have to wait."""
     def __enter__(self) -> bool: ...
     def __exit__(self, *args: object) -> None: ...
     def __reduce__(self) -> NoReturn: ...
@@ -916,37 +983,42 @@ class Semaphore:
     def _value(self) -> int: ...
 
 class BoundedSemaphore(Semaphore):
-    """threading.BoundedSemaphore: a Semaphore that refuses to be released too often."""
+    """threading.BoundedSemaphore: a Semaphore with a maximum number of permits."""
     @property
     def _initial_value(self) -> int: ...
 
 @disjoint_base
 class Event:
-    """threading.Event, for tasklets of one or several threads and for threads without any. Can
-    be waited for with others: tasklets.wait(), as_completed() and select().
+    """threading.Event, for tasklets of any thread and for threads without tasklets.
+
+    tasklets.wait(), as_completed() and select() accept it too.
     """
     def __new__(cls) -> Self: ...
     def is_set(self) -> bool:
         """Return whether the flag is set."""
     def isSet(self) -> bool:
-        """A deprecated name of is_set()."""
+        """Deprecated alias of is_set()."""
     def set(self) -> None:
-        """Set the flag: all who wait go on, and the callbacks are called.
+        """Set the flag, wake all waiters, and call the callbacks.
 
-        Raises what one of them lets out, if that is no Exception, when all have been called.
+        An Exception of a callback is reported as unraisable. Any other exception,
+        such as KeyboardInterrupt, is raised here once all have been called.
         """
     def clear(self) -> None:
-        """Reset the flag. Who waited when it was set goes on all the same."""
+        """Reset the flag. Waiters that set() has woken still return."""
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the flag is set, for at most timeout seconds. Returns whether it was."""
-    def add_done_callback(self, func: Callable[[Self], object], /) -> None:
-        """Call func(event) once when the flag is set, in the call of set(); at once if it is.
+        """Wait until the flag is set, for at most timeout seconds.
 
-        An Exception in func is reported as unraisable. What else it lets out, such as
-        TaskletExit, is raised by set(). Raises TypeError if func cannot be called.
+        Returns True, or False if the time is over.
+        """
+    def add_done_callback(self, func: Callable[[Self], object], /) -> None:
+        """Call func(event) once, inside the call of set(); at once if the flag is set.
+
+        An Exception of func is reported as unraisable. Any other exception, such as
+        TaskletExit, is raised by set(). Raises TypeError if func is not callable.
         """
     def remove_done_callback(self, func: Callable[[Self], object], /) -> int:
-        """Forget a callback, as often as it was added; return how often that was."""
+        """Remove a callback as many times as it was added, and return that number."""
     def __reduce__(self) -> NoReturn: ...
     def _at_fork_reinit(self) -> None: ...
     @property
@@ -954,37 +1026,46 @@ class Event:
 
 @disjoint_base
 class NLCondition:
-    """A Condition without a lock, for tasklets of one thread, which need none: between two
-    waits nobody else runs. acquire(), release() and the with statement do nothing.
+    """A Condition without a lock, for the tasklets of one thread.
+
+    They need no lock: between two waits of a tasklet no other tasklet runs.
+    acquire(), release() and the with statement do nothing.
     """
     def __new__(cls) -> Self: ...
     def acquire(self, *args: Any, **kwargs: Any) -> bool:
-        """Do nothing, as there is no lock. Returns True."""
+        """Do nothing, since there is no lock. Returns True."""
     def release(self) -> None:
-        """Do nothing, as there is no lock."""
+        """Do nothing, since there is no lock."""
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until notified, for at most timeout seconds. Returns whether it was notified. After
-        an error, which may come from outside, a notification that came is passed on.
+        """Wait to be notified: return True, or False after timeout seconds.
+
+        If it raises, because of a kill for instance, a notification that it received
+        is passed on to the next waiter.
         """
     def wait_for(self, predicate: Callable[[], _T], timeout: float | None = None) -> _T:
-        """Wait until predicate() returns something true, which is asked now and after each
-        notification, for at most timeout seconds. Returns what it returned last.
+        """Wait until predicate() is true, for at most timeout seconds.
+
+        predicate is called at once and after each notification. Returns its last
+        result.
         """
     def notify(self, n: int = 1) -> None:
-        """Let the n that have waited longest go on, or all if there are fewer."""
+        """Wake the n longest-waiting waiters, or all if there are fewer."""
     def notify_all(self) -> None:
-        """Let all who wait go on."""
+        """Wake all waiters."""
     def __enter__(self) -> bool: ...
     def __exit__(self, *args: object) -> None: ...
     def __reduce__(self) -> NoReturn: ...
 
 @disjoint_base
 class Barrier:
-    """threading.Barrier, for tasklets of one or several threads and for threads without any.
+    """threading.Barrier, for tasklets of any thread and for threads without tasklets.
 
-    action: called without arguments each time all have come, by the last. timeout: for each
-    wait() that names none, in seconds. Who has passed can come again at once. Raises
-    ValueError unless parties is positive.
+    parties: the number of parties, at least 1. action: called without arguments
+    by the last party to arrive, each time. timeout: in seconds, for each wait()
+    that has none of its own. A party that has passed can wait again at once.
+
+    Raises ValueError if parties is less than 1, RuntimeError if it is initialised
+    again while it has waiters.
     """
     def __init__(
         self,
@@ -993,36 +1074,43 @@ class Barrier:
         timeout: float | None = None,
     ) -> None: ...
     def wait(self, timeout: float | None = None) -> int:
-        """Wait until as many as there are parties have come, for at most timeout seconds, or the
-        barrier's own timeout. Returns a number from 0 to parties - 1, another for each if nobody
-        has left meanwhile.
+        """Wait until all parties have arrived, then let them pass.
 
-        The last to come calls the action before anybody goes. Raises BrokenBarrierError if the
-        time is up, which breaks the barrier, or it is broken or reset meanwhile; for the last,
-        what the action raised, which breaks it, too.
+        The last party to arrive calls the action before any of them passes. Returns
+        an int from 0 to parties - 1, different for each party unless one of them left
+        early.
+
+        timeout: in seconds; None: the barrier's own. Raises BrokenBarrierError if it
+        is over, which breaks the barrier, or if the barrier is broken or is reset or
+        aborted while it waits. An exception of the action is raised in the last
+        party, and breaks the barrier.
         """
     def reset(self) -> None:
-        """Have the barrier be empty and whole: those who wait raise BrokenBarrierError."""
+        """Make the barrier empty and unbroken; its waiters raise BrokenBarrierError."""
     def abort(self) -> None:
-        """Break the barrier: those who wait, or will, raise BrokenBarrierError, until reset()."""
+        """Break the barrier until reset(): wait() raises BrokenBarrierError.
+
+        Parties that are waiting already raise it too.
+        """
     def __reduce__(self) -> NoReturn: ...
     @property
     def parties(self) -> int:
-        """How many have to come before all can pass."""
+        """The number of parties that must arrive before all can pass."""
     @property
     def n_waiting(self) -> int:
-        """How many wait."""
+        """The number of waiting parties."""
     @property
     def broken(self) -> bool:
-        """Whether it is broken."""
+        """Whether the barrier is broken."""
 
 @final
 class released:
-    """A context manager that releases a lock for a block, and acquires it again at the end.
+    """A context manager that releases a lock for a block, and then acquires it again.
 
-    lock: anything with release() and acquire(). The block is left with the lock acquired,
-    whatever interrupts that; the exceptions that came meanwhile are raised then. Only if
-    the lock itself keeps refusing, RuntimeError says that it could not be re-acquired.
+    lock: any object with release() and acquire(). The lock is acquired again whatever
+    interrupts that; exceptions that came in between are raised afterwards. Only if the
+    lock itself keeps refusing does RuntimeError report that it could not be
+    re-acquired.
     """
     def __new__(cls, lock: Any) -> Self: ...
     def __enter__(self) -> None: ...
@@ -1032,11 +1120,12 @@ class released:
 
 @disjoint_base
 class Queue(Generic[_T]):
-    """queue.Queue, for tasklets of one or several threads and for threads without any: the
-    first item in is the first out. maxsize <= 0: as many items as one likes.
+    """queue.Queue, for tasklets of any thread and for threads without tasklets.
 
-    Those who wait come in the order in which they came; while one is woken others may be
-    faster, but not more than twice.
+    First in, first out. maxsize: the maximum number of items; 0 or less: no limit.
+
+    Waiters are served in the order in which they came. While a waiter is being woken,
+    others may take its item or place twice; then it is handed over.
     """
 
     queue: Any
@@ -1046,40 +1135,38 @@ class Queue(Generic[_T]):
     def put(self, item: _T, block: bool = True, timeout: float | None = None) -> None:
         """Store item, waiting while the queue is full for at most timeout seconds.
 
-        A tasklet waits while others run, a thread without tasklets sleeps. Raises Full if no
-        place came free in time, or with block false at once; ShutDown after shutdown();
+        While a tasklet waits, others run; a thread without tasklets sleeps. Raises Full if
+        the queue stays full, or with block=False at once; ShutDown after shutdown();
         ValueError if timeout is negative. After an error item was not stored.
         """
     def get(self, block: bool = True, timeout: float | None = None) -> _T:
         """Remove and return an item, waiting for one for at most timeout seconds.
 
-        A tasklet waits while others run, a thread without tasklets sleeps. Raises Empty if none
-        came in time, or with block false at once; ShutDown if there is none after shutdown();
-        ValueError if timeout is negative. After an error nothing was removed.
+        While a tasklet waits, others run; a thread without tasklets sleeps. Raises Empty if
+        no item comes, or with block=False at once; ShutDown if the queue is empty after
+        shutdown(); ValueError if timeout is negative. After an error nothing was removed.
         """
     def put_nowait(self, item: _T) -> None:
-        """put(item, block=False)."""
+        """Same as put(item, block=False)."""
     def get_nowait(self) -> _T:
-        """get(block=False)."""
+        """Same as get(block=False)."""
     def task_done(self) -> None:
-        """Say that the work for one item, which get() has returned, is done: when that has been
-        said of all items, join() returns. Raises ValueError if there is no such item.
+        """Mark one item returned by get() as done; when all are, join() returns.
+
+        Raises ValueError if called more times than there were items.
         """
     def join(self) -> None:
-        """Wait until the work for all items is done, as task_done() tells."""
+        """Wait until task_done() has been called for every item."""
     def qsize(self) -> int:
-        """Return how many items there are. It may be another number when one looks at it."""
+        """Return the number of items. It may have changed by the time it is used."""
     def empty(self) -> bool:
-        """Return whether there are no items. It may be otherwise when one looks at it."""
+        """Return whether no items are stored. That may change at any time."""
     def full(self) -> bool:
-        """Return whether there are maxsize items, or more. It may be otherwise when one looks at
-        it.
-        """
+        """Return whether maxsize items are stored. That may change at any time."""
     def shutdown(self, immediate: bool = False) -> None:
-        """Have put() raise ShutDown from now on, and get() when the queue is empty. Those who wait
-        there are woken.
+        """Make put() raise ShutDown from now on, and get() once the queue is empty.
 
-        With immediate the queue is made empty, and the work for its items counts as done.
+        Waiters are woken. immediate: also drop all items and mark them as done.
         """
     def _init(self, maxsize: float, /) -> None: ...
     def _qsize(self) -> int: ...
@@ -1089,12 +1176,12 @@ class Queue(Generic[_T]):
     def __reduce__(self) -> NoReturn: ...
     @property
     def maxsize(self) -> float:
-        """How many items there may be; <= 0: any number."""
+        """The maximum number of items; <= 0: no limit."""
     @maxsize.setter
     def maxsize(self, value: float) -> None: ...
     @property
     def mutex(self) -> Lock:
-        """The Lock that keeps all others out."""
+        """The Lock that protects the queue."""
     @property
     def not_empty(self) -> Condition:
         """The Condition that get() waits for."""
@@ -1106,38 +1193,44 @@ class Queue(Generic[_T]):
         """The Condition that join() waits for."""
 
 class LifoQueue(Queue[_T]):
-    """A Queue whose last item in is the first out."""
+    """A Queue that returns the last item first."""
     def __new__(cls, maxsize: float = 0) -> Self: ...
 
 class PriorityQueue(Queue[_T]):
-    """A Queue whose least item is the first out. Items are compared while the mutex is held."""
+    """A Queue that returns the least item first.
+
+    Items are compared while the mutex is held.
+    """
     def __new__(cls, maxsize: float = 0) -> Self: ...
 
 @disjoint_base
 class SimpleQueue(Generic[_T]):
-    """queue.SimpleQueue, for tasklets of one or several threads and for threads without any: a
-    queue without limit, whose put() never waits.
+    """queue.SimpleQueue, for tasklets of any thread and threads without tasklets.
+
+    An unbounded queue, whose put() never waits.
     """
     def __new__(cls) -> Self: ...
     def put(self, item: _T, block: bool = True, timeout: float | None = None) -> None:
-        """Store item. It never waits; block and timeout are there for likeness to Queue. It may be
-        called from finalizers and signal handlers, whatever they have interrupted.
+        """Store item, without waiting. block and timeout are ignored.
+
+        May be called from finalizers and signal handlers, whatever these have interrupted.
         """
     def put_nowait(self, item: _T) -> None:
-        """put(item)."""
+        """Same as put(item)."""
     def get(self, block: bool = True, timeout: float | None = None) -> _T:
-        """Remove and return the first item, waiting for one for at most timeout seconds.
+        """Remove and return the first item, waiting up to timeout seconds for one.
 
-        A tasklet waits while others run, a thread without tasklets sleeps; those who wait get
-        items in the order in which they came. Raises Empty if none came in time, or with block
-        false at once; ValueError if timeout is negative. After an error nothing was removed.
+        While a tasklet waits, others run; a thread without tasklets sleeps. Waiters get
+        items in the order in which they came. Raises Empty if no item comes, or with
+        block=False at once; ValueError if timeout is negative. After an error nothing was
+        removed.
         """
     def get_nowait(self) -> _T:
-        """get(block=False)."""
+        """Same as get(block=False)."""
     def qsize(self) -> int:
-        """Return how many items there are, among them those for waiters that have been woken."""
+        """Return the number of items, including those reserved for woken waiters."""
     def empty(self) -> bool:
-        """Return whether there are no items."""
+        """Return whether the queue is empty."""
     def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
     def __reduce__(self) -> NoReturn: ...
 
@@ -1152,26 +1245,26 @@ def run(
     *,
     wait: bool = False,
 ) -> tasklet | None:
-    """Run the other tasklets of this thread until none is runnable, or one takes too long.
+    """Run the other tasklets of this thread until none is runnable.
 
-    wait: while none is runnable, wait as long as something is to come, as scheduler.run()
-    does. Without it a tasklet that sleeps or waits for a descriptor may be left waiting.
+    Returns None, or the tasklet that a timeout has stopped. Any tasklet may call it.
 
-    timeout: how many ticks (not seconds) one tasklet may run without giving way, or with
-    totaltimeout all together; 0 or less: as many as they want. What a tick is,
-    scheduler.run() says. The tasklet that runs longer is stopped, removed from the run
-    queue and returned: alive and paused, insert() lets it go on. It is not stopped while
-    it is atomic, in a callback, under switch_trap(), in an import, or, unless it or this
-    call has set ignore_nesting, in a function that C code has called (a generator is
-    none); then it is as soon as that is over. soft: it is not stopped, but when it next
-    gives way, this call returns None. threadblock: while none is runnable, wait for other
-    threads as long as these can run. Otherwise returns None.
+    timeout: the number of ticks (not seconds; see scheduler.run()) that one tasklet may
+    run without giving way; with totaltimeout, that all may run together. 0 or less: no
+    limit. The tasklet that exceeds it is stopped, removed from the run queue and
+    returned: alive and paused; insert() lets it go on. It is not stopped while it is
+    atomic, in a callback, under switch_trap(), in an import, or, unless it or this call
+    has set ignore_nesting, in a function called from C code (generators do not count);
+    it is stopped as soon as that is over. soft: stop no tasklet; return None when it
+    next gives way. threadblock: while none is runnable, wait as long as another thread
+    could make one runnable. wait: while none is runnable, wait as long as anything is
+    pending, like scheduler.run(); without it, tasklets that sleep or wait for
+    descriptors may be left waiting.
 
-    Any tasklet may call it, also while another is inside run(): a timeout inside one with
-    a timeout has no effect. An uncaught exception of a tasklet is raised here, in the
-    innermost run(); the others stay as they are. As in Stackless Python, the options but
-    wait have no effect without a timeout. Raises TypeError for a timeout that is no int:
-    for a time in seconds use scheduler.run(seconds=...).
+    As in Stackless Python, the options other than wait have no effect without a
+    timeout, and a timeout has none inside another run() with a timeout. An uncaught
+    exception of a tasklet is raised in the innermost run(); the others stay as they
+    are. Raises TypeError for a timeout that is not an int: see scheduler.run(seconds=).
     """
 
 def scheduler_run(
@@ -1187,132 +1280,142 @@ def scheduler_run(
     ignore_nesting: bool = True,
     wait: bool = False,
 ) -> tasklet | None:
-    """Run the other tasklets of this thread until none is runnable or a budget is used up.
+    """Run the other tasklets of this thread until none is runnable or a budget ends.
 
-    ticks, seconds, switches and rounds bound the whole call, slice_ticks and
-    slice_seconds what one tasklet runs without giving way. None: no such bound. With 0 or
-    less nothing runs, and the call returns at once.
+    Budgets: ticks, seconds, switches and rounds are for the whole call, slice_ticks and
+    slice_seconds for what one tasklet runs without giving way. None: no limit. With 0
+    or less nothing runs, and the call returns at once.
 
-    rounds: in a round each tasklet that is runnable when it begins is entered once, in
-    the order of the run queue; what becomes runnable meanwhile is in the next round.
-    run(rounds=1) is for a frame of a game. switches counts the tasklets that are entered.
-    A tick is an event of this thread's Python code: from Python 3.12 a jump or the entry
-    of a function, on 3.11 the start of a line or a jump backwards. The same program is
-    stopped at the same tick each time. Seconds (float) cost nothing until they are over.
+    rounds: in a round, each tasklet that is runnable when it begins is entered once, in
+    the order of the run queue; a tasklet that becomes runnable during it is entered in
+    the next. run(rounds=1) suits a frame of a game. switches: the number of tasklets
+    entered. ticks: events of this thread's Python code; from Python 3.12 on a jump or
+    the entry of a function, on 3.11 the start of a line or a jump backwards. The same
+    program is stopped at the same tick each time. seconds: a float; costs nothing until
+    the time is over.
 
-    A budget that ends inside a tasklet stops it, at that tick or soon after that time, and
-    returns it: alive, paused, not in the run queue; insert() lets it go on. One that ends
-    between two tasklets returns None and leaves the run queue as it is. A tasklet is not
-    stopped while it is atomic, in a callback, in a finalizer that the collector calls,
-    under switch_trap(), in an import, or with ignore_nesting=False in a function that C
-    code has called; it is as soon as that is over. soft: none is stopped, the budget's
-    end is waited for. last_run() tells which budget it was.
+    A budget that ends inside a tasklet stops it, at that tick or soon after that time,
+    and returns it: alive, paused, not in the run queue; insert() lets it go on. A
+    budget that ends between two tasklets returns None and leaves the run queue as it
+    is. A tasklet is not stopped while it is atomic, in a callback, in a finalizer
+    called by the collector, under switch_trap(), in an import, or with
+    ignore_nesting=False in a function called from C code; it is stopped as soon as that
+    is over. soft: stop no tasklet; return None when it next gives way. last_run() tells
+    which budget ended.
 
-    wait: while none is runnable, wait as long as something is to come: a sleep or timeout,
-    a descriptor, a worker's result, a callback. Without it, what is due is taken up, and
-    nothing is waited for. Tasklets that are blocked on channels or locks only do not count.
-    threadblock: while none is runnable, wait as long as another thread could make one so.
-    An uncaught exception of a tasklet is raised here. Raises TypeError for a count that is
-    no int and a time that is no number, ValueError for a time that is NaN; RuntimeError if
-    all tools of sys.monitoring are in use. Nothing has run then.
+    wait: while none is runnable, wait as long as anything is pending: a sleep or
+    timeout, a descriptor, a worker's result, a callback. Without it, only what is due
+    already is taken up. Tasklets blocked on channels or locks do not count.
+    threadblock: while none is runnable, wait as long as another thread could make one
+    runnable.
+
+    An uncaught exception of a tasklet is raised here. Raises TypeError for a count that
+    is not an int or a time that is not a number, ValueError for a time that is NaN, and
+    RuntimeError if all tools of sys.monitoring are in use; nothing has run then.
     """
 
 def run_forever() -> None:
-    """Run the other tasklets of this thread until stop(), waiting while none is runnable.
+    """Run the other tasklets of this thread until stop(); wait while none is runnable.
 
-    An uncaught exception of a tasklet is raised here, and so is what signal handlers
-    raise while it waits; the others stay as they are, and it can be called again.
+    Uncaught exceptions of tasklets, and those of signal handlers while it waits, are
+    raised here; the other tasklets stay as they are, and it can be called again.
     """
 
 def stop(thread: int | Thread | None = None) -> None:
-    """End the innermost run of a thread's scheduler, or if there is none the next one.
+    """End the innermost run() of a thread, or the next one if there is none.
 
-    It returns when the tasklet that runs gives way. thread: its ident; None: the caller's
-    own. Raises RuntimeError if no such thread uses tasklets.
+    It returns when the running tasklet gives way. thread: an ident or a
+    threading.Thread; None: the calling thread. Raises RuntimeError if no such thread
+    uses tasklets.
     """
 
 def sleep(seconds: float = 0, /) -> None:
-    """Let the others run for at least so many seconds; 0: each in its turn, as schedule().
+    """Let other tasklets run for at least that many seconds; 0: like schedule().
 
-    While none is runnable the thread waits without the GIL. Raises ValueError if seconds
-    is negative or NaN, BlockTrapError if the tasklet must not block.
+    While none is runnable the thread waits without the GIL. Raises ValueError if
+    seconds is negative or NaN, BlockTrapError if the tasklet must not block.
     """
 
 def deadline(
     when: float | None, exc: _ExceptionClass | BaseException | None = None
 ) -> timeout:
-    """As timeout(), for a block that is to end when time.monotonic() shows `when`."""
+    """Like timeout(), for a block that must end when time.monotonic() shows `when`."""
 
 def call_soon(func: Callable[[*_Ts], object], /, *args: *_Ts) -> Handle:
-    """Have func(*args) called in a tasklet of this thread, after those that are runnable.
+    """Call func(*args) soon, in a new tasklet behind the runnable ones of this thread.
 
-    Returns a handle. The call may wait; its result is dropped, its error goes where those
-    of tasklets go. It runs in a copy of the caller's contextvars Context.
+    Returns a Handle. The call may block. Its result is dropped; its exception is
+    treated like that of any tasklet. It runs in a copy of the caller's contextvars
+    Context. Raises TypeError if func is not callable or is async.
     """
 
 def call_later(delay: float, func: Callable[[*_Ts], object], /, *args: *_Ts) -> Handle:
-    """As call_soon(), after at least delay seconds (0 or less: soon). run(wait=True) waits
-    for it. Raises ValueError for NaN.
+    """Call func(*args) after at least delay seconds; otherwise like call_soon().
+
+    delay: 0 or less for soon. run(wait=True) waits for the call. Raises ValueError if
+    delay is NaN.
     """
 
 def scheduled_calls() -> list[Handle]:
-    """Return the handles of this thread's calls that wait for their time, in the order in
-    which they were made.
-    """
+    """Return a list of the Handles of this thread's pending calls, the oldest first."""
 
 def call_soon_threadsafe(
     func: Callable[[*_Ts], object], /, *args: *_Ts, thread: int | Thread | None = None
 ) -> Handle:
-    """As call_soon(), for another thread's scheduler, which is woken if it waits.
+    """Call func(*args) soon in another thread, whose scheduler is woken if it waits.
 
-    thread: its ident, or a threading.Thread; None: the main thread. Raises RuntimeError if
-    that does not use tasklets.
+    thread: an ident or a threading.Thread; None: the main thread. Otherwise like
+    call_soon(). Raises RuntimeError if that thread does not use tasklets.
     """
 
 def wait_readable(fd: int | _HasFileno, /, timeout: float | None = None) -> None:
-    """Wait until a descriptor can be read from, has been closed by its peer, or is in error.
+    """Wait until a descriptor can be read from, was closed by its peer, or is in error.
 
-    fd: an int, or an object with fileno(); its flags are left alone. Files are always
-    ready. Call notify_closing() before it is closed while tasklets wait for it. Raises
-    TimeoutError after timeout seconds (<= 0: if it is not ready now), OSError if it cannot
-    be waited for or is closed meanwhile, BlockTrapError if the tasklet must not block.
+    fd: an int, or an object with fileno(); its flags are left alone. Regular files are
+    always ready. Call notify_closing() before closing a descriptor that tasklets wait
+    for.
+
+    timeout: in seconds; 0 or less: do not wait. Raises TimeoutError when it is over,
+    OSError if the descriptor cannot be waited for or is closed during the wait, and
+    BlockTrapError if the tasklet must not block.
     """
 
 def wait_writable(fd: int | _HasFileno, /, timeout: float | None = None) -> None:
-    """As wait_readable(), until the descriptor can be written to."""
+    """Wait until a descriptor can be written to; otherwise like wait_readable()."""
 
 def notify_closing(fd: int | _HasFileno, /) -> None:
-    """Tell all waiters of a descriptor, in every thread, that it is about to be closed.
+    """Wake all waiters of a descriptor, in every thread, before it is closed.
 
     fd: an int, or an object with fileno(). Their wait_readable(), wait_writable() or
-    select() raises an OSError, with errno EBADF and the number as its filename. Has no
-    effect if there are none. Close it next, before another tasklet runs: a wait that begins
-    before that ends only about a second later. May be called by any thread, and by a
-    signal handler. Raises TypeError, ValueError or OverflowError for what is no descriptor.
+    select() raises OSError, with errno EBADF and the number as its filename. Has no
+    effect without waiters. Close the descriptor next, before another tasklet runs: a
+    wait that begins in between notices the close only after about a second. Any thread
+    may call it, and a signal handler may. Raises TypeError, ValueError or OverflowError
+    if fd is not a descriptor.
     """
 
 def recv(channel: channel[_T], /) -> Case[_T]:
-    """A case for select(): receive from channel. It can be used any number of times."""
+    """Return a case for select(): receive from channel. It can be used again."""
 
 def send(channel: channel[_T], value: _T | bomb, /) -> Case[None]:
-    """A case for select(): send value to channel. It can be used any number of times."""
+    """Return a case for select(): send value to channel. It can be used again."""
 
-# The value has the type of the case it comes from. Type checkers would join the types
-# of several cases into object, so each number of cases has a signature of its own.
+# The value has the type of its case. Type checkers would join the types of several
+# cases into object, so there is a signature for each number of cases.
 @overload
 def select(case: Case[_T], /, *, timeout: float | None = None) -> tuple[Case[_T], _T]:
-    """Do the first of several things that can be done: return (case, value).
+    """Do one of several operations, the first that is possible; return (case, value).
 
-    A case is recv(channel), whose value is what was received; send(channel, value),
-    readable(fd) or writable(fd); a tasklet or concurrent.futures.Future, which has ended
-    then: its result() does not wait; a tasklets.locks.Event, which is set or has been since
-    the call. The value of all these is None. If several can be done at once each has the
-    same chance. If none can, it waits; with a default it returns (None, default) instead.
-    What was not chosen has not been done.
+    Cases: recv(channel), whose value is the received one; send(channel, value);
+    readable(fd); writable(fd); a tasklet or concurrent.futures.Future, chosen when it
+    has ended; a tasklets.locks.Event, chosen when it is or has been set since the call.
+    The value of all but recv() is None. If several are possible each has the same
+    chance. If none is, the call waits, or with a default returns (None, default). Cases
+    that were not chosen have no effect.
 
-    Raises TimeoutError after timeout seconds (<= 0: if none can be done now); what a sender
-    sent with send_exception(); ChannelClosed if a case's channel is closed; DeadlockError
-    and BlockTrapError as receive().
+    timeout: in seconds; 0 or less: do not wait. Raises TimeoutError when it is over;
+    the exception that a sender sent with send_exception(); ChannelClosed if a case's
+    channel is closed; DeadlockError and BlockTrapError like receive().
     """
 
 @overload
@@ -1412,37 +1515,43 @@ def select(
     *cases: Case[Any] | _Selectable, timeout: float | None = None, default: _D
 ) -> tuple[Case[Any] | _Selectable, Any] | tuple[None, _D]: ...
 def swap_block_trap(trap: Any, /) -> tuple[tasklet, bool] | None:
-    """Set the current tasklet's block_trap, and return what sets it back."""
+    """Set the current tasklet's block_trap; return the argument that restores it."""
 
 def worker_pools() -> list[worker_pool]:
-    """Return a list of all pools of workers."""
+    """Return a list of all worker pools."""
 
 def call_undisturbed(func: Callable[[Any], _T], arg: Any, /) -> _T:
-    """Return func(arg), which no signal handler interrupts: the main thread has it called by
-    another one.
+    """Return func(arg), called where no signal handler can interrupt it.
+
+    The main thread lets another thread call it.
     """
 
 def future_listen(future: Future[Any], func: Callable[[Any], object], /) -> bool:
-    """Add a done callback without the future's lock. Returns False if it is done already."""
+    """Add a done callback without taking the future's lock.
 
-# The second signature is for a list of several kinds, which mypy takes for one of
-# objects unless it is told what is wanted.
+    Returns False, without adding it, if the future is done.
+    """
+
+# The second signature is for a list of several kinds, which mypy infers as a list of
+# objects unless it is given an expected type.
 @overload
 def wait(
     objects: Iterable[_W], timeout: float | None = None, count: int | None = None
 ) -> list[_W]:
-    """Wait until count of the objects have finished; None: until all have.
+    """Wait until count of the objects have finished, or all if count is None.
 
-    Returns a list of all that have finished, in that order; those that had before, in
-    the order given. There are fewer than count only if timeout seconds were over first.
-    objects: tasklets, of any thread, concurrent.futures.Future, and
-    tasklets.locks.Event, which has finished when it is or has meanwhile been set; one
-    that is there twice counts once. A tasklet's error is not raised here, and nowhere
-    else if it comes meanwhile.
+    objects: an iterable of tasklets of any thread, concurrent.futures.Future, and
+    tasklets.locks.Event, which has finished once it is set, even if it is cleared
+    again. A repeated object counts once.
+
+    Returns a list of all objects that have finished, in the order in which they did;
+    objects finished before the call come first, in the order given. It has fewer
+    than count items only if timeout seconds are over. A tasklet's exception is not
+    raised here; if the tasklet ends during the call, it is not raised elsewhere either.
 
     Raises TypeError for an object of another type; ValueError if count is negative or
     greater than the number of objects, or timeout is NaN; RuntimeError if the caller is
-    among them; DeadlockError if too few can ever finish.
+    among the objects; DeadlockError if too few of them can ever finish.
     """
 
 @overload
@@ -1455,12 +1564,11 @@ def wait(  # type: ignore[overload-cannot-match] # pyright: ignore[reportOverlap
 def as_completed(
     objects: Iterable[_W], timeout: float | None = None
 ) -> completions[_W]:
-    """Iterate over the objects in the order in which they finish.
+    """Return an iterator over the objects in the order in which they finish.
 
-    Those that have finished already come first, in the order given. objects and errors
-    are as for wait(); the timeout, in seconds, begins with this call. The iterator
-    raises TimeoutError when it is over; what has not come by then does not come any
-    more.
+    Objects that have finished already come first, in the order given. objects and
+    errors are as for wait(). timeout: in seconds from this call; when it is over the
+    iterator raises TimeoutError and ends.
     """
 
 @overload
@@ -1470,79 +1578,100 @@ def as_completed(  # type: ignore[overload-cannot-match] # pyright: ignore[repor
 def fs_open(
     path: _Path, flags: int, mode: int = 0o777, *, timeout: float | None = None
 ) -> int:
-    """Open a file and return its descriptor, as os.open does; children do not inherit it.
+    """Open a file and return its descriptor, like os.open.
 
-    flags: as os.O_RDONLY. If the wait ends early the file may be opened yet; it is closed
-    again then. Raises OSError, TimeoutError after timeout seconds.
+    flags: such as os.O_RDONLY. Child processes do not inherit the descriptor. If
+    the wait ends early the file may still be opened; it is then closed again.
+    Raises OSError, and TimeoutError after timeout seconds.
     """
 
 def fs_close(fd: int, *, timeout: float | None = None) -> None:
-    """Close a descriptor, as os.close does.
+    """Close a descriptor, like os.close.
 
-    It is closed, then or later, also if the wait ends early. Raises OSError, TimeoutError
-    after timeout seconds.
+    If the wait ends early it is closed nevertheless, then or later. Raises
+    OSError, and TimeoutError after timeout seconds.
     """
 
 def fs_read(
     fd: int, n: int, offset: int = -1, *, timeout: float | None = None
 ) -> bytes:
-    """Read at most n bytes from a descriptor and return them; none at the end of the file.
+    """Read at most n bytes from a descriptor and return them; b'' at the end of file.
 
-    offset: where to begin, as os.pread; -1: where the descriptor is, as os.read. What was
-    read when the wait ends early is lost. Raises OSError, TimeoutError after timeout
-    seconds.
+    offset: where to begin, like os.pread; -1: at the descriptor's position, like
+    os.read. If the wait ends early the bytes read are lost. Raises OSError, and
+    TimeoutError after timeout seconds.
     """
 
 def fs_write(
     fd: int, data: Buffer, offset: int = -1, *, timeout: float | None = None
 ) -> int:
-    """Write bytes to a descriptor and return how many were written.
+    """Write bytes to a descriptor and return the number of bytes written.
 
-    data: bytes, or another contiguous buffer; do not change it meanwhile. offset: where to
-    begin, as os.pwrite; -1: where the descriptor is, as os.write. If the wait ends early
-    they may be written or not. Raises OSError, TimeoutError after timeout seconds.
+    data: bytes or another contiguous buffer, not to be changed during the call.
+    offset: where to begin, like os.pwrite; -1: at the descriptor's position, like
+    os.write. If the wait ends early the bytes may be written or not. Raises
+    OSError, and TimeoutError after timeout seconds.
     """
 
 def fs_fsync(fd: int, *, timeout: float | None = None) -> None:
-    """Have what was written to a descriptor be on the disk, as os.fsync does.
+    """Flush a file to disk, like os.fsync.
 
-    Raises OSError, TimeoutError after timeout seconds.
+    Raises OSError, and TimeoutError after timeout seconds.
     """
 
 def fs_stat(path: _Path, *, timeout: float | None = None) -> stat_result:
-    """Return what os.stat returns for a path. Raises OSError, TimeoutError after timeout
-    seconds.
+    """Return what os.stat returns for a path.
+
+    Raises OSError, and TimeoutError after timeout seconds.
     """
 
 def fs_lstat(path: _Path, *, timeout: float | None = None) -> stat_result:
-    """The same of a symbolic link itself, as os.lstat."""
+    """Return what os.lstat returns for a path: symbolic links are not followed.
+
+    Raises OSError, and TimeoutError after timeout seconds.
+    """
 
 def fs_fstat(fd: int, *, timeout: float | None = None) -> stat_result:
-    """The same of an open descriptor, as os.fstat."""
+    """Return what os.fstat returns for an open descriptor.
+
+    Raises OSError, and TimeoutError after timeout seconds.
+    """
 
 def fs_mkdir(path: _Path, mode: int = 0o777, *, timeout: float | None = None) -> None:
-    """Make a folder, as os.mkdir does.
+    """Create a directory, like os.mkdir.
 
-    If the wait ends early it may be made or not. Raises OSError, TimeoutError after
-    timeout seconds.
+    If the wait ends early it may be created or not. Raises OSError, and
+    TimeoutError after timeout seconds.
     """
 
 def fs_rmdir(path: _Path, *, timeout: float | None = None) -> None:
-    """Remove an empty folder, as os.rmdir does; the rest as mkdir()."""
+    """Remove an empty directory, like os.rmdir.
+
+    If the wait ends early it may be removed or not. Raises OSError, and
+    TimeoutError after timeout seconds.
+    """
 
 def fs_unlink(path: _Path, *, timeout: float | None = None) -> None:
-    """Remove a file, as os.unlink does; the rest as mkdir()."""
+    """Remove a file, like os.unlink.
+
+    If the wait ends early it may be removed or not. Raises OSError, and
+    TimeoutError after timeout seconds.
+    """
 
 def fs_rename(src: _Path, dst: _Path, *, timeout: float | None = None) -> None:
-    """Give a file or folder another name, as os.rename does; the rest as mkdir()."""
+    """Rename a file or directory, like os.rename.
+
+    If the wait ends early it may be renamed or not. Raises OSError, and
+    TimeoutError after timeout seconds.
+    """
 
 @overload
 def fs_listdir(
     path: str | PathLike[str] | None = ".", *, timeout: float | None = None
 ) -> list[str]:
-    """Return the names in a folder, as os.listdir does: bytes if the path is bytes.
+    """Return the names in a directory, like os.listdir: bytes if path is bytes.
 
-    Raises OSError, TimeoutError after timeout seconds.
+    Raises OSError, and TimeoutError after timeout seconds.
     """
 
 @overload
@@ -1553,21 +1682,28 @@ def fs_listdir(
 def fs_entries(
     path: str | PathLike[str] | None = ".", *, timeout: float | None = None
 ) -> list[tuple[str, int]]:
-    """Return (name, kind) for all in a folder. kind: the type in st_mode; 0: not known."""
+    """Return a list of (name, kind) of the entries of a directory.
+
+    kind is the file type bits of st_mode; 0 if not known. Raises OSError, and
+    TimeoutError after timeout seconds.
+    """
 
 @overload
 def fs_entries(
     path: bytes | PathLike[bytes], *, timeout: float | None = None
 ) -> list[tuple[bytes, int]]: ...
 def fs_read_bytes(path: _Path, *, timeout: float | None = None) -> bytes:
-    """Return what is in a file. Raises OSError, TimeoutError after timeout seconds."""
+    """Return the contents of a file.
+
+    Raises OSError, and TimeoutError after timeout seconds.
+    """
 
 def fs_write_bytes(path: _Path, data: Buffer, *, timeout: float | None = None) -> int:
-    """Write a file, in place of what was in it, and return how many bytes.
+    """Replace the contents of a file, and return the number of bytes written.
 
-    data: bytes, or another contiguous buffer; do not change it meanwhile. If the wait ends
-    early the file may be written, in part or not at all. Raises OSError, TimeoutError
-    after timeout seconds.
+    data: bytes or another contiguous buffer, not to be changed during the call.
+    If the wait ends early the file may be written completely, in part or not at
+    all. Raises OSError, and TimeoutError after timeout seconds.
     """
 
 def net_getaddrinfo(
@@ -1580,90 +1716,104 @@ def net_getaddrinfo(
     *,
     timeout: float | None = None,
 ) -> list[tuple[int, int, int, str, tuple[Any, ...]]]:
-    """Return what socket.getaddrinfo returns, with plain numbers for family and type."""
+    """Return what socket.getaddrinfo returns, with family and type as plain ints.
+
+    timeout: in seconds; raises TimeoutError when it is over. Otherwise raises what
+    socket.getaddrinfo raises.
+    """
 
 def pending() -> int:
-    """Return how much is to come to this thread by itself: sleeps and timeouts, callbacks
-    with a time, descriptors, files, addresses, workers' results, futures. run(wait=True)
-    goes on while there is any.
+    """Return the number of pending operations that complete by themselves.
+
+    They are this thread's sleeps, timeouts, call_later() calls, and waits for
+    descriptors, files, addresses, workers and futures. run(wait=True) goes on while
+    there are any.
     """
 
 def next_deadline() -> float | None:
     """Return when run() has something to do next, on time.monotonic()'s clock.
 
-    That is now if another tasklet is runnable; None if no time is known.
+    That is now if another tasklet is runnable; None if no timer is pending.
     """
 
 def now() -> float:
-    """Return the time that this thread's sleeps and timeouts follow: time.monotonic(), or
-    what a fake clock shows.
+    """Return the time that this thread's sleeps and timeouts follow, in seconds.
+
+    That is time.monotonic(), or what a fake clock shows.
     """
 
 def shift_clock(seconds: float, /) -> None:
-    """Have all that this thread waits for come so many seconds later, or earlier if that is
-    negative: for a host that stood still, and whose tasklets are not to notice.
+    """Postpone all pending timers of this thread by seconds; negative: advance them.
+
+    For a host that was suspended, and whose tasklets should not notice.
     """
 
 def fake_clock(seconds: float | None, /, *, carry: bool = False) -> float | None:
-    """Have this thread's sleeps and timeouts follow a clock that shows seconds, and moves
-    only when it is set anew or nothing is runnable, then to what is due next. None: the
-    true one again. carry: what waits for its time has as long to wait as before. Returns
-    what it showed, or None if it was the true one.
+    """Make this thread's sleeps and timeouts follow a fake clock that shows seconds.
 
-    Raises RuntimeError if it would change between the true and a fake one, without carry,
-    while something waits for its time.
+    The fake clock moves only when it is set, or when nothing is runnable: then to the
+    next deadline. None: return to the real clock. carry: pending timers keep the time
+    they have left. Returns what the fake clock showed, or None if the clock was the
+    real one.
+
+    Raises RuntimeError if, without carry, it would change between the real and a fake
+    clock while timers are pending.
     """
 
 def advance_fake_clock(nanoseconds: int, /) -> int:
-    """Have the fake clock show so many more, but stop it at what is due next. Returns how
-    many are left. Raises RuntimeError if this thread has no fake clock.
+    """Advance the fake clock by nanoseconds, but not beyond the next deadline.
+
+    Returns the nanoseconds left. Raises RuntimeError if this thread has no fake clock.
     """
 
 def last_run() -> tuple[str, float, int] | None:
-    """Return (why, elapsed, switches) of this thread's last scheduler.run(); None before it.
+    """Return (why, elapsed, switches) of this thread's last scheduler.run(), or None.
 
-    why is 'idle' (none was runnable), 'ticks', 'seconds', 'switches', 'rounds',
-    'slice_ticks', 'slice_seconds' (that budget was used up), 'stopped' (by stop(), or by
-    an insert() of the caller) or 'error' (it raised). elapsed is in seconds.
+    why: 'idle' (none was runnable); 'ticks', 'seconds', 'switches', 'rounds',
+    'slice_ticks' or 'slice_seconds' (that budget ended); 'stopped' (by stop(), or
+    by an insert() of the caller); 'error' (it raised). elapsed is in seconds.
     """
 
 def schedule(retval: Any = ...) -> Any:
-    """Let the other runnable tasklets of this thread run, each in its turn.
+    """Let every other runnable tasklet of this thread run once, then return.
 
-    Returns retval, by default the current tasklet, unless its tempval was set meanwhile.
-    If no other tasklet is runnable, it returns at once.
+    Returns retval, by default the current tasklet, unless the caller's tempval
+    was set in between. Returns at once if no other tasklet is runnable.
     """
 
 def schedule_remove(retval: Any = ...) -> Any:
-    """Pause the current tasklet: the others run, and it does when somebody inserts it.
+    """Pause the current tasklet until another one inserts it; the others run.
 
-    Returns retval, by default the current tasklet, unless its tempval was set meanwhile.
-    The last runnable tasklet wakes the innermost run(); if there is none to wake, it gets a
-    DeadlockError. While it is paused, retval is in its tempval: by default it holds
-    itself, and if it is forgotten only the cyclic collector ends it.
-    schedule_remove(None) leaves it to the last reference.
+    Returns retval, by default the current tasklet, unless its tempval was set in
+    between. If no other tasklet is runnable the innermost run() goes on, or if it
+    cannot, DeadlockError is raised here. While the caller is paused, retval is in its
+    tempval: by default it refers to itself, and if all other references are dropped
+    only the cyclic collector ends it. After schedule_remove(None) dropping the last
+    reference does.
     """
 
 def stackless_schedule_remove(retval: Any = ...) -> Any:
-    """Pause the current tasklet: the others run, and it does when somebody inserts it.
+    """Pause the current tasklet until another one inserts it; the others run.
 
-    Returns retval, by default the current tasklet, unless its tempval was set meanwhile.
-    The last runnable tasklet wakes the innermost run(); if there is none to wake, it gets a
-    DeadlockError. While it is paused, retval is in its tempval: by default it holds
-    itself, and if it is forgotten only the cyclic collector ends it.
-    schedule_remove(None) leaves it to the last reference.
+    Returns retval, by default the current tasklet, unless its tempval was set in
+    between. If no other tasklet is runnable the innermost run() goes on, or if it
+    cannot, DeadlockError is raised here. While the caller is paused, retval is in its
+    tempval: by default it refers to itself, and if all other references are dropped
+    only the cyclic collector ends it. After schedule_remove(None) dropping the last
+    reference does.
     """
 
 @overload
 def spawn(
     func: Callable[..., _T], /, *args: Any, name: str | None, **kwargs: Any
 ) -> tasklet[_T]:
-    """Have func(*args, **kwargs) run in a new tasklet, which is returned, runnable.
+    """Run func(*args, **kwargs) in a new tasklet, and return the tasklet.
 
-    It runs in a copy of the caller's contextvars Context, and keeps its result or
-    exception for result() and exception(). name is the tasklet's: a func that has a
-    parameter of that name gets it by position, or as functools.partial(func, name=...).
-    Raises TypeError if func cannot be called or is async, or name is not a str.
+    It is runnable, runs in a copy of the caller's contextvars Context, and keeps its
+    result or exception for result() and exception(). name: a str, the tasklet's name; a
+    func that has a parameter of that name gets it by position, or as
+    functools.partial(func, name=...). Raises TypeError if func is not callable or is
+    async, or name is not a str.
     """
 
 @overload
@@ -1671,139 +1821,158 @@ def spawn(
     func: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
 ) -> tasklet[_T]: ...
 def kill_all(tasklets: Iterable[tasklet[Any]], pending: bool = False) -> None:
-    """Raise TaskletExit in each of the tasklets (an iterable), as their kill() would.
+    """Raise TaskletExit in each of the tasklets (an iterable), like their kill().
 
-    Those of this thread run at once, one after the other in that order, so that their
-    finally blocks have run when the call returns, unless these wait. No other tasklet has
-    a turn meanwhile but by what they do there, and n tasklets cost n switches. With pending
-    they end in their turn, and the call returns at once; so do in any case tasklets of
-    other threads and those inside shield(). If the caller is among them it is killed last.
+    Those of this thread run at once, one after the other in that order: when the
+    call returns their finally blocks have run, unless these wait. Until then no
+    other tasklet runs, except through what the killed tasklets do; n tasklets
+    cost n switches. If the caller is among them it is killed last.
 
-    An exception that one of them ends with is raised where it is for kill(), in main or the
-    innermost run(); the rest, which have been told, end in their turn. Raises TypeError for
-    what is no tasklet, RuntimeError in a callback and SwitchTrapError under switch_trap():
-    none has been killed then.
+    pending: the tasklets are killed when their turn comes, and the call returns
+    at once. This always holds for tasklets of other threads and inside shield().
+
+    If one of them ends with an exception, the exception is raised in main or in
+    the innermost run(), as for kill(); the rest are killed when their turn comes.
+    Raises TypeError for an item that is not a tasklet, RuntimeError in a callback
+    and SwitchTrapError under switch_trap(); none has been killed then.
     """
 
 def getcurrent() -> tasklet:
-    """Return the running tasklet of this thread; in a schedule callback, the one before."""
+    """Return the running tasklet; in a schedule callback, the one being left."""
 
 def getmain() -> tasklet:
-    """Return the main tasklet of this thread: the code that began it."""
+    """Return this thread's main tasklet, the code that the thread began with."""
 
 def getcurrentid() -> int:
-    """Return a number that identifies the current tasklet: the thread's id for a main one."""
+    """Return an int that identifies the current tasklet; for main, the thread's id."""
 
 def getruncount() -> int:
-    """Return how many tasklets of this thread are runnable, the running one included."""
+    """Return the number of this thread's runnable tasklets, the running included."""
 
 def getthreads() -> list[int]:
-    """Return the ids of all Python threads, the oldest first. Workers that have nothing to
-    do are left out.
-    """
+    """Return the ids of all Python threads but idle workers, the oldest first."""
 
 def get_thread_info(thread_id: int = -1, flags: int = 0, /) -> tuple[Any, ...]:
-    """Return (main tasklet, current tasklet, run count) of a thread, -1 being this one.
+    """Return (main tasklet, current tasklet, run count) of a thread.
 
-    (None, None, 0) for a thread that has not used tasklets yet. With bit 31 of flags set,
-    a fourth item lists the callers of run(): None in the place of the one whose timeout
-    is in force, then the callers from the outermost; None before the first run(). Raises
-    RuntimeError if there is no such thread.
+    thread_id: -1 for this thread. Returns (None, None, 0) for a thread that has not
+    used tasklets yet. With bit 31 of flags set there is a fourth item: None before the
+    first run(), otherwise a list of the caller of run() whose timeout is active, or
+    None, and of all callers of run() from the outermost. Raises RuntimeError if there
+    is no such thread.
     """
 
 def getuncollectables() -> list[tasklet]:
-    """Return the tasklets of all threads that have started and not ended, main ones left
-    out. Those that nobody can reach and the collector does not find are among them.
+    """Return a list of the tasklets of all threads that have started and not ended.
+
+    Main tasklets are left out. Unreachable ones that the collector cannot free are
+    included.
     """
 
 def all_tasklets() -> list[tasklet]:
     """Return a list of the tasklets of all threads that are runnable or have started.
 
-    The main ones are among them, and those that are paused in the middle. What has ended,
-    and what was never made runnable, is not; nor is a tasklet that was removed from the
-    run queue before it began. The list keeps them alive.
+    Main tasklets and paused ones are included. Tasklets that have ended or were never
+    made runnable are not, nor those removed from the run queue before they began. The
+    list keeps the tasklets alive.
     """
 
 def survey(all_threads: bool, /) -> list[_Record]:
-    """Return a list that tells what each tasklet does, of all threads or of this one.
+    """Return a list that describes each tasklet, of all threads or of this one.
 
-    The items are (thread id, name, state, wait, spawned at, stack). wait is None, or what
-    it waits for, since how many seconds, and in how many that ends or None. stack is a
-    list of (file, line, function), the innermost first. No tasklet is kept alive.
+    The items are (thread id, name, state, wait, spawned at, stack). wait is None, or
+    (what the tasklet waits for, seconds since it began, seconds until it times out or
+    None). stack is a list of (file, line, function), the innermost first. The result
+    keeps no tasklet alive.
     """
 
 def switch_trap(change: int = 0, /) -> int:
-    """Add change to this thread's trap counter and return the old value.
+    """Add change to this thread's trap counter and return its old value.
 
-    While it is not 0, whatever would switch to another tasklet raises SwitchTrapError
-    and changes nothing; insert(), remove() and waking other threads are allowed.
+    While the counter is not 0, any operation that would switch to another tasklet
+    raises SwitchTrapError and changes nothing; insert(), remove() and waking other
+    threads are allowed.
     """
 
 def stackless_switch_trap(change: int = 0, /) -> int:
-    """Add change to this thread's trap counter and return the old value.
+    """Add change to this thread's trap counter and return its old value.
 
-    While it is not 0, whatever would switch to another tasklet raises SwitchTrapError
-    and changes nothing; insert(), remove() and waking other threads are allowed.
+    While the counter is not 0, any operation that would switch to another tasklet
+    raises SwitchTrapError and changes nothing; insert(), remove() and waking other
+    threads are allowed.
     """
 
 def set_channel_callback(func: _ChannelCallback | None, /) -> _ChannelCallback | None:
-    """Have func(channel, tasklet, sending, willblock) called at each channel operation.
+    """Call func(channel, tasklet, sending, willblock) at each channel operation.
 
-    Returns the callback before, or None; None removes it. It is called before anything
-    moves, or after if the partner is another thread's. It may not use channels or
-    switch; an exception that it raises is raised by the operation.
+    None removes the callback. Returns the previous callback, or None. func is called
+    before anything changes, or afterwards if the partner belongs to another thread. It
+    must not use channels or switch; an exception that it raises is raised by the
+    operation. Raises TypeError if func is not callable.
     """
 
 def get_channel_callback() -> _ChannelCallback | None:
-    """Return what set_channel_callback() set, or None."""
+    """Return the callback that set_channel_callback() set, or None."""
 
 def set_schedule_callback(
     func: _ScheduleCallback | None, /
 ) -> _ScheduleCallback | None:
-    """Have func(prev, next) called before each switch, on all threads.
+    """Call func(prev, next) before each switch, in every thread.
 
-    Returns the callback before, or None; None removes it. It may not switch; an
-    exception that it raises is reported as unraisable. prev is None when a thread's main
-    tasklet is made.
+    None removes the callback. Returns the previous callback, or None. func must not
+    switch; an exception that it raises is reported as unraisable. prev is None when a
+    thread's main tasklet is created. Raises TypeError if func is not callable.
     """
 
 def get_schedule_callback() -> _ScheduleCallback | None:
-    """Return what set_schedule_callback() set, or None."""
+    """Return the callback that set_schedule_callback() set, or None."""
 
 def set_error_handler(func: _ErrorHandler | None = None, /) -> _ErrorHandler | None:
-    """Have func(type, value, traceback) called with each uncaught exception of a tasklet.
+    """Call func(type, value, traceback) with each uncaught exception of a tasklet.
 
-    Returns the handler before, or None; None removes it. It is called in the dying
-    tasklet; if it returns, the error is dealt with, if it raises, that goes to run().
-    Raises TypeError if func cannot be called.
+    None removes the handler. Returns the previous handler, or None. func is called in
+    the dying tasklet; if it returns, the exception counts as handled; if it raises,
+    that exception goes to run(). Raises TypeError if func is not callable.
     """
 
 def check_function(fname: str, func: object, /) -> None:
-    """Raise the TypeError of fname() if func cannot be called or is async."""
+    """Raise the TypeError of fname() if func is not callable or is async."""
 
 def order_seed(seed: int | None, /) -> int | None:
-    """Have each tasklet that becomes runnable on this thread take a random place in the run
-    queue, behind the first: the same places for the same seed, a positive int below 2**64.
-    None: the end, as usual. Returns the seed that would go on as before, or None.
+    """Insert tasklets that become runnable at random places of this thread's run queue.
+
+    The places are behind the head, and the same for the same seed, an int from 1 to
+    2**64 - 1. None: append at the end, as usual. Returns the seed that continues the
+    present sequence, or None.
     """
 
 def statistics() -> _Statistics:
-    """Return a dict of counts: of this thread, and of the process. Times are in seconds.
+    """Return a dict of counters of this thread and of the process.
 
-    This thread's are runnable, started (begun and not ended), blocked (a dict: how many by
-    what they wait for), switches, spawned, finished, pooled_stacks; sleeps and spins (waits
-    with and without sleeping), woken (sleeps that others ended), slept, run_time (of its
-    CPU); timers (pending), timers_fired, latency_mean and latency_max (how late they were).
-    The process's are tasklets, channels, threads (that have used tasklets), slabs
-    (megabytes held for stacks), worker_pools, workers, workers_idle, calls_queued and
-    calls_finished. A pool that is gone takes its calls with it.
+    This thread: runnable, started (not ended yet), blocked (a dict: how many wait for
+    what), switches, spawned, finished, pooled_stacks; sleeps and spins (waits of the
+    thread with and without sleeping), woken (sleeps ended by another thread), slept and
+    run_time (CPU time), both in seconds; timers (pending), timers_fired, latency_mean
+    and latency_max (how late they fired, in seconds).
+
+    The process: tasklets, channels, threads (that use tasklets), slabs (megabytes held
+    for stacks), worker_pools, workers, workers_idle, calls_queued and calls_finished.
+    The calls of a pool that no longer exists are not counted.
     """
 
 def live_counts() -> dict[str, int]:
-    """Return how many objects of each C type are alive, for leak tests."""
+    """Return a dict of the number of live objects of each C type, for leak tests."""
+
+stress: bool
+
+def stress_yields(flag: bool, /) -> bool:
+    """Set whether a build with TL_STRESS yields before each operation that may wait.
+
+    Returns the previous value. For tests that count turns; other builds never yield.
+    """
 
 def libuv_version() -> str:
-    """Return the version of the libuv that is loaded."""
+    """Return the version of the loaded libuv."""
 
 def _report_lock_cycles(flag: bool, /) -> bool: ...
 def _main_has_ended() -> None: ...

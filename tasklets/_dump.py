@@ -1,4 +1,4 @@
-"""scheduler.dump(): what every tasklet does, as text."""
+"""scheduler.dump(): print what every tasklet does."""
 
 import os
 import sys
@@ -14,15 +14,17 @@ class _Writable(Protocol):
 
 
 def dump(file: _Writable | None = None, *, all_threads: bool = True) -> None:
-    """Print what every tasklet does: of all threads, or only of the calling one.
+    """Print what every tasklet of all threads, or of the calling thread, does.
 
-    For each: its name and state, what it waits for and for how many seconds, where it
-    was spawned, and its stack, the innermost call last. file: where to print, None:
-    sys.stderr. May be called at any time, by a signal handler too, and beside threads
-    that run: it switches to no tasklet, keeps none alive and changes nothing. For how
-    long a tasklet has been waiting is shown up to a millisecond too long, or as much
-    longer as its thread had run before without waiting or calling run(). Raises
-    TypeError if file has no write().
+    For each tasklet: its name and state, what it waits for and for how many seconds,
+    where it was spawned, and its stack, the innermost call last. file: where to print;
+    None: sys.stderr.
+
+    May be called at any time, even by a signal handler or while other threads run: it
+    switches to no tasklet, keeps none alive and changes nothing. The waiting time
+    shown may be too long by a millisecond, or by the time that the tasklet's thread had
+    run before without waiting or calling run(). Raises TypeError if file has no
+    write().
     """
     target = sys.stderr if file is None else file
     if target is None:
@@ -37,7 +39,7 @@ def dump(file: _Writable | None = None, *, all_threads: bool = True) -> None:
         if flush is not None:
             flush()
     except RuntimeError:
-        # A signal handler that has interrupted a write to the same buffer.
+        # In a signal handler that has interrupted a write to the same buffer.
         if file is not None:
             raise
         os.write(sys.stderr.fileno(), text.encode("utf-8", "backslashreplace"))

@@ -1,4 +1,4 @@
-"""The part of TaskGroup that is written in Python."""
+"""TaskGroup.map(), the part of TaskGroup that is written in Python."""
 
 import operator
 from collections.abc import Callable, Iterable
@@ -22,13 +22,13 @@ def map(
     """Call func(item) for each item in a tasklet of the group; return the results.
 
     The results are in the order of the items. limit: the maximum number of these calls
-    that run at a time; None: the group's own limit is the only one. The next item is
-    taken from `items` when its call may start.
+    that run at a time; None: only the group's own limit applies. The next item is taken
+    from `items` when its call may start.
 
     As with spawn(), an error in one call cancels the group, and the caller is
-    interrupted or gets that error. Raises CancelledError if a call is killed alone, and
-    what `items` raises; calls that have started then go on, and belong to the group.
-    Raises TypeError or ValueError for arguments that do not fit, RuntimeError as
+    interrupted or gets that error. Raises CancelledError if only one call is killed,
+    and what `items` raises; calls that have started then go on in the group.
+    Raises TypeError or ValueError for arguments that do not fit, and RuntimeError like
     spawn(); nothing has been spawned then.
     """
     if not callable(func):
@@ -63,7 +63,7 @@ def _result(call: _core.tasklet) -> Any:
 
 
 class _Release:
-    """A callback that gives back a place."""
+    """A done callback that releases a permit."""
 
     def __init__(self, places: _core.Semaphore) -> None:
         self._places = places

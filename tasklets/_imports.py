@@ -1,8 +1,8 @@
-"""Locks for the imports of modules, which tell tasklets apart.
+"""Import locks that belong to tasklets instead of threads.
 
-The interpreter holds a lock for each module that is being imported. Its owner is a
-thread, so a second tasklet of the thread would be let in, and get a module whose code
-has not run to its end. These locks have tasklets as owners: the second one waits.
+The interpreter holds a lock for each module that is being imported. The owner is a
+thread, so a second tasklet of the thread could acquire it too, and would get a module
+whose code has not finished. These locks belong to tasklets: the second tasklet waits.
 """
 
 import _thread
@@ -16,12 +16,12 @@ from tasklets._unpatched import original as _original
 
 _bootstrap: Any = importlib._bootstrap  # type: ignore[attr-defined]
 
-# In the child of a fork: the locks of modules that are yet to be executed again.
+# In the child of a fork: the locks of modules that must be executed again.
 _lost: set["ModuleLock"] = set()
 
 
 class ModuleLock:
-    """What the import system has for each module while somebody imports it."""
+    """The import system's lock for a module that is being imported."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -31,11 +31,11 @@ class ModuleLock:
         return f"<ModuleLock {self.name!r} at {id(self):#x}>"
 
     def acquire(self) -> bool:
-        """Acquire it.
+        """Acquire the lock; return True.
 
-        Raises the error by which the import system hands out the module as it is: where
-        the owners of such locks wait for each other, as in circular imports, or where
-        the caller must not wait.
+        Raises the error on which the import system returns the unfinished module: if
+        the owners of such locks wait for each other, as in circular imports, or if the
+        caller must not wait.
         """
         try:
             self._tasklets_lock.acquire()
@@ -51,7 +51,7 @@ class ModuleLock:
         return True
 
     def release(self) -> None:
-        """Release it."""
+        """Release the lock."""
         self._tasklets_lock.release()
 
 
@@ -62,7 +62,7 @@ def _new_lock() -> RLock:
 
 
 def _convert(lock: Any) -> None:
-    """Make a lock of the interpreter that this thread holds one of ours."""
+    """Turn an interpreter's lock held by this thread into a ModuleLock."""
     count = lock.count if isinstance(lock.count, int) else len(lock.count)
     ours = _new_lock()
     for _ in range(count):
@@ -72,9 +72,9 @@ def _convert(lock: Any) -> None:
 
 
 def _execute_again(name: str) -> None:
-    """Execute a module anew that another thread was executing at a fork.
+    """Execute again a module that another thread was executing at a fork.
 
-    It stays the same object: waiters have it already.
+    The module stays the same object, because waiters already refer to it.
     """
     module = sys.modules.get(name)
     spec = getattr(module, "__spec__", None)
@@ -89,7 +89,7 @@ def _execute_again(name: str) -> None:
 
 
 def _free_lost_locks() -> None:
-    """In the child of a fork: free the locks of imports by threads that are gone."""
+    """Free the import locks of threads that do not exist in this child of a fork."""
     for reference in list(_bootstrap._module_locks.values()):
         lock = reference()
         if type(lock) is ModuleLock and lock._tasklets_lock._free_if_lost():
@@ -97,18 +97,18 @@ def _free_lost_locks() -> None:
 
 
 def install() -> None:
-    """Let the import system make such locks, and take over those of this thread.
+    """Make the import system use ModuleLock, and convert the locks of this thread.
 
-    Has no effect on an interpreter whose import system is another one.
+    Has no effect on an interpreter with another import system.
     """
     names = ("_DeadlockError", "_ModuleLock", "_get_module_lock", "_module_locks")
     if not all(hasattr(_bootstrap, name) for name in names):
         return
     original = _bootstrap._ModuleLock
-    # Those that this thread acquired before gevent patched get_ident(), and after.
+    # The owner of this thread's locks, before gevent patched get_ident() and after.
     mine = {_thread.get_ident(), _original("_thread", "get_ident")()}
     if original.__name__ != "_ModuleLock":
-        return  # done before, or by somebody else
+        return  # replaced already, by install() or by another package
     _bootstrap._ModuleLock = ModuleLock
     for reference in list(_bootstrap._module_locks.values()):
         lock = reference()

@@ -1,4 +1,4 @@
-"""What a piece of code leaves behind on this thread, and its end."""
+"""Find and end what a test leaves behind on this thread."""
 
 import time
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 from tasklets import _core
 from tasklets._unpatched import original
 
-# How often a tasklet that goes on after a kill is killed.
+# A tasklet that survives a kill is killed at most this many times.
 MAX_KILLS = 10
 
-# Names more than this would hide the others.
+# Maximum number of leftovers reported; a longer list would hide the first ones.
 MAX_LINES = 20
 
 _SETTINGS = {
@@ -19,10 +19,10 @@ _SETTINGS = {
 
 
 class Leftovers:
-    """Tells what is there now from what comes later, on the thread that makes it."""
+    """A snapshot of this thread's tasklets, calls and settings, to find new ones."""
 
     def __init__(self) -> None:
-        # Strong references, or a new object might have the address of an old one.
+        # Strong references: a new object must not get the address of an old one.
         self._tasklets = {id(one): one for one in _tasklets()}
         self._calls = {id(one): one for one in _core.scheduled_calls()}
         self._jobs = {id(one): one for one in _jobs()}
@@ -32,10 +32,10 @@ class Leftovers:
         self._flags = me.block_trap, me.atomic
 
     def end(self, patience: float) -> list[str]:
-        """End what has come since then; return a line about each.
+        """End what is newer than the snapshot; return a line about each item.
 
-        patience: for how many seconds in all `finally` blocks, and calls on workers
-        that cannot be interrupted, are waited for.
+        patience: the total time in seconds to wait for `finally` blocks, and for calls
+        on workers, which cannot be interrupted.
         """
         lines = [*self._reset()]
         for call in _core.scheduled_calls():
@@ -50,7 +50,7 @@ class Leftovers:
         return lines
 
     def _reset(self) -> Any:
-        """Put back settings, or nothing can be ended."""
+        """Restore the settings, which could keep tasklets from ending."""
         me = _core.getcurrent()
         trap = _core.switch_trap()
         if trap != self._trap:
@@ -85,10 +85,10 @@ class Leftovers:
             lines.append(f"{one!r} does not end")
 
     def _run(self, lines: list[str], end: float) -> None:
-        """Let what has been killed end."""
+        """Run the killed tasklets until they end."""
         while self._new_tasklets():
             left = end - time.monotonic()
-            # Without any time left, those that need none still end.
+            # Even without any time left, tasklets that need none can end.
             pause = max(0.001, min(left, 0.05))
             before = _core.statistics()["switches"]
             try:
@@ -96,17 +96,17 @@ class Leftovers:
                 if _core.statistics()["switches"] == before and left > 0:
                     stopped = _core.scheduler_run(seconds=pause, wait=True)
                 if stopped is not None:
-                    stopped.insert()  # it goes on, and is not killed where it stands
+                    stopped.insert()  # it goes on: the budget must not end it
                 if left <= 0 or not self._may_end():
                     return
             except (Exception, SystemExit) as error:
-                lines.append(f"{error!r}, raised while it was ended")
+                lines.append(f"{error!r}, raised while the tasklets were ended")
 
     def _may_end(self) -> bool:
-        """Return whether some are runnable, or wait for what comes by itself."""
-        comes = _core.pending() > 0
+        """Return whether a new tasklet is runnable, or waits for a pending event."""
+        pending = _core.pending() > 0
         return any(
-            not one.paused and (comes or not one.blocked)
+            not one.paused and (pending or not one.blocked)
             for one in self._new_tasklets()
         )
 
@@ -116,7 +116,7 @@ class Leftovers:
             lines.append(f"a call on a worker: {job.owner or job!r}")
             job.cancel()
             if job.owner is not None:
-                job.owner._job = job  # its submitter may not have come to that
+                job.owner._job = job  # its submitter may not have set it yet
                 job.owner.cancel()
         sleep = original("time", "sleep")
         running = {id(job) for job in new}
@@ -128,7 +128,7 @@ class Leftovers:
 
 
 def _tasklets() -> list[_core.tasklet]:
-    """Return the others of this thread that are runnable or have begun."""
+    """Return this thread's runnable and started tasklets but main and current."""
     me, main = _core.getcurrent(), _core.getmain()
     return [
         one
@@ -138,7 +138,7 @@ def _tasklets() -> list[_core.tasklet]:
 
 
 def _jobs() -> list[_core.job]:
-    """Return the calls that workers have to do or are doing."""
+    """Return the queued and the running calls of all workers."""
     pools = _core.worker_pools()
     return [job for pool in pools for job in (*pool.running(), *pool.pending())]
 

@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol, Self
 
 
 class HasFileno(Protocol):
-    """What select.select() takes for a descriptor, too."""
+    """An object that can stand for a descriptor, as in select.select()."""
 
     def fileno(self) -> int: ...
 
@@ -14,7 +14,7 @@ class _Descriptor(NamedTuple):
 
 
 def _check(name: str, fd: object) -> None:
-    """Refuse what cannot be a descriptor, before anything waits for it."""
+    """Raise TypeError or ValueError at once if fd cannot be a descriptor."""
     if isinstance(fd, int):
         if fd < 0:
             raise ValueError(

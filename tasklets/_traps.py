@@ -1,4 +1,4 @@
-"""Context managers that forbid the current tasklet to block, or to be left."""
+"""block_trap() and no_switch(): forbid a tasklet to block, or a thread to switch."""
 
 from contextlib import ContextDecorator
 from typing import Any, Self
@@ -7,19 +7,19 @@ from tasklets import _core
 
 
 class Setting(_core.setting, ContextDecorator):
-    """A block in which a setting is changed; also a decorator."""
+    """A block with a changed setting; also a decorator."""
 
     def __new__(cls, *args: Any) -> Self:
-        """Make one, and keep what it takes to make another."""
+        """Keep the arguments, for _recreate_cm()."""
         self = super().__new__(cls, *args)
         self._args = args
         return self
 
     _args: tuple[Any, ...]
-    _call = "setting()"  # for its repr
+    _call = "setting()"  # for the repr
 
     def _made_by(self, call: str) -> Self:
-        """Note which call made it, and return it."""
+        """Set the call that the repr shows, and return self."""
         self._call = call
         return self
 
@@ -28,16 +28,16 @@ class Setting(_core.setting, ContextDecorator):
         return f"<tasklets.{self._call} {word} at {id(self):#x}>"
 
     def _recreate_cm(self) -> Self:
-        """Return what a decorated function enters, which may call itself."""
+        """Return a new block for each call of a decorated function."""
         return type(self)(*self._args)._made_by(self._call)
 
 
 def block_trap(trap: bool = True) -> Setting:
-    """Set the current tasklet's block_trap, and put back the old value at the end.
+    """Set the current tasklet's block_trap for a block; restore it at the end.
 
-    An operation that would block raises BlockTrapError meanwhile. The old value goes to
-    the tasklet that was current at the beginning. Raises TypeError if trap is neither a
-    bool nor an int.
+    Inside the block, an operation that would block raises BlockTrapError. The end
+    restores the flag of the tasklet that was current at the beginning. Raises TypeError
+    if trap is neither a bool nor an int.
     """
     if not isinstance(trap, int):
         raise TypeError("block_trap must be set to a bool or integer")
@@ -45,9 +45,9 @@ def block_trap(trap: bool = True) -> Setting:
 
 
 def no_switch() -> Setting:
-    """Forbid this thread to leave the current tasklet.
+    """Forbid this thread to leave the current tasklet during a block.
 
-    Whatever would switch raises SwitchTrapError; what only makes others runnable is
-    allowed. May be nested.
+    Any operation that would switch raises SwitchTrapError; making other tasklets
+    runnable is allowed. May be nested.
     """
     return Setting(_core.switch_trap, 1, -1)._made_by("no_switch()")

@@ -1,4 +1,4 @@
-"""The standard library as it is without the patches of gevent."""
+"""Access to the standard library as it was before gevent patched it."""
 
 import _thread
 import sys
@@ -16,7 +16,7 @@ def original(module: str, name: str) -> Any:
 
 
 def threads_are_patched() -> bool:
-    """Return whether `threading` starts greenlets in the place of threads."""
+    """Return whether gevent has made `threading` start greenlets instead of threads."""
     if "gevent.monkey" not in sys.modules:
         return False
     return original("_thread", "start_new_thread") is not _thread.start_new_thread

@@ -1,8 +1,8 @@
-"""Files and folders: what `os` has, while other tasklets run.
+"""Files and directories: functions of `os`, while other tasklets run.
 
-libuv's threads do it, without the GIL. All functions raise OSError as `os` does, and
-TimeoutError after timeout seconds. When a wait ends early, by that or because the
-tasklet is killed, what was begun goes on, and its outcome is dropped.
+libuv's threads do the work, without the GIL. All functions raise OSError like `os`,
+and TimeoutError after timeout seconds. When a wait ends early, because of that or
+because the tasklet is killed, the operation goes on and its result is dropped.
 """
 
 import os
@@ -53,24 +53,24 @@ def __dir__() -> list[str]:
 
 
 class DirEntry(Generic[AnyStr]):
-    """What `scandir` returns for each name in a folder, shaped as `os.DirEntry`.
+    """An entry that `scandir` returns, with the interface of `os.DirEntry`.
 
-    Its methods ask the file system, and let other tasklets run, only where the folder
-    does not tell what they need, as of symbolic links.
+    Its methods call the file system, and let other tasklets run, only if the directory
+    did not tell what they need, as for symbolic links.
     """
 
     __slots__ = {
-        "_kind": "The type in st_mode, or 0.",
-        "name": "The name in the folder.",
-        "path": "The name with the folder's path before it.",
+        "_kind": "The file type bits of st_mode, or 0.",
+        "name": "The name in the directory.",
+        "path": "The directory's path joined with the name.",
     }
 
     name: AnyStr
     path: AnyStr
 
-    def __init__(self, folder: AnyStr, name: AnyStr, kind: int) -> None:
+    def __init__(self, directory: AnyStr, name: AnyStr, kind: int) -> None:
         self.name = name
-        self.path = os.path.join(folder, name)
+        self.path = os.path.join(directory, name)
         self._kind = kind
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ class DirEntry(Generic[AnyStr]):
         return self.path
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        """Return what `fs.stat` returns for it; or `fs.lstat`, of a link itself."""
+        """Return `fs.stat` of the entry, or `fs.lstat` of a link itself."""
         return stat(self.path) if follow_symlinks else lstat(self.path)
 
     def _is(self, kind: int, follow_symlinks: bool) -> bool:
@@ -94,15 +94,15 @@ class DirEntry(Generic[AnyStr]):
         return found == kind
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
-        """Return whether it is a folder, or a link to one."""
+        """Return whether the entry is a directory, or a link to one."""
         return self._is(_types.S_IFDIR, follow_symlinks)
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
-        """Return whether it is a regular file, or a link to one."""
+        """Return whether the entry is a regular file, or a link to one."""
         return self._is(_types.S_IFREG, follow_symlinks)
 
     def is_symlink(self) -> bool:
-        """Return whether it is a symbolic link."""
+        """Return whether the entry is a symbolic link."""
         return self._is(_types.S_IFLNK, False)
 
 
@@ -111,11 +111,14 @@ def scandir(
     *,
     timeout: float | None = None,
 ) -> list[DirEntry[AnyStr]]:
-    """Return an entry for each name in a folder, by default the current one.
+    """Return a list of the entries of a directory, by default the current one.
 
-    As `os.scandir`, but all at once: a list. Raises OSError, TimeoutError after timeout
-    seconds.
+    Like `os.scandir`, but complete at once. Raises OSError, and TimeoutError after
+    timeout seconds.
     """
-    folder = "." if path is None else os.fspath(path)
-    found = _core.fs_entries(folder, timeout=timeout)
-    return [DirEntry(folder, name, kind) for name, kind in found]  # type: ignore[arg-type]
+    directory = "." if path is None else os.fspath(path)
+    found = _core.fs_entries(directory, timeout=timeout)
+    return [
+        DirEntry(directory, name, kind)  # type: ignore[arg-type]
+        for name, kind in found
+    ]

@@ -1,4 +1,4 @@
-"""Locks for tasklets of one or several threads, and for threads without tasklets."""
+"""Locks for tasklets of any thread, and for threads without tasklets."""
 
 from threading import BrokenBarrierError as BrokenBarrierError
 

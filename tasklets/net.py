@@ -38,11 +38,11 @@ def getaddrinfo(
 ) -> "list[tuple[AddressFamily | int, SocketKind | int, int, str, tuple[Any, ...]]]":
     """Return what `socket.getaddrinfo` returns, while other tasklets run.
 
-    Native threads ask the system: no worker is needed, and no GIL. If the wait ends
+    Internal threads ask the system; no worker and no GIL is needed. If the wait ends
     early the answer is dropped. Raises what `socket.getaddrinfo` raises, and
     TimeoutError after timeout seconds.
     """
-    from socket import AddressFamily, SocketKind  # takes longer than all of tasklets
+    from socket import AddressFamily, SocketKind  # its import is slow
 
     return [
         (_named(fam, AddressFamily), _named(kind, SocketKind), number, name, address)

@@ -1,7 +1,7 @@
-"""A plugin for pytest: fixtures for tests of programs that use tasklets.
+"""A pytest plugin: fixtures for tests of programs that use tasklets.
 
-pytest finds it by an entry point; see docs/testing.md. It imports the rest of its tools
-when a test asks for them.
+pytest finds it by its entry point; see docs/testing.md. The rest of its tools is
+imported when a test asks for it.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ _PATIENCE = "tasklets_patience"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of the ini file."""
+    """Add the options to the ini file."""
     parser.addini(
         _OPTION,
         "fail every test that leaves tasklets or their calls behind",
@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addini(
         _PATIENCE,
-        "for how many seconds what a test has left behind may take to end",
+        "seconds to wait for the end of what a test has left behind",
         default="5",
     )
 
@@ -45,8 +45,8 @@ def _patience(config: pytest.Config) -> float:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known, and check all tests if the ini file says so."""
-    _patience(config)  # a wrong one is refused before any test runs
+    """Register the marker, and check all tests if the ini file says so."""
+    _patience(config)  # refuse a bad value before any test runs
     config.addinivalue_line(
         "markers",
         f"{_OPTION}(check=True): whether the test fails if it leaves tasklets or their "
@@ -57,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class _Strict:
-    """The part of the plugin that is there if all tests are checked."""
+    """The part of the plugin that is registered if all tests are checked."""
 
     @pytest.fixture(autouse=True)
     def _tasklets_strict(self, request: pytest.FixtureRequest) -> None:
@@ -73,8 +73,8 @@ class _Strict:
 def tasklets_clean(request: pytest.FixtureRequest) -> Iterator[None]:
     """End what the test leaves behind on its thread, and fail the test.
 
-    That is tasklets, calls that wait for their time, calls on workers, callbacks and
-    traps. What was there before the test is left alone.
+    That is tasklets, pending call_later() calls, calls on workers, callbacks and traps.
+    What existed before the test is left alone.
     """
     from tasklets._leftovers import Leftovers
 
@@ -89,7 +89,7 @@ def tasklets_clean(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def fake_clock() -> "Iterator[FakeClock]":
-    """Give a clock that sleeps and timeouts of the test's thread follow."""
+    """Return a FakeClock that the sleeps and timeouts of the test's thread follow."""
     from tasklets import testing
 
     with testing.fake_clock() as clock:
@@ -98,7 +98,7 @@ def fake_clock() -> "Iterator[FakeClock]":
 
 @pytest.fixture
 def settle() -> Callable[..., None]:
-    """Give tasklets.testing.settle(): let the others run until all wait."""
+    """Return tasklets.testing.settle(): run the others until all of them wait."""
     from tasklets import testing
 
     return testing.settle

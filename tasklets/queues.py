@@ -1,4 +1,4 @@
-"""Queues for tasklets of one or several threads, and for threads without tasklets."""
+"""Queues for tasklets of any thread, and for threads without tasklets."""
 
 from queue import Empty as Empty
 from queue import Full as Full

@@ -1,4 +1,4 @@
-"""Drive the tasklets of this thread, and look at what they do."""
+"""Run the tasklets of this thread, and inspect them."""
 
 from typing import Literal, NamedTuple
 
@@ -52,12 +52,11 @@ def __dir__() -> list[str]:
 class LastRun(NamedTuple):
     """How a call of `run` ended.
 
-    reason: "idle", none was runnable any more, and the call would have ended without a
-    budget, too; "ticks", "seconds", "switches" or "rounds", that budget of the call was
-    used up; "slice_ticks" or "slice_seconds", one tasklet took too long; "stopped", by
-    `stop`, or somebody inserted the caller; "error", it raised. A tasklet that `run`
-    returns has overrun its slice if the reason is "slice_ticks" or "slice_seconds";
-    with "ticks" or "seconds" it merely was the last to run.
+    reason: "idle": no tasklet was runnable, so that the call would have ended without a
+    budget, too; "ticks", "seconds", "switches" or "rounds": that budget of the call
+    ended; "slice_ticks" or "slice_seconds": one tasklet overran its slice; "stopped":
+    by `stop`, or the caller was inserted; "error": it raised. With "ticks" or
+    "seconds", a tasklet that `run` returns merely was running at the end.
     """
 
     reason: Literal[
@@ -72,10 +71,10 @@ class LastRun(NamedTuple):
         "error",
     ]
     elapsed: float  # seconds
-    switches: int  # tasklets entered
+    switches: int  # the number of tasklets entered
 
 
 def last_run() -> LastRun | None:
-    """Return how this thread's last call of `run` ended; None if there was none."""
+    """Return how this thread's last call of `run` ended, or None before the first."""
     found = _core.last_run()
     return None if found is None else LastRun(*found)  # type: ignore[arg-type]

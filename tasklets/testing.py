@@ -1,6 +1,6 @@
-"""Tools for tests of programs that use tasklets: time and order under control.
+"""Tools for tests of programs that use tasklets: control over time and order.
 
-All of it belongs to the calling thread; other threads go on as they do.
+They affect only the calling thread.
 """
 
 import math
@@ -22,12 +22,12 @@ _MASK = 2**64 - 1
 
 
 def settle(*, switches: int = 1_000_000) -> None:
-    """Let the other tasklets of this thread run until none is runnable or due.
+    """Run the other tasklets of this thread until none is runnable or due.
 
-    Waits for nothing: not for time, nor for other threads. An uncaught error of a
+    Does not wait, neither for time nor for other threads. An uncaught exception of a
     tasklet is raised here, and the others stay as they are. Raises RuntimeError if
     tasklets have been entered `switches` times and some are still runnable, TypeError
-    or ValueError if that is not a positive int.
+    or ValueError if `switches` is not a positive int.
     """
     if not isinstance(switches, int):
         raise TypeError(f"switches must be an int, not {type(switches).__name__}")
@@ -47,7 +47,7 @@ def settle(*, switches: int = 1_000_000) -> None:
 
 
 def _runnable() -> str:
-    """Name the first of the runnable tasklets, other than the caller."""
+    """Return the reprs of the first runnable tasklets other than the caller."""
     names = []
     me = _core.getcurrent()
     one = me.next
@@ -67,26 +67,26 @@ class FakeClock:
         return f"<{type(self).__module__}.{type(self).__qualname__} at {id(self):#x}>"
 
     def now(self) -> float:
-        """Return what it shows, in seconds.
+        """Return what the clock shows, in seconds.
 
-        Raises RuntimeError when the block is over, and on another thread.
+        Raises RuntimeError after the end of the block, and on another thread.
         """
         if not self._block.active:
             raise RuntimeError(
-                "a fake clock is only there in its block, on the block's thread"
+                "a fake clock exists only in its block, on the block's thread"
             )
         return _core.now()
 
     def advance(self, seconds: float) -> None:
-        """Have it show so many seconds more, and let all run that is due by then.
+        """Advance the clock by that many seconds, and run what is due by then.
 
-        It goes from one deadline to the next: each time it shows that one's time, and
-        settle() is called. An error of a tasklet is raised here, and the clock stays
-        where it is then. Raises ValueError if seconds is negative or not finite.
+        It moves from one deadline to the next, and calls settle() at each. An exception
+        of a tasklet is raised here, and the clock stays where it is then. Raises
+        ValueError if seconds is negative or not finite.
         """
         if not 0 <= seconds < math.inf:
             raise ValueError(f"seconds must be 0 or positive, not {seconds!r}")
-        self.now()  # or it is not there
+        self.now()  # raises outside of the block
         left = round(seconds * 1e9)
         settle()
         while left > 0:
@@ -95,7 +95,7 @@ class FakeClock:
 
 
 class _FakeClockSetting(Setting):
-    """The block of a fake clock, which it gives out."""
+    """The block of a fake clock; entering it returns the clock."""
 
     def __init__(self, *_: object) -> None:
         self.entered: FakeClock = FakeClock(self)
@@ -106,13 +106,13 @@ class _FakeClockSetting(Setting):
 
 
 def fake_clock(start: float = 0.0) -> _FakeClockSetting:
-    """Have sleeps and timeouts of this thread follow a clock that tests move.
+    """Make sleeps and timeouts of this thread follow a clock that tests advance.
 
-    It shows `start` seconds, until its advance() is called or somebody waits and nobody
-    is runnable: then it jumps to what is due next, so that no test waits. What waits
-    for its time at the beginning or at the end of the block has as long to wait
-    afterwards as before. Budgets of scheduler.run() are not changed. Raises TypeError
-    if start is not a number, ValueError if it is negative or not finite.
+    It shows `start` seconds until its advance() is called, or until nothing is
+    runnable while a tasklet waits: then it jumps to the next deadline, so that no test
+    waits. Timers that are pending at the beginning or at the end of the block keep the
+    time they have left. Budgets of scheduler.run() follow the real clock. Raises
+    TypeError if start is not a number, ValueError if it is negative or not finite.
     """
     if not isinstance(start, (int, float)):
         kind = type(start).__name__
@@ -125,13 +125,13 @@ def fake_clock(start: float = 0.0) -> _FakeClockSetting:
 
 
 def seeded(seed: int) -> Setting:
-    """Have each tasklet that becomes runnable take a random place in the run queue.
+    """Insert tasklets that become runnable at random places in the run queue.
 
-    The same program takes the same places each time with the same seed. Who runs
-    remains first, and who only yields goes to the end, as usual. The orders that come
-    about break the rules of the scheduler, which promise more: a program that relies on
-    these is not wrong if it fails here. One that is to be right in whatever order its
-    tasklets run is tried in as many orders as there are seeds.
+    The same program uses the same places each time with the same seed. The running
+    tasklet remains first, and a tasklet that only yields goes to the end, as usual.
+    These orders break rules of the scheduler that programs may rely on: a program that
+    does is not wrong if it fails here. Try a program that must be correct in every
+    order with as many seeds as needed.
     """
     if not isinstance(seed, int):
         raise TypeError(f"seed must be an int, not {seed!r}")
@@ -139,7 +139,7 @@ def seeded(seed: int) -> Setting:
 
 
 def _mix(seed: int) -> int:
-    """Return a positive number of 64 bits; neighbours get unlike ones (splitmix64)."""
+    """Return a positive 64-bit int; similar seeds get unlike results (splitmix64)."""
     mixed = (seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) & _MASK
     mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK

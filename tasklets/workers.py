@@ -1,4 +1,4 @@
-"""Run Python calls on other OS threads, while the tasklets of this one go on."""
+"""Run Python calls on other OS threads, while the tasklets of this thread go on."""
 
 import itertools
 import operator
@@ -33,47 +33,48 @@ _DONE = _CANCELLED | {"FINISHED"}
 
 
 class WorkerFuture(Future[_T]):
-    """What `WorkerPool.submit` returns: a `concurrent.futures.Future`.
+    """A `concurrent.futures.Future` that `WorkerPool.submit` returns.
 
-    Its `result` and `exception` let the other tasklets of the thread run while they
-    wait. `concurrent.futures.wait` and `as_completed` take it, but block the thread.
+    While its `result` or `exception` waits, other tasklets of the thread run.
+    `concurrent.futures.wait` and `as_completed` accept it, but block the thread.
     """
 
-    # These methods do without the lock of the base class. A signal handler that raises
-    # inside a method of that can leave it acquired, and the worker with the call would
-    # wait for it forever. The GIL is enough: a call changes the state last.
+    # These methods do not take the lock of the base class: a signal handler that raises
+    # inside a method of the base class can leave the lock acquired, and the worker
+    # would wait for it forever. The GIL is enough, because a call changes the state
+    # last.
 
     _job: _core.job
 
     def __init__(self) -> None:
         super().__init__()
-        if threads_are_patched():  # a greenlet's lock cannot be shared with a worker
+        if threads_are_patched():  # a worker cannot use the lock of a greenlet
             lock = original("_thread", "RLock")()
             self._condition = threading.Condition(lock)
 
     def cancel(self) -> bool:
-        """Prevent the call; return False if a worker has begun with it."""
-        if self._job.cancel():  # no worker looks at this future any more
+        """Cancel the call. Returns False if a worker has begun it."""
+        if self._job.cancel():  # no worker will use this future
             self._invoke_callbacks()  # type: ignore[attr-defined]
             self.set_running_or_notify_cancel()
         return self.cancelled()
 
     def cancelled(self) -> bool:
-        """Return whether it was cancelled."""
+        """Return whether the call was cancelled."""
         return self._state in _CANCELLED
 
     def running(self) -> bool:
-        """Return whether a worker is doing the call."""
+        """Return whether a worker is running the call."""
         return self._state == "RUNNING"
 
     def done(self) -> bool:
-        """Return whether the call is over, or was cancelled."""
+        """Return whether the call is over or was cancelled."""
         return self._state in _DONE
 
     def add_done_callback(self, fn: Callable[[Future[_T]], object]) -> None:
-        """Call fn(future) when the call is over, on the worker; at once if it is.
+        """Call fn(future) when the call is over, on the worker; at once if it is over.
 
-        An Exception in fn is logged. Raises TypeError if fn cannot be called.
+        An Exception of fn is logged. Raises TypeError if fn is not callable.
         """
         if not callable(fn):
             kind = type(fn).__name__
@@ -82,10 +83,10 @@ class WorkerFuture(Future[_T]):
             super().add_done_callback(fn)
 
     def result(self, timeout: float | None = None) -> _T:
-        """Wait for the call, and return what it returned or raise what it raised.
+        """Wait for the call, then return its result or raise its exception.
 
-        Raises CancelledError if it was cancelled, TimeoutError if it is not over after
-        timeout seconds. If the waiter is killed or out of time, the call goes on.
+        Raises CancelledError if the call was cancelled, TimeoutError if it is not over
+        after timeout seconds. If the waiter is killed or times out, the call goes on.
         """
         try:
             if not self.done():
@@ -96,13 +97,13 @@ class WorkerFuture(Future[_T]):
                 raise self._exception
             return self._result
         finally:
-            # A traceback of the exception would keep us, and we keep the exception.
+            # Break the cycle: self, the exception, its traceback, this frame.
             del self
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait for the call, and return the exception that it raised, or None.
+        """Wait for the call, then return the exception that it raised, or None.
 
-        The rest as `result`.
+        Raises like `result`.
         """
         if not self.done():
             self._job.wait(timeout)
@@ -117,7 +118,7 @@ def _run(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> None:
-    """Do what a future stands for, on a worker."""
+    """Run the call of a future, on a worker."""
     try:
         if not future.set_running_or_notify_cancel():
             return
@@ -129,7 +130,7 @@ def _run(
 
 
 def _fail(future: WorkerFuture[Any], error: BaseException) -> None:
-    """Have a future fail, even if the base class has no memory for it."""
+    """Set a future's exception, even if the base class runs out of memory."""
     try:
         future.set_exception(error)
     finally:
@@ -139,12 +140,13 @@ def _fail(future: WorkerFuture[Any], error: BaseException) -> None:
 
 
 def _work(pool: _core.worker_pool) -> None:
-    """Be a worker."""
+    """Run jobs as a worker of the pool, until it is closed."""
     process = os.getpid()
     pool.work()
     if os.getpid() != process:
-        # The call has forked, and returned in the child too. This is its first thread,
-        # and there is nothing to go back to; idle workers are not to keep the child.
+        # A call has forked, and has returned in the child, too. This is the child's
+        # main thread, which has nothing to return to. Idle workers must not keep it
+        # alive.
         for thread in threading.enumerate():
             if not thread.daemon and thread is not threading.current_thread():
                 thread.join()
@@ -152,7 +154,7 @@ def _work(pool: _core.worker_pool) -> None:
 
 
 class _BareThread:
-    """A thread that `threading` knows nothing of."""
+    """A thread that `threading` does not know."""
 
     def __init__(self, pool: _core.worker_pool) -> None:
         self._runs = True
@@ -165,7 +167,7 @@ class _BareThread:
             self._runs = False
 
     def is_alive(self) -> bool:
-        """Return whether it has not ended yet."""
+        """Return whether the thread has not ended yet."""
         return self._runs
 
 
@@ -173,7 +175,7 @@ _Threads = list[threading.Thread | _BareThread]
 
 
 def _start(threads: _Threads, pool: _core.worker_pool) -> None:
-    """Start a worker."""
+    """Start a worker thread."""
     threads[:] = [thread for thread in threads if thread.is_alive()]
     if threads_are_patched():
         threads.append(_BareThread(pool))
@@ -185,9 +187,9 @@ def _start(threads: _Threads, pool: _core.worker_pool) -> None:
 
 
 def _join(threads: _Threads) -> None:
-    """See threads end that have left our code already, for a second at most.
+    """Wait for threads that have left pool.work() to end, for a second at most.
 
-    Not by join(): it would make a _DummyThread of the calling one, which stays.
+    Not by join(): that would create a permanent _DummyThread for the calling thread.
     """
     end = time.monotonic() + 1
     sleep = original("time", "sleep")
@@ -206,7 +208,7 @@ def _positive(value: object, what: str) -> int:
 
 
 def _default_size() -> int:
-    """Return how many workers a pool has that was not told."""
+    """Return the default of max_workers."""
     text = os.environ.get("TASKLETS_WORKERS", "")
     if text:
         try:
@@ -222,25 +224,25 @@ def _default_size() -> int:
 
 
 class WorkerPool(Executor):
-    """Threads that run Python calls: a `concurrent.futures.Executor` for tasklets.
+    """A `concurrent.futures.Executor` for tasklets: threads that run Python calls.
 
-    max_workers: how many threads at most; None: the environment variable
-    TASKLETS_WORKERS, or the number of CPUs plus 4, at most 32. They are started when
-    they are needed and stay until `shutdown`, or until nobody has the pool any more and
-    its calls are over; the end of the program does not wait for them.
+    max_workers: the maximum number of threads; None: the environment variable
+    TASKLETS_WORKERS, or the number of CPUs plus 4, at most 32. Threads are started as
+    needed and stay until `shutdown`, or until the pool is unreachable and its calls are
+    over; the end of the program does not wait for them.
 
-    max_queued: how many calls that no thread has begun with are stored; `submit` waits
-    while there are more. None: any number.
+    max_queued: the number of stored calls that no thread has begun; `submit` waits
+    while there are that many. None: no limit.
 
-    on_abandoned: called with the future of a call that is over, when the last tasklet
-    that waited for it was killed or ran out of time: as a rule on the worker. None: the
-    outcome is dropped. An exception in it is reported as unraisable.
+    on_abandoned: called with the future of a finished call if the last tasklet that
+    waited for it was killed or timed out; normally on the worker. None: the outcome is
+    dropped. An exception of on_abandoned is reported as unraisable.
 
     Raises TypeError or ValueError for arguments that do not fit. All methods may be
     called from any thread.
     """
 
-    _helpers = 0  # how many threads more there may be while calls only wait
+    _helpers = 0  # maximum number of extra threads while calls only wait
 
     def __init__(
         self,
@@ -254,25 +256,25 @@ class WorkerPool(Executor):
             if max_workers is None
             else _positive(max_workers, "max_workers")
         )
-        room = 0 if max_queued is None else _positive(max_queued, "max_queued")
+        capacity = 0 if max_queued is None else _positive(max_queued, "max_queued")
         if on_abandoned is not None and not callable(on_abandoned):
             kind = type(on_abandoned).__name__
             raise TypeError(f"on_abandoned must be callable or None, not {kind}")
         self._on_abandoned = on_abandoned
         self._threads: _Threads = []
         start = partial(_start, self._threads)
-        most = size + self._helpers
-        self._pool = _core.worker_pool(start, size, room, on_abandoned, most)
-        self._closer = self._pool.closer()  # for when nobody has us any more
+        max_threads = size + self._helpers
+        self._pool = _core.worker_pool(start, size, capacity, on_abandoned, max_threads)
+        self._closer = self._pool.closer()  # closes it when self is deallocated
 
     @property
     def max_workers(self) -> int:
-        """How many threads it has at most."""
+        """The maximum number of threads."""
         return self._pool.max_workers
 
     @property
     def max_queued(self) -> int | None:
-        """How many calls it stores before `submit` waits; None: any number."""
+        """The number of calls stored before `submit` waits; None: no limit."""
         return self._pool.max_queued
 
     @overload
@@ -298,7 +300,7 @@ class WorkerPool(Executor):
         timeout: float | None = None,
         **kwargs: Any,
     ) -> _T:
-        """Do as `call_on_worker`, on a thread of this pool; timeout is the waiter's."""
+        """Do what `call_on_worker` does, on a thread of this pool."""
         if self._on_abandoned is None:
             return self._pool.call(func, args, kwargs, timeout)
         return self._submit(func, args, kwargs, at_once=True).result(timeout)
@@ -319,27 +321,27 @@ class WorkerPool(Executor):
     def submit(
         self, func: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs
     ) -> WorkerFuture[_T]:
-        """Have func(*args, **kwargs) run on a worker, and return its future.
+        """Run func(*args, **kwargs) on a worker, and return its future.
 
-        The call sees a copy of the caller's contextvars Context. While max_queued calls
-        are stored already, the calling tasklet waits; killed there, it has not
-        submitted. Raises RuntimeError after `shutdown`.
+        The call runs in a copy of the caller's contextvars Context. While max_queued
+        calls are stored already, the calling tasklet waits; if it is killed there, the
+        call was not submitted. Raises RuntimeError after `shutdown`.
         """
         return self._submit(func, args, kwargs, at_once=False)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Take no more calls; with wait, let the other tasklets run until all are over.
+        """Take no more calls; with wait, return when all calls are over.
 
-        cancel_futures: those that no worker has begun with are cancelled, and who waits
-        for one in `call` gets CancelledError. A worker cannot wait for its own pool:
-        RuntimeError. May be called again.
+        Other tasklets run during the wait. cancel_futures: cancel the calls that no
+        worker has begun; `call` raises CancelledError in their waiters. Raises
+        RuntimeError if a worker waits for its own pool. May be called again.
         """
         self._pool.close()
         for job in self._pool.pending() if cancel_futures else ():
             if job.owner is None:
                 job.cancel()
             else:
-                job.owner._job = job  # its submitter may still wait for room
+                job.owner._job = job  # its submitter may still be waiting
                 job.owner.cancel()
         if wait:
             self._pool.join()
@@ -360,7 +362,7 @@ class WorkerPool(Executor):
 
 
 class _SharedPool(WorkerPool):
-    """The pool of all who have none of their own."""
+    """The pool that call_on_worker() uses."""
 
     _helpers = 128
 
@@ -388,30 +390,29 @@ def call_on_worker(  # type: ignore[misc]  # as in WorkerPool.call
     timeout: float | None = None,
     **kwargs: Any,
 ) -> _T:
-    """Run func(*args, **kwargs) on a worker thread, and return what it returns.
+    """Run func(*args, **kwargs) on a worker thread, and return its result.
 
-    The calling tasklet waits, the others of its thread run meanwhile. What the call
-    raises is raised here, with its traceback. It sees a copy of the caller's
-    contextvars Context. All calls share one pool of threads, which has TASKLETS_WORKERS
-    of them (an environment variable, read at the first call) or, without it, as many as
-    there are CPUs plus 4, at most 32, and up to 128 more while calls only wait; further
-    calls wait for their turn.
+    While the calling tasklet waits, the others of its thread run. An exception of the
+    call is raised here, with its traceback. The call runs in a copy of the caller's
+    contextvars Context. All calls share one pool of threads. The environment variable
+    TASKLETS_WORKERS, read at the first call, is the number of threads; without it,
+    there are as many as CPUs plus 4, at most 32, and up to 128 more while calls only
+    wait. Further calls wait for their turn.
 
-    Raises TimeoutError if the call is not over after timeout seconds. Then, and when
-    the waiting tasklet is killed, the call itself goes on or still takes its turn, and
-    its outcome is dropped. Raises BlockTrapError or SwitchTrapError where the tasklet
-    must not wait, TypeError if func cannot be called or is async; nothing is called
-    then.
+    Raises TimeoutError if the call is not over after timeout seconds. In that case, and
+    when the waiting tasklet is killed, the call still runs, and its outcome is dropped.
+    Raises BlockTrapError or SwitchTrapError where the tasklet must not wait, TypeError
+    if func is not callable or is async; nothing is called then.
 
-    timeout is the waiter's: a func that has a parameter of that name, as
-    subprocess.run() has, gets it as functools.partial(func, timeout=...).
+    timeout belongs to the waiter: if func has a parameter of that name, like
+    subprocess.run(), pass it as functools.partial(func, timeout=...).
     """
     pool = _shared.get(None) or _shared.setdefault(None, _SharedPool())
     return pool._pool.call(func, args, kwargs, timeout)
 
 
 class _Answer(Generic[_T]):
-    """What comes of a call in another scheduler."""
+    """The outcome of a call in another thread's scheduler."""
 
     value: _T
     error: BaseException | None = None
@@ -431,14 +432,14 @@ class _Answer(Generic[_T]):
 
 def _ident_of(thread: "int | threading.Thread") -> int:
     if thread is threading.main_thread() and threads_are_patched():
-        return _core.getthreads()[0]  # its own ident is that of a greenlet
+        return _core.getthreads()[0]  # thread.ident is that of a greenlet
     if isinstance(thread, (threading.Thread, original("threading", "Thread"))):
         if thread.ident is None:
             raise ValueError(f"{thread!r} has not been started")
         return thread.ident
     if isinstance(thread, bool) or not isinstance(thread, int):
         kind = type(thread).__name__
-        raise TypeError(f"thread must be a Thread or the ident of one, not {kind}")
+        raise TypeError(f"thread must be a Thread or a thread's ident, not {kind}")
     if thread <= 0:
         raise ValueError(f"{thread} is not the ident of a thread")
     return thread
@@ -471,17 +472,17 @@ def call_in_scheduler(  # type: ignore[misc]  # as in WorkerPool.call
 ) -> _T:
     """Run func(*args, **kwargs) in a new tasklet of another thread; return its result.
 
-    thread: its ident, or the `threading.Thread`. The calling tasklet waits, the others
-    of its thread run meanwhile. The new one has its turn when that thread's run queue
-    comes to it; it sees a copy of the caller's contextvars Context. What it raises is
-    raised here, with its traceback.
+    thread: an ident or a `threading.Thread`. While the calling tasklet waits, the
+    others of its thread run. The new tasklet runs when its turn comes in that thread,
+    in a copy of the caller's contextvars Context. Its exception is raised here, with
+    its traceback.
 
     Raises ValueError for a thread that does not exist or has not used tasklets yet,
     CancelledError if the new tasklet is killed or its thread ends, DeadlockError if
-    nobody could ever end this wait, TypeError if func cannot be called or is async.
-    Raises TimeoutError if it is not over after timeout seconds; then, and when the
-    waiting tasklet is killed, it goes on, and its outcome is dropped. timeout is the
-    waiter's, as in `call_on_worker`.
+    nothing could ever end this wait, TypeError if func is not callable or is async.
+    Raises TimeoutError if the call is not over after timeout seconds; in that case, and
+    when the waiting tasklet is killed, the call goes on, and its outcome is dropped.
+    timeout belongs to the waiter, as in `call_on_worker`.
     """
     _core.check_function("call_in_scheduler", func)
     ident = _ident_of(thread)
@@ -504,25 +505,24 @@ def call_in_scheduler(  # type: ignore[misc]  # as in WorkerPool.call
             raise _core.CancelledError(f"{there!r} was killed")
         return answer.value
     finally:
-        del answer, there  # a traceback of the error would keep them
+        del answer, there  # a traceback of the error would keep them alive
 
 
 def _after_fork() -> None:
-    """Have fresh pools in the child of a fork."""
+    """Renew all pools in the child of a fork, and fail their calls."""
     for pool in _core.worker_pools():
         for job in pool.after_fork():
             future = job.owner
             if not isinstance(future, WorkerFuture) or future._state == "FINISHED":
                 continue
             callbacks = future._done_callbacks
-            future.__init__()  # its lock may be held by a thread that is not there
+            future.__init__()  # a thread that is not in the child may hold its lock
             future._job = job
             future._done_callbacks = callbacks
             future.set_running_or_notify_cancel()
             future.set_exception(
                 RuntimeError(
-                    "the worker with this call has stayed behind in the process that "
-                    "forked"
+                    "the worker with this call has stayed behind in the parent process"
                 )
             )
 

@@ -101,6 +101,18 @@ def scheduler_as_new(nothing_left_alive):
     assert tasklets.getruncount() == 1, "the test left runnable tasklets behind"
 
 
+@pytest.fixture(autouse=True)
+def turns(request):
+    """Have a stress build yield, but in a test, and its children, that counts turns."""
+    counts = request.node.get_closest_marker("exact_turns") is not None
+    if counts and _core.stress:
+        monkeypatch = request.getfixturevalue("monkeypatch")
+        monkeypatch.setenv("TASKLETS_NO_YIELDS", "1")
+    before = _core.stress_yields(not counts)
+    yield
+    _core.stress_yields(before)
+
+
 @pytest.fixture
 def log():
     """Give a list for notes, which holds no tasklet longer than the test."""
@@ -191,3 +203,12 @@ def no_leak(growth):
         assert blocks < 0.1, f"{work.__name__} leaks {blocks:.2f} blocks a call"
 
     return check
+
+
+@pytest.fixture
+def tiny_switch_interval():
+    """Let threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)

@@ -1,8 +1,7 @@
-"""Give the stub of tasklets._core the docstrings of the built module: make stubs.
+"""Copy the docstrings of the built module into the stub of tasklets._core: make stubs.
 
-The text is that of the C sources; only in the stub do type checkers and editors find
-it. Private names and special methods have none, an overloaded function has one, at its
-first signature.
+Type checkers and editors read docstrings from the stub only. Private names and special
+methods get none; an overloaded function gets one, at its first signature.
 """
 
 import ast
@@ -10,14 +9,14 @@ import inspect
 import sys
 from pathlib import Path
 
-# Classes of the standard library, where that has them already.
+# Classes that belong to the standard library if it has them.
 STANDARD = {"ShutDown"}
 
 STUB = Path(__file__).parent.parent / "tasklets" / "_core.pyi"
 
 
 def documented(nodes, owner, prefix=""):
-    """Yield (name, node, docstring or None) for what a stub defines.
+    """Yield (name, node, docstring or None) for each definition in a stub.
 
     nodes: the statements of the stub or of one of its classes; owner: the module or
     the class itself.
@@ -38,9 +37,9 @@ def documented(nodes, owner, prefix=""):
 
 
 def with_docstrings(text, owner):
-    """Return the text of a stub with the docstrings of what it describes."""
+    """Return the text of a stub with docstrings."""
     lines = text.splitlines(keepends=True)
-    # From the last to the first: the places of those before remain as they are.
+    # From the last to the first, so that the places of earlier nodes stay valid.
     nodes = list(documented(ast.parse(text).body, owner))
     for _, node, doc in sorted(nodes, key=place, reverse=True):
         first, *rest = node.body
@@ -61,7 +60,7 @@ def with_docstrings(text, owner):
 
 
 def place(found):
-    """Return where a docstring has its place."""
+    """Return the place of a node's docstring, to sort by."""
     first = found[1].body[0]
     return first.lineno, first.col_offset
 
@@ -72,7 +71,7 @@ def decorators(node):
 
 
 def escaped(doc, indent):
-    """Return a docstring's text as it stands between the quotes."""
+    """Return a docstring's text as it is written between the quotes."""
     doc = doc.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     text = "\n".join(f"{indent}{line}".rstrip() for line in doc.splitlines()).strip()
     return f"{text}\n{indent}" if "\n" in text or text.endswith('"') else text

@@ -2,18 +2,18 @@
 
 | name | is |
 | --- | --- |
-| `TITLE` | a word or two |
-| `explained(scale)` | what is done, in one line |
-| `SUBJECTS` | who does it: name to function |
-| `ROUNDS` | how many times each subject is run, in turns |
-| `lines(results)` | what there is to show of the results, as (name, value) |
-| `comparisons(results)` | tasklets beside the others |
-| `mistakes(results)` | what came out wrong: nothing, or the demo fails |
+| `TITLE` | the title: a word or two |
+| `explained(scale)` | what the part does, in one line |
+| `SUBJECTS` | the subjects: name to function |
+| `ROUNDS` | how many times each subject is run, alternating with the others |
+| `lines(results)` | the results to show, as (name, value) |
+| `comparisons(results)` | comparisons of tasklets with the other subjects |
+| `mistakes(results)` | wrong results; if there are any, the demo fails |
 
 A subject is called as `subject(scale, note)`, in a process of its own. It multiplies
-its sizes by scale, calls `note(text)` now and then to show how far it is, and returns a
-dict that can be written as JSON. `results` maps the subjects to their dicts, one for
-each round.
+its sizes by scale, calls `note(text)` from time to time to show its progress, and
+returns a dict that can be written as JSON. `results` maps the subjects to their dicts,
+one for each round.
 """
 
 import statistics
@@ -28,7 +28,7 @@ SAME = 1.1  # results whose ratio is below this count as equal
 
 
 def shorter(seconds: float, scale: float) -> float:
-    """Return seconds, in proportion to a scale below 1, but not much too few."""
+    """Return seconds reduced to a scale below 1, but to no less than a tenth."""
     return seconds * max(min(scale, 1.0), 0.1)
 
 
@@ -51,8 +51,8 @@ class Comparison:
     @property
     def ratio(self) -> float:
         """How many times better tasklets did; below 1 they did worse."""
-        least = 1e-9  # nothing at all is so much, for the sake of the division
-        mine, theirs = max(self.mine, least), max(self.theirs, least)
+        minimum = 1e-9  # stands for 0, by which one cannot divide
+        mine, theirs = max(self.mine, minimum), max(self.theirs, minimum)
         return mine / theirs if self.more_is_better else theirs / mine
 
     @property
@@ -66,7 +66,7 @@ class Comparison:
         return not self.same and self.ratio < 1
 
     def outcome(self) -> str:
-        """Say in words how it came out."""
+        """Return the outcome in words."""
         if self.same:
             return "about the same"
         larger, smaller = max(self.mine, self.theirs), min(self.mine, self.theirs)

@@ -26,7 +26,7 @@ def explained(_: float) -> str:
 
 
 def talk(scale: float, note: Note, pause, ask: tuple, answer: tuple) -> Result:
-    """Send requests for some time, and return what the answers took."""
+    """Send requests for some time, and return how long the answers took."""
     (put, get), (their_get, their_put) = ask, answer
     seconds = shorter(SECONDS, scale)
     ending = False
@@ -73,7 +73,7 @@ def talk(scale: float, note: Note, pause, ask: tuple, answer: tuple) -> Result:
 
 
 def over_channels(scale: float, note: Note) -> Result:
-    """Talk over channels."""
+    """Run talk() over channels."""
     there, back = tasklets.channel(), tasklets.channel()
     return talk(
         scale,
@@ -85,7 +85,7 @@ def over_channels(scale: float, note: Note) -> Result:
 
 
 def over_queues(scale: float, note: Note) -> Result:
-    """Talk over the fastest queues of the standard library."""
+    """Run talk() over the fastest queues of the standard library."""
     there, back = queue.SimpleQueue(), queue.SimpleQueue()
     return talk(scale, note, time.sleep, (there.put, back.get), (there.get, back.put))
 
@@ -97,7 +97,7 @@ SUBJECTS: dict[str, Callable[[float, Note], Result]] = {
 
 
 def lines(results: Results) -> list[tuple[str, object]]:
-    """Return what there is to show."""
+    """Return the results to show."""
     names = {"tasklets": "channel", "queue": "queue.SimpleQueue"}
     return [
         (
@@ -122,7 +122,7 @@ def comparisons(results: Results) -> list[Comparison]:
 
 
 def mistakes(results: Results) -> list[str]:
-    """Return what came out wrong."""
+    """Return the wrong results."""
     return [
         f"{name}: {result['wrong']} answers were wrong"
         for name, (result,) in results.items()

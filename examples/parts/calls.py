@@ -1,4 +1,4 @@
-"""200 calls that block, some at a time, under a deadline."""
+"""200 blocking calls, some at a time, under a deadline."""
 
 import asyncio
 import time
@@ -24,20 +24,20 @@ def number_of_calls(scale: float) -> int:
 def explained(scale: float) -> str:
     """Return what is done."""
     return (
-        f"{number_of_calls(scale)} calls that block, {LIMIT} at a time, within "
+        f"{number_of_calls(scale)} blocking calls, {LIMIT} at a time, within "
         f"{shorter(DEADLINE, scale):g} s; one of them hangs for "
         f"{shorter(HANGS, scale):g} s."
     )
 
 
 def call(number: int, seconds: float) -> int:
-    """Ask a slow library."""
+    """Call a slow library."""
     time.sleep(seconds)
     return number * number
 
 
 class Trial:
-    """What the calls came to."""
+    """The outcome of the calls."""
 
     def __init__(self, scale: float, note: Note) -> None:
         self.number = number_of_calls(scale)
@@ -48,11 +48,11 @@ class Trial:
         self.start = time.perf_counter()
 
     def seconds(self, number: int) -> float:
-        """Return what a call takes: the last one hangs."""
+        """Return how long a call takes: the last call hangs."""
         return self.hangs if number == self.number - 1 else TAKES
 
     def add(self, number: int, result: int) -> None:
-        """Note the result of a call."""
+        """Record the result of a call."""
         self.results[number] = result
         self.note(f"{len(self.results)} of {self.number} calls")
 
@@ -61,7 +61,7 @@ class Trial:
         return time.perf_counter() - self.start
 
     def outcome(self, in_time: bool) -> Result:
-        """Return what there is when the block has been left."""
+        """Return the results when the block has been left."""
         return {
             "calls": self.number,
             "results": len(self.results),
@@ -137,12 +137,12 @@ SUBJECTS = {"tasklets": in_a_group, "threads": in_a_pool, "asyncio": in_asyncio}
 
 
 def over(result: Result) -> float:
-    """Return the seconds until the process had ended, too."""
+    """Return the seconds until the process had ended."""
     return result["over"] + result["exit_seconds"]
 
 
 def lines(results: Results) -> list[tuple[str, object]]:
-    """Return what there is to show."""
+    """Return the results to show."""
     names = {
         "tasklets": "tasklets.TaskGroup",
         "threads": "ThreadPoolExecutor",
@@ -178,7 +178,7 @@ def comparisons(results: Results) -> list[Comparison]:
 
 
 def mistakes(results: Results) -> list[str]:
-    """Return what came out wrong."""
+    """Return the wrong results."""
     found = []
     for name, (result,) in results.items():
         if result["wrong"]:

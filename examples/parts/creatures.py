@@ -1,4 +1,4 @@
-"""10,000 creatures at 60 frames a second, and a script that does not give way."""
+"""10,000 creatures at 60 frames a second, and a script that does not yield."""
 
 import asyncio
 import statistics
@@ -14,11 +14,11 @@ ROUNDS = 1
 CREATURES = 10_000
 SECONDS = 2.0  # how long the game lasts
 FRAME = 1 / 60  # seconds
-SLICE = 0.002  # seconds that a creature may compute in one go
-# A slice that is over says little on a busy machine: another process may have had the
-# CPU. Whoever exceeds it in this many frames running is killed.
+SLICE = 0.002  # seconds that a creature may compute without yielding
+# On a busy machine a tasklet may overrun its slice because another process had the CPU.
+# A tasklet that overruns it in this many consecutive frames is killed.
 STRIKES = 3
-PATIENCE = 1.0  # seconds of the CPU after which the script ends if nobody stops it
+SCRIPT_ENDS = 1.0  # seconds of CPU time after which the script ends if not stopped
 
 
 def number(scale: float) -> int:
@@ -30,12 +30,12 @@ def explained(scale: float) -> str:
     """Return what is done."""
     return (
         f"{number(scale):,} creatures, each a tasklet, have one turn in every frame of "
-        "1/60 s; half way in, a script among them loops forever."
+        "1/60 s; halfway through, a script among them loops forever."
     )
 
 
 class Creature:
-    """A creature that walks to and fro."""
+    """A creature that walks back and forth."""
 
     __slots__ = ("place", "step", "turns")
 
@@ -62,9 +62,9 @@ class Creature:
             self.walk()
 
 
-def script(patience: float) -> None:
+def script(cpu_seconds: float) -> None:
     """Look for the way to a goal that is never reached."""
-    find_way(0, 0.5, time.thread_time() + patience)
+    find_way(0, 0.5, time.thread_time() + cpu_seconds)
 
 
 def find_way(step: int, goal: float, end: float) -> None:
@@ -73,13 +73,13 @@ def find_way(step: int, goal: float, end: float) -> None:
         step += 1
 
 
-async def script_async(patience: float) -> None:
+async def script_async(cpu_seconds: float) -> None:
     """Run the same script as a task of asyncio."""
-    script(patience)
+    script(cpu_seconds)
 
 
 class Game:
-    """The clock of a game: when frames begin, and what became of them."""
+    """The clock of a game: when frames begin, and how long they took."""
 
     def __init__(self, scale: float, note: Note) -> None:
         self.creatures = [Creature(n) for n in range(number(scale))]
@@ -87,7 +87,7 @@ class Game:
         self.note = note
         self.took: list[float] = []  # seconds of each frame
         self.cpu: list[float] = []  # seconds of the CPU that each took
-        self.hit = -1  # the frame in which the script began
+        self.hit = -1  # the frame in which the script started; -1: not yet
 
     def begin(self) -> None:
         """Start the clock."""
@@ -109,14 +109,14 @@ class Game:
         return True
 
     def script_is_due(self) -> bool:
-        """Return, once, that half of the game is over."""
+        """Return True once, when half of the game is over."""
         due = self.hit < 0 and self.start - self.began >= self.seconds / 2
         if due:
             self.hit = len(self.took)
         return due
 
     def frame_is_over(self) -> None:
-        """Note what the frame took."""
+        """Record how long the frame took."""
         self.took.append(time.monotonic() - self.start)
         self.cpu.append(time.thread_time() - self.start_cpu)
 
@@ -125,7 +125,7 @@ class Game:
         return sum(seconds > FRAME for seconds in self.took)
 
     def result(self) -> Result:
-        """Return what the game was like."""
+        """Return the outcome of the game."""
         quiet = self.took[: self.hit] or [0.0]
         after = self.took[self.hit : self.hit + STRIKES]
         return {
@@ -145,11 +145,11 @@ def play(scale: float, note: Note) -> Result:
     creatures = {spawn(each.live): each for each in game.creatures}
     strikes: dict[object, list[int]] = {}  # the frames in which a tasklet was stopped
     stopped, stack = [], []
-    scheduler.run(rounds=1)  # each starts, and has its first turn later
+    scheduler.run(rounds=1)  # each starts here, and has its first turn later
     game.begin()
     while game.go_on():
         if game.script_is_due():
-            spawn(script, shorter(PATIENCE, scale), name="script")
+            spawn(script, shorter(SCRIPT_ENDS, scale), name="script")
         left = getruncount() - 1  # all but this one
         victim = scheduler.run(rounds=1, slice_seconds=SLICE)
         while victim is not None:
@@ -162,7 +162,7 @@ def play(scale: float, note: Note) -> Result:
                 stack = traceback.format_stack(victim.frame)
                 victim.kill()
             else:
-                victim.insert()  # the rest of its turn comes in the next frame
+                victim.insert()  # it continues its turn in the next frame
             # The stop has ended the round: the others still have their turn.
             victim = scheduler.run(switches=left, slice_seconds=SLICE)
         game.frame_is_over()
@@ -189,7 +189,7 @@ def play_async(scale: float, note: Note) -> Result:
         game.begin()
         while game.go_on():
             if game.script_is_due():
-                runaway = script_async(shorter(PATIENCE, scale))
+                runaway = script_async(shorter(SCRIPT_ENDS, scale))
                 tasks.append(asyncio.create_task(runaway))
             await asyncio.sleep(0)  # every task that is ready has a turn
             game.frame_is_over()
@@ -207,7 +207,7 @@ SUBJECTS = {"tasklets": play, "asyncio": play_async}
 
 
 def lines(results: Results) -> list[tuple[str, object]]:
-    """Return what there is to show."""
+    """Return the results to show."""
     shown = []
     for name, (result,) in results.items():
         shown.append(
@@ -223,7 +223,7 @@ def lines(results: Results) -> list[tuple[str, object]]:
     shown.append(
         (
             "runaway, tasklets",
-            f"{', '.join(mine['stopped']) or 'nobody'} stopped; {frame}, "
+            f"{', '.join(mine['stopped']) or 'nothing'} stopped; {frame}, "
             f"{'LATE' if late else 'in time'}",
         )
     )
@@ -232,7 +232,7 @@ def lines(results: Results) -> list[tuple[str, object]]:
     shown.append(
         (
             "runaway, asyncio",
-            f"nobody can be stopped; its frame took {theirs['hit_ms']:,.0f} ms, "
+            f"no task can be stopped; its frame took {theirs['hit_ms']:,.0f} ms, "
             "until it ended by itself",
         )
     )
@@ -260,7 +260,7 @@ def comparisons(results: Results) -> list[Comparison]:
 
 
 def mistakes(results: Results) -> list[str]:
-    """Return what came out wrong."""
+    """Return the wrong results."""
     (mine,), (theirs,) = results["tasklets"], results["asyncio"]
     found = []
     if mine["stopped"] != ["script"]:

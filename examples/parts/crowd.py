@@ -12,12 +12,12 @@ TITLE = "Crowd"
 ROUNDS = 1
 
 CROWD = 100_000
-ROUND = 2  # how many messages each of them gets
-PIECE = 20_000  # messages between two notes
+ROUND = 2  # messages per tasklet
+PIECE = 20_000  # messages between two progress notes
 
 
 def resident() -> int:
-    """Return the bytes of memory that this process really has."""
+    """Return the resident memory of this process in bytes."""
     for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
         if line.startswith("Rss:"):
             return int(line.split()[1]) * 1024
@@ -25,7 +25,7 @@ def resident() -> int:
 
 
 def sizes(scale: float) -> tuple[int, int]:
-    """Return how many wait, and how many messages there are."""
+    """Return the number of waiting tasklets, and of messages."""
     crowd = max(1, int(CROWD * scale))
     return crowd, crowd * ROUND
 
@@ -37,7 +37,7 @@ def explained(scale: float) -> str:
 
 
 def outcome(crowd: int, memory: int, born: float, sent: int, seconds: float) -> Result:
-    """Return a subject's result. Seconds are those of the CPU."""
+    """Return a subject's result. Seconds are CPU time."""
     return {
         "crowd": crowd,
         "bytes": memory / crowd,
@@ -47,7 +47,7 @@ def outcome(crowd: int, memory: int, born: float, sent: int, seconds: float) -> 
 
 
 def meet(scale: float, note: Note) -> Result:
-    """Let tasklets wait on a channel."""
+    """Run tasklets that wait on a channel."""
     crowd, messages = sizes(scale)
     received = 0
 
@@ -80,7 +80,7 @@ def meet(scale: float, note: Note) -> Result:
 
 
 def meet_async(scale: float, note: Note) -> Result:
-    """Let tasks of asyncio wait on a queue."""
+    """Run asyncio tasks that wait on a queue."""
 
     async def main() -> Result:
         crowd, messages = sizes(scale)
@@ -92,7 +92,7 @@ def meet_async(scale: float, note: Note) -> Result:
                 await queue.get()
                 received += 1
 
-        queue = asyncio.Queue(1)  # a sender waits until somebody receives
+        queue = asyncio.Queue(1)  # a sender waits until a task receives
         gc.collect()
         before, start = resident(), time.process_time()
         waiting = [asyncio.create_task(wait(queue)) for _ in range(crowd)]
@@ -122,7 +122,7 @@ SUBJECTS = {"tasklets": meet, "asyncio": meet_async}
 
 
 def lines(results: Results) -> list[tuple[str, object]]:
-    """Return what there is to show."""
+    """Return the results to show."""
     return [
         (
             name,
@@ -149,13 +149,13 @@ def comparisons(results: Results) -> list[Comparison]:
             more_is_better=True,
         ),
         Comparison(
-            "bytes of one that waits", mine["bytes"], theirs["bytes"], "asyncio"
+            "bytes per waiting tasklet", mine["bytes"], theirs["bytes"], "asyncio"
         ),
     ]
 
 
 def mistakes(results: Results) -> list[str]:
-    """Return what came out wrong."""
+    """Return the wrong results."""
     return [
         f"{name}: messages got lost"
         for name, (result,) in results.items()

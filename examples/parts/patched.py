@@ -1,4 +1,4 @@
-"""A program of threads as it is, and with the locks of tasklets."""
+"""A threaded program unchanged, and with the locks of tasklets."""
 
 import contextlib
 import io
@@ -16,7 +16,7 @@ BEAT = 0.001  # seconds between two beats of the tasklet
 def explained(_: float) -> str:
     """Return what is done."""
     return (
-        "a program of threads, queues and futures runs as it is, and, without a "
+        "a program of threads, queues and futures runs by itself, and, without a "
         "change, under patch_locks() beside a tasklet."
     )
 
@@ -33,8 +33,8 @@ def timed(scale: float) -> Result:
 
 
 def plain(scale: float, note: Note) -> Result:
-    """Run it as it is: no tasklet can run while its main thread waits."""
-    note("as it is")
+    """Run it unchanged: no tasklet can run while its main thread waits."""
+    note("unchanged")
     return timed(scale) | {"beats": 0}
 
 
@@ -63,10 +63,10 @@ SUBJECTS = {"tasklets": patched, "threading": plain}
 
 
 def lines(results: Results) -> list[tuple[str, object]]:
-    """Return what there is to show."""
+    """Return the results to show."""
     mine, theirs = results["tasklets"], results["threading"]
     return [
-        ("as it is", f"{median(theirs, 'seconds'):.2f} s; no tasklet runs meanwhile"),
+        ("unchanged", f"{median(theirs, 'seconds'):.2f} s; no tasklet runs beside it"),
         (
             "patch_locks()",
             f"{median(mine, 'seconds'):.2f} s; the tasklet of the waiting main thread "
@@ -80,7 +80,7 @@ def comparisons(results: Results) -> list[Comparison]:
     mine, theirs = results["tasklets"], results["threading"]
     return [
         Comparison(
-            "the program of threads, seconds",
+            "the threaded program, seconds",
             *(median(mine, "seconds"), median(theirs, "seconds")),
             *("threading", "{:.2f}"),
         )
@@ -88,10 +88,10 @@ def comparisons(results: Results) -> list[Comparison]:
 
 
 def mistakes(results: Results) -> list[str]:
-    """Return what came out wrong."""
+    """Return the wrong results."""
     found = []
     if len({run["output"] for runs in results.values() for run in runs}) != 1:
-        found.append("the program came to another result under patch_locks()")
+        found.append("the program had another result under patch_locks()")
     if not all(run["beats"] for run in results["tasklets"]):
         found.append("the tasklet did not run beside the program")
     return found

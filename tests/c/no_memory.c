@@ -1,4 +1,4 @@
-// no_memory.c - a module that lets chosen allocations fail, for tests/no_memory.py.
+// no_memory.c - a module that lets chosen allocations fail, for scripts/no_memory.py.
 //
 // It wraps the interpreter's allocators, the one for arenas (frame memory) included.
 // Preloaded, it also answers malloc() and its kin when tasklets._core or libuv calls
@@ -66,9 +66,9 @@ find_loop(void)
 #endif
 }
 
-// The nearest frame of a library that tells whose work this is; beyond the interpreter's
-// loop it was Python code that asked. Frames below the base of a greenlet are garbage, so
-// the walk must not go further than it has to.
+// The nearest frame of a library that tells whose work this is; beyond the
+// interpreter's loop it was Python code that asked. Frames below the base of a greenlet
+// are garbage, so the walk must not go further than it has to.
 static _Unwind_Reason_Code
 look_at_frame(struct _Unwind_Context *context, void *arg)
 {
@@ -301,7 +301,7 @@ static PyMethodDef methods[] = {
     {"watch", watch, METH_O, "Whether to count what the calling thread allocates."},
     {"arm", arm, METH_VARARGS, "Let the allocations n to n + count - 1 fail."},
     {"disarm", disarm, METH_NOARGS, "Return (seen, failed, noted, worst)."},
-    {"where", where, METH_NOARGS, "Return the stack of the last one that failed."},
+    {"where", where, METH_NOARGS, "Return the stack of the last allocation that failed."},
     {"note", note, METH_O, "Count an unraisable error."},
     {NULL, NULL, 0, NULL},
 };

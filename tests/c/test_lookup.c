@@ -1,6 +1,6 @@
 // Each lookup is over exactly once, also beside cancels and forks.
-#include "clock.h"
-#include "lookup.h"
+#include "base/clock.h"
+#include "base/lookup.h"
 
 #include <assert.h>
 #include <dlfcn.h>

@@ -1,5 +1,5 @@
 // Two threads wake each other in turn, and no wake is lost, however it finds the other.
-#include "park.h"
+#include "base/park.h"
 
 #include <assert.h>
 #include <pthread.h>

@@ -1,5 +1,6 @@
-// Calls that block take no thread from the others, and each call is done or taken back once.
-#include "spare.h"
+// Calls that block take no thread from the others, and each call is done or taken back
+// once.
+#include "base/spare.h"
 
 #include <assert.h>
 #include <pthread.h>

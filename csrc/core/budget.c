@@ -1,0 +1,117 @@
+// budget.c - a tasklet that overruns a hard budget is stopped in the middle of a slice.
+#include "core/budget.h"
+#include "core/interrupt.h"
+#include "core/run_frame.h"
+#include "cpython/frames.h"
+#include "base/clock.h"
+
+// The outermost run frame for which the current tasklet must be stopped, or NULL.
+static struct tl_run_frame *
+find_hard(struct tl_sched *s)
+{
+    for (int i = 0; i < s->nwatch; i++) {
+        struct tl_run_frame *watch = s->watch[i];
+        if (watch->who != s->current && !watch->budget.soft &&
+            tl_run_frame_ended_inside(s, watch) != TL_END_NONE) {
+            return watch;
+        }
+    }
+    return NULL;
+}
+
+// Whether the current tasklet may be stopped for watch where its code is now. Not in
+// the middle of an operation of the library, nor where Python code must not be left: C
+// code that has called it (unless allowed), imports, callbacks, finalizers of a
+// collection.
+static bool
+may_stop(struct tl_sched *s, const struct tl_run_frame *watch)
+{
+    TaskletObject *me = s->current;
+    if (*s->collecting != 0) {
+        return false; // perhaps in one of gc.callbacks that runs before the library's
+    }
+    if (s->trap != 0 || tl_sched_is_held(s) || s->in_channel_callback || me->atomic ||
+        me->place != TL_RUNNABLE || s->head != me || watch->who->place == TL_WAITING) {
+        return false;
+    }
+    if (!me->is_main && me->life != TL_STARTED) {
+        return false;
+    }
+    if (me->outcome != NULL && me->outcome->done) {
+        return false; // it runs its done callbacks
+    }
+    if (!watch->budget.ignore_nesting && !me->ignore_nesting &&
+        tl_frames_nesting(s->ts) > 0) {
+        return false;
+    }
+    return !tl_frames_are_importing(s->ts);
+}
+
+static int
+stop(struct tl_sched *s, struct tl_run_frame *watch)
+{
+    TaskletObject *me = s->current, *owner = watch->who;
+    tl_ticks_disarm(&s->events);
+    watch->end = tl_run_frame_ended_inside(s, watch);
+    Py_XSETREF(watch->victim, (TaskletObject *)Py_NewRef(me));
+    if (owner->place == TL_RUNNABLE) {
+        tl_ring_remove(s, owner);
+    } else {
+        Py_INCREF(owner);
+    }
+    tl_ring_front(s, owner);
+    tl_ring_remove(s, me);
+    tl_sched_drop_later(s, (PyObject *)me);
+    me->stopped = true;
+    if (tl_sched_go(s, me, owner) < 0) {
+        return -1;
+    }
+    me->stopped = false;
+    PyObject *value = tl_sched_arrive(s);
+    Py_XDECREF(value);
+    return value == NULL ? -1 : 0;
+}
+
+// tl_ticks_due: the tick limit is reached, or the thread was armed. Called by the
+// interpreter in the middle of the current tasklet's code. Returns as tl_ticks_due.
+// Switch: may.
+static int
+on_due(struct tl_ticks *events)
+{
+    struct tl_sched *s = TL_CONTAINER(events, struct tl_sched, events);
+    struct tl_run_frame *watch = find_hard(s);
+    if (watch == NULL) {
+        tl_ticks_disarm(events);
+        tl_run_frame_recompute_limits(s);
+        return 0;
+    }
+    if (!may_stop(s, watch)) {
+        return 0;
+    }
+    // A kill that could not be raised before is raised instead of stopping.
+    return tl_interrupt_is_overdue(s) ? tl_interrupt_check(s) : stop(s, watch);
+}
+
+void
+tl_budget_init(struct tl_sched *s)
+{
+    tl_run_frame_init(s);
+    tl_ticks_due = on_due;
+}
+
+int
+tl_budget_released(struct tl_sched *s)
+{
+    if (s->nwatch == 0) {
+        return 0;
+    }
+    if (tl_timekeeper_is_due(&s->alarm)) {
+        // The timekeeper's thread has not got the GIL yet: do its work here.
+        bool hard = false; // unused: find_hard() decides
+        (void)tl_run_frame_note_time(s, tl_clock_now(), &hard);
+        s->tripped = true;
+        s->limit = 0;
+    }
+    struct tl_run_frame *watch = find_hard(s);
+    return watch != NULL && may_stop(s, watch) ? stop(s, watch) : 0;
+}

@@ -1,0 +1,71 @@
+// timer.h - timers of a scheduler, and when a busy thread polls for what is due.
+//
+// A scheduler's timers are in a heap (base/timer_heap.h): the deadlines of waits, the
+// limits of timeout() and shield(), and scheduled calls. An idle thread sleeps until
+// the next one is due. A thread with runnable tasklets polls at a switch, every few
+// switches: it fires the timers that are due, collects ready descriptors and runs its
+// libuv loop (tl_timer_poll()).
+#ifndef TL_TIMER_H
+#define TL_TIMER_H
+
+#include "core/runq.h"
+
+// From this number of seconds on (31 years) a timeout is treated as none.
+#define TL_TIMER_MAX_SECONDS 1e9
+
+// The scheduler's time in nanoseconds: CLOCK_MONOTONIC, or the tests' fake clock.
+int64_t tl_timer_now(struct tl_sched *s);
+
+// Reserve a slot for one more timer. Returns 0, or -1 with MemoryError set.
+int tl_timer_reserve(struct tl_sched *s);
+
+// Set a timer that is not set, to fire at when on tl_timer_now()'s clock. A slot was
+// reserved. The scheduler's thread calls timer->fire, which must not call into Python.
+void tl_timer_set(struct tl_sched *s, struct tl_timer *timer, int64_t when);
+
+// Cancel a timer that is set.
+void tl_timer_cancel(struct tl_sched *s, struct tl_timer *timer);
+
+// A timer, a descriptor or a request is pending: begin to poll at switches, if that is
+// not done already.
+void tl_timer_expect(struct tl_sched *s);
+
+// Poll: fire the timers that are due, collect ready descriptors, run the libuv loop.
+// All of these may make tasklets runnable.
+void tl_timer_poll(struct tl_sched *s);
+
+// The current tasklet yields and is alone in the ring, so there is no switch: poll, if
+// that is due.
+void tl_timer_poll_alone(struct tl_sched *s);
+
+// The thread has nothing to run: the time until the next timer is due, in nanoseconds;
+// 0 if one is due, -1 if there is none. Has a side effect on a fake clock, which it
+// moves to that time: then it returns 0.
+int64_t tl_timer_ns_left(struct tl_sched *s);
+
+// Whether a tasklet may become runnable without another tasklet: by a timer, the system
+// or a worker.
+static inline bool
+tl_timer_is_pending(const struct tl_sched *s)
+{
+    return s->timers.count > 0 || s->awaited > 0;
+}
+
+// End the wait of t, which waits or is about to, at deadline. A slot was reserved.
+void tl_timer_arm(struct tl_sched *s, TaskletObject *t, int64_t deadline);
+
+// Read a number of seconds, which may be infinite or negative. Returns 0, or -1 with
+// TypeError or ValueError set. May run Python code.
+int tl_timer_seconds(PyObject *arg, double *seconds);
+
+// The deadline for struct tl_leave that is that many seconds from now: 0 (none) for
+// None or NULL, -1 (passed) for 0 and less. Returns 0, or -1 with TypeError or
+// ValueError set. May run Python code.
+int tl_timer_deadline(struct tl_sched *s, PyObject *seconds, int64_t *deadline);
+
+void tl_timer_init(struct tl_sched *s);
+
+// The thread has ended: drop all timers without firing them.
+void tl_timer_fini(struct tl_sched *s);
+
+#endif // TL_TIMER_H

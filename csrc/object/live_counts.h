@@ -1,0 +1,34 @@
+// live_counts.h - how many objects of each kind exist, for leak tests.
+//
+// The counts belong to the process, because an object may outlive its module state
+// while the interpreter shuts down. Allocations and deallocations are counted, so that
+// tp_clear makes no difference.
+#ifndef TL_LIVE_COUNTS_H
+#define TL_LIVE_COUNTS_H
+
+#include <stdatomic.h>
+
+enum tl_live_kind {
+    TL_LIVE_TASKLET,
+    TL_LIVE_CHANNEL,
+    TL_LIVE_BOMB,
+    TL_LIVE_SCHED,
+    TL_LIVE_JOB,
+    TL_LIVE_LOCK,
+    TL_LIVE_REQUEST,
+    TL_LIVE_QUEUE,
+    TL_LIVE_LOCAL,
+    TL_LIVE_KINDS
+};
+
+extern _Atomic long tl_live[TL_LIVE_KINDS];
+
+// Thread: any.  Locks: none.
+static inline void
+tl_live_add(enum tl_live_kind kind, int n)
+{
+    // Relaxed: tests read the counts when no other thread changes them.
+    atomic_fetch_add_explicit(&tl_live[kind], n, memory_order_relaxed);
+}
+
+#endif // TL_LIVE_COUNTS_H

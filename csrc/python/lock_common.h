@@ -1,0 +1,39 @@
+// lock_common.h - shared by the Python types of the locks.
+#ifndef TL_LOCK_COMMON_H
+#define TL_LOCK_COMMON_H
+
+#include "sync/lock.h"
+
+// wait_for(predicate, timeout=None) by calling wait, which returns 1, 0 if it timed
+// out, or -1 with an exception set. May run Python code.
+// Switch: may.
+PyObject *tl_lock_wait_for_predicate(PyObject *self, PyObject *const *args,
+                                     Py_ssize_t nargs, PyObject *kwnames,
+                                     int (*wait)(PyObject *self, int64_t deadline));
+
+// Parse the argument of notify(n=1). Returns 0, or -1 with an exception set. May run
+// Python code.
+int tl_lock_count_arg(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+                      Py_ssize_t *count);
+
+// "module.Class" of an object: a new reference, or NULL with an exception set. May run
+// Python code.
+PyObject *tl_lock_type_name(PyObject *self);
+
+// Add a callback to an Event. Returns 0; 1 if it is set, without calling func; or -1
+// with an exception set.
+int tl_event_listen(PyObject *event, PyObject *func);
+
+// Remove a callback from an Event.
+void tl_event_forget(PyObject *event, PyObject *func);
+
+// __reduce__ of all of them: raises TypeError.
+PyObject *tl_lock_reduce(PyObject *self, PyObject *Py_UNUSED(ignored));
+
+// Finish the types after their creation.
+void tl_lock_ready(PyTypeObject *lock, PyTypeObject *rlock);
+void tl_semaphore_ready(PyTypeObject *plain, PyTypeObject *bounded);
+void tl_condition_ready(PyTypeObject *type);
+void tl_event_ready(PyTypeObject *event, PyTypeObject *nl_condition);
+
+#endif // TL_LOCK_COMMON_H
