@@ -6,6 +6,7 @@
 #include "core/interrupt.h"
 #include "core/local.h"
 #include "core/outcome.h"
+#include "core/run.h"
 #include "core/scope.h"
 #include "core/stacks.h"
 #include "core/stray.h"
@@ -123,6 +124,9 @@ forget_job(struct tl_sched *s, TaskletObject *t)
     t->stack = NULL;
     if (TL_UNLIKELY(t->scopes != NULL)) {
         tl_scope_end(t, NULL);
+    }
+    if (TL_UNLIKELY(t->in_run)) {
+        tl_run_forget(s, t);
     }
     tl_link_remove(&t->started);
     s->nstarted--;

@@ -117,6 +117,7 @@ watch_push(struct tl_sched *s, const struct tl_budget *budget)
     }
     watch->who = (TaskletObject *)Py_NewRef(s->current);
     watch->listed = true;
+    watch->who->in_run = true;
     s->watch[s->nwatch++] = watch;
     if (watch->budget.rounds > 0) {
         s->nrounds++;
@@ -142,6 +143,25 @@ unlist(struct tl_sched *s, struct tl_run_frame *watch)
         tl_ticks_stop(&s->events);
     }
     s->nrounds -= watch->budget.rounds > 0;
+}
+
+void
+tl_run_forget(struct tl_sched *s, TaskletObject *t)
+{
+    int kept = 0;
+    for (int i = 0; i < s->nwatch; i++) {
+        struct tl_run_frame *watch = s->watch[i];
+        if (watch->who == t) {
+            unlist(s, watch);
+            tl_sched_drop_later(s, (PyObject *)t);
+        } else {
+            s->watch[kept++] = watch;
+        }
+    }
+    t->in_run = false;
+    s->nwatch = kept;
+    tl_run_frame_set_alarm(s, tl_run_frame_slice(s));
+    tl_run_frame_recompute_limits(s);
 }
 
 // The caller of watch is resumed: take watch off the stack, and with it all further in,

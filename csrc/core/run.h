@@ -14,4 +14,8 @@ PyObject *tl_run(struct tl_sched *s, const struct tl_budget *budget);
 // The caller of the Stackless run() whose timeout counts: borrowed, or NULL.
 TaskletObject *tl_run_owner(struct tl_sched *s);
 
+// t has ended, and a greenlet of its making may still be inside run(): that call is
+// over. Does not call into Python.
+void tl_run_forget(struct tl_sched *s, TaskletObject *t);
+
 #endif // TL_RUN_H

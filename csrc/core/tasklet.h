@@ -108,6 +108,7 @@ typedef struct TaskletObject {
     signed char sending; // 1: it waits to send on a channel, -1: to receive; else 0
     bool is_main, ended, atomic, ignore_nesting, block_trap;
     bool thrown;    // an interruption is due, and will be raised by its next operation
+    bool in_run;    // it has called run(), and may still be inside
     bool stopped;   // a budget of run() stopped it, and it has not gone on since
     bool inherited; // started before a fork, in the parent: no warning if it is lost
     bool revived;   // its finalizer has run, and must be able to run again
