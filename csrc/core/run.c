@@ -159,9 +159,11 @@ tl_run_forget(struct tl_sched *s, TaskletObject *t)
         }
     }
     t->in_run = false;
-    s->nwatch = kept;
-    tl_run_frame_set_alarm(s, tl_run_frame_slice(s));
-    tl_run_frame_recompute_limits(s);
+    if (kept < s->nwatch) { // else all its calls have returned, as usual
+        s->nwatch = kept;
+        tl_run_frame_set_alarm(s, tl_run_frame_slice(s));
+        tl_run_frame_recompute_limits(s);
+    }
 }
 
 // The caller of watch is resumed: take watch off the stack, and with it all further in,

@@ -37,7 +37,7 @@ struct tl_member {
     void (*ended)(struct tl_member *member);
 };
 
-// The result of a tasklet and who is notified of it. Made when first needed.
+// The result of a tasklet, its waiters and its callbacks. Made when first needed.
 struct tl_outcome {
     PyObject *name;           // NULL: the function's
     PyObject *code;           // that called spawn(), or NULL
