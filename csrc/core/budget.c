@@ -52,8 +52,8 @@ may_stop(struct tl_sched *s, const struct tl_run_frame *watch)
 static int
 stop(struct tl_sched *s)
 {
-    // On 3.11 this may run Python code, which may end that run() or its caller: what the
-    // caller of stop() has found is looked up again.
+    // On 3.11 this may run Python code, which may end that run() or its caller: look up
+    // again what was found before.
     tl_ticks_disarm(&s->events);
     struct tl_run_frame *watch = find_hard(s);
     if (watch == NULL || !may_stop(s, watch)) {
