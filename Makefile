@@ -1,6 +1,6 @@
 # CONTRIBUTING.md says what each command does.
 #   make test PYTHON=python3.13   another Python, with a virtual environment of its own
-#   make test T=tests/test_x.py   a part of the suite
+#   make test T=tests/sync        a part of the suite
 #   make test PROCESSES=1         one test at a time (tests/helpers/parallel.py)
 
 PYTHON  ?=

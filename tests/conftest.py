@@ -33,14 +33,6 @@ def pytest_configure(config):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items):
-    """Skip what measures that which a stress build changes: csrc/base/stress.h."""
-    for item in items:
-        mark = item.get_closest_marker("usual_sizes")
-        if mark is not None and _core.stress:
-            item.add_marker(pytest.mark.skip(reason=f"stress build: {mark.args[0]}"))
-
-
 def pytest_collection_finish(session):
     """Leave all that is imported out of the collections round each test."""
     gc.collect()

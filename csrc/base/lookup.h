@@ -70,8 +70,8 @@ void tl_lookup_cancel(struct tl_lookup *lookup);
 void tl_lookup_settle(void);
 
 // Around a fork: take the mutex and begin no lookup. Waits up to two seconds for
-// running lookups, unless they all wait for the network. In the child there are no threads and
-// the lookups are lost.
+// running lookups, unless they all wait for the network. In the child there are no
+// threads and the lookups are lost.
 void tl_lookup_hold(void);
 void tl_lookup_release(bool in_child);
 

@@ -16,7 +16,11 @@ enum { TL_PARK_SOURCES = 2 };
 
 //   IDLE --wake--> WOKEN --tl_park_reset--> IDLE
 //    |               ^
-//    +--sleep--> SLEEPING or POLLING      (wake: through WOKEN, with a system call)
+//    |               +-----wake, by a system call----+
+//    |                                               |
+//    +--sleep--> SLEEPING or POLLING ----------------+
+//    ^                     |
+//    +----time is up-------+
 enum tl_park_state { TL_PARK_IDLE, TL_PARK_WOKEN, TL_PARK_SLEEPING, TL_PARK_POLLING };
 
 // All fields but the atomic ones are the owner's.
@@ -67,7 +71,7 @@ bool tl_park_spin(struct tl_park *park, bool (*may_go)(void));
 
 // Sleep until the owner is woken, limit_ns has passed (< 0: no limit), or a signal
 // handler has run in this thread; with poll, also until a byte arrives in the signal
-// pipe or one of extra_fds is readable. Returns false if the owner had been woken
+// pipe or one of source_fds is readable. Returns false if the owner had been woken
 // before, and did not sleep.
 // Locks: none; called without the GIL.
 bool tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool poll);

@@ -1,9 +1,9 @@
 // spare.h - internal threads for system calls that may block without bound.
 //
 // The idea: libuv's pool has a fixed number of threads, and a call that never returns,
-// on a pipe or a dead network file system, keeps one of them. While all are kept, calls
-// are made here (io/detour.c): another thread starts when all are busy, and idle
-// threads end after some seconds.
+// on a pipe or a dead network file system, occupies one of them. While all are
+// occupied, calls are made here (io/detour.c): another thread starts when all are busy,
+// and idle threads end after some seconds.
 //
 // Locks: the mutex in spare.c guards the queue and the links of all calls. It is taken
 // with and without the GIL, so nothing that is done with it held may wait for the GIL.

@@ -38,8 +38,8 @@
 // Constants: TL_STRESS_OR(usual, stressed), at each of them.
 //   spins             park.c, gil_priority.c: none; thread_sleep.h: short sleeps
 //   hand-off          lock.c, queue.c: after one lost race; no time for a woken waiter
-//   pools             stacks.c: one parked stack, one deep one; frame_slab.c: no empty
-//                     slab; spare.c: no idle thread
+//   pools             life.c: one parked stack; stacks.c: one deep stack; frame_slab.c:
+//                     no empty slab; spare.c: no idle thread
 //   frame memory      frame_slab.h: a first piece that few frames fit into;
 //                     frame_slab.c: slabs of few blocks
 //   looks             timer.c, run_frame.c, sched.c, gil_priority.c: at every switch or

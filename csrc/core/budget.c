@@ -66,13 +66,24 @@ may_stop(struct tl_sched *s, const struct tl_run_frame *watch)
     return !tl_frames_are_importing(s->ts);
 }
 
+// Stop the current tasklet for a run() whose budget is used up. Returns 0 when it goes
+// on, or -1 with an exception set.
 static int
-stop(struct tl_sched *s, struct tl_run_frame *watch)
+stop(struct tl_sched *s)
 {
-    TaskletObject *me = s->current, *owner = watch->who;
+    // On 3.11 this may run Python code, which may end that run() or its caller: look up
+    // again what was found before.
     tl_ticks_disarm(&s->events);
+    struct tl_run_frame *watch = find_hard(s);
+    if (watch == NULL || !may_stop(s, watch)) {
+        tl_ticks_arm(&s->events);
+        return 0;
+    }
+    TaskletObject *me = s->current, *owner = watch->who;
     watch->end = tl_run_frame_ended_inside(s, watch);
-    Py_XSETREF(watch->victim, (TaskletObject *)Py_NewRef(me));
+    // Dropped later: that may kill the tasklet, which may end this run().
+    tl_sched_drop_later(s, (PyObject *)watch->victim);
+    watch->victim = (TaskletObject *)Py_NewRef(me);
     if (owner->place == TL_RUNNABLE) {
         tl_ring_remove(s, owner);
     } else {
@@ -119,11 +130,11 @@ on_due(struct tl_ticks *events)
     if (!may_stop(s, watch)) {
         return watch->limits != NULL ? break_off(s) : 0;
     }
-    if (watch->limits != NULL) {
-        return stop(s, watch);
+    if (watch->limits == NULL && tl_interrupt_is_overdue(s)) {
+        // A kill that could not be raised before is raised instead of stopping.
+        return tl_interrupt_check(s);
     }
-    // A kill that could not be raised before is raised instead of stopping.
-    return tl_interrupt_is_overdue(s) ? tl_interrupt_check(s) : stop(s, watch);
+    return stop(s);
 }
 
 void
@@ -147,5 +158,5 @@ tl_budget_released(struct tl_sched *s)
         s->limit = 0;
     }
     struct tl_run_frame *watch = find_hard(s);
-    return watch != NULL && may_stop(s, watch) ? stop(s, watch) : 0;
+    return watch != NULL && may_stop(s, watch) ? stop(s) : 0;
 }

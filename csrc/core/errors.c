@@ -175,7 +175,8 @@ list_waiting(struct tl_state *state, struct listing *listing)
     return 0;
 }
 
-// A line about the operation that who was refused, or NULL with an exception set.
+// A line about the operation that was refused to the tasklet `who`. NULL with an
+// exception set.
 static PyObject *
 describe_refused(TaskletObject *who, const struct tl_wait_kind *kind, PyObject *on)
 {

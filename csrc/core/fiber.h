@@ -1,5 +1,5 @@
 // fiber.h - C stacks that can be switched. A fiber is a greenlet, passed around as a
-// PyObject; only fiber.c knows greenlet's API. Only sched.c and stacks.c switch fibers.
+// PyObject; only fiber.c knows greenlet's API. Only sched.c and life.c switch fibers.
 //
 // greenlet copies C stacks when it switches: while a fiber is suspended, the address of
 // a local variable of it may hold another fiber's data. So no pointer to a C local may

@@ -42,8 +42,8 @@ open_file(unsigned long tid, const char *name)
     return fopen(path, "re");
 }
 
-// Whether the thread blocks all signals. The library's own threads, libuv's and
-// CPython's do; those of C libraries rarely do.
+// Whether the thread blocks all signals. The library's own threads and libuv's
+// do; those of C libraries rarely do.
 static bool
 blocks_signals(unsigned long tid)
 {
@@ -58,12 +58,13 @@ blocks_signals(unsigned long tid)
     if (file != NULL) {
         fclose(file);
     }
-    // Signals 1 to 31, but SIGKILL and SIGSTOP
+    // Signals 1 to 31, except SIGKILL and SIGSTOP.
     return (mask & 0x7fffffff) == 0x7ffbfeff;
 }
 
 // Whether the thread waits for another thread: in a futex without a timeout, as in an
-// idle pool; or in any futex, if it blocks all signals. Also true if it has ended.
+// idle pool; or in any futex, if it blocks all signals. Also true if it has ended,
+// or its file cannot be read.
 static bool
 waits_for_others(unsigned long tid)
 {

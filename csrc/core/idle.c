@@ -144,8 +144,8 @@ has_empty_ring(void *s)
 
 // Whether something may still wake this thread. *limit_ns: after how long it must check
 // again, since some changes come without a wake-up; -1: it need not. no_deadlock_check:
-// it is exempt from deadlock detection. *told: whether the other idle threads have checked
-// again since this thread became idle.
+// it is exempt from deadlock detection. *told: whether the other idle threads have
+// checked again since this thread became idle.
 static bool
 may_be_woken(struct tl_sched *s, bool no_deadlock_check, int64_t *limit_ns, bool *told)
 {

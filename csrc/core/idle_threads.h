@@ -11,7 +11,8 @@
 // One worker thread.
 //
 // Invariants
-// I1: link is in state->resting iff the thread waits for work; nresting counts these.
+// I1: link is in state->idle_workers iff the thread waits for work; nidle_workers is
+//     the length of that list.
 struct tl_idle_threads {
     struct tl_link link;
     PyThreadState *ts; // of the thread

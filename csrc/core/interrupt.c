@@ -415,7 +415,7 @@ tl_interrupt_wake(TaskletObject *t)
     }
     tl_sched_drop_later(s, displaced(t, tl_task_swap(t, bomb)));
     TL_CHECK("I3", "tl_scope of the tasklet", t,
-             (coming_scope(t) == NULL) == (t->tempval != s->state->interrupted));
+             t->tempval != s->state->interrupted || coming_scope(t) != NULL);
     tl_interrupt_update(t);
     tl_scope_check_all(t);
     if (runnable) {
@@ -547,15 +547,16 @@ keep_for_later(TaskletObject *me, PyObject *object, struct tl_scope *scope)
     tl_sched_drop_later(me->home, tl_interrupt_add(me, copy));
 }
 
-PyObject *
-tl_interrupt_raise(struct tl_sched *s, PyObject *bomb)
+// Raise the exception of bomb (stolen) in the current tasklet; scope: the block whose
+// interruption that is, or NULL. Returns NULL.
+static PyObject *
+raise_in_current(struct tl_sched *s, PyObject *bomb, struct tl_scope *scope)
 {
     TaskletObject *me = s->current;
     unsigned char rank = bomb_of(bomb)->rank;
     if (rank == TL_RANK_VALUE) {
         return tl_bomb_raise(bomb);
     }
-    struct tl_scope *scope = rank == TL_RANK_SCOPE ? coming_scope(me) : NULL;
     bool again = in_finalizer(me, tl_frames_top(s->ts));
     if (rank == TL_RANK_SCOPE) {
         Py_DECREF(bomb);
@@ -581,14 +582,45 @@ tl_interrupt_raise(struct tl_sched *s, PyObject *bomb)
     return NULL;
 }
 
+// Whether scope, which may be freed, is still a block of t that is being raised.
+static bool
+is_raising(TaskletObject *t, const struct tl_scope *scope)
+{
+    const struct tl_scope *i = t->scopes;
+    while (i != NULL && i != scope) {
+        i = i->outer;
+    }
+    return i != NULL && i->state == TL_SCOPE_RAISING;
+}
+
+PyObject *
+tl_interrupt_arrive(struct tl_sched *s, PyObject *bomb)
+{
+    TaskletObject *me = s->current;
+    bool of_scope = bomb_of(bomb)->rank == TL_RANK_SCOPE;
+    struct tl_scope *scope = of_scope ? coming_scope(me) : NULL;
+    if (s->ndrop > 0) {
+        if (scope != NULL) {
+            scope->state = TL_SCOPE_RAISING; // a finalizer may wait, and be interrupted
+        }
+        tl_sched_drop_now(s);
+        if (scope != NULL && !is_raising(me, scope)) {
+            scope = NULL; // a finalizer has moved or left it
+        }
+    }
+    return raise_in_current(s, bomb, scope);
+}
+
 int
 tl_interrupt_check(struct tl_sched *s)
 {
-    PyObject *bomb = take_next(s->current, tl_frames_top(s->ts));
+    TaskletObject *me = s->current;
+    PyObject *bomb = take_next(me, tl_frames_top(s->ts));
     if (bomb == NULL) {
         return 0;
     }
-    (void)tl_interrupt_raise(s, bomb);
+    (void)raise_in_current(
+        s, bomb, bomb_of(bomb)->rank == TL_RANK_SCOPE ? coming_scope(me) : NULL);
     return -1;
 }
 

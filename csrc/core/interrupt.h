@@ -64,9 +64,10 @@ int tl_interrupt_check(struct tl_sched *s);
 // runs there: it is not inside a finalizer.
 bool tl_interrupt_is_overdue(struct tl_sched *s);
 
-// Raise the exception of bomb (stolen), which was the current tasklet's tempval.
-// Returns NULL.
-PyObject *tl_interrupt_raise(struct tl_sched *s, PyObject *bomb);
+// The current tasklet has resumed with bomb (stolen), its tempval so far: drop what
+// waits for the next switch, and raise the exception of bomb. Returns NULL.
+// Switch: may.
+PyObject *tl_interrupt_arrive(struct tl_sched *s, PyObject *bomb);
 
 // Refresh t->thrown, after a change of what is due or held off.
 void tl_interrupt_update(TaskletObject *t);

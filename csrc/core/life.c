@@ -1,11 +1,12 @@
-// life.c - what runs on a stack: one tasklet after the other, from its first step to the
-// hand-over to the next; and the end of a stack.
+// life.c - what runs on a stack: one tasklet after the other, from its first step to
+// the hand-over to the next; and the end of a stack.
 #include "core/life.h"
 #include "core/errors.h"
 #include "core/fiber.h"
 #include "core/interrupt.h"
 #include "core/local.h"
 #include "core/outcome.h"
+#include "core/run.h"
 #include "core/scope.h"
 #include "core/stacks.h"
 #include "core/stray.h"
@@ -32,13 +33,14 @@ enum { MAX_PARKED = TL_STRESS_OR(128, 1), MANY_TASKLETS = TL_STRESS_OR(20000, 64
 enum { MAX_PARKED = INT_MAX, MANY_TASKLETS = INT_MAX };
 #endif
 
-// How far the second lane of stacks lies below the first. Stacks of the first lane that are
-// no deeper than that do not reach into it.
+// How far the second lane of stacks lies below the first. Stacks of the first lane that
+// are no deeper than that do not reach into it.
 enum { LANE_GAP_BYTES = 6000 };
 
 // ---- stacks begin: see stacks.c
 
-// Enter the second base fiber from LANE_GAP_BYTES further down. It switches back at once.
+// Enter the second base fiber from LANE_GAP_BYTES further down. It switches back at
+// once.
 __attribute__((noinline)) static void
 begin_second_base(struct tl_sched *s)
 {
@@ -122,6 +124,9 @@ forget_job(struct tl_sched *s, TaskletObject *t)
     t->stack = NULL;
     if (TL_UNLIKELY(t->scopes != NULL)) {
         tl_scope_end(t, NULL);
+    }
+    if (TL_UNLIKELY(t->in_run)) {
+        tl_run_forget(s, t);
     }
     tl_link_remove(&t->started);
     s->nstarted--;
@@ -399,8 +404,8 @@ leave_for(struct tl_sched *s, struct tl_stack *stack, TaskletObject *to)
 
 // Up to Python 3.13 the interpreter, at its end, ends a daemon thread by unwinding its
 // C stack. Beyond a tasklet's base there is no stack to unwind, only leftovers of
-// other fibers: the thread sleeps here forever instead, as all daemon threads do from 3.14
-// on.
+// other fibers: the thread sleeps here forever instead, as all daemon threads do from
+// 3.14 on.
 static void
 stay_if_unwound(const bool *returns)
 {

@@ -11,7 +11,7 @@
 static struct {
     pthread_key_t key;
     bool made;
-    _Atomic long gone; // threads that have ended and are still in state->natives
+    _Atomic long gone; // threads that have ended and are still in state->os_threads
 } ends;
 
 // ---- threads come and go

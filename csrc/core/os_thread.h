@@ -35,10 +35,11 @@ struct tl_sleeper {
 };
 
 // What a thread needs for its waits and its locks. Made at the first of these; freed by
-// another thread after its end. Guarded by the GIL, but for park, pending_wakes and gone.
+// another thread after its end. Guarded by the GIL, except park, pending_wakes and
+// gone.
 struct tl_os_thread {
     struct tl_holder holder; // of the thread and of its main tasklet
-    struct tl_link all;      // in state->natives
+    struct tl_link all;      // in state->os_threads
     unsigned long ident;
     struct tl_sched *sched; // of the same thread, or NULL
     struct tl_park park;    // where it sleeps in tl_os_thread_sleep()

@@ -1,4 +1,4 @@
-// outcome.c - the outcome of a tasklet, and who is notified of its end.
+// outcome.c - the outcome of a tasklet, and what its end notifies.
 #include "core/outcome.h"
 #include "core/errors.h"
 #include "object/callback_list.h"

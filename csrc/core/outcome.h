@@ -1,4 +1,4 @@
-// outcome.h - the outcome of a tasklet, and who is notified of its end: waiters in
+// outcome.h - the outcome of a tasklet, and what its end notifies: waiters in
 // join(), its TaskGroup, and done callbacks.
 #ifndef TL_OUTCOME_H
 #define TL_OUTCOME_H

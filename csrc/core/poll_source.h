@@ -1,9 +1,9 @@
 // poll_source.h - what gives a thread's tasklets work besides timers and other threads.
 //
-// A source has a descriptor that is readable when it has something to report. A thread with
-// nothing to run sleeps on the descriptors of all its sources, and tl_timer_poll() asks each
-// of them. A part of the runtime adds its source to a scheduler when a tasklet first needs
-// it, so that the scheduler need not know any by name.
+// A source has a descriptor that is readable when it has something to report. A thread
+// with nothing to run sleeps on the descriptors of all its sources, and tl_timer_poll()
+// asks each of them. A part of the runtime adds its source to a scheduler when a
+// tasklet first needs it, so that the scheduler need not know any by name.
 #ifndef TL_POLL_SOURCE_H
 #define TL_POLL_SOURCE_H
 
@@ -14,16 +14,18 @@ struct tl_poll_source {
     int fd;
 };
 
-// All are called by the scheduler's thread, with the GIL, but for fini, and do not call
-// into Python but for thread_ends.
+// All are called by the scheduler's thread, except fini, and with the GIL. None calls
+// into Python, except thread_ends. Sources are asked in the order in which they were
+// added.
 struct tl_poll_source_kind {
     // Put the waiters of what is ready into the ring.
     void (*look)(struct tl_sched *s, struct tl_poll_source *source);
-    // Whether anything is waited for: only then the thread sleeps on the descriptor.
+    // Whether anything is waited for. If no source is busy, the thread sleeps on none.
     bool (*is_busy)(const struct tl_poll_source *source);
     // Check, at the time now, for what the descriptor does not report. May be NULL.
     void (*check)(struct tl_poll_source *source, int64_t now);
-    // When to check next: INT64_MAX, or a time not before the last check. NULL iff check is.
+    // When to check next: INT64_MAX, or a time not before the last check. NULL iff
+    // check is.
     int64_t (*next_check)(const struct tl_poll_source *source);
     // The thread's tasklets are being ended, or that is over. May be NULL.
     void (*set_ending)(struct tl_poll_source *source, bool is_ending);
@@ -33,8 +35,8 @@ struct tl_poll_source_kind {
     void (*fini)(struct tl_sched *s, struct tl_poll_source *source);
 };
 
-// Add a source, whose descriptor is open, or remove it. There is always room: each kind is
-// added once, and TL_PARK_SOURCES kinds exist.
+// Add a source, whose descriptor is open, or remove it. There is always room: each kind
+// is added once, and TL_PARK_SOURCES kinds exist.
 void tl_poll_source_add(struct tl_sched *s, struct tl_poll_source *source);
 void tl_poll_source_remove(struct tl_sched *s, struct tl_poll_source *source);
 

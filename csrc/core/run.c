@@ -130,6 +130,7 @@ watch_push(struct tl_sched *s, const struct tl_budget *budget)
     if (watch == NULL) {
         return NULL;
     }
+    watch->who->in_run = true;
     s->watch[s->nwatch++] = watch;
     if (watch->budget.rounds > 0) {
         s->nrounds++;
@@ -168,6 +169,27 @@ pop_innermost(struct tl_sched *s)
         tl_ring_append(s, inner);
     } else {
         Py_DECREF(inner); // the ring or a queue has another reference
+    }
+}
+
+void
+tl_run_forget(struct tl_sched *s, TaskletObject *t)
+{
+    int kept = 0;
+    for (int i = 0; i < s->nwatch; i++) {
+        struct tl_run_frame *watch = s->watch[i];
+        if (watch->who == t) {
+            unlist(s, watch);
+            tl_sched_drop_later(s, (PyObject *)t);
+        } else {
+            s->watch[kept++] = watch;
+        }
+    }
+    t->in_run = false;
+    if (kept < s->nwatch) { // else all its calls have returned, as usual
+        s->nwatch = kept;
+        tl_run_frame_set_alarm(s, tl_run_frame_slice(s));
+        tl_run_frame_recompute_limits(s);
     }
 }
 
@@ -368,10 +390,13 @@ tl_run_begin_ending(struct tl_sched *s, struct tl_ending_limits *limits)
 void
 tl_run_renew_ending(struct tl_sched *s, struct tl_run_frame *watch)
 {
-    // How many times the clocks are read while a slice uses up its CPU time: its real
-    // limit is exceeded by one part at most.
+    // How many times the clocks are read while a slice uses up its CPU time or its real
+    // time: a limit is exceeded by one part at most.
     enum { PARTS = 4 };
-    watch->budget.slice_time = watch->limits->cpu_time / PARTS;
+    const struct tl_ending_limits *limits = watch->limits;
+    int64_t time =
+        limits->cpu_time < limits->turn_time ? limits->cpu_time : limits->turn_time;
+    watch->budget.slice_time = time / PARTS;
     watch->slow_slice = watch->limits->seen_slice = UINT64_MAX;
     watch->end = TL_END_NONE;
     // The timekeeper's thread needs the GIL to read them, also from an atomic section.

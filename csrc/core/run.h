@@ -29,4 +29,8 @@ void tl_run_renew_ending(struct tl_sched *s, struct tl_run_frame *watch);
 // over: their callers become runnable.
 void tl_run_end_ending(struct tl_sched *s, struct tl_run_frame *watch);
 
+// t has ended, and a greenlet of its making may still be inside run(): that call is
+// over. Does not call into Python.
+void tl_run_forget(struct tl_sched *s, TaskletObject *t);
+
 #endif // TL_RUN_H

@@ -217,7 +217,7 @@ on_alarm(struct tl_timekeeper *alarm, int64_t now)
     return again;
 }
 
-// ---- between two slices
+// ---- between two slices; budget.c has the middle of a slice
 
 static void
 begin_slices(struct tl_sched *s)

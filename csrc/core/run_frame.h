@@ -198,8 +198,8 @@ tl_run_frame_is_slow(struct tl_sched *s, const struct tl_run_frame *watch)
 enum tl_end tl_run_frame_ended_inside(struct tl_sched *s,
                                       const struct tl_run_frame *watch);
 
-// Note which budgets in time are used up by now. Returns whether any is; *hard is set if
-// the running tasklet must be stopped.
+// Note which budgets in time are used up by now. Returns whether any is; *hard is set
+// if the running tasklet must be stopped.
 // Thread: any.
 bool tl_run_frame_note_time(struct tl_sched *s, int64_t now, bool *hard);
 

@@ -1,4 +1,4 @@
-// sched.c - switching, blocking and waking. Only this file and stacks.c switch fibers.
+// sched.c - switching and blocking. Only this file and life.c switch fibers.
 // Why the steps of a function stand in their order: see its declaration in sched.h.
 #include "core/sched.h"
 #include "core/errors.h"
@@ -224,22 +224,23 @@ switch_traced(struct tl_sched *s, TaskletObject *from, TaskletObject *to,
 static int
 go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
 {
+    // Step 1 of those at tl_sched_go().
     bool plain = tl_stray_is_at_home(s, from);
     if (TL_UNLIKELY(!plain) && tl_stray_note(s, from) < 0) {
         deliver(s, from, bomb_of(s, NULL));
         return 0; // from goes on with the error
     }
-    to = decide(s, from, to);
+    to = decide(s, from, to); // steps 2 and 3
     if (TL_UNLIKELY(to == from)) {
         return 0;
     }
-    from->depth = tl_gil_recursion_depth(s->ts);
+    from->depth = tl_gil_recursion_depth(s->ts); // step 4
     from->top = tl_frames_top(s->ts);
     if (TL_UNLIKELY(from->top == NULL)) {
         // greenlet does not tell the context of a fiber that has no frame.
         from->seen_context = Py_XNewRef(tl_gil_current_context(s->ts));
     }
-    s->current = to;
+    s->current = to; // steps 5 and 6
     s->no_switch |= TL_SWITCHING;
     int status;
     struct tl_tracing tracing = {0};
@@ -249,6 +250,7 @@ go(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
         status =
             tl_fiber_switch(to->life == TL_NEW ? tl_stacks_start(s, to) : to->fiber);
     }
+    // Step 7.
     if (TL_UNLIKELY(!plain || status < 0 || tl_sched_mine != s || s->current != from ||
                     from->top == NULL || from->revived || from->context != NULL ||
                     from->hooks != NULL || from->atomic || tracing.depth > 0)) {
@@ -274,15 +276,19 @@ tl_sched_arrive(struct tl_sched *s)
 {
     tl_sched_check_current(s);
     PyObject *value = tl_task_swap(s->current, NULL);
-    if (s->ndrop > 0) {
-        tl_sched_drop_now(s);
-    }
+    bool drops = s->ndrop > 0;
     if (TL_LIKELY(value == NULL)) {
+        if (drops) {
+            tl_sched_drop_now(s);
+        }
         Py_RETURN_NONE;
     }
-    s->current->handed = NULL;
+    s->current->handed = NULL; // a finalizer may wait, and be handed something else
     if (TL_UNLIKELY(tl_bomb_check(s->state, value))) {
-        return tl_interrupt_raise(s, value);
+        return tl_interrupt_arrive(s, value);
+    }
+    if (drops) {
+        tl_sched_drop_now(s);
     }
     return value;
 }
@@ -382,8 +388,9 @@ tl_sched_wait_for_others(struct tl_sched *s, TaskletObject *leaver, bool has_end
 
 // ---- the public moves
 
-// The tasklet after the current one in the ring, ready to be entered: the current one
-// if it is alone. NULL with an exception set if a switch is not allowed.
+// The tasklet after the current one in the ring, ready to be entered. If the current
+// one is alone: itself, or the caller of a run() that ends. NULL with an exception set
+// if a switch is not allowed, or an interruption is due.
 TL_COLD static TaskletObject *
 find_next(struct tl_sched *s)
 {
@@ -589,18 +596,19 @@ tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
 {
     TaskletObject *me = s->current, *to;
     tl_sched_check_current(s);
+    // Step 1 of those in sched.h.
     if (TL_UNLIKELY(how->deadline < 0)) {
         return tl_sched_check_thrown(s) < 0
                    ? NULL
                    : tl_bomb_raise(Py_NewRef(s->state->timed_out));
     }
-    if (find_successor(s, how, &to) < 0) {
+    if (find_successor(s, how, &to) < 0) { // step 2
         return NULL;
     }
-    if (how->deadline > 0 && tl_timer_reserve(s) < 0) {
+    if (how->deadline > 0 && tl_timer_reserve(s) < 0) { // step 3
         return NULL;
     }
-    if (how->last_check != NULL && how->last_check(how)) {
+    if (how->last_check != NULL && how->last_check(how)) { // step 4
         if (how->came != NULL) {
             *how->came = true;
         }
@@ -613,17 +621,17 @@ tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
         tl_sched_drop_later(s, tl_task_swap(me, Py_XNewRef(how->value)));
         return tl_sched_arrive(s);
     }
-    move_out(s, me, how->kind, how->on, how->queue, how->value);
+    move_out(s, me, how->kind, how->on, how->queue, how->value); // step 5
     if (how->deadline > 0) {
         tl_timer_arm(s, me, how->deadline);
     }
-    if (to == NULL || to->place == TL_FLOATING) {
+    if (to == NULL || to->place == TL_FLOATING) { // step 6
         to = revive_or_wait(s, me, to, how->classic);
         if (to == NULL) {
             return NULL;
         }
     }
-    return go(s, me, to) < 0 ? NULL : tl_sched_arrive(s);
+    return go(s, me, to) < 0 ? NULL : tl_sched_arrive(s); // step 7
 }
 
 PyObject *

@@ -36,7 +36,8 @@ struct tl_leave {
     bool comes; // the system or a worker will: no deadlock
     bool
         maybe_external; // a thread without tasklets may: run(wait=True) does not return
-    // A signal handler may: exempt from deadlock detection; counts as maybe_external, too.
+    // A signal handler may: exempt from deadlock detection; counts as maybe_external,
+    // too.
     bool no_deadlock_check;
     // The last check before the wait is committed; may be NULL. No Python code runs
     // between it and the switch. If it returns true, the tasklet does not leave, and
@@ -55,8 +56,8 @@ struct tl_leave {
 //    until a pass has done none of it. Errors are raised here, while nothing has
 //    changed.
 // 3. Room for the timer is reserved: may fail, runs nothing.
-// 4. last_check() decides whether there is still something to wait for. From here to the
-//    switch no Python code runs, so no wake-up is missed.
+// 4. last_check() decides whether there is still something to wait for. From here to
+//    the switch no Python code runs, so no wake-up is missed.
 // 5. The tasklet leaves the ring and joins the queue; what it held goes to the drop
 //    list.
 // 6. With an empty ring the thread sleeps in tl_sched_wait_for_others(), which can run
@@ -145,7 +146,7 @@ tl_sched_check_thrown(struct tl_sched *s)
 // Switch: may, in what it drops.
 PyObject *tl_sched_arrive(struct tl_sched *s);
 
-// For stacks.c. The function of ended has returned: take it out of the ring and return
+// For life.c. The function of ended has returned: take it out of the ring and return
 // the tasklet to switch to, which is s->current now. bomb (stolen, may be NULL) is
 // raised in the innermost caller of run() or, with exits, in main. May call the
 // schedule callback and, with an empty ring, sleep and run signal handlers.

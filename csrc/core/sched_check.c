@@ -1,4 +1,5 @@
-// sched_check.c - asserts the invariants of sched.h and run_frame.h in debug builds.
+// sched_check.c - asserts the invariants of sched_state.h and run_frame.h in debug
+// builds.
 #include "core/sched.h"
 
 #ifndef NDEBUG

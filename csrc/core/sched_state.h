@@ -29,13 +29,14 @@ enum { TL_SWITCHING = 1 << 20 };
 // I1: head is the ring's first, NULL when the ring is empty; runcount its length.
 // I2: while Python code of this thread runs, and no_switch is 0, current == head.
 // I3: watch[0 .. nwatch) are the callers of run(), the innermost last.
-// I4: waiting implies head == NULL or a wake-up that is on its way.
+// I4: waiting implies head == NULL, or a wake-up that is on its way, or that the owner
+//     itself has filled the ring and is about to look at it.
 // I5: npool counts the stacks in pool[]: each is of this thread and of its pool's lane,
 //     and has no tasklet.
 // I6: started links the tasklets whose life is STARTED, but for main; nstarted counts
 //     them.
-// I7: worker_waits and import_waits are part of awaited; none of these, nor maybe_external, is
-//     negative.
+// I7: worker_waits and import_waits are part of awaited; none of these, nor
+//     maybe_external, is negative.
 // I8: nrounds counts the members of watch[] that count rounds.
 struct tl_sched {
     long refs; // one for each tasklet whose home it is, one for the thread itself
@@ -144,7 +145,7 @@ struct tl_sched {
     struct tl_park park;
     struct tl_deferred_wakes pending_wakes; // wake-ups that this thread owes others
     bool waiting;                           // the thread is idle: its ring was empty
-    bool is_idle_worker;       // a worker without work: deadlocks do not count it
+    bool is_idle_worker;     // a worker without work: deadlocks do not count it
     Py_ssize_t worker_waits; // part of awaited: tasklets that wait for a worker
     Py_ssize_t import_waits; // part of awaited: for another thread's import
     Py_ssize_t

@@ -15,7 +15,8 @@ enum tl_scope_kind { TL_SCOPE_TIMEOUT, TL_SCOPE_GROUP, TL_SCOPE_SHIELD };
 //   IDLE --enter--> ACTIVE --deadline, cancel()--> DUE --taken to be raised--> COMING
 //    ^                                              ^  ^                        |  |
 //    |                                              |  +-- a stronger one first +  |
-//    |                                              |                              v
+//    |                                              |                     RAISING, |
+//    |                                              |                 or directly  v
 //    |                                              +-- gave way to another -- SPENT
 //    +------------- leave or the tasklet's end, from every state ------------------+
 //
@@ -25,15 +26,16 @@ enum tl_scope_state {
     TL_SCOPE_ACTIVE,
     TL_SCOPE_DUE,    // its interruption is requested
     TL_SCOPE_COMING, // the tasklet's tempval is that interruption
-    TL_SCOPE_SPENT   // it has been raised
+    // The tasklet has resumed with it, and runs finalizers before it is raised.
+    TL_SCOPE_RAISING,
+    TL_SCOPE_SPENT // it has been raised
 };
 
 // Invariants
 // I1: who is NULL iff state is IDLE; else the scope is in the list who->scopes.
 // I2: timer is set only while state is ACTIVE, in who->home's heap.
 // I3: at most one scope of a tasklet is COMING, and then its tempval is
-//     state->interrupted, until the tasklet arrives. A finalizer that runs between that
-//     and the raise may switch once more.
+//     state->interrupted. More than one may be RAISING, each for another finalizer.
 // I4: who->shields counts the shields that are ACTIVE.
 struct tl_scope {
     struct tl_timer timer;

@@ -22,7 +22,8 @@ tl_scope_check_all(const TaskletObject *t)
         coming += i->state == TL_SCOPE_COMING;
         shields += i->kind == TL_SCOPE_SHIELD && i->state == TL_SCOPE_ACTIVE;
     }
-    TL_CHECK("I3", "tl_scope of the tasklet", t, coming <= 1);
+    TL_CHECK("I3", "tl_scope of the tasklet", t,
+             coming <= (t->tempval == t->home->state->interrupted));
     TL_CHECK("I4", "tl_scope of the tasklet", t,
              i == NULL ? t->shields == shields : t->shields >= shields);
 }

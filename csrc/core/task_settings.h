@@ -1,5 +1,5 @@
-// task_settings.h - what a tasklet has set for itself: the atomic flag, trace functions,
-// locals, blocks. It ends with the tasklet.
+// task_settings.h - what a tasklet has set for itself: the atomic flag, trace
+// functions, locals, blocks. It ends with the tasklet.
 #ifndef TL_TASK_SETTINGS_H
 #define TL_TASK_SETTINGS_H
 

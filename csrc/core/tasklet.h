@@ -37,7 +37,7 @@ struct tl_member {
     void (*ended)(struct tl_member *member);
 };
 
-// The result of a tasklet and who is notified of it. Made when first needed.
+// The result of a tasklet, its waiters and its callbacks. Made when first needed.
 struct tl_outcome {
     PyObject *name;           // NULL: the function's
     PyObject *code;           // that called spawn(), or NULL
@@ -108,13 +108,14 @@ typedef struct TaskletObject {
     signed char sending; // 1: it waits to send on a channel, -1: to receive; else 0
     bool is_main, ended, atomic, ignore_nesting, block_trap;
     bool thrown;    // an interruption is due, and will be raised by its next operation
+    bool in_run;    // it has called run(), and may still be inside
     bool stopped;   // a budget of run() stopped it, and it has not gone on since
     bool abandoned; // it computed past the end of its thread, and was stopped for good
     // It has been waiting since the end of its thread's or the program's tasklets, and
     // is not expected to run again.
     bool left_waiting;
     bool inherited; // started before a fork, in the parent: no warning if it is lost
-    bool revived;   // its finalizer has run, and has requested a kill
+    bool revived;   // its finalizer has run, and must be able to run again
     unsigned int own_refs; // to itself, from its own stack in tl_wait_queue_wait()
     unsigned int shields;  // active shield() blocks, which hold off interruptions
     unsigned int holds;    // waits that hold off all interruptions

@@ -6,10 +6,10 @@
 
 #include <math.h>
 
-// A thread with runnable tasklets polls every s->look_step switches. MAX_POLL_STEP is the
-// maximum of that number. It is adapted so that polls are between MIN_POLL_INTERVAL_NS and
-// MAX_POLL_INTERVAL_NS nanoseconds apart: a timer is normally less than half a millisecond late,
-// and the polls cost little.
+// A thread with runnable tasklets polls every s->look_step switches. MAX_POLL_STEP is
+// the maximum of that number. It is adapted so that polls are between
+// MIN_POLL_INTERVAL_NS and MAX_POLL_INTERVAL_NS nanoseconds apart: a timer is normally
+// less than half a millisecond late, and the polls cost little.
 enum {
     MAX_POLL_STEP = TL_STRESS_OR(16, 1),
     MIN_POLL_INTERVAL_NS = 200000,

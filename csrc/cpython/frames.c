@@ -184,8 +184,8 @@ visit_ref(const struct view *view, _PyStackRef ref)
         return 0; // the collector would try to close a running generator
     }
 #if defined(Py_GIL_DISABLED) && PY_VERSION_HEX >= 0x030F0000
-    // A deferred reference holds no count, and still keeps its object alive: the collector
-    // has a pass for these.
+    // A deferred reference holds no count, and still keeps its object alive: the
+    // collector has a pass for these.
     return _PyGC_VisitStackRef(&ref, view->visit, view->arg);
 #else
     // A borrowed entry holds no count.

@@ -213,10 +213,11 @@ tl_gil_unfinalize(PyObject *object)
 static PyThreadState *alarm_ts; // NULL: not created yet
 
 #if PY_VERSION_HEX < 0x030D0000
-// Held while alarm_ts is created: a fork in the middle would leave the interpreter's
-// list of threads half changed. From 3.13 on the interpreter itself holds the lock of
-// that list during a fork, so a thread that waits for it must not hold a mutex that a
-// fork takes. Lock order: this one, then the list's, or this one, then the GIL's mutex.
+// Guards alarm_ts, the state of the timekeeper's thread, while it is created: a fork in
+// the middle would leave the interpreter's list of threads half changed. From 3.13 on
+// the interpreter itself holds the lock of that list during a fork, so a thread that
+// waits for it must not hold a mutex that a fork takes. Lock order: this one, then the
+// list's, or this one, then the GIL's mutex.
 static pthread_mutex_t alarm_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 static void

@@ -80,8 +80,8 @@ void tl_gil_play_taker(void);
 
 // ---- threads
 
-// The thread state of the timekeeper's thread, created at that thread's first call. NULL
-// if there is no memory, or the interpreter is ending.
+// The thread state of the timekeeper's thread, created at that thread's first call.
+// NULL if there is no memory, or the interpreter is ending.
 // Locks: none; takes its own mutex up to 3.12.
 PyThreadState *tl_gil_timekeeper_state(void);
 

@@ -4,14 +4,14 @@
 // maps a descriptor number to its waiters: tasklets in tl_descriptor_wait(), and
 // listeners, which are called instead of woken (for select()). The poller reports a
 // descriptor once; it is watched again as long as there are waiters. An idle thread
-// sleeps on the poller's own descriptor, too (TL_PARK_DESCRIPTORS); a thread with
+// sleeps on the poller's own descriptor, too, as a poll source; a thread with
 // runnable tasklets collects the ready ones from time to time (tl_timer_poll()).
 //
 // The kernel reports nothing about a descriptor that is closed while it is watched, and
 // its number may be another file's by the next moment. So each descriptor counts its
 // closings. A waiter notes the count when it begins, and fails with EBADF if the count
 // has changed. Closings are found by tl_descriptor_notify_closing(), by watching the
-// number again, and about once a second by tl_descriptor_check().
+// number again, and about once a second by check_closed().
 #ifndef TL_DESCRIPTOR_H
 #define TL_DESCRIPTOR_H
 

@@ -1,7 +1,7 @@
 // uv_loop.h - libuv: a loop for each thread that needs one, and the requests in flight.
 //
 // Who runs a loop. No thread ever blocks inside uv_run(). An idle thread sleeps in
-// poll() on the loop's own descriptor besides its others (TL_PARK_LOOP), and then runs
+// poll() on the loop's own descriptor, a poll source, besides its others, and then runs
 // the loop without waiting. A thread with runnable tasklets runs it from time to time
 // (tl_timer_poll()).
 //

@@ -2,8 +2,8 @@
 //
 // libuv has a fixed number of threads (4, or UV_THREADPOOL_SIZE). A call that never
 // returns, such as opening a named pipe without a peer, keeps one of them busy forever.
-// They count as blocked when all are busy and nothing has been finished for a second, or
-// when all are in calls without a waiter.
+// They count as blocked when all are busy and nothing has been finished for a second,
+// or when all are in calls without a waiter.
 #ifndef TL_UV_THREADS_H
 #define TL_UV_THREADS_H
 

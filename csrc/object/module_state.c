@@ -1,5 +1,6 @@
-// module_state.c - the definition of the module. PyInit__core() completes it: objects find
-// the module's state through its address, and need not know what the module offers.
+// module_state.c - the definition of the module. PyInit__core() completes it: objects
+// find the module's state through its address, and need not know what the module
+// offers.
 #include "object/module_state.h"
 
 struct PyModuleDef tl_module_def = {

@@ -101,7 +101,7 @@ struct tl_state {
     void (*take_back)(PyObject *channel, PyObject *value);
     bool (*thread_is_there)(struct tl_sched *s); // tl_thread_is_there()
     PyObject *run_stack;      // the builtin that every pooled stack runs
-    PyObject *run_base_fiber; // the builtin that the nursery runs
+    PyObject *run_base_fiber; // the builtin that each base fiber runs
     PyObject *set_wakeup_fd;  // signal.set_wakeup_fd
     PyObject *stat_result;    // os.stat_result
     struct tl_link scheds;    // list head: every thread's scheduler

@@ -29,8 +29,8 @@ struct tl_wait_kind {
 };
 
 // How the wait of a lock, condition, queue or the like ended, or what happened to it so
-// far. A waiter that then leaves with an exception must pass on a notification, a call
-// or an ownership that it received.
+// far. A waiter that then leaves with an exception must pass on a notification, a
+// retry or an ownership that it received.
 enum {
     TL_GIVEN_TIMED_OUT = 1,    // timed out
     TL_GIVEN_NOTIFICATION = 2, // notified: the event has happened

@@ -1,5 +1,5 @@
-// arrivals_type.h - which of several tasklets, futures and events have finished, in that
-// order.
+// arrivals_type.h - which of several tasklets, futures and events have finished, in
+// that order.
 //
 // An Arrivals object is itself the done callback of everything it waits for. It records
 // what has finished without calling into Python, so that no signal handler can run
@@ -37,8 +37,9 @@ typedef struct {
     PyObject *taken; // for wait(): a list of the objects taken out of queue, or NULL
 } ArrivalsObject;
 
-// A new Arrivals of objects, each of which tl_arrivals_accepts() accepts. An object that
-// is repeated counts once. The callback is not added yet. NULL with an exception set.
+// A new Arrivals of objects, each of which tl_arrivals_accepts() accepts. An object
+// that is repeated counts once. The callback is not added yet. NULL with an exception
+// set.
 ArrivalsObject *tl_arrivals_new(struct tl_sched *s, PyObject *const *objects,
                                 Py_ssize_t count);
 

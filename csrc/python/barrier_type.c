@@ -10,8 +10,8 @@
 // I1: count is the number of parties that have arrived and not left: the waiters in
 //     waiters and leaving, the party that runs the action, and the parties whose wait
 //     has ended but that have not run since. It is at most parties.
-// I2: leaving holds the waiters that arrived before the running action, gate the waiters
-//     that arrived during it. Both are empty while no action runs.
+// I2: leaving holds the waiters that arrived before the running action, gate the
+//     waiters that arrived during it. Both are empty while no action runs.
 typedef struct BarrierObject {
     PyObject_HEAD
     Py_ssize_t parties, count;
@@ -26,7 +26,8 @@ typedef struct BarrierObject {
 #endif
 } BarrierObject;
 
-// TL_GIVEN_NOTIFICATION tells a waiter to pass, TL_GIVEN_RETRY to look at the barrier again.
+// TL_GIVEN_NOTIFICATION tells a waiter to pass, TL_GIVEN_RETRY to look at the barrier
+// again.
 static const struct tl_wait_kind barrier_wait = {
     .verb = "pass", .no_deadlock_check = true, .on_timeout = tl_wait_queue_timed_out};
 

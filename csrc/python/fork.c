@@ -151,20 +151,33 @@ renew_alarms(struct tl_state *Py_UNUSED(state), struct tl_sched *mine)
 // these mutexes in another order: this is the library's lock order.
 // clang-format off
 static const struct part parts[] = {
-    // hold             release              renew
-    {tl_os_thread_wait_for_leavers, release_leavers, NULL},         // greenlet's mutex
-    {tl_lookup_hold,    tl_lookup_release,   NULL},              // lookups of addresses
-    {tl_spare_hold,     tl_spare_release,    NULL},              // spare threads
-    {hold_gil,          release_gil,         NULL},              // ticker and priority
-    {hold_loops,        release_loops,       renew_loops},       // libuv's loops
-    {NULL,              release_threads,     renew_threads},     // schedulers, parks
-    {NULL,              NULL,                renew_natives},     // waits of OS threads
-    {NULL,              NULL,                renew_descriptors}, // the poller
-    {tl_section_lock_hold,      release_turn,        NULL},              // atomic sections
-    {tl_timekeeper_hold,     tl_timekeeper_release,    renew_alarms},      // its thread
-    {tl_deferred_wakes_hold,     tl_deferred_wakes_release,    NULL},              // its thread
-    {NULL,              NULL,                renew_governor},    // the ticker
-    {tl_frame_slab_hold,     tl_frame_slab_release,    NULL},              // frame memory
+    // hold, release, renew
+    // greenlet's mutex
+    {tl_os_thread_wait_for_leavers, release_leavers, NULL},
+    // lookups of addresses
+    {tl_lookup_hold, tl_lookup_release, NULL},
+    // spare threads
+    {tl_spare_hold, tl_spare_release, NULL},
+    // ticker and priority
+    {hold_gil, release_gil, NULL},
+    // libuv's loops
+    {hold_loops, release_loops, renew_loops},
+    // schedulers, parks
+    {NULL, release_threads, renew_threads},
+    // waits of OS threads
+    {NULL, NULL, renew_natives},
+    // the poller
+    {NULL, NULL, renew_descriptors},
+    // atomic sections
+    {tl_section_lock_hold, release_turn, NULL},
+    // the timekeeper's thread
+    {tl_timekeeper_hold, tl_timekeeper_release, renew_alarms},
+    // the flusher's thread
+    {tl_deferred_wakes_hold, tl_deferred_wakes_release, NULL},
+    // the ticker
+    {NULL, NULL, renew_governor},
+    // frame memory
+    {tl_frame_slab_hold, tl_frame_slab_release, NULL},
 };
 // clang-format on
 

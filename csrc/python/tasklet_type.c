@@ -246,7 +246,8 @@ get_thread_id(TaskletObject *self, void *Py_UNUSED(closure))
                             : PyLong_FromUnsignedLong(self->home->ident);
 }
 
-// The neighbour in the run queue or a channel's queue, which ends at the channel's link.
+// The neighbour in the run queue or a channel's queue, which ends at the channel's
+// link.
 static PyObject *
 neighbour(TaskletObject *t, struct tl_link *link)
 {

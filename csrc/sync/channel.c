@@ -1,9 +1,9 @@
 // channel.c - sending and receiving: a fast path for the usual case, a slow one for the
 // rest.
 //
-// begin() does what needs no callback, buffer, trap or other thread. Everything else
-// goes through perform(), which may run Python code between its steps and therefore
-// looks again for a partner before it waits.
+// send_or_receive() does what needs no callback, buffer, trap or other thread.
+// Everything else goes through operate(), which may run Python code between its steps
+// and therefore looks again for a partner before it waits.
 #include "core/errors.h"
 #include "core/stress_points.h"
 #include "core/thread.h"
@@ -13,7 +13,7 @@
 enum { SEND = 1, RECEIVE = -1 };
 
 // An operation on the slow path, on the stack of the tasklet that performs it.
-struct action {
+struct operation {
     ChannelObject *ch;
     struct tl_sched *s;
     PyObject *value; // borrowed; NULL for a receive
@@ -109,7 +109,7 @@ case_for(ChannelObject *ch, int dir)
 // End the select() of one's tasklet with this case, and value (NULL: None) as its
 // result. Returns the tasklet's old tempval, which the caller must drop.
 static PyObject *
-choose(struct tl_case *one, PyObject *value)
+finish_select(struct tl_case *one, PyObject *value)
 {
     TaskletObject *t = one->of->who;
     one->of->chosen = one - one->of->cases;
@@ -121,24 +121,24 @@ choose(struct tl_case *one, PyObject *value)
 }
 
 static PyObject *
-meet_case(const struct action *act, struct tl_case *one)
+pair_with_case(const struct operation *op, struct tl_case *one)
 {
     PyObject *taken = one->value != NULL ? Py_NewRef(one->value) : NULL;
-    Py_XDECREF(choose(one, act->value));
-    if (act->s->ndrop > 0) {
-        tl_sched_drop_now(act->s);
+    Py_XDECREF(finish_select(one, op->value));
+    if (op->s->ndrop > 0) {
+        tl_sched_drop_now(op->s);
     }
     if (taken == NULL) {
         Py_RETURN_NONE;
     }
-    return tl_bomb_check(act->s->state, taken) ? tl_bomb_raise(taken) : taken;
+    return tl_bomb_check(op->s->state, taken) ? tl_bomb_raise(taken) : taken;
 }
 
 // The first tasklet that waits in the opposite direction, or NULL.
 static TaskletObject *
-partner_of(const struct action *act)
+partner_of(const struct operation *op)
 {
-    return act->ch->waiting * act->dir < 0 ? tl_task_of(act->ch->queue.next) : NULL;
+    return op->ch->waiting * op->dir < 0 ? tl_task_of(op->ch->queue.next) : NULL;
 }
 
 // ---- stored values
@@ -151,31 +151,31 @@ has_room(const ChannelObject *ch)
 
 // Whether the operation needs the buffer and no partner.
 static bool
-uses_buffer(const struct action *act)
+uses_buffer(const struct operation *op)
 {
-    const ChannelObject *ch = act->ch;
+    const ChannelObject *ch = op->ch;
     return ch->buffered &&
-           (act->dir == RECEIVE ? ch->count > 0
-                                : ch->is_queue && ch->waiting >= 0 && has_room(ch) &&
-                                      tl_link_is_single(&ch->receivers));
+           (op->dir == RECEIVE ? ch->count > 0
+                               : ch->is_queue && ch->waiting >= 0 && has_room(ch) &&
+                                     tl_link_is_single(&ch->receivers));
 }
 
 // ---- errors
 
 static PyObject *
-raise_closed(const struct action *act)
+raise_closed(const struct operation *op)
 {
-    struct tl_state *state = act->s->state;
-    PyErr_SetString(act->ch->classic ? PyExc_ValueError : state->channel_closed,
+    struct tl_state *state = op->s->state;
+    PyErr_SetString(op->ch->classic ? PyExc_ValueError : state->channel_closed,
                     "Send/receive operation on a closed channel");
     return NULL;
 }
 
 static PyObject *
-raise_block_trap(const struct action *act)
+raise_block_trap(const struct operation *op)
 {
-    struct tl_state *state = act->s->state;
-    PyErr_SetString(act->ch->classic ? PyExc_RuntimeError : state->block_trap_error,
+    struct tl_state *state = op->s->state;
+    PyErr_SetString(op->ch->classic ? PyExc_RuntimeError : state->block_trap_error,
                     "this tasklet does not like to be blocked.");
     return NULL;
 }
@@ -183,12 +183,12 @@ raise_block_trap(const struct action *act)
 // ---- the channel callback
 
 static int
-tell_callback(const struct action *act, bool will_block)
+tell_callback(const struct operation *op, bool will_block)
 {
-    struct tl_sched *s = act->s;
+    struct tl_sched *s = op->s;
     PyObject *callback = Py_NewRef(s->state->channel_callback);
-    PyObject *args[] = {(PyObject *)act->ch, (PyObject *)s->current,
-                        PyLong_FromLong(act->dir > 0), PyLong_FromLong(will_block)};
+    PyObject *args[] = {(PyObject *)op->ch, (PyObject *)s->current,
+                        PyLong_FromLong(op->dir > 0), PyLong_FromLong(will_block)};
     PyObject *result = NULL;
     if (args[2] != NULL && args[3] != NULL) {
         s->in_channel_callback = true;
@@ -207,17 +207,17 @@ tell_callback(const struct action *act, bool will_block)
 // Call the callback before the operation, unless the partner belongs to another thread:
 // then it is called afterwards.
 static int
-tell_before(const struct action *act)
+tell_before(const struct operation *op)
 {
-    TaskletObject *partner = partner_of(act), *me = act->s->current;
-    if (partner != NULL && partner->home != act->s) {
+    TaskletObject *partner = partner_of(op), *me = op->s->current;
+    if (partner != NULL && partner->home != op->s) {
         return 0;
     }
     bool runs = me->place == TL_RUNNABLE; // not in a signal handler during its own wait
     if (runs) {
-        Py_XSETREF(me->tempval, Py_XNewRef(act->value));
+        Py_XSETREF(me->tempval, Py_XNewRef(op->value));
     }
-    int result = tell_callback(act, partner == NULL && !uses_buffer(act));
+    int result = tell_callback(op, partner == NULL && !uses_buffer(op));
     if (runs) {
         Py_CLEAR(me->tempval);
     }
@@ -229,7 +229,7 @@ tell_before(const struct action *act)
 // Give the partner value, take it out of the queue and make it runnable. The caller
 // goes on, and gets the partner's tempval.
 static PyObject *
-pass_on(struct tl_sched *s, TaskletObject *partner, PyObject *value)
+resume_partner_later(struct tl_sched *s, TaskletObject *partner, PyObject *value)
 {
     PyObject *taken = tl_task_swap(partner, Py_XNewRef(value));
     partner->handed = value != NULL ? partner->wait.on : NULL;
@@ -258,18 +258,18 @@ exchange(struct tl_sched *s, TaskletObject *partner, PyObject *value)
 }
 
 TL_COLD static PyObject *
-meet_other_thread(const struct action *act, TaskletObject *partner)
+meet_other_thread(const struct operation *op, TaskletObject *partner)
 {
-    struct tl_sched *s = act->s;
+    struct tl_sched *s = op->s;
     if (partner->home->dead) {
         PyErr_SetString(PyExc_RuntimeError, "tasklet has no thread");
         return NULL;
     }
-    PyObject *result = pass_on(s, partner, act->value);
+    PyObject *result = resume_partner_later(s, partner, op->value);
     if (s->state->channel_callback != NULL && !s->in_channel_callback) {
         PyObject *exc = PyErr_GetRaisedException();
-        if (tell_callback(act, false) < 0) {
-            tl_errors_unraisable(s->state, (PyObject *)act->ch); // too late to refuse
+        if (tell_callback(op, false) < 0) {
+            tl_errors_unraisable(s->state, (PyObject *)op->ch); // too late to refuse
         }
         PyErr_SetRaisedException(exc);
     }
@@ -279,18 +279,18 @@ meet_other_thread(const struct action *act, TaskletObject *partner)
 // Perform the operation with a waiting partner. Returns NULL without an exception set
 // if Python code has run, and the partner may be gone.
 static PyObject *
-meet(const struct action *act, TaskletObject *partner)
+pair_with(const struct operation *op, TaskletObject *partner)
 {
-    struct tl_sched *s = act->s;
-    ChannelObject *ch = act->ch;
+    struct tl_sched *s = op->s;
+    ChannelObject *ch = op->ch;
     if (TL_UNLIKELY(partner->home != s)) {
-        return meet_other_thread(act, partner);
+        return meet_other_thread(op, partner);
     }
     bool held = tl_sched_is_held(s);
     bool all = ch->schedule_all && !held;
-    bool prefer = ch->preference == -act->dir && !held;
+    bool prefer = ch->preference == -op->dir && !held;
     if (!all && !prefer) {
-        return pass_on(s, partner, act->value);
+        return resume_partner_later(s, partner, op->value);
     }
     TaskletObject *next = tl_task_next(s->current);
     if (prefer && !all) {
@@ -301,7 +301,7 @@ meet(const struct action *act, TaskletObject *partner)
     if (TL_UNLIKELY(tl_sched_prepare(s, next) != 0)) {
         return NULL; // an error, or a stack was made: look again
     }
-    exchange(s, partner, act->value);
+    exchange(s, partner, op->value);
     if (all) {
         tl_ring_append(s, partner);
     } else {
@@ -312,14 +312,14 @@ meet(const struct action *act, TaskletObject *partner)
 }
 
 static PyObject *
-use_buffer(const struct action *act)
+use_buffer(const struct operation *op)
 {
-    ChannelObject *ch = act->ch;
-    if (act->dir == SEND) {
+    ChannelObject *ch = op->ch;
+    if (op->dir == SEND) {
         if (ch->closing) {
-            return raise_closed(act);
+            return raise_closed(op);
         }
-        int result = tl_items_push(ch, act->value);
+        int result = tl_items_push(ch, op->value);
         tl_channel_check(ch);
         return result < 0 ? NULL : Py_NewRef(Py_None);
     }
@@ -332,19 +332,19 @@ use_buffer(const struct action *act)
         TaskletObject *sender = tl_task_of(ch->queue.next);
         PyObject *stored = tl_task_swap(sender, NULL);
         (void)tl_items_push(ch, stored != NULL ? stored : Py_None); // a slot is free
-        tl_sched_drop_later(act->s, stored);
+        tl_sched_drop_later(op->s, stored);
         tl_task_end_wait(sender);
         tl_sched_ready(sender);
     } else if (!tl_link_is_single(&ch->senders)) {
         struct tl_case *one = case_for(ch, RECEIVE);
         (void)tl_items_push(ch, one->value); // a slot is free
-        tl_sched_drop_later(act->s, choose(one, NULL));
+        tl_sched_drop_later(op->s, finish_select(one, NULL));
     }
     tl_channel_check(ch);
-    if (act->s->ndrop > 0) {
-        tl_sched_drop_now(act->s);
+    if (op->s->ndrop > 0) {
+        tl_sched_drop_now(op->s);
     }
-    return tl_bomb_check(act->s->state, value) ? tl_bomb_raise(value) : value;
+    return tl_bomb_check(op->s->state, value) ? tl_bomb_raise(value) : value;
 }
 
 static bool
@@ -362,56 +362,56 @@ send_has_come(const struct tl_leave *how)
 // Try once. If Python code has run, and the operation can be done now, sets *came and
 // returns a dummy: the caller must try again.
 static PyObject *
-attempt(const struct action *act, bool *came)
+try_or_wait(const struct operation *op, bool *came)
 {
-    ChannelObject *ch = act->ch;
-    struct tl_sched *s = act->s;
-    if (ch->buffered && uses_buffer(act)) {
-        return use_buffer(act);
+    ChannelObject *ch = op->ch;
+    struct tl_sched *s = op->s;
+    if (ch->buffered && uses_buffer(op)) {
+        return use_buffer(op);
     }
     for (;;) {
-        TaskletObject *partner = partner_of(act);
+        TaskletObject *partner = partner_of(op);
         if (partner == NULL) {
             break;
         }
-        PyObject *result = meet(act, partner);
+        PyObject *result = pair_with(op, partner);
         if (result != NULL || PyErr_Occurred() || tl_sched_check_thrown(s) < 0) {
             return result;
         }
     }
-    struct tl_case *one = case_for(ch, act->dir);
+    struct tl_case *one = case_for(ch, op->dir);
     if (one != NULL) {
-        return meet_case(act, one);
+        return pair_with_case(op, one);
     }
-    if (act->kind == NULL && !ch->closing) {
+    if (op->kind == NULL && !ch->closing) {
         return NULL;
     }
-    if (act->kind != NULL && s->current->block_trap) {
-        return raise_block_trap(act);
+    if (op->kind != NULL && s->current->block_trap) {
+        return raise_block_trap(op);
     }
     if (ch->closing) {
-        return raise_closed(act);
+        return raise_closed(op);
     }
-    int source = act->dir == RECEIVE ? ch->source : TL_FROM_TASKLETS;
-    struct tl_leave how = {.kind = act->kind,
+    int source = op->dir == RECEIVE ? ch->source : TL_FROM_TASKLETS;
+    struct tl_leave how = {.kind = op->kind,
                            .on = (PyObject *)ch,
                            .queue = &ch->queue,
-                           .value = act->value,
-                           .deadline = act->deadline,
+                           .value = op->value,
+                           .deadline = op->deadline,
                            .comes = source == TL_FROM_WORKERS,
                            .maybe_external = source == TL_FROM_THREADS,
                            .no_deadlock_check = source == TL_FROM_HANDLERS,
                            .last_check =
-                               act->dir == SEND ? send_has_come : receive_has_come,
+                               op->dir == SEND ? send_has_come : receive_has_come,
                            .came = came,
                            .classic = ch->classic};
     return tl_sched_leave(s, &how);
 }
 
 static PyObject *
-perform(const struct action *act)
+operate(const struct operation *op)
 {
-    struct tl_sched *s = act->s;
+    struct tl_sched *s = op->s;
     if (TL_UNLIKELY(s->in_channel_callback)) {
         PyErr_SetString(PyExc_RuntimeError, "Recursive channel call due to callbacks!");
         return NULL;
@@ -420,7 +420,7 @@ perform(const struct action *act)
         return NULL;
     }
     if (TL_UNLIKELY(s->state->channel_callback != NULL)) {
-        if (tell_before(act) < 0 || tl_sched_check_thrown(s) < 0) {
+        if (tell_before(op) < 0 || tl_sched_check_thrown(s) < 0) {
             return NULL;
         }
     }
@@ -428,7 +428,7 @@ perform(const struct action *act)
     bool came;
     do {
         came = false;
-        result = attempt(act, &came);
+        result = try_or_wait(op, &came);
         if (came) {
             Py_DECREF(result);
         }
@@ -438,22 +438,22 @@ perform(const struct action *act)
 
 // The slow path: callbacks, traps, other threads, an empty ring.
 TL_COLD static PyObject *
-act_slowly(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *kind,
-           int64_t deadline)
+operate_slowly(ChannelObject *ch, int dir, PyObject *value,
+               const struct tl_wait_kind *kind, int64_t deadline)
 {
-    struct action act = {.ch = ch,
-                         .s = tl_sched_for((PyObject *)ch),
-                         .value = value,
-                         .dir = dir,
-                         .kind = kind,
-                         .deadline = deadline};
-    return act.s == NULL ? NULL : perform(&act);
+    struct operation op = {.ch = ch,
+                           .s = tl_sched_for((PyObject *)ch),
+                           .value = value,
+                           .dir = dir,
+                           .kind = kind,
+                           .deadline = deadline};
+    return op.s == NULL ? NULL : operate(&op);
 }
 
 // Switch to a partner of this thread, which the channel prefers. It has been waiting,
 // so it has a stack.
 static inline PyObject *
-give_way(struct tl_sched *s, TaskletObject *partner, PyObject *value)
+switch_to_partner(struct tl_sched *s, TaskletObject *partner, PyObject *value)
 {
     exchange(s, partner, value);
     tl_ring_behind_head(s, partner);
@@ -461,9 +461,12 @@ give_way(struct tl_sched *s, TaskletObject *partner, PyObject *value)
     return tl_sched_rotate(s);
 }
 
+// Send or receive. If a partner of this thread waits, exchange values with it; the
+// preference says who runs first. Without a partner, wait. Everything unusual (a
+// callback, a buffer, select(), other threads, traps, deadlines) goes the slow way.
 static inline PyObject *
-begin(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *kind,
-      int64_t deadline)
+send_or_receive(ChannelObject *ch, int dir, PyObject *value,
+                const struct tl_wait_kind *kind, int64_t deadline)
 {
     struct tl_sched *s = tl_sched_mine;
     if (TL_LIKELY(s != NULL && s->state->channel_callback == NULL &&
@@ -473,10 +476,10 @@ begin(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *ki
             if (partner->home == s && !ch->schedule_all && !s->current->thrown &&
                 (s->no_switch | *s->collecting) == 0) {
                 if (ch->preference != -dir) {
-                    return pass_on(s, partner, value);
+                    return resume_partner_later(s, partner, value);
                 }
                 if (s->trap == 0) {
-                    return give_way(s, partner, value);
+                    return switch_to_partner(s, partner, value);
                 }
             }
         } else if (tl_sched_is_plain(s) && kind != NULL && !ch->closing &&
@@ -484,19 +487,19 @@ begin(ChannelObject *ch, int dir, PyObject *value, const struct tl_wait_kind *ki
             return tl_sched_wait(s, kind, (PyObject *)ch, &ch->queue, value);
         }
     }
-    return act_slowly(ch, dir, value, kind, deadline);
+    return operate_slowly(ch, dir, value, kind, deadline);
 }
 
 PyObject *
 tl_channel_send(ChannelObject *ch, PyObject *value, int64_t deadline)
 {
-    return begin(ch, SEND, value, &send_wait, deadline);
+    return send_or_receive(ch, SEND, value, &send_wait, deadline);
 }
 
 PyObject *
 tl_channel_receive(ChannelObject *ch, int64_t deadline)
 {
-    return begin(ch, RECEIVE, NULL, &receive_wait, deadline);
+    return send_or_receive(ch, RECEIVE, NULL, &receive_wait, deadline);
 }
 
 PyObject *
@@ -505,13 +508,13 @@ tl_channel_next(ChannelObject *ch)
     if (ch->closing && tl_channel_balance(ch) <= 0) {
         return NULL;
     }
-    return begin(ch, RECEIVE, NULL, &next_wait, 0);
+    return send_or_receive(ch, RECEIVE, NULL, &next_wait, 0);
 }
 
 int
 tl_channel_try_send(ChannelObject *ch, PyObject *value)
 {
-    PyObject *result = begin(ch, SEND, value, NULL, 0);
+    PyObject *result = send_or_receive(ch, SEND, value, NULL, 0);
     Py_XDECREF(result);
     return result != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
 }
@@ -519,7 +522,7 @@ tl_channel_try_send(ChannelObject *ch, PyObject *value)
 PyObject *
 tl_channel_try_receive(ChannelObject *ch)
 {
-    return begin(ch, RECEIVE, NULL, NULL, 0);
+    return send_or_receive(ch, RECEIVE, NULL, NULL, 0);
 }
 
 // ---- values that are not sent by a tasklet
@@ -546,7 +549,7 @@ hand_over(ChannelObject *ch, PyObject *value)
         tl_task_end_wait(t);
         tl_sched_ready(t);
     } else if (one != NULL) {
-        drop(choose(one, value));
+        drop(finish_select(one, value));
         drop(value);
     } else {
         return false;
@@ -594,10 +597,9 @@ tl_channel_deliver(ChannelObject *ch, PyObject *value)
     if (TL_LIKELY(state->channel_callback == NULL)) {
         return;
     }
-    struct action act = {
+    struct operation op = {
         .ch = ch, .s = tl_sched_get(state), .value = value, .dir = SEND};
-    if (act.s == NULL ||
-        (!act.s->in_channel_callback && tell_callback(&act, false) < 0)) {
+    if (op.s == NULL || (!op.s->in_channel_callback && tell_callback(&op, false) < 0)) {
         tl_errors_unraisable(state, (PyObject *)ch);
     }
 }
@@ -639,7 +641,7 @@ tl_channel_close(ChannelObject *ch, bool wake)
             break;
         }
         TaskletObject *t = one->of->who;
-        PyObject *old = choose(one, closed);
+        PyObject *old = finish_select(one, closed);
         t->handed = NULL; // the error does not go back to the channel
         Py_XDECREF(old);
     }

@@ -166,7 +166,7 @@ take_out(GroupObject *group, struct tl_member *member)
     return child;
 }
 
-// A child has ended; its stack is still the current one. Does not call into Python.
+// A child has ended, or its thread ends without it. Does not call into Python.
 static void
 child_ended(struct tl_member *member)
 {

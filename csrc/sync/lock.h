@@ -102,9 +102,10 @@ int tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder 
 
 // Re-acquire the lock unconditionally, after a wait that ended with given. An exception
 // that is set on entry, or occurs during the call, is raised in the end, as by
-// tl_reacquire(): returns 0, or -1 with an exception set. In either case the caller
-// owns the lock, except for RuntimeError where its owner can never release it, because
-// that is a tasklet of this thread, whose current tasklet must not be left.
+// tl_reacquire(): returns 0, or -1 with an exception set. The caller owns the
+// lock in both cases, except after RuntimeError "could not be re-acquired": that is
+// raised after MAX_FAILED_WAITS waits that could not begin, for lack of memory or
+// because the owner is a tasklet of this thread that cannot run now.
 // Switch: may.
 int tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                    unsigned char given);

@@ -114,8 +114,8 @@ struct visit {
     QueueObject *q;
     enum side side;
     struct tl_holder *me; // the caller, as an owner of locks
-    // me has acquired the mutex for this call. Python code may have released it since: a
-    // method of a subclass, or any other, because a Lock may be released by all.
+    // me has acquired the mutex for this call. Python code may have released it since:
+    // a method of a subclass, or any other, because a Lock may be released by all.
     bool is_held;
     bool is_notified; // woken, and has not used that: to wake the next if it fails
 };

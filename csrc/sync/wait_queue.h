@@ -8,9 +8,9 @@
 //
 // The caller has found the object not available and calls tl_wait_queue_wait().
 // - Python code may run before the wait begins, and other threads with it. So
-//   last_check() is called last, and repeats the caller's check. Nothing runs between it
-//   and the moment when the waiter is in the queue: a wake-up cannot be lost. What must
-//   be atomic with the wait, such as releasing a condition's lock, is done in
+//   last_check() is called last, and repeats the caller's check. Nothing runs between
+//   it and the moment when the waiter is in the queue: a wake-up cannot be lost. What
+//   must be atomic with the wait, such as releasing a condition's lock, is done in
 //   last_check(), too.
 // - On return given says what the waiter got. Without an exception and without anything
 //   given, the caller looks at the object again.
@@ -45,8 +45,8 @@
 
 // One wait.
 struct tl_queued_wait {
-    // With no_deadlock_check, unless the wait is a DeadlockError when nothing is runnable. With a
-    // deadline, on_timeout must be tl_wait_queue_timed_out().
+    // With no_deadlock_check, unless the wait is a DeadlockError when nothing is
+    // runnable. With a deadline, on_timeout must be tl_wait_queue_timed_out().
     const struct tl_wait_kind *kind;
     PyObject *on;          // borrowed: the caller holds it
     struct tl_link *queue; // the queue of on

@@ -1,8 +1,10 @@
-// coverage.c - the line counts of a process that ends with _exit(), for `make coverage`.
+// coverage.c - the line counts of a process that ends with _exit(), for `make
+// coverage`.
 //
-// gcov writes them when a process ends with exit(), as tests that fork, and the processes
-// of tests/parallel.py, do not. Linked into the extension, this file hands gcov's function
-// over. Compiled with -DPRELOADED and preloaded, it is the _exit() that calls it.
+// gcov writes them when a process ends with exit(), as tests that fork, and the
+// processes of tests/helpers/parallel.py, do not. Linked into the extension, this file
+// hands gcov's function over. Compiled with -DPRELOADED and preloaded, it is the
+// _exit() that calls it.
 //
 // Nothing is written by a process that a signal ends or that runs another program.
 #define _GNU_SOURCE
@@ -25,8 +27,8 @@ coverage_set_writer(writer *function)
     counted = getpid();
 }
 
-// The child of a vfork(), which only runs a program, has the memory of its parent: to gcov
-// the parent's counts would be written then.
+// The child of a vfork(), which only runs a program, has the memory of its parent: to
+// gcov the parent's counts would be written then.
 void
 _exit(int status)
 {

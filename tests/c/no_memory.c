@@ -66,9 +66,9 @@ find_loop(void)
 #endif
 }
 
-// The nearest frame of a library that tells whose work this is; beyond the interpreter's
-// loop it was Python code that asked. Frames below the base of a greenlet are garbage, so
-// the walk must not go further than it has to.
+// The nearest frame of a library that tells whose work this is; beyond the
+// interpreter's loop it was Python code that asked. Frames below the base of a greenlet
+// are garbage, so the walk must not go further than it has to.
 static _Unwind_Reason_Code
 look_at_frame(struct _Unwind_Context *context, void *arg)
 {

@@ -1,4 +1,5 @@
-// Blocks are apart, keep their contents, come back to any thread, and slabs are given up.
+// Blocks are apart, keep their contents, come back to any thread, and slabs are given
+// up.
 #include "base/frame_slab.h"
 
 #include <assert.h>

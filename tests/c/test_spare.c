@@ -1,4 +1,5 @@
-// Calls that block take no thread from the others, and each call is done or taken back once.
+// Calls that block take no thread from the others, and each call is done or taken back
+// once.
 #include "base/spare.h"
 
 #include <assert.h>

@@ -526,3 +526,25 @@ def test_a_tasklet_cannot_wait_on_the_stack_of_another(log, wait):
     assert log[2:] == ["next"]
     assert not thief.alive
     assert tasklets.getruncount() == 1
+
+
+def test_a_run_in_a_greenlet_is_over_when_its_tasklet_has_ended():
+    own, kept, log = [], [], []
+
+    def work():
+        own.append(greenlet.getcurrent())
+        kept.append(greenlet.greenlet(tasklets.run))
+        kept[0].switch()
+        log.append("the function goes on")
+
+    def disturb():
+        with pytest.raises(RuntimeError, match="continued by greenlet's switch"):
+            own[0].switch()
+        log.append("told")
+
+    ended, other = tasklets.spawn(work), tasklets.spawn(disturb)
+    tasklets.run()
+    assert log == ["the function goes on", "told"]
+    assert not ended.alive
+    assert not other.alive
+    assert tasklets.scheduler.run(seconds=0.01) is None

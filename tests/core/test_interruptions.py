@@ -548,6 +548,47 @@ def test_a_kill_that_a_finalizer_swallows_comes_again(log):
     assert t.cancelled()
 
 
+class Ender(tasklet):
+    """A tasklet that has work to do when the next one to resume drops it."""
+
+    def __del__(self):
+        self.at_end()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("first", ["inner", "outer"])
+def test_two_timeouts_meet_in_a_finalizer_that_runs_on_arrival(log, first):
+    def work():
+        try:
+            with blocks["outer"]:
+                try:
+                    with blocks["inner"]:
+                        schedule_remove(None)
+                except TimeoutError:
+                    log.append("inner")
+                schedule_remove(None)
+        except TimeoutError:
+            log.append("outer")
+
+    def wait_at_end():
+        log.append("finalizer")
+        spawn(blocks[second].reschedule, 0)
+        schedule_remove(None)
+
+    blocks = {"inner": timeout(LATE), "outer": timeout(LATE)}
+    second = "outer" if first == "inner" else "inner"
+    t = spawn(work)
+    schedule()
+    ender = Ender(blocks[first].reschedule)
+    ender.at_end = wait_at_end
+    ender.setup(0)
+    del ender
+    t.join()
+    assert log == ["finalizer", "outer"]  # the outer one is the stronger one
+    assert blocks["inner"].expired
+    assert blocks["outer"].expired
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_timeout_that_a_finalizer_swallows_comes_again(clock, log):
     with pytest.raises(TimeoutError), timeout(0.05):
