@@ -79,7 +79,7 @@ def test_pools_are_counted(grown):
         assert grown("calls_queued") == 3
         gate.set()
         assert all(future.result() for future in futures)
-        # The worker counts a call when it has woken those that wait for its future.
+        # A worker counts a call after it has set the result of its future.
         while grown("calls_finished") < 5:
             sleep(0.001)
         assert grown("calls_finished") == 5
