@@ -384,12 +384,12 @@ def owner():
     lock.acquire()
     mine.set()
     told.wait()
-    time.sleep(0.1)  # until the waiter, told to end, waits for the lock
-    threading.Thread(target=other).start()
-    time.sleep(0.1)
+    time.sleep(0.3)  # until the waiter, told to end, waits for the lock; then other()
     lock.release()
 
 def other():
+    told.wait()
+    time.sleep(0.1)
     with lock:
         say("other")
 
@@ -399,8 +399,8 @@ condition = locks.Condition(lock)
 mine = threading.Event()
 kept = spawn(left)
 schedule()
-thread = threading.Thread(target=owner)
-thread.start()
+threading.Thread(target=owner).start()
+threading.Thread(target=other).start()  # none starts any more once the program ends
 mine.wait()
 told.set()
 """
@@ -420,26 +420,29 @@ def test_a_permit_is_given_to_no_tasklet_that_was_told_to_end():
 from tasklets.locks import Semaphore
 permits = Semaphore(0)
 
+told = threading.Event()
+
 def left():
     while True:
         try:
             permits.acquire()
         except BaseException:
-            pass
+            told.set()
 
 def other():
+    told.wait()
     permits.acquire()
     say("other")
 
 def give():
-    time.sleep(0.1)  # until main has told the tasklet, and waits for threads
-    threading.Thread(target=other).start()
-    time.sleep(0.1)
+    told.wait()
+    time.sleep(0.2)  # until other() waits, too
     permits.release()
 
 kept = spawn(left)
 schedule()
 threading.Thread(target=give).start()
+threading.Thread(target=other).start()
 """
     )
     assert (status, output, errors) == (0, "other\n", [])
