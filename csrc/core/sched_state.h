@@ -76,6 +76,8 @@ struct tl_sched {
     uint64_t order_seed;
     struct tl_link sleepers; // tasklets inside sleep()
     struct tl_link later;    // scheduled calls that wait for their time
+    struct tl_link unflushed; // struct tl_flush: see flush.h
+    bool sleep_follows; // the poll under way comes before a sleep, which looks, too
     struct tl_poll_source *sources[TL_PARK_SOURCES]; // see poll_source.h; NULL: none
     struct tl_os_thread *native;                     // of the same thread, or NULL
     Py_ssize_t awaited; // tasklets that wait for the system, a worker or an import

@@ -1,5 +1,6 @@
 // timer.c - timers of a scheduler, and when a busy thread polls for what is due.
 #include "core/timer.h"
+#include "core/flush.h"
 #include "core/poll_source.h"
 #include "base/clock.h"
 #include "base/stress.h"
@@ -86,6 +87,7 @@ plan_next_look(struct tl_sched *s)
 void
 tl_timer_poll(struct tl_sched *s)
 {
+    tl_flush_all(s);
     if (s->timers.count > 0) {
         int64_t now = tl_timer_now(s);
         while (tl_timer_heap_next(&s->timers) <= now) {
@@ -194,6 +196,7 @@ tl_timer_init(struct tl_sched *s)
     s->look_step = 1;
     tl_link_init(&s->sleepers);
     tl_link_init(&s->later);
+    tl_link_init(&s->unflushed);
 }
 
 void

@@ -1,0 +1,22 @@
+// net_types.h - the objects of tasklets.net.
+#ifndef TL_NET_TYPES_H
+#define TL_NET_TYPES_H
+
+#include "io/stream.h"
+#include "python/types.h"
+
+typedef struct {
+    PyObject_HEAD
+    struct tl_stream stream;
+    PyObject *weakrefs;
+    int64_t read_timeout, write_timeout; // in nanoseconds; 0: none
+} StreamObject;
+
+// A new stream of class cls (NULL: Stream) on fd, a socket that is non-blocking and
+// belongs to the stream from then on; or NULL with an exception set.
+StreamObject *tl_stream_new(struct tl_state *state, PyTypeObject *cls, int fd);
+
+// __reduce__() of objects with a descriptor: refuses.
+PyObject *tl_net_refuse_reduce(PyObject *self, PyObject *ignored);
+
+#endif // TL_NET_TYPES_H

@@ -1,0 +1,774 @@
+// stream_type.c - Stream.
+#include "core/thread.h"
+#include "io/net_errors.h"
+#include "io/stream.h"
+#include "object/args.h"
+#include "object/live_counts.h"
+#include "python/net_types.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <netinet/tcp.h>
+
+// The default limits of a line, and of the time in which close() sends the output in
+// the background: more than a minute's pause of a peer is rare, and a process that ends
+// should not wait that long.
+enum { LINE_LIMIT = 65536 };
+static const int64_t linger_ns = 5000000000;
+
+// ---- construction and destruction
+
+// Whether the descriptor is a socket, and what kind.
+static void
+find_kind(struct tl_socket *socket)
+{
+    int type, domain;
+    socklen_t size = sizeof type;
+    if (getsockopt(socket->fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0) {
+        return; // a pipe or the like
+    }
+    socket->is_socket = true;
+    size = sizeof domain;
+    if (getsockopt(socket->fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0) {
+        socket->is_tcp = type == SOCK_STREAM && (domain == AF_INET || domain == AF_INET6);
+    }
+}
+
+StreamObject *
+tl_stream_new(struct tl_state *state, PyTypeObject *cls, int fd)
+{
+    if (cls == NULL) {
+        cls = state->stream_type;
+    }
+    StreamObject *self = (StreamObject *)cls->tp_alloc(cls, 0); // zeroed
+    if (self != NULL) {
+        tl_live_add(TL_LIVE_STREAM, 1);
+        tl_stream_init(&self->stream, (PyObject *)self, fd);
+    }
+    return self;
+}
+
+static PyObject *
+stream_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"socket", NULL};
+    PyObject *arg;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:Stream", names, &arg)) {
+        return NULL;
+    }
+    int fd = PyObject_AsFileDescriptor(arg);
+    if (fd < 0) {
+        return NULL;
+    }
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    PyObject *mod = PyType_GetModuleByDef(cls, &tl_module_def);
+    StreamObject *self = tl_stream_new(tl_state_of_module(mod), cls, fd);
+    if (self == NULL) {
+        return NULL;
+    }
+    struct tl_socket *socket = &self->stream.socket;
+    find_kind(socket);
+    if (socket->is_socket) {
+        tl_socket_note_peer(socket, NULL, 0);
+    }
+    if (!PyLong_Check(arg)) {
+        // The object gives its descriptor to the stream.
+        PyObject *detached = tl_call_method(arg, "detach", NULL);
+        if (detached == NULL) {
+            (void)tl_socket_detach(socket);
+            Py_DECREF(self);
+            return NULL;
+        }
+        Py_DECREF(detached);
+    }
+    return (PyObject *)self;
+}
+
+static void
+stream_finalize(StreamObject *self)
+{
+    struct tl_socket *socket = &self->stream.socket;
+    if (socket->state == TL_SOCKET_CLOSED) {
+        return;
+    }
+    PyObject *exc = PyErr_GetRaisedException();
+    if (PyErr_ResourceWarning((PyObject *)self, 1, "unclosed stream %R", self) < 0) {
+        if (PyErr_ExceptionMatches(PyExc_Warning)) {
+            PyErr_WriteUnraisable((PyObject *)self);
+        }
+    }
+    PyErr_Clear();
+    if (tl_sched_mine != NULL) {
+        (void)tl_stream_close(tl_sched_mine, &self->stream, 0);
+    }
+    PyErr_SetRaisedException(exc);
+}
+
+static void
+stream_dealloc(StreamObject *self)
+{
+    if (PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0) {
+        return;
+    }
+    PyTypeObject *cls = Py_TYPE(self);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    tl_stream_fini(&self->stream);
+    cls->tp_free(self);
+    tl_live_add(TL_LIVE_STREAM, -1);
+    Py_DECREF(cls);
+}
+
+static PyObject *
+stream_repr(StreamObject *self)
+{
+    const struct tl_socket *socket = &self->stream.socket;
+    PyObject *name = tl_args_type_name(Py_TYPE(self)), *text = NULL, *peer = NULL;
+    if (name != NULL && socket->peer_length > 0) {
+        peer = tl_address_text((const struct sockaddr *)socket->peer,
+                               socket->peer_length);
+    }
+    if (name != NULL && !PyErr_Occurred()) {
+        const char *word = socket->state == TL_SOCKET_CLOSED ? "closed"
+                           : socket->closing                 ? "closing"
+                                                             : "open";
+        text = peer != NULL
+                   ? PyUnicode_FromFormat("<%U %U, %s, fd=%d, at %p>", name, peer, word,
+                                          socket->fd, self)
+                   : PyUnicode_FromFormat("<%U %s, fd=%d, at %p>", name, word,
+                                          socket->fd, self);
+    }
+    Py_XDECREF(peer);
+    Py_XDECREF(name);
+    return text;
+}
+
+// ---- arguments
+
+// The deadline of timeout, an argument or NULL; by_default: the stream's own, in
+// nanoseconds, or 0.
+static int
+deadline_of(struct tl_sched *s, PyObject *timeout, int64_t by_default,
+            int64_t *deadline)
+{
+    if (TL_LIKELY(timeout == NULL)) {
+        *deadline = by_default > 0 ? tl_timer_now(s) + by_default : 0;
+        return 0;
+    }
+    return tl_timer_deadline(s, timeout, deadline);
+}
+
+static int
+size_of(PyObject *arg, const char *what, Py_ssize_t *size)
+{
+    *size = PyNumber_AsSsize_t(arg, PyExc_OverflowError);
+    if (*size == -1 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (*size < 0) {
+        PyErr_Format(PyExc_ValueError, "%s must not be negative, %zd is", what, *size);
+        return -1;
+    }
+    return 0;
+}
+
+// ---- reading
+
+PyDoc_STRVAR(read_doc,
+"read($self, n=65536, /, *, timeout=None)\n"
+"--\n"
+"\n"
+"Return what has come, at least one and at most n bytes; b\"\" at the end.\n"
+"\n"
+"n=-1: all bytes up to the end. Waits up to timeout seconds, by default read_timeout,\n"
+"then raises TimeoutError; raises OSError if the connection breaks, RuntimeError if\n"
+"another tasklet is reading, ClosedError if the stream is closed. After an error\n"
+"nothing is lost: what had come is returned by the next read.");
+
+static PyObject *
+stream_read(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
+            PyObject *kwnames)
+{
+    static const char *const names[] = {"n", "timeout", NULL};
+    static const struct tl_argspec spec = {
+        .fname = "read", .names = names, .posonly = 1, .maxpos = 1};
+    PyObject *argv[2] = {nargs > 0 ? args[0] : NULL, NULL};
+    struct tl_sched *s = tl_sched_for((PyObject *)self);
+    int64_t deadline;
+    Py_ssize_t size = TL_SOCKET_SCRATCH;
+    if (s == NULL ||
+        ((nargs > 1 || kwnames != NULL) &&
+         tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) ||
+        deadline_of(s, argv[1], self->read_timeout, &deadline) < 0) {
+        return NULL;
+    }
+    if (argv[0] != NULL) {
+        size = PyNumber_AsSsize_t(argv[0], PyExc_OverflowError);
+        if (size == -1 && !PyErr_Occurred()) {
+            return tl_stream_read_all(s, &self->stream, deadline);
+        }
+        if (size < 0) {
+            if (!PyErr_Occurred()) {
+                PyErr_Format(PyExc_ValueError, "n must be -1 or more, not %zd", size);
+            }
+            return NULL;
+        }
+    }
+    return tl_stream_read(s, &self->stream, (size_t)size, deadline);
+}
+
+PyDoc_STRVAR(read_exactly_doc,
+"read_exactly($self, n, /, *, timeout=None)\n"
+"--\n"
+"\n"
+"Return exactly n bytes.\n"
+"\n"
+"Raises IncompleteReadError if the stream ends before, and otherwise what read()\n"
+"raises.");
+
+static PyObject *
+stream_read_exactly(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
+                    PyObject *kwnames)
+{
+    static const char *const names[] = {"n", "timeout", NULL};
+    static const struct tl_argspec spec = {.fname = "read_exactly",
+                                           .names = names,
+                                           .required = 1,
+                                           .posonly = 1,
+                                           .maxpos = 1};
+    PyObject *argv[2];
+    struct tl_sched *s = tl_sched_for((PyObject *)self);
+    int64_t deadline;
+    Py_ssize_t size;
+    if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
+        size_of(argv[0], "n", &size) < 0 ||
+        deadline_of(s, argv[1], self->read_timeout, &deadline) < 0) {
+        return NULL;
+    }
+    return tl_stream_read_exactly(s, &self->stream, (size_t)size, deadline);
+}
+
+PyDoc_STRVAR(read_until_doc,
+"read_until($self, separator, /, *, limit=65536, timeout=None)\n"
+"--\n"
+"\n"
+"Return the bytes up to and including separator.\n"
+"\n"
+"Raises LimitError, and takes nothing, if that would be more than limit bytes;\n"
+"IncompleteReadError if the stream ends before; and otherwise what read() raises.");
+
+PyDoc_STRVAR(readline_doc,
+"readline($self, *, limit=65536, timeout=None)\n"
+"--\n"
+"\n"
+"Return the next line, with its b\"\\n\"; the last one may have none. b\"\" at the end.\n"
+"\n"
+"Raises LimitError, and takes nothing, if the line is longer than limit bytes, and\n"
+"otherwise what read() raises.");
+
+static PyObject *
+read_until(StreamObject *self, PyObject *separator, PyObject *limit, PyObject *timeout,
+           bool lines)
+{
+    struct tl_sched *s = tl_sched_for((PyObject *)self);
+    Py_ssize_t most = LINE_LIMIT;
+    int64_t deadline;
+    if (s == NULL || (limit != NULL && size_of(limit, "limit", &most) < 0) ||
+        deadline_of(s, timeout, self->read_timeout, &deadline) < 0) {
+        return NULL;
+    }
+    return tl_stream_read_until(s, &self->stream, separator, (size_t)most, lines,
+                                deadline);
+}
+
+static PyObject *
+stream_read_until(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames)
+{
+    static const char *const names[] = {"separator", "limit", "timeout", NULL};
+    static const struct tl_argspec spec = {.fname = "read_until",
+                                           .names = names,
+                                           .required = 1,
+                                           .posonly = 1,
+                                           .maxpos = 1};
+    PyObject *argv[3];
+    if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
+        return NULL;
+    }
+    PyObject *separator = PyBytes_FromObject(argv[0]);
+    if (separator != NULL && PyBytes_GET_SIZE(separator) == 0) {
+        PyErr_SetString(PyExc_ValueError, "the separator must not be empty");
+        Py_CLEAR(separator);
+    }
+    PyObject *result = separator == NULL ? NULL
+                                         : read_until(self, separator, argv[1], argv[2],
+                                                      false);
+    Py_XDECREF(separator);
+    return result;
+}
+
+static PyObject *
+stream_readline(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames)
+{
+    static const char *const names[] = {"limit", "timeout", NULL};
+    static const struct tl_argspec spec = {
+        .fname = "readline", .names = names, .maxpos = 0};
+    PyObject *argv[2] = {NULL};
+    if ((nargs > 0 || kwnames != NULL) &&
+        tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
+        return NULL;
+    }
+    PyObject *newline = tl_state_of_object((PyObject *)self)->newline;
+    return read_until(self, newline, argv[0], argv[1], true);
+}
+
+static PyObject *
+stream_next(StreamObject *self)
+{
+    PyObject *newline = tl_state_of_object((PyObject *)self)->newline;
+    PyObject *line = read_until(self, newline, NULL, NULL, true);
+    if (line != NULL && PyBytes_GET_SIZE(line) == 0) {
+        Py_CLEAR(line); // the end of the iteration
+    }
+    return line;
+}
+
+PyDoc_STRVAR(readinto_doc,
+"readinto($self, buffer, /, *, timeout=None)\n"
+"--\n"
+"\n"
+"Read into a writable buffer, and return the number of bytes; 0 at the end.\n"
+"\n"
+"Raises what read() raises.");
+
+static PyObject *
+stream_readinto(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames)
+{
+    static const char *const names[] = {"buffer", "timeout", NULL};
+    static const struct tl_argspec spec = {
+        .fname = "readinto", .names = names, .required = 1, .posonly = 1, .maxpos = 1};
+    PyObject *argv[2];
+    struct tl_sched *s = tl_sched_for((PyObject *)self);
+    int64_t deadline;
+    Py_buffer view;
+    if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
+        deadline_of(s, argv[1], self->read_timeout, &deadline) < 0 ||
+        PyObject_GetBuffer(argv[0], &view, PyBUF_WRITABLE) < 0) {
+        return NULL;
+    }
+    ssize_t n = tl_stream_read_into(s, &self->stream, view.buf, (size_t)view.len,
+                                    deadline);
+    PyBuffer_Release(&view);
+    return n < 0 ? NULL : PyLong_FromSsize_t(n);
+}
+
+// ---- writing
+
+// A write was interrupted: the exception tells how much has been written.
+static void
+note_sent(size_t written)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    PyObject *number = PyLong_FromSize_t(written);
+    if (number == NULL || PyObject_SetAttrString(exc, "sent", number) < 0) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(number);
+    PyErr_SetRaisedException(exc);
+}
+
+static int
+write_buffer(struct tl_sched *s, StreamObject *self, PyObject *data, int64_t deadline,
+             size_t *sent)
+{
+    Py_buffer view;
+    size_t written;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return -1;
+    }
+    int result = tl_stream_write(s, &self->stream, view.buf, (size_t)view.len, deadline,
+                                 &written);
+    *sent += written;
+    PyBuffer_Release(&view);
+    return result;
+}
+
+PyDoc_STRVAR(write_doc,
+"write($self, data, /, *, timeout=None)\n"
+"--\n"
+"\n"
+"Write all of data, which is bytes or another buffer.\n"
+"\n"
+"Small writes are collected until the tasklet gives way to others, up to 64 KiB, and\n"
+"sent together: flush() sends them at once. Waits while too much is collected, up to\n"
+"timeout seconds, by default write_timeout, then raises TimeoutError. Raises OSError\n"
+"if the connection breaks, also for an earlier write. If an exception cuts a write\n"
+"short, its attribute sent is the number of bytes that have gone, and later writes\n"
+"raise BrokenPipeError.");
+
+static PyObject *
+stream_write(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
+{
+    static const char *const names[] = {"data", "timeout", NULL};
+    static const struct tl_argspec spec = {
+        .fname = "write", .names = names, .required = 1, .posonly = 1, .maxpos = 1};
+    PyObject *argv[2] = {nargs > 0 ? args[0] : NULL, NULL};
+    struct tl_sched *s = tl_sched_for((PyObject *)self);
+    int64_t deadline;
+    size_t sent = 0;
+    if (s == NULL ||
+        ((nargs != 1 || kwnames != NULL) &&
+         tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) ||
+        deadline_of(s, argv[1], self->write_timeout, &deadline) < 0) {
+        return NULL;
+    }
+    if (write_buffer(s, self, argv[0], deadline, &sent) < 0) {
+        note_sent(sent);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(writelines_doc,
+"writelines($self, pieces, /, *, timeout=None)\n"
+"--\n"
+"\n"
+"Write each of the pieces, an iterable of bytes or other buffers. As write().");
+
+static PyObject *
+stream_writelines(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames)
+{
+    static const char *const names[] = {"pieces", "timeout", NULL};
+    static const struct tl_argspec spec = {.fname = "writelines",
+                                           .names = names,
+                                           .required = 1,
+                                           .posonly = 1,
+                                           .maxpos = 1};
+    PyObject *argv[2];
+    struct tl_sched *s = tl_sched_for((PyObject *)self);
+    int64_t deadline;
+    size_t sent = 0;
+    if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
+        deadline_of(s, argv[1], self->write_timeout, &deadline) < 0) {
+        return NULL;
+    }
+    PyObject *iterator = PyObject_GetIter(argv[0]), *piece = NULL;
+    int result = iterator == NULL ? -1 : 0;
+    while (result == 0 && (piece = PyIter_Next(iterator)) != NULL) {
+        result = write_buffer(s, self, piece, deadline, &sent);
+        Py_DECREF(piece);
+    }
+    if (result < 0 && iterator != NULL) {
+        note_sent(sent);
+    }
+    Py_XDECREF(iterator);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+}
+
+// A method that takes only a timeout, of writing.
+static PyObject *
+call_with_timeout(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames, const char *fname,
+                  int (*func)(struct tl_sched *s, struct tl_stream *stream,
+                              int64_t deadline))
+{
+    static const char *const names[] = {"timeout", NULL};
+    const struct tl_argspec spec = {.fname = fname, .names = names, .maxpos = 0};
+    PyObject *argv[1];
+    struct tl_sched *s = tl_sched_for((PyObject *)self);
+    int64_t deadline;
+    if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
+        deadline_of(s, argv[0], self->write_timeout, &deadline) < 0) {
+        return NULL;
+    }
+    return func(s, &self->stream, deadline) < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+PyDoc_STRVAR(flush_doc,
+"flush($self, *, timeout=None)\n"
+"--\n"
+"\n"
+"Wait until everything written so far has been given to the system.\n"
+"\n"
+"Raises what write() raises.");
+
+static PyObject *
+stream_flush(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
+{
+    return call_with_timeout(self, args, nargs, kwnames, "flush", tl_stream_flush);
+}
+
+PyDoc_STRVAR(write_eof_doc,
+"write_eof($self, *, timeout=None)\n"
+"--\n"
+"\n"
+"Flush, and tell the peer that nothing follows; reading goes on.\n"
+"\n"
+"Raises what write() raises. Calling it again does nothing.");
+
+static PyObject *
+stream_write_eof(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    return call_with_timeout(self, args, nargs, kwnames, "write_eof",
+                             tl_stream_write_eof);
+}
+
+// ---- closing
+
+PyDoc_STRVAR(close_doc,
+"close($self)\n"
+"--\n"
+"\n"
+"Close the stream, without waiting. Tasklets that wait for it get ClosedError.\n"
+"\n"
+"What was written and has not gone yet is sent in the background for up to five\n"
+"seconds; call flush() first to be sure of it. Raises OSError if an earlier write has\n"
+"failed: the stream is closed all the same. Calling it again does nothing.");
+
+static PyObject *
+stream_close(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_sched *s = tl_sched_for((PyObject *)self);
+    if (s == NULL) {
+        return NULL;
+    }
+    int error = tl_stream_close(s, &self->stream, linger_ns);
+    if (error != 0) {
+        (void)tl_socket_raise(&self->stream.socket, error);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(abort_doc,
+"abort($self)\n"
+"--\n"
+"\n"
+"Close the stream, and drop what has not been sent. The peer of a TCP connection gets\n"
+"a reset. Calling it again does nothing.");
+
+static PyObject *
+stream_abort(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    tl_stream_abort(&self->stream);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(detach_doc,
+"detach($self)\n"
+"--\n"
+"\n"
+"Close the stream without closing its descriptor, which is returned.\n"
+"\n"
+"The descriptor is non-blocking. Raises ValueError, and changes nothing, if bytes that\n"
+"have come or were written would be lost.");
+
+static PyObject *
+stream_detach(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    struct tl_stream *stream = &self->stream;
+    struct tl_sched *s = tl_sched_for((PyObject *)self);
+    if (s == NULL || tl_stream_flush(s, stream, -1) < 0) {
+        return NULL;
+    }
+    if (stream->in.end > 0) {
+        PyErr_Format(PyExc_ValueError,
+                     "cannot detach a stream with %zu bytes in its read buffer: read "
+                     "them first",
+                     stream->in.end - stream->in.start);
+        return NULL;
+    }
+    return PyLong_FromLong(tl_socket_detach(&stream->socket));
+}
+
+static PyObject *
+stream_enter(PyObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return Py_NewRef(self);
+}
+
+static PyObject *
+stream_exit(StreamObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *closed = stream_close(self, NULL);
+    if (closed == NULL && nargs > 1 && args[1] != Py_None) {
+        PyErr_Clear(); // the exception of the block says more
+        Py_RETURN_NONE;
+    }
+    return closed;
+}
+
+// ---- attributes
+
+PyDoc_STRVAR(fileno_doc,
+"fileno($self)\n"
+"--\n"
+"\n"
+"Return the descriptor, -1 once the stream is closed.");
+
+static PyObject *
+stream_fileno(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromLong(self->stream.socket.fd);
+}
+
+static PyObject *
+address_by(StreamObject *self, int (*get)(int, struct sockaddr *, socklen_t *))
+{
+    union tl_address address;
+    socklen_t length = sizeof address;
+    struct tl_socket *socket = &self->stream.socket;
+    if (socket->state == TL_SOCKET_CLOSED) {
+        (void)tl_socket_raise_closed(socket);
+        return NULL;
+    }
+    if (get(socket->fd, &address.any, &length) < 0) {
+        (void)tl_socket_raise(socket, errno);
+        return NULL;
+    }
+    return tl_address_object(&address.any, length);
+}
+
+static PyObject *
+get_peer_address(StreamObject *self, void *Py_UNUSED(closure))
+{
+    const struct tl_socket *socket = &self->stream.socket;
+    return socket->peer_length > 0
+               ? tl_address_object((const struct sockaddr *)socket->peer,
+                                   socket->peer_length)
+               : address_by(self, getpeername);
+}
+
+static PyObject *
+get_local_address(StreamObject *self, void *Py_UNUSED(closure))
+{
+    return address_by(self, getsockname);
+}
+
+static PyObject *
+get_closed(StreamObject *self, void *Py_UNUSED(closure))
+{
+    const struct tl_socket *socket = &self->stream.socket;
+    return PyBool_FromLong(socket->state == TL_SOCKET_CLOSED || socket->closing);
+}
+
+static PyObject *
+get_timeout(StreamObject *self, void *offset)
+{
+    int64_t ns = *(int64_t *)((char *)self + (intptr_t)offset);
+    return ns == 0 ? Py_NewRef(Py_None) : PyFloat_FromDouble((double)ns / 1e9);
+}
+
+static int
+set_timeout(StreamObject *self, PyObject *value, void *offset)
+{
+    int64_t *ns = (int64_t *)((char *)self + (intptr_t)offset);
+    double seconds;
+    if (value == NULL) {
+        PyErr_SetString(PyExc_TypeError, "a timeout cannot be deleted: set it to None");
+        return -1;
+    }
+    if (value == Py_None) {
+        *ns = 0;
+        return 0;
+    }
+    if (tl_timer_seconds(value, &seconds) < 0) {
+        return -1;
+    }
+    if (seconds <= 0) {
+        PyErr_Format(PyExc_ValueError,
+                     "a default timeout must be positive, or None, not %R", value);
+        return -1;
+    }
+    *ns = seconds < TL_TIMER_MAX_SECONDS ? (int64_t)ceil(seconds * 1e9) : 0;
+    return 0;
+}
+
+// clang-format off
+
+static PyMethodDef stream_methods[] = {
+    {"read", TL_FAST(stream_read), METH_FASTCALL | METH_KEYWORDS, read_doc},
+    {"read_exactly", TL_FAST(stream_read_exactly), METH_FASTCALL | METH_KEYWORDS,
+     read_exactly_doc},
+    {"read_until", TL_FAST(stream_read_until), METH_FASTCALL | METH_KEYWORDS,
+     read_until_doc},
+    {"readline", TL_FAST(stream_readline), METH_FASTCALL | METH_KEYWORDS, readline_doc},
+    {"readinto", TL_FAST(stream_readinto), METH_FASTCALL | METH_KEYWORDS, readinto_doc},
+    {"write", TL_FAST(stream_write), METH_FASTCALL | METH_KEYWORDS, write_doc},
+    {"writelines", TL_FAST(stream_writelines), METH_FASTCALL | METH_KEYWORDS,
+     writelines_doc},
+    {"flush", TL_FAST(stream_flush), METH_FASTCALL | METH_KEYWORDS, flush_doc},
+    {"write_eof", TL_FAST(stream_write_eof), METH_FASTCALL | METH_KEYWORDS,
+     write_eof_doc},
+    {"close", (PyCFunction)stream_close, METH_NOARGS, close_doc},
+    {"abort", (PyCFunction)stream_abort, METH_NOARGS, abort_doc},
+    {"detach", (PyCFunction)stream_detach, METH_NOARGS, detach_doc},
+    {"fileno", (PyCFunction)stream_fileno, METH_NOARGS, fileno_doc},
+    {"__enter__", stream_enter, METH_NOARGS, NULL},
+    {"__exit__", TL_FAST(stream_exit), METH_FASTCALL, NULL},
+    {"__reduce__", tl_net_refuse_reduce, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef stream_getset[] = {
+    {"peer_address", (getter)get_peer_address, NULL,
+     "The peer's address, in the form that socket.getpeername() returns.", NULL},
+    {"local_address", (getter)get_local_address, NULL,
+     "The own address, in the form that socket.getsockname() returns.", NULL},
+    {"closed", (getter)get_closed, NULL, "Whether the stream was closed.", NULL},
+    {"read_timeout", (getter)get_timeout, (setter)set_timeout,
+     "The timeout of reads without one, in seconds; None: none.",
+     (void *)offsetof(StreamObject, read_timeout)},
+    {"write_timeout", (getter)get_timeout, (setter)set_timeout,
+     "The same for writes.", (void *)offsetof(StreamObject, write_timeout)},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef stream_members[] = {
+    {"__weaklistoffset__", Py_T_PYSSIZET, offsetof(StreamObject, weakrefs),
+     Py_READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+PyDoc_STRVAR(stream_doc,
+"Stream(socket)\n"
+"--\n"
+"\n"
+"A connection: bytes in both directions, while other tasklets run.\n"
+"\n"
+"socket: a connected socket object, which gives its descriptor away, or the number of\n"
+"a descriptor: a socket's or one end of a pipe. The stream owns the descriptor, makes\n"
+"it non-blocking, and closes it. One tasklet may read at a time; writes of several\n"
+"tasklets do not mix. Iteration yields lines.");
+
+static PyType_Slot stream_slots[] = {
+    {Py_tp_doc, (void *)stream_doc},
+    {Py_tp_new, stream_new},
+    {Py_tp_repr, stream_repr},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, stream_next},
+    {Py_tp_finalize, stream_finalize},
+    {Py_tp_dealloc, stream_dealloc},
+    {Py_tp_methods, stream_methods},
+    {Py_tp_members, stream_members},
+    {Py_tp_getset, stream_getset},
+    {0, NULL},
+};
+
+PyType_Spec tl_stream_spec = {
+    .name = "tasklets.net.Stream",
+    .basicsize = sizeof(StreamObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = stream_slots,
+};
