@@ -7,9 +7,13 @@ from typing import Any
 class ClosedError(OSError):
     """A stream or listener was used after it was closed, or closed during the call."""
 
-    def __init__(self, target: Any = None, /) -> None:
-        what = "it" if target is None else f"this {type(target).__name__}"
-        super().__init__(errno.EBADF, f"{what} is closed")
+    def __init__(self, target: Any = "the object", /) -> None:
+        is_text = isinstance(target, str)
+        self._name = target if is_text else f"this {type(target).__name__}"
+        super().__init__(errno.EBADF, f"{self._name} is closed")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._name,)
 
 
 class IncompleteReadError(EOFError):

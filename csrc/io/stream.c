@@ -570,15 +570,16 @@ tl_stream_write(struct tl_sched *s, struct tl_stream *stream, const char *data,
                 size_t size, int64_t deadline, size_t *written)
 {
     *written = 0;
-    size_t have = size_of(&stream->out);
-    bool direct = size > TL_STREAM_DIRECT;
-    bool waits = stream->writing || have + size > TL_STREAM_MAX_OUTPUT || direct;
-    if (tl_socket_give_way(s) < 0 ||
-        (waits ? wait_for_room(s, stream, direct ? 0 : TL_STREAM_LOW_OUTPUT, deadline)
+    if (tl_socket_give_way(s) < 0) {
+        return -1;
+    }
+    bool is_huge = size > TL_STREAM_MAX_OUTPUT;
+    bool waits = stream->writing || size_of(&stream->out) + size > TL_STREAM_MAX_OUTPUT;
+    if ((waits ? wait_for_room(s, stream, is_huge ? 0 : TL_STREAM_LOW_OUTPUT, deadline)
                : check_output(stream)) < 0) {
         return -1;
     }
-    if (direct) {
+    if (is_huge) {
         stream->writing = true;
         int result =
             tl_socket_write(s, &stream->socket, data, size, deadline, written);
@@ -586,11 +587,22 @@ tl_stream_write(struct tl_sched *s, struct tl_stream *stream, const char *data,
         open_gate(stream);
         return result;
     }
-    if (size > 0 && append(&stream->out, data, size) < 0) {
+    size_t sent = 0;
+    if (size > TL_STREAM_DIRECT && stream->out.end == 0) {
+        struct iovec piece = {(char *)data, size};
+        ssize_t n = tl_socket_try_write(&stream->socket, &piece, 1);
+        if (n < 0 && errno != EAGAIN) {
+            return tl_socket_raise(&stream->socket, errno);
+        }
+        sent = n < 0 ? 0 : (size_t)n;
+    }
+    if (sent < size && append(&stream->out, data + sent, size - sent) < 0) {
+        stream->cut_short |= sent > 0;
+        *written = sent;
         return -1;
     }
     *written = size;
-    if (size > 0 && !stream->socket.output_waits) {
+    if (sent < size && !stream->socket.output_waits) {
         tl_flush_later(s, &stream->flush);
     }
     tl_stream_check(stream);

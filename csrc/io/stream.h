@@ -15,8 +15,9 @@
 #include "io/socket.h"
 
 // Output is collected up to TL_STREAM_MAX_OUTPUT bytes; then writers wait until at most
-// TL_STREAM_LOW_OUTPUT are left. A write of more than TL_STREAM_DIRECT bytes is not
-// copied: from there on copying costs more than a further system call.
+// TL_STREAM_LOW_OUTPUT are left. A write of more than that is never copied. One of more
+// than TL_STREAM_DIRECT bytes is first offered to the system: from there on copying
+// costs more than a further system call.
 enum {
     TL_STREAM_MAX_OUTPUT = 65536,
     TL_STREAM_LOW_OUTPUT = 16384,
