@@ -2,7 +2,6 @@
 #include "io/connection.h"
 #include "core/sleep.h"
 #include "core/timer.h"
-#include "base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -108,7 +107,7 @@ pause_for(struct tl_sched *s, int64_t nanoseconds, int64_t deadline)
 static int
 wait_for_descriptor(struct tl_sched *s, struct tl_listener *listener, int64_t deadline)
 {
-    int64_t now = tl_clock_now();
+    int64_t now = tl_timer_now(s);
     if (listener->full_at == 0) {
         listener->full_at = now;
         listener->pause_ns = FIRST_PAUSE_NS;

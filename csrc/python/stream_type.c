@@ -561,7 +561,14 @@ PyDoc_STRVAR(abort_doc,
 static PyObject *
 stream_abort(StreamObject *self, PyObject *Py_UNUSED(ignored))
 {
+    struct tl_sched *s = tl_sched_for((PyObject *)self);
+    if (s == NULL) {
+        return NULL;
+    }
     tl_stream_abort(&self->stream);
+    if (s->ndrop > 0) {
+        tl_sched_drop_now(s); // the reference of a close in the background
+    }
     Py_RETURN_NONE;
 }
 
