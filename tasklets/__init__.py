@@ -23,8 +23,6 @@ Tutorial: https://github.com/tasklets/tasklets/blob/main/docs/tutorial.md
 Reference: https://github.com/tasklets/tasklets/blob/main/docs/api.md
 """
 
-from typing import TYPE_CHECKING as _TYPE_CHECKING
-
 try:
     import tasklets._core as _core  # noqa: F401
 except ModuleNotFoundError as _error:
@@ -37,6 +35,7 @@ except ModuleNotFoundError as _error:
 from tasklets import _groups as _groups
 from tasklets import fs as fs
 from tasklets import locks as locks
+from tasklets import net as net
 from tasklets import queues as queues
 from tasklets import scheduler as scheduler
 from tasklets import testing as testing
@@ -90,9 +89,6 @@ from tasklets._select import writable as writable
 from tasklets._traps import block_trap as block_trap
 from tasklets._traps import no_switch as no_switch
 from tasklets._version import __version__ as __version__
-
-if _TYPE_CHECKING:
-    from tasklets import net as net
 
 _install_import_locks()
 
@@ -156,14 +152,6 @@ __all__ = [
     "workers",
     "writable",
 ]
-
-
-def __getattr__(name: str) -> object:
-    if name == "net":  # it imports socket and logging, which is slow
-        from tasklets import net
-
-        return net
-    raise AttributeError(f"module 'tasklets' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

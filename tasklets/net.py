@@ -3,9 +3,8 @@
 `connect()` returns a Stream; `serve()` calls a handler with one for each client.
 """
 
-import logging
+import _socket  # the part of socket that is written in C: socket's import is slow
 import os
-import socket as _socket
 import stat
 from collections.abc import Callable, Iterator
 from enum import IntEnum
@@ -18,6 +17,7 @@ from tasklets._net_errors import ClosedError, IncompleteReadError, LimitError
 from tasklets.locks import Event, Semaphore
 
 if TYPE_CHECKING:
+    from logging import Logger
     from socket import AddressFamily, SocketKind
     from types import TracebackType
 
@@ -35,8 +35,6 @@ __all__ = [
 ]
 
 Address: TypeAlias = tuple[Any, ...] | str | bytes | os.PathLike[str]
-
-logger = logging.getLogger("tasklets.net")
 
 # Pause between two attempts to connect to the addresses of a host, in seconds: what RFC
 # 8305 recommends.
@@ -76,14 +74,10 @@ def getaddrinfo(
     early the answer is dropped. Raises what `socket.getaddrinfo` raises, and
     TimeoutError after timeout seconds.
     """
+    from socket import AddressFamily, SocketKind  # its import is slow
+
     return [
-        (
-            _named(fam, _socket.AddressFamily),
-            _named(kind, _socket.SocketKind),
-            number,
-            name,
-            address,
-        )
+        (_named(fam, AddressFamily), _named(kind, SocketKind), number, name, address)
         for fam, kind, number, name, address in _core.net_getaddrinfo(
             host, port, family, type, proto, flags, timeout=timeout
         )
@@ -233,15 +227,32 @@ def _is_stale(path: str | bytes) -> bool:
             return False
     except OSError:
         return False
-    with _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM) as probe:
+    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
         probe.setblocking(False)
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return True
-        except OSError:
-            return False
+        probe.connect(path)
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    finally:
+        probe.close()
     return False
+
+
+def _can_be_dual() -> bool:
+    """Return whether an IPv6 socket can serve IPv4, too."""
+    try:
+        probe = _socket.socket(_socket.AF_INET6, _socket.SOCK_STREAM)
+    except OSError:
+        return False
+    try:
+        probe.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 0)
+    except OSError:
+        return False
+    finally:
+        probe.close()
+    return True
 
 
 def _open_listener(family: int, where: Any, backlog: int, reuse_port: bool) -> Listener:
@@ -294,7 +305,7 @@ def listen(
     assert isinstance(address, tuple)
     host, port, *rest = address
     if host is None or host == "":
-        if _socket.has_dualstack_ipv6():
+        if _can_be_dual():
             return _open_listener(_socket.AF_INET6, ("", port), backlog, reuse_port)
         where: tuple[Any, ...] = ("0.0.0.0", port)
         return _open_listener(_socket.AF_INET, where, backlog, reuse_port)
@@ -303,6 +314,12 @@ def listen(
 
 
 # ---- serving
+
+
+def _logger() -> "Logger":
+    import logging  # slow, and seldom needed
+
+    return logging.getLogger("tasklets.net")
 
 
 class Server:
@@ -355,14 +372,14 @@ class Server:
         try:
             self._handler(stream)
         except (ConnectionError, ClosedError):
-            logger.debug("the connection %r has broken", stream, exc_info=True)
+            _logger().debug("the connection %r has broken", stream, exc_info=True)
         except Exception:
-            logger.exception("the handler of %r has failed", stream)
+            _logger().exception("the handler of %r has failed", stream)
         finally:
             try:
                 stream.close()
             except OSError:
-                logger.debug("%r has lost output", stream, exc_info=True)
+                _logger().debug("%r has lost output", stream, exc_info=True)
             self._running.pop(_core.getcurrent(), None)
             if self._room is not None:
                 self._room.release()
@@ -398,14 +415,15 @@ class Server:
         return True
 
     def _others(self) -> list[_core.tasklet[Any]]:
-        """Return the tasklets of handlers, without the calling one."""
+        """Return the tasklets of handlers, without the caller."""
         me = _core.getcurrent()
         return [t for t in self._running if t is not me]
 
     def drain(self, timeout: float | None = None) -> bool:
         """Stop accepting, and wait until all handlers have ended.
 
-        After timeout seconds those that still run are killed, and False is returned.
+        After timeout seconds the handlers that still run are killed, and False is
+        returned.
         """
         self.close()
         if self.join(timeout):

@@ -43,15 +43,15 @@ struct tl_park {
     // tl_park_use_edges().
     struct tl_edge_set *edges;
     int members[TL_PARK_MEMBERS]; // the descriptors that edges watches, or -1
-    unsigned shared;       // sleeps in a row ended by a waker on the same CPU
-    int64_t spin_limit;    // duration of the next spin in ns, adapted to success
-    uint64_t cpus;         // CPUs that the owner may run on, CPU n in bit n % 64
-    _Atomic int waker_cpu; // CPU of the waker that ended the last sleep, or -1
-    bool many_cpus;        // whether its wakers may run on other CPUs
-    uint64_t sleeps;       // number of sleeps, for statistics, as all below
-    uint64_t spins;        // number of spins that a wake-up ended
-    uint64_t woken;        // number of sleeps that a wake-up ended or forestalled
-    int64_t slept;         // time slept, in ns
+    unsigned shared;              // sleeps in a row ended by a waker on the same CPU
+    int64_t spin_limit;           // duration of the next spin in ns, adapted to success
+    uint64_t cpus;                // CPUs that the owner may run on, CPU n in bit n % 64
+    _Atomic int waker_cpu;        // CPU of the waker that ended the last sleep, or -1
+    bool many_cpus;               // whether its wakers may run on other CPUs
+    uint64_t sleeps;              // number of sleeps, for statistics, as all below
+    uint64_t spins;               // number of spins that a wake-up ended
+    uint64_t woken; // number of sleeps that a wake-up ended or forestalled
+    int64_t slept;  // time slept, in ns
 };
 
 void tl_park_init(struct tl_park *park);

@@ -36,8 +36,7 @@ static inline void
 tl_flush_all(struct tl_sched *s)
 {
     while (!tl_link_is_single(&s->unflushed)) {
-        struct tl_flush *flush =
-            TL_CONTAINER(s->unflushed.next, struct tl_flush, link);
+        struct tl_flush *flush = TL_CONTAINER(s->unflushed.next, struct tl_flush, link);
         tl_link_remove(&flush->link);
         flush->flush(flush);
     }

@@ -74,8 +74,8 @@ struct tl_sched {
     uint64_t chance; // state of select()'s random numbers
     // State of a random run queue; 0: tasklets are appended at its end.
     uint64_t order_seed;
-    struct tl_link sleepers; // tasklets inside sleep()
-    struct tl_link later;    // scheduled calls that wait for their time
+    struct tl_link sleepers;  // tasklets inside sleep()
+    struct tl_link later;     // scheduled calls that wait for their time
     struct tl_link unflushed; // struct tl_flush: see flush.h
     bool sleep_follows; // the poll under way comes before a sleep, which looks, too
     struct tl_poll_source *sources[TL_PARK_SOURCES]; // see poll_source.h; NULL: none

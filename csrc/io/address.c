@@ -132,8 +132,7 @@ parse_path(PyObject *object, union tl_address *address, socklen_t *length)
     memset(address, 0, sizeof *address);
     address->un.sun_family = AF_UNIX;
     memcpy(address->un.sun_path, PyBytes_AS_STRING(path), size);
-    *length =
-        (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size + !abstract);
+    *length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size + !abstract);
     Py_DECREF(path);
     return 0;
 }

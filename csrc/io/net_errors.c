@@ -6,7 +6,7 @@ static int
 raise(const char *name, PyObject *args)
 {
     PyObject *mod = args == NULL ? NULL : PyImport_ImportModule("tasklets._net_errors");
-    PyObject *cls = mod == NULL ? NULL : PyObject_GetAttrString(mod, name);
+    PyObject *cls = mod == NULL ? NULL : tl_getattr(mod, name);
     PyObject *error = cls == NULL ? NULL : PyObject_Call(cls, args, NULL);
     if (error != NULL) {
         PyErr_SetObject(cls, error);
@@ -27,9 +27,9 @@ tl_net_errors_closed(PyObject *object)
 int
 tl_net_errors_incomplete(PyObject *partial, Py_ssize_t expected)
 {
-    return raise("IncompleteReadError",
-                 expected < 0 ? Py_BuildValue("(OO)", partial, Py_None)
-                              : Py_BuildValue("(On)", partial, expected));
+    return raise("IncompleteReadError", expected < 0
+                                            ? Py_BuildValue("(OO)", partial, Py_None)
+                                            : Py_BuildValue("(On)", partial, expected));
 }
 
 int

@@ -43,7 +43,7 @@ struct tl_socket_set {
     uint32_t room; // length of slots
     uint32_t free; // index of the first free slot, or NO_SLOT
     Py_ssize_t waiting;
-    char *scratch; // of tl_socket_scratch(), or NULL
+    char *scratch;  // of tl_socket_scratch(), or NULL
     uint64_t slice; // the slice in which operations were counted,
     int operations; // and their number
     struct tl_edge_set edges;
@@ -534,11 +534,10 @@ tl_socket_raise_closed(struct tl_socket *socket)
 int
 tl_socket_raise(struct tl_socket *socket, int error)
 {
-    PyObject *text =
-        socket->peer_length == 0
-            ? NULL
-            : tl_address_text((const struct sockaddr *)socket->peer,
-                              socket->peer_length);
+    PyObject *text = socket->peer_length == 0
+                         ? NULL
+                         : tl_address_text((const struct sockaddr *)socket->peer,
+                                           socket->peer_length);
     if (text == NULL && PyErr_Occurred()) {
         return -1;
     }

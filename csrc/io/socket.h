@@ -33,7 +33,7 @@ enum tl_socket_state { TL_SOCKET_FRESH, TL_SOCKET_WATCHED, TL_SOCKET_CLOSED };
 //     report.
 // S3: nobody waits while it is CLOSED.
 struct tl_socket {
-    int fd; // -1: CLOSED
+    int fd;              // -1: CLOSED
     unsigned char state; // enum tl_socket_state
     unsigned char ready; // TL_EDGE_READ, TL_EDGE_WRITE: what was reported and not used
     bool is_socket;      // else a pipe, terminal or the like
@@ -43,11 +43,11 @@ struct tl_socket {
     bool output_waits;   // see tl_socket_expect()
     struct tl_socket_set *set; // borrowed: it watches the socket, or NULL
     uint32_t slot;             // in set
-    int last_error;  // errno of the last tl_socket_raise()
-    PyObject *owner; // borrowed: the object that contains it, for messages
+    int last_error;            // errno of the last tl_socket_raise()
+    PyObject *owner;           // borrowed: the object that contains it, for messages
     unsigned char peer[TL_ADDRESS_SHORT]; // the peer's address,
     unsigned char peer_length;            // and its length; 0: not known, or longer
-    struct tl_link readers, writers; // waiting tasklets
+    struct tl_link readers, writers;      // waiting tasklets
     // Called when a write may succeed, before the writers are woken; may be NULL. Must
     // not call into Python.
     void (*writable)(struct tl_socket *socket);

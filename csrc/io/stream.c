@@ -1,18 +1,9 @@
-// stream.c - a socket or pipe with a read buffer and collected output.
+// stream.c - the output of a stream, and its life.
 #include "io/stream.h"
 #include "core/errors.h"
-#include "io/net_errors.h"
 
 #include <errno.h>
 #include <string.h>
-
-// A read of this many bytes or more goes to its destination directly; a smaller one
-// goes through the thread's scratch memory and is copied, which costs less than making
-// an object of the wrong size and shrinking it.
-enum { DIRECT_READ = 16384 };
-
-// The first size of a buffer.
-enum { FIRST_ROOM = 512 };
 
 #ifndef NDEBUG
 static void
@@ -34,365 +25,6 @@ tl_stream_check(const struct tl_stream *stream)
 }
 #endif
 
-// ---- bytes
-
-static size_t
-size_of(const struct tl_bytes *bytes)
-{
-    return bytes->end - bytes->start;
-}
-
-// Drop the first n bytes, and the memory when nothing is left.
-static void
-drop(struct tl_bytes *bytes, size_t n)
-{
-    bytes->start += n;
-    if (bytes->start == bytes->end) {
-        PyMem_Free(bytes->data);
-        *bytes = (struct tl_bytes){0};
-    }
-}
-
-// Make room for n more bytes behind the last. Returns 0, or -1 with MemoryError set.
-static int
-reserve(struct tl_bytes *bytes, size_t n)
-{
-    size_t have = size_of(bytes);
-    if (bytes->room - bytes->end >= n) {
-        return 0;
-    }
-    if (bytes->start > 0) {
-        memmove(bytes->data, bytes->data + bytes->start, have);
-        bytes->start = 0;
-        bytes->end = have;
-    }
-    if (bytes->room - have < n) {
-        size_t room = bytes->room < FIRST_ROOM ? FIRST_ROOM : bytes->room;
-        while (room - have < n) {
-            room *= 2;
-        }
-        char *grown = PyMem_Realloc(bytes->data, room);
-        if (grown == NULL) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        bytes->data = grown;
-        bytes->room = room;
-    }
-    return 0;
-}
-
-static int
-append(struct tl_bytes *bytes, const char *data, size_t n)
-{
-    if (reserve(bytes, n) < 0) {
-        if (bytes->end == 0) {
-            drop(bytes, 0);
-        }
-        return -1;
-    }
-    memcpy(bytes->data + bytes->end, data, n);
-    bytes->end += n;
-    return 0;
-}
-
-// The first n bytes as an object, which are dropped from the buffer.
-static PyObject *
-take(struct tl_stream *stream, size_t n)
-{
-    struct tl_bytes *in = &stream->in;
-    PyObject *result =
-        PyBytes_FromStringAndSize(n > 0 ? in->data + in->start : NULL, (Py_ssize_t)n);
-    if (result != NULL && n > 0) {
-        drop(in, n);
-    }
-    if (result != NULL) {
-        stream->searched = 0;
-    }
-    return result;
-}
-
-// ---- reading
-
-// Begin a read. Returns 0, or -1 with an exception set.
-static int
-begin_read(struct tl_sched *s, struct tl_stream *stream)
-{
-    if (stream->socket.state == TL_SOCKET_CLOSED || stream->socket.closing) {
-        return tl_socket_raise_closed(&stream->socket);
-    }
-    if (stream->reading) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "another tasklet is reading from this stream");
-        return -1;
-    }
-    if (tl_socket_give_way(s) < 0) {
-        return -1;
-    }
-    // Others may have run.
-    if (stream->socket.state == TL_SOCKET_CLOSED || stream->socket.closing) {
-        return tl_socket_raise_closed(&stream->socket);
-    }
-    if (stream->reading) {
-        PyErr_SetString(PyExc_RuntimeError,
-                        "another tasklet is reading from this stream");
-        return -1;
-    }
-    stream->reading = true;
-    return 0;
-}
-
-static PyObject *
-end_read(struct tl_stream *stream, PyObject *result)
-{
-    stream->reading = false;
-    tl_stream_check(stream);
-    return result;
-}
-
-// Read from the peer. Returns the number of bytes, 0 at the end, or -1 with an exception
-// set.
-static ssize_t
-receive(struct tl_sched *s, struct tl_stream *stream, void *memory, size_t size,
-        int64_t deadline)
-{
-    if (stream->in_error != 0) {
-        return tl_socket_raise(&stream->socket, stream->in_error);
-    }
-    if (stream->at_end) {
-        return 0;
-    }
-    ssize_t n = tl_socket_read(s, &stream->socket, memory, size, deadline);
-    if (n == 0) {
-        stream->at_end = true;
-    } else if (n < 0 && PyErr_ExceptionMatches(PyExc_ConnectionError)) {
-        // The system reports it once, and the end of the stream from then on.
-        stream->in_error = stream->socket.last_error;
-    }
-    return n;
-}
-
-// Read more into the buffer, which gets at least one byte. Returns as receive().
-static ssize_t
-fill(struct tl_sched *s, struct tl_stream *stream, size_t wanted, int64_t deadline)
-{
-    char *scratch = tl_socket_scratch(s);
-    if (scratch == NULL) {
-        return -1;
-    }
-    if (wanted >= DIRECT_READ) {
-        if (reserve(&stream->in, wanted) < 0) {
-            return -1;
-        }
-        struct tl_bytes *in = &stream->in;
-        ssize_t n =
-            receive(s, stream, in->data + in->end, in->room - in->end, deadline);
-        if (n > 0) {
-            in->end += (size_t)n;
-        }
-        if (in->end == in->start) {
-            drop(in, 0);
-        }
-        return n;
-    }
-    ssize_t n = receive(s, stream, scratch, TL_SOCKET_SCRATCH, deadline);
-    return n > 0 && append(&stream->in, scratch, (size_t)n) < 0 ? -1 : n;
-}
-
-static PyObject *
-read_some(struct tl_sched *s, struct tl_stream *stream, size_t size, int64_t deadline)
-{
-    size_t have = size_of(&stream->in);
-    if (have > 0 || size == 0) {
-        return take(stream, size < have ? size : have);
-    }
-    if (size > TL_SOCKET_SCRATCH && stream->wants_more) {
-        PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
-        ssize_t n = result == NULL ? -1
-                                   : receive(s, stream, PyBytes_AS_STRING(result), size,
-                                             deadline);
-        if (n < 0) {
-            Py_CLEAR(result);
-        } else {
-            stream->wants_more = n > TL_SOCKET_SCRATCH;
-            (void)_PyBytes_Resize(&result, n);
-        }
-        return result;
-    }
-    char *scratch = tl_socket_scratch(s);
-    if (scratch == NULL) {
-        return NULL;
-    }
-    size_t most = size < TL_SOCKET_SCRATCH ? size : TL_SOCKET_SCRATCH;
-    ssize_t n = receive(s, stream, scratch, most, deadline);
-    stream->wants_more = n == TL_SOCKET_SCRATCH;
-    return n < 0 ? NULL : PyBytes_FromStringAndSize(scratch, n);
-}
-
-PyObject *
-tl_stream_read(struct tl_sched *s, struct tl_stream *stream, size_t size,
-               int64_t deadline)
-{
-    return begin_read(s, stream) < 0
-               ? NULL
-               : end_read(stream, read_some(s, stream, size, deadline));
-}
-
-PyObject *
-tl_stream_read_all(struct tl_sched *s, struct tl_stream *stream, int64_t deadline)
-{
-    if (begin_read(s, stream) < 0) {
-        return NULL;
-    }
-    ssize_t n;
-    do {
-        n = fill(s, stream, size_of(&stream->in), deadline);
-    } while (n > 0);
-    return end_read(stream, n < 0 ? NULL : take(stream, size_of(&stream->in)));
-}
-
-// The stream has ended: raise IncompleteReadError with what is left.
-static PyObject *
-raise_incomplete(struct tl_stream *stream, Py_ssize_t expected)
-{
-    PyObject *partial = take(stream, size_of(&stream->in));
-    if (partial != NULL) {
-        (void)tl_net_errors_incomplete(partial, expected);
-        Py_DECREF(partial);
-    }
-    return NULL;
-}
-
-static PyObject *
-read_exactly(struct tl_sched *s, struct tl_stream *stream, size_t size,
-             int64_t deadline)
-{
-    if (size_of(&stream->in) == 0 && size > 0 && size < DIRECT_READ) {
-        // The usual case: the next message is all that comes.
-        char *scratch = tl_socket_scratch(s);
-        ssize_t n = scratch == NULL
-                        ? -1
-                        : receive(s, stream, scratch, TL_SOCKET_SCRATCH, deadline);
-        if (n == (ssize_t)size) {
-            return PyBytes_FromStringAndSize(scratch, n);
-        }
-        if (n < 0 || (n > 0 && append(&stream->in, scratch, (size_t)n) < 0)) {
-            return NULL;
-        }
-    }
-    while (size_of(&stream->in) < size) {
-        ssize_t n = fill(s, stream, size - size_of(&stream->in), deadline);
-        if (n < 0) {
-            return NULL;
-        }
-        if (n == 0) {
-            return raise_incomplete(stream, (Py_ssize_t)size);
-        }
-    }
-    return take(stream, size);
-}
-
-PyObject *
-tl_stream_read_exactly(struct tl_sched *s, struct tl_stream *stream, size_t size,
-                       int64_t deadline)
-{
-    return begin_read(s, stream) < 0
-               ? NULL
-               : end_read(stream, read_exactly(s, stream, size, deadline));
-}
-
-// The number of bytes up to and with the separator, 0 if it is not in the buffer yet.
-static size_t
-find(struct tl_stream *stream, const char *separator, size_t size)
-{
-    const struct tl_bytes *in = &stream->in;
-    const char *begin = in->data + in->start;
-    size_t have = size_of(in), from = stream->searched;
-    const char *found =
-        have - from < size ? NULL : memmem(begin + from, have - from, separator, size);
-    if (found != NULL) {
-        return (size_t)(found - begin) + size;
-    }
-    stream->searched = have < size ? 0 : have - size + 1;
-    return 0;
-}
-
-static PyObject *
-read_until(struct tl_sched *s, struct tl_stream *stream, PyObject *separator,
-           size_t limit, bool lines, int64_t deadline)
-{
-    const char *bytes = PyBytes_AS_STRING(separator);
-    size_t size = (size_t)PyBytes_GET_SIZE(separator);
-    if (size_of(&stream->in) == 0) {
-        // The usual case: the next line is all that comes.
-        char *scratch = tl_socket_scratch(s);
-        ssize_t n = scratch == NULL
-                        ? -1
-                        : receive(s, stream, scratch, TL_SOCKET_SCRATCH, deadline);
-        if (n < 0) {
-            return NULL;
-        }
-        size_t came = (size_t)n;
-        if (came >= size && came <= limit &&
-            memmem(scratch, came, bytes, size) == scratch + came - size) {
-            return PyBytes_FromStringAndSize(scratch, n);
-        }
-        if (came > 0 && append(&stream->in, scratch, came) < 0) {
-            return NULL;
-        }
-    }
-    for (;;) {
-        size_t length = size_of(&stream->in) > 0 ? find(stream, bytes, size) : 0;
-        if (length > limit || (length == 0 && size_of(&stream->in) >= limit)) {
-            (void)tl_net_errors_limit(separator, (Py_ssize_t)limit);
-            return NULL;
-        }
-        if (length > 0) {
-            return take(stream, length);
-        }
-        ssize_t n = fill(s, stream, 0, deadline);
-        if (n == 0) {
-            return lines ? take(stream, size_of(&stream->in))
-                         : raise_incomplete(stream, -1);
-        }
-        if (n < 0) {
-            return NULL;
-        }
-    }
-}
-
-PyObject *
-tl_stream_read_until(struct tl_sched *s, struct tl_stream *stream, PyObject *separator,
-                     size_t limit, bool lines, int64_t deadline)
-{
-    if (begin_read(s, stream) < 0) {
-        return NULL;
-    }
-    stream->searched = 0; // of another separator
-    return end_read(stream,
-                    read_until(s, stream, separator, limit, lines, deadline));
-}
-
-ssize_t
-tl_stream_read_into(struct tl_sched *s, struct tl_stream *stream, void *memory,
-                    size_t size, int64_t deadline)
-{
-    if (begin_read(s, stream) < 0) {
-        return -1;
-    }
-    ssize_t n = (ssize_t)size_of(&stream->in);
-    if (n > 0) {
-        n = (size_t)n < size ? n : (ssize_t)size;
-        memcpy(memory, stream->in.data + stream->in.start, (size_t)n);
-        drop(&stream->in, (size_t)n);
-        stream->searched = 0;
-    } else if (size > 0) {
-        n = receive(s, stream, memory, size, deadline);
-    }
-    (void)end_read(stream, NULL);
-    return n;
-}
-
 // ---- output
 
 // Send what the system takes now. What it does not take waits until it does.
@@ -402,11 +34,11 @@ send_output(struct tl_sched *s, struct tl_stream *stream)
     struct tl_bytes *out = &stream->out;
     int error = 0;
     while (out->end > 0 && error == 0) {
-        struct iovec piece = {out->data + out->start, size_of(out)};
+        struct iovec piece = {out->data + out->start, tl_bytes_size(out)};
         ssize_t n = tl_socket_try_write(&stream->socket, &piece, 1);
         error = n < 0 ? errno : 0;
         if (n > 0) {
-            drop(out, (size_t)n);
+            tl_bytes_drop(out, (size_t)n);
         }
     }
     if (error == EAGAIN) {
@@ -414,7 +46,7 @@ send_output(struct tl_sched *s, struct tl_stream *stream)
     }
     if (error != 0) {
         stream->out_error = error; // raised by the next operation
-        drop(out, size_of(out));
+        tl_bytes_drop(out, tl_bytes_size(out));
     }
     if (stream->socket.state == TL_SOCKET_WATCHED) {
         tl_socket_expect(&stream->socket, out->end > 0);
@@ -440,7 +72,7 @@ finish_close(struct tl_stream *stream)
     if (tl_timer_is_set(&stream->linger)) {
         tl_timer_cancel(s, &stream->linger);
     }
-    drop(&stream->out, size_of(&stream->out));
+    tl_bytes_drop(&stream->out, tl_bytes_size(&stream->out));
     (void)tl_socket_close(&stream->socket);
     tl_sched_drop_later(s, stream->socket.owner); // of tl_stream_close()
 }
@@ -552,7 +184,7 @@ wait_for_room(struct tl_sched *s, struct tl_stream *stream, size_t most,
             }
             continue;
         }
-        if (size_of(&stream->out) <= most) {
+        if (tl_bytes_size(&stream->out) <= most) {
             return 0;
         }
         if (!stream->socket.output_waits) {
@@ -574,15 +206,15 @@ tl_stream_write(struct tl_sched *s, struct tl_stream *stream, const char *data,
         return -1;
     }
     bool is_huge = size > TL_STREAM_MAX_OUTPUT;
-    bool waits = stream->writing || size_of(&stream->out) + size > TL_STREAM_MAX_OUTPUT;
+    bool waits =
+        stream->writing || tl_bytes_size(&stream->out) + size > TL_STREAM_MAX_OUTPUT;
     if ((waits ? wait_for_room(s, stream, is_huge ? 0 : TL_STREAM_LOW_OUTPUT, deadline)
                : check_output(stream)) < 0) {
         return -1;
     }
     if (is_huge) {
         stream->writing = true;
-        int result =
-            tl_socket_write(s, &stream->socket, data, size, deadline, written);
+        int result = tl_socket_write(s, &stream->socket, data, size, deadline, written);
         stream->cut_short |= *written > 0 && *written < size;
         open_gate(stream);
         return result;
@@ -596,7 +228,7 @@ tl_stream_write(struct tl_sched *s, struct tl_stream *stream, const char *data,
         }
         sent = n < 0 ? 0 : (size_t)n;
     }
-    if (sent < size && append(&stream->out, data + sent, size - sent) < 0) {
+    if (sent < size && tl_bytes_append(&stream->out, data + sent, size - sent) < 0) {
         stream->cut_short |= sent > 0;
         *written = sent;
         return -1;
@@ -659,7 +291,7 @@ tl_stream_close(struct tl_sched *s, struct tl_stream *stream, int64_t linger_ns)
     }
     int error = stream->out_error;
     open_gate(stream);
-    drop(&stream->in, size_of(&stream->in));
+    tl_bytes_drop(&stream->in, tl_bytes_size(&stream->in));
     if (stream->out.end > 0 && linger_ns > 0 &&
         tl_timer_heap_reserve(&tl_socket_home(socket)->timers)) {
         socket->closing = true;
@@ -670,7 +302,7 @@ tl_stream_close(struct tl_sched *s, struct tl_stream *stream, int64_t linger_ns)
         tl_sched_notify(home);
         return error;
     }
-    drop(&stream->out, size_of(&stream->out));
+    tl_bytes_drop(&stream->out, tl_bytes_size(&stream->out));
     int closed = tl_socket_close(socket);
     return error != 0 ? error : closed;
 }
@@ -689,7 +321,7 @@ tl_stream_abort(struct tl_stream *stream)
         return;
     }
     tl_flush_forget(&stream->flush);
-    drop(&stream->out, size_of(&stream->out));
+    tl_bytes_drop(&stream->out, tl_bytes_size(&stream->out));
     (void)tl_socket_close(socket);
     open_gate(stream);
 }

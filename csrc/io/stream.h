@@ -12,6 +12,7 @@
 
 #include "core/flush.h"
 #include "core/timer.h"
+#include "io/byte_buffer.h"
 #include "io/socket.h"
 
 // Output is collected up to TL_STREAM_MAX_OUTPUT bytes; then writers wait until at most
@@ -24,30 +25,23 @@ enum {
     TL_STREAM_DIRECT = 16384
 };
 
-// Bytes in memory: data[start .. end) of room.
-struct tl_bytes {
-    char *data;
-    size_t start, end, room;
-};
-
 // Invariants
-// B1: start <= end <= room; without bytes, start and end are 0.
 // B2: output_waits of the socket implies out is not empty.
 struct tl_stream {
     struct tl_socket socket;
     struct tl_flush flush; // of out
     struct tl_bytes in, out;
-    size_t searched;     // bytes of in that are known to have no separator
-    struct tl_link gate; // writers that wait until another writer has finished
+    size_t searched;        // bytes of in that are known to have no separator
+    struct tl_link gate;    // writers that wait until another writer has finished
     struct tl_timer linger; // set while the stream sends its output after close()
-    int out_error;     // errno of a write that no tasklet saw, or 0
-    bool reading;      // a tasklet is inside a read
-    bool writing;      // a tasklet is inside a write that is not copied
-    bool at_end;       // the peer has finished
-    bool finished;     // write_eof() was called
-    bool cut_short;    // a write was interrupted in the middle: nothing may follow
-    bool wants_more;   // the last read filled the scratch memory
-    int in_error;      // errno that ended the reads, or 0: raised again by each
+    int out_error;          // errno of a write that no tasklet saw, or 0
+    bool reading;           // a tasklet is inside a read
+    bool writing;           // a tasklet is inside a write that is not copied
+    bool at_end;            // the peer has finished
+    bool finished;          // write_eof() was called
+    bool cut_short;         // a write was interrupted in the middle: nothing may follow
+    bool wants_more;        // the last read filled the scratch memory
+    int in_error;           // errno that ended the reads, or 0: raised again by each
 };
 
 // Locks: the GIL.
@@ -57,37 +51,6 @@ void tl_stream_init(struct tl_stream *stream, PyObject *owner, int fd);
 
 // The object goes away, or only its memory does (after tl_stream_close()).
 void tl_stream_fini(struct tl_stream *stream);
-
-// The reads below return a new reference, or NULL with an exception set. What was read
-// before an exception stays in the buffer, so that repeating the read loses nothing.
-
-// Up to size bytes, at least one; b"" at the end.
-// Switch: may.
-PyObject *tl_stream_read(struct tl_sched *s, struct tl_stream *stream, size_t size,
-                         int64_t deadline);
-
-// All bytes up to the end.
-// Switch: may.
-PyObject *tl_stream_read_all(struct tl_sched *s, struct tl_stream *stream,
-                             int64_t deadline);
-
-// Exactly size bytes. Raises IncompleteReadError at the end.
-// Switch: may.
-PyObject *tl_stream_read_exactly(struct tl_sched *s, struct tl_stream *stream,
-                                 size_t size, int64_t deadline);
-
-// Up to and with separator (not empty), which ends within the first limit bytes, else
-// raises LimitError. At the end: IncompleteReadError or, with lines, what is left.
-// Switch: may.
-PyObject *tl_stream_read_until(struct tl_sched *s, struct tl_stream *stream,
-                               PyObject *separator, size_t limit, bool lines,
-                               int64_t deadline);
-
-// Read up to size bytes into memory. Returns how many, 0 at the end, or -1 with an
-// exception set.
-// Switch: may.
-ssize_t tl_stream_read_into(struct tl_sched *s, struct tl_stream *stream, void *memory,
-                            size_t size, int64_t deadline);
 
 // Write all of it. After an exception, *written bytes have been written or collected;
 // if these are a part, nothing more can be written.

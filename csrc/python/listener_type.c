@@ -3,7 +3,7 @@
 #include "io/connection.h"
 #include "object/args.h"
 #include "object/live_counts.h"
-#include "python/net_types.h"
+#include "python/stream_methods.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,15 +16,6 @@ typedef struct {
     PyObject *weakrefs;
     bool is_tcp; // its connections are TCP connections
 } ListenerObject;
-
-PyObject *
-tl_net_refuse_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyErr_Format(PyExc_TypeError,
-                 "cannot pickle '%s' object: its descriptor belongs to this process",
-                 Py_TYPE(self)->tp_name);
-    return NULL;
-}
 
 // ---- Listener
 
@@ -287,11 +278,8 @@ static PyObject *
 fn_connect(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     static const char *const names[] = {"family", "address", "local", "timeout", NULL};
-    static const struct tl_argspec spec = {.fname = "connect",
-                                           .names = names,
-                                           .required = 2,
-                                           .posonly = 3,
-                                           .maxpos = 3};
+    static const struct tl_argspec spec = {
+        .fname = "connect", .names = names, .required = 2, .posonly = 3, .maxpos = 3};
     PyObject *argv[4];
     struct tl_state *state = tl_state_of_module(mod);
     struct tl_sched *s = tl_sched_get(state);

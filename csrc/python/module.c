@@ -129,7 +129,8 @@ add_types(PyObject *mod, struct tl_state *state)
     if (tl_atomic_ready(state->atomic_type) < 0) {
         return -1;
     }
-    if (add_methods(state->tasklet_type, tl_outcome_methods) < 0) {
+    if (add_methods(state->tasklet_type, tl_outcome_methods) < 0 ||
+        add_methods(state->stream_type, tl_stream_methods) < 0) {
         return -1;
     }
     state->classic_channel_type = (PyTypeObject *)PyType_FromModuleAndSpec(
@@ -373,10 +374,10 @@ module_exec(PyObject *mod)
     PyObject *os = PyImport_ImportModule("os");
     state->stat_result = os ? tl_getattr(os, "stat_result") : NULL;
     Py_XDECREF(os);
-    if (state->del_name == NULL || state->newline == NULL || tl_arrivals_ready(state) < 0 ||
-        state->stat_result == NULL || state->run_stack == NULL ||
-        state->run_base_fiber == NULL || state->set_wakeup_fd == NULL ||
-        add_bombs(state) < 0) {
+    if (state->del_name == NULL || state->newline == NULL ||
+        tl_arrivals_ready(state) < 0 || state->stat_result == NULL ||
+        state->run_stack == NULL || state->run_base_fiber == NULL ||
+        state->set_wakeup_fd == NULL || add_bombs(state) < 0) {
         return -1;
     }
     state->local_places = tl_local_places();

@@ -12,7 +12,6 @@ from connections import LATE, open_descriptors, reset
 from tasklets import (
     TaskGroup,
     net,
-    run,
     schedule,
     sleep,
     spawn,

@@ -1,6 +1,6 @@
-// net_types.h - the objects of tasklets.net.
-#ifndef TL_NET_TYPES_H
-#define TL_NET_TYPES_H
+// stream_type.h - the Stream object.
+#ifndef TL_STREAM_TYPE_H
+#define TL_STREAM_TYPE_H
 
 #include "io/stream.h"
 #include "python/types.h"
@@ -16,7 +16,4 @@ typedef struct {
 // belongs to the stream from then on; or NULL with an exception set.
 StreamObject *tl_stream_new(struct tl_state *state, PyTypeObject *cls, int fd);
 
-// __reduce__() of objects with a descriptor: refuses.
-PyObject *tl_net_refuse_reduce(PyObject *self, PyObject *ignored);
-
-#endif // TL_NET_TYPES_H
+#endif // TL_STREAM_TYPE_H
