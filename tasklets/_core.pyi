@@ -1707,6 +1707,7 @@ def fs_write_bytes(path: _Path, data: Buffer, *, timeout: float | None = None) -
     all. Raises OSError, and TimeoutError after timeout seconds.
     """
 
+@disjoint_base
 class Stream:
     """A connection: bytes in both directions, while other tasklets run.
 
@@ -1822,6 +1823,7 @@ class Stream:
     @write_timeout.setter
     def write_timeout(self, value: float | None) -> None: ...
 
+@disjoint_base
 class Listener:
     """Accepts connections, while other tasklets run.
 

@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from tasklets import _core
 from tasklets._core import Listener, Stream, TaskGroup
@@ -100,9 +100,7 @@ def _is_pair(address: Address) -> bool:
     """Return whether address is that of a host; else it is a Unix socket's path."""
     if isinstance(address, tuple):
         if len(address) < 2:
-            raise ValueError(
-                f"an address is (host, port) or a path, not {address!r}"
-            )
+            raise ValueError(f"an address is (host, port) or a path, not {address!r}")
         return True
     if isinstance(address, (str, bytes, os.PathLike)):
         return False
@@ -325,10 +323,10 @@ def _logger() -> "Logger":
 class Server:
     """What serve() returns: accepts connections, and runs a handler for each.
 
-    Attributes: `addresses`, those at which it listens; `closing`, an Event that is set
-    when it stops accepting, for handlers of long connections; `connections`, the number
-    of handlers that run. As a context manager it is drained at the end of the block, and
-    stopped at once if the block raises.
+    Attributes: `addresses`, a list of the addresses at which it listens; `closing`, an
+    Event that is set when it stops accepting, for handlers of long connections. As a
+    context manager it is drained at the end of the block, and all handlers are killed
+    if the block raises.
     """
 
     def __init__(
@@ -351,10 +349,12 @@ class Server:
     def __repr__(self) -> str:
         word = "closing" if self.closing.is_set() else "serving"
         where = ", ".join(map(repr, self.addresses))
-        return f"<tasklets.net.Server {word} at {where}, {self.connections} connections>"
+        count = f"{self.connections} connections"
+        return f"<tasklets.net.Server {word} at {where}, {count}>"
 
     @property
     def connections(self) -> int:
+        """The number of handlers that run."""
         return len(self._running)
 
     def _accept(self, listener: Listener) -> None:
@@ -398,8 +398,8 @@ class Server:
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the server is closed and all its handlers have ended.
 
-        A handler that calls this does not wait for itself. Returns False if that has not
-        happened after timeout seconds.
+        A handler that calls this does not wait for itself. Returns False if that has
+        not happened after timeout seconds.
         """
         if timeout is not None and timeout <= 0:
             return self.closing.is_set() and not self._others()
@@ -438,7 +438,7 @@ class Server:
             _core.kill_all(others)
             self.join(0.1)
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

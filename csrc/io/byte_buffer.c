@@ -1,4 +1,4 @@
-// byte_buffer.c - bytes in memory that are appended at the end and taken from the front.
+// byte_buffer.c - bytes that are appended at the end and taken from the front.
 #include "io/byte_buffer.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-// byte_buffer.h - bytes in memory that are appended at the end and taken from the front.
+// byte_buffer.h - bytes that are appended at the end and taken from the front.
 #ifndef TL_BYTE_BUFFER_H
 #define TL_BYTE_BUFFER_H
 

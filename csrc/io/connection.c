@@ -15,8 +15,8 @@ enum { FIRST_PAUSE_NS = 50000000, MAX_PAUSE_NS = 1000000000 };
 // full queue: the kernel reports no event when there is room.
 enum { FIRST_RETRY_NS = 1000000 };
 
-// How long no descriptor may be left before connections are shed: clients wait that long
-// without harm, and most shortages are over by then.
+// How long no descriptor may be left before connections are shed: clients wait that
+// long without harm, and most shortages are over by then.
 static const int64_t patience_ns = 5000000000;
 
 static int
@@ -74,7 +74,8 @@ is_of_connection(int error)
     }
 }
 
-// Close the connections that wait, with the help of the reserve: their clients are told.
+// Close the connections that wait, with the help of the reserve: their clients are
+// told.
 static void
 shed(struct tl_listener *listener)
 {

@@ -12,16 +12,16 @@
 
 // Maximum number of operations in one slice that do not wait. A client that sends
 // without end would otherwise keep its handler running. With 16, ten other clients
-// beside such a one got their answers in 0.08 ms at the median; with 64 they got 60 % of
-// the throughput, and with 1 the handler lost half of its own.
+// beside such a one got their answers in 0.08 ms at the median; with 64 they got 60 %
+// of the throughput, and with 1 the handler lost half of its own.
 enum { MAX_OPERATIONS = TL_STRESS_OR(16, 1) };
 
 // Maximum number of batches of events that one look handles. Tasklets that these have
 // made runnable run before more are collected.
 enum { MAX_BATCHES = 4 };
 
-// A place in the table of a set, which events name by its index and generation: a socket
-// may have been closed, and its place be used again, after an event was found.
+// A place in the table of a set, which events name by its index and generation: a
+// socket may have been closed, and its place be used again, after an event was found.
 struct slot {
     struct tl_socket *socket; // borrowed; NULL: free
     uint32_t generation;

@@ -75,7 +75,7 @@ int tl_socket_raise(struct tl_socket *socket, int error);
 
 // Wait until an operation in direction what (TL_EDGE_READ or TL_EDGE_WRITE) may
 // succeed; deadline as in struct tl_leave. Returns 0, also when the socket was closed
-// meanwhile, or -1 with an exception set.
+// during the wait, or -1 with an exception set.
 // Switch: may.
 int tl_socket_wait(struct tl_sched *s, struct tl_socket *socket, int what,
                    int64_t deadline);

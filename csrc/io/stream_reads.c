@@ -62,8 +62,8 @@ end_read(struct tl_stream *stream, PyObject *result)
     return result;
 }
 
-// Read from the peer. Returns the number of bytes, 0 at the end, or -1 with an exception
-// set.
+// Read from the peer. Returns the number of bytes, 0 at the end, or -1 with an
+// exception set.
 static ssize_t
 receive(struct tl_sched *s, struct tl_stream *stream, void *memory, size_t size,
         int64_t deadline)
