@@ -340,8 +340,8 @@ class Server:
         self._running: dict[_core.tasklet[Any], Stream] = {}
         self._room = None if max_connections is None else Semaphore(max_connections)
         self._changed = Event()  # a handler has ended
-        self.closing = Event()
-        self.addresses = [listener.address for listener in listeners]
+        self.closing: Event = Event()
+        self.addresses: list[Any] = [listener.address for listener in listeners]
         self._acceptors = [
             _core.spawn(self._accept, listener) for listener in listeners
         ]

@@ -75,8 +75,8 @@ ended_between(struct tl_sched *s, struct tl_run_frame *watch, const TaskletObjec
 void
 tl_run_frame_recompute_limits(struct tl_sched *s)
 {
-    bool looks = TL_STRESS_LOOKS || !tl_link_is_single(&s->unflushed);
-    uint64_t limit = looks ? 0 : s->look_at;
+    bool at_once = TL_STRESS_LOOKS || !tl_link_is_single(&s->unflushed);
+    uint64_t limit = at_once ? 0 : UINT64_MAX;
     int64_t ticks = INT64_MAX, now = tl_ticks_read(&s->events);
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_run_frame *watch = s->watch[i];
@@ -98,7 +98,8 @@ tl_run_frame_recompute_limits(struct tl_sched *s)
             ticks = next;
         }
     }
-    s->limit = limit;
+    s->only_looks = limit == UINT64_MAX;
+    s->limit = s->look_at < limit ? s->look_at : limit;
     tl_ticks_set_limit(&s->events, ticks);
 }
 
