@@ -31,6 +31,15 @@ tl_flush_forget(struct tl_flush *flush)
     tl_link_remove(&flush->link);
 }
 
+// The thread of s is gone: what has not been flushed waits for the next write.
+static inline void
+tl_flush_forget_all(struct tl_sched *s)
+{
+    while (!tl_link_is_single(&s->unflushed)) {
+        tl_link_remove(s->unflushed.next);
+    }
+}
+
 // Flush all.
 static inline void
 tl_flush_all(struct tl_sched *s)

@@ -33,6 +33,7 @@ send_output(struct tl_sched *s, struct tl_stream *stream)
 {
     struct tl_bytes *out = &stream->out;
     int error = 0;
+    tl_flush_forget(&stream->flush);
     while (out->end > 0 && error == 0) {
         struct iovec piece = {out->data + out->start, tl_bytes_size(out)};
         ssize_t n = tl_socket_try_write(&stream->socket, &piece, 1);
