@@ -16,13 +16,14 @@
 #include "io/socket.h"
 
 // Output is collected up to TL_STREAM_MAX_OUTPUT bytes; then writers wait until at most
-// TL_STREAM_LOW_OUTPUT are left. A write of more than that is never copied. One of more
-// than TL_STREAM_DIRECT bytes is first offered to the system: from there on copying
-// costs more than a further system call.
+// TL_STREAM_LOW_OUTPUT are left. A write of more than TL_STREAM_MAX_OUTPUT is never
+// copied. One of more than TL_STREAM_DIRECT bytes is first offered to the system, if
+// nothing is collected: an echo of 16 KiB costs a third less so, and from there on the
+// saving of a system call is small beside the rest.
 enum {
     TL_STREAM_MAX_OUTPUT = 65536,
     TL_STREAM_LOW_OUTPUT = 16384,
-    TL_STREAM_DIRECT = 16384
+    TL_STREAM_DIRECT = 4096
 };
 
 // Invariants
