@@ -3,6 +3,7 @@ from concurrent.futures import CancelledError as _FutureCancelledError
 from concurrent.futures import Future
 from contextvars import Context
 from os import PathLike, stat_result
+from socket import socket
 from threading import Thread
 from types import FrameType, GenericAlias, TracebackType
 from typing import (
@@ -1704,6 +1705,178 @@ def fs_write_bytes(path: _Path, data: Buffer, *, timeout: float | None = None) -
     data: bytes or another contiguous buffer, not to be changed during the call.
     If the wait ends early the file may be written completely, in part or not at
     all. Raises OSError, and TimeoutError after timeout seconds.
+    """
+
+@disjoint_base
+class Stream:
+    """A connection: bytes in both directions, while other tasklets run.
+
+    socket: a connected socket object, which gives its descriptor away, or the number of
+    a descriptor: a socket's or one end of a pipe. The stream owns the descriptor, makes
+    it non-blocking, and closes it. One tasklet may read at a time; writes of several
+    tasklets do not mix. Iteration yields lines.
+    """
+    def __new__(cls, socket: socket | int) -> Self: ...
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> bytes: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *args: object) -> None: ...
+    def __reduce__(self) -> Any: ...
+    def read(self, n: int = 65536, /, *, timeout: float | None = None) -> bytes:
+        """Return what has come, at least one and at most n bytes; b"" at the end.
+
+        n=-1: all bytes up to the end. Waits up to timeout seconds, by default read_timeout,
+        then raises TimeoutError; raises OSError if the connection breaks, RuntimeError if
+        another tasklet is reading, ClosedError if the stream is closed. After an error
+        nothing is lost: what had come is returned by the next read.
+        """
+    def read_exactly(self, n: int, /, *, timeout: float | None = None) -> bytes:
+        """Return exactly n bytes.
+
+        Raises IncompleteReadError if the stream ends before, and otherwise what read()
+        raises.
+        """
+    def read_until(
+        self,
+        separator: Buffer,
+        /,
+        *,
+        limit: int = 65536,
+        timeout: float | None = None,
+    ) -> bytes:
+        """Return the bytes up to and including separator.
+
+        Raises LimitError, and takes nothing, if that would be more than limit bytes;
+        IncompleteReadError if the stream ends before; and otherwise what read() raises.
+        """
+    def readline(self, *, limit: int = 65536, timeout: float | None = None) -> bytes:
+        """Return the next line, with its b"\\n"; the last one may have none. b"" at the end.
+
+        Raises LimitError, and takes nothing, if the line is longer than limit bytes, and
+        otherwise what read() raises.
+        """
+    def readinto(self, buffer: Buffer, /, *, timeout: float | None = None) -> int:
+        """Read into a writable buffer, and return the number of bytes; 0 at the end.
+
+        Raises what read() raises.
+        """
+    def write(self, data: Buffer, /, *, timeout: float | None = None) -> None:
+        """Write all of data, which is bytes or another buffer.
+
+        Small writes are collected until the tasklet gives way to others, up to 64 KiB, and
+        sent together: flush() sends them at once. Waits while too much is collected, up to
+        timeout seconds, by default write_timeout, then raises TimeoutError. Raises OSError
+        if the connection breaks, also for an earlier write. If an exception cuts a write
+        short, its attribute sent is the number of bytes that have gone, and later writes
+        raise BrokenPipeError.
+        """
+    def writelines(
+        self, pieces: Iterable[Buffer], /, *, timeout: float | None = None
+    ) -> None:
+        """Write each of the pieces, an iterable of bytes or other buffers. As write()."""
+    def flush(self, *, timeout: float | None = None) -> None:
+        """Wait until everything written so far has been given to the system.
+
+        Raises what write() raises.
+        """
+    def write_eof(self, *, timeout: float | None = None) -> None:
+        """Flush, and tell the peer that nothing follows; reading goes on.
+
+        Raises what write() raises. Calling it again does nothing.
+        """
+    def close(self) -> None:
+        """Close the stream, without waiting. Tasklets that wait for it get ClosedError.
+
+        What was written and has not gone yet is sent in the background for up to five
+        seconds; call flush() first to be sure of it. Raises OSError if an earlier write has
+        failed: the stream is closed all the same. Calling it again does nothing.
+        """
+    def abort(self) -> None:
+        """Close the stream, and drop what has not been sent. The peer of a TCP connection gets
+        a reset. Calling it again does nothing.
+        """
+    def detach(self) -> int:
+        """Close the stream without closing its descriptor, which is returned.
+
+        The descriptor is non-blocking. Raises ValueError, and changes nothing, if bytes that
+        have come or were written would be lost.
+        """
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once the stream is closed."""
+    @property
+    def peer_address(self) -> Any:
+        """The peer's address, in the form that socket.getpeername() returns."""
+    @property
+    def local_address(self) -> Any:
+        """The own address, in the form that socket.getsockname() returns."""
+    @property
+    def closed(self) -> bool:
+        """Whether the stream was closed."""
+    @property
+    def read_timeout(self) -> float | None:
+        """The timeout of reads without one, in seconds; None: none."""
+    @read_timeout.setter
+    def read_timeout(self, value: float | None) -> None: ...
+    @property
+    def write_timeout(self) -> float | None:
+        """The same for writes."""
+    @write_timeout.setter
+    def write_timeout(self, value: float | None) -> None: ...
+
+@disjoint_base
+class Listener:
+    """Accepts connections, while other tasklets run.
+
+    socket: a listening socket object, which gives its descriptor away, or the number of
+    its descriptor. The listener owns the descriptor, makes it non-blocking, and closes
+    it.
+    """
+    def __new__(cls, socket: socket | int) -> Self: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *args: object) -> None: ...
+    def __reduce__(self) -> Any: ...
+    def accept(self, *, timeout: float | None = None) -> Stream:
+        """Return a Stream for the next connection.
+
+        Waits up to timeout seconds, then raises TimeoutError; raises ClosedError when the
+        listener is closed. While no descriptor is left, it tries again after pauses of 50 ms
+        to 1 s; after five seconds of that, new connections are closed at once, so that their
+        clients do not hang.
+        """
+    def close(self) -> None:
+        """Stop listening. A tasklet inside accept() gets ClosedError. Calling it again does
+        nothing.
+        """
+    def detach(self) -> int:
+        """Close the listener without closing its descriptor, which is returned, and is
+        non-blocking.
+        """
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once the listener is closed."""
+    @property
+    def address(self) -> Any:
+        """The own address, in the form that socket.getsockname() returns."""
+    @property
+    def closed(self) -> bool:
+        """Whether the listener was closed."""
+    @property
+    def shed(self) -> int:
+        """The number of connections closed at once for want of descriptors."""
+
+def net_connect(
+    family: int,
+    address: Any,
+    local: Any = None,
+    /,
+    *,
+    timeout: float | None = None,
+) -> Stream:
+    """Return a Stream that is connected to address, in the form that sockets of that family
+    take, with a numeric host.
+
+    local: the own address, or None. Raises TimeoutError after timeout seconds, OSError
+    with the address in it if the connection fails, ValueError if a host is a name. After
+    an error no descriptor is left.
     """
 
 def net_getaddrinfo(

@@ -14,6 +14,23 @@ tl_clock_read(clockid_t clock)
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
+// A counter that is cheap to read and grows steadily, at a rate that is not known: the
+// CPU's own. Where that cannot be read, nanoseconds. It may jump when the thread moves
+// to another CPU.  Thread: any.
+static inline uint64_t
+tl_clock_cycles(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+    uint64_t cycles;
+    __asm__ __volatile__("mrs %0, cntvct_el0" : "=r"(cycles));
+    return cycles;
+#else
+    return (uint64_t)tl_clock_read(CLOCK_MONOTONIC);
+#endif
+}
+
 // Monotonic time: what all deadlines of the core are compared with.  Thread: any.
 static inline int64_t
 tl_clock_now(void)

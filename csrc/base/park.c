@@ -1,6 +1,7 @@
 // park.c - sleeping on a futex or in poll(), and an adaptive spin before it.
 #include "base/park.h"
 #include "base/clock.h"
+#include "base/edge_set.h"
 #include "base/stress.h"
 
 #include <errno.h>
@@ -59,6 +60,7 @@ tl_park_init(struct tl_park *park)
         park->source_fds[i] = -1;
     }
     park->signal_fds[0] = park->signal_fds[1] = -1;
+    tl_park_use_edges(park, NULL);
     park->spin_limit = MAX_SPIN_NS;
     park->shared = 0;
     park->cpus = allowed_cpus();
@@ -98,6 +100,26 @@ tl_park_signal_fd(struct tl_park *park)
         }
     }
     return park->signal_fds[1];
+}
+
+void
+tl_park_use_edges(struct tl_park *park, struct tl_edge_set *edges)
+{
+    park->edges = edges;
+    for (int i = 0; i < TL_PARK_MEMBERS; i++) {
+        park->members[i] = -1;
+    }
+}
+
+void
+tl_park_set_source(struct tl_park *park, int i, int fd)
+{
+    int *member = &park->members[2 + i];
+    if (*member >= 0) {
+        tl_edge_set_remove(park->edges, *member);
+        *member = -1;
+    }
+    park->source_fds[i] = fd;
 }
 
 static void
@@ -209,6 +231,43 @@ drain(int fd)
     }
 }
 
+// Have park->edges watch fd as its member. Returns whether it does.
+static bool
+is_member(struct tl_park *park, int i, int fd)
+{
+    if (fd >= 0 && park->members[i] != fd && fd != park->edges->fd) {
+        if (tl_edge_set_add_level(park->edges, fd, (uint64_t)i) != 0) {
+            return false;
+        }
+        park->members[i] = fd;
+    }
+    return true;
+}
+
+// The same as wait_in_poll(), in the edge set, which saves asking it afterwards.
+// Returns false if that is impossible now.
+static bool
+wait_in_set(struct tl_park *park, int64_t limit_ns)
+{
+    bool complete = park->edges != NULL && is_member(park, 0, park->event_fd) &&
+                    is_member(park, 1, park->signal_fds[0]);
+    for (int i = 0; complete && i < TL_PARK_SOURCES; i++) {
+        complete = is_member(park, 2 + i, park->source_fds[i]);
+    }
+    if (!complete || park->edges->nfound > 0) {
+        return false;
+    }
+    tl_edge_set_wait(park->edges, limit_ns);
+    for (int i = 0; i < park->edges->nfound; i++) {
+        if (park->edges->found[i].key == 0) {
+            drain(park->event_fd);
+        } else if (park->edges->found[i].key == 1) {
+            drain(park->signal_fds[0]);
+        }
+    }
+    return true;
+}
+
 // Sleep in poll(), so that descriptors can end the wait too.
 static void
 wait_in_poll(struct tl_park *park, int64_t limit_ns)
@@ -257,10 +316,10 @@ tl_park_sleep(struct tl_park *park, int64_t limit_ns, bool poll)
     int64_t start = tl_clock_now();
     park->sleeps++;
 #ifdef __linux__
-    if (poll) {
-        wait_in_poll(park, limit_ns);
-    } else {
+    if (!poll) {
         wait_on_word(park, limit_ns);
+    } else if (!wait_in_set(park, limit_ns)) {
+        wait_in_poll(park, limit_ns);
     }
 #else
     wait_on_word(park, limit_ns);

@@ -218,8 +218,9 @@ is_exempt(struct tl_sched *s, TaskletObject *leaver)
 enum tl_idle
 tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
 {
-    bool in_main = tl_gil_is_main_thread(), told = false, poll = false;
+    bool in_main = tl_gil_is_main_thread(), told = false, poll = false, cared = false;
     int looks = 0;
+    bool first = true;
     uint64_t sleeps = s->park.sleeps;
     enum tl_idle result = TL_IDLE_WORK;
     s->waiting = true;
@@ -231,7 +232,9 @@ tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
             result = TL_IDLE_ERROR;
             break;
         }
+        s->sleep_follows = s->park.edges != NULL && first;
         tl_timer_poll(s);
+        s->sleep_follows = first = false;
         if (s->head != NULL) {
             break;
         }
@@ -268,6 +271,13 @@ tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
             poll = in_main;
         } else if (!in_main) {
             tl_thread_sleep(&s->park, false, true, limit_ns);
+            poll = false;
+        } else if (!cared) {
+            // As above: most sleeps on a busy network are shorter.
+            bool is_long = limit_ns < 0 || limit_ns > TL_THREAD_SLEEP_SHORT_NS;
+            tl_thread_sleep(&s->park, true, true,
+                            is_long ? TL_THREAD_SLEEP_SHORT_NS : limit_ns);
+            cared = true;
             poll = false;
         } else {
             if (tl_thread_sleep_in_main(s->state, &s->park, limit_ns, has_empty_ring,

@@ -10,7 +10,7 @@ tl_poll_source_add(struct tl_sched *s, struct tl_poll_source *source)
         assert(i < TL_PARK_SOURCES);
     }
     s->sources[i] = source;
-    s->park.source_fds[i] = source->fd;
+    tl_park_set_source(&s->park, i, source->fd);
 }
 
 static int
@@ -29,14 +29,14 @@ tl_poll_source_remove(struct tl_sched *s, struct tl_poll_source *source)
 {
     int i = place_of(s, source);
     s->sources[i] = NULL;
-    s->park.source_fds[i] = -1;
+    tl_park_set_source(&s->park, i, -1);
 }
 
 void
 tl_poll_source_set_fd(struct tl_sched *s, struct tl_poll_source *source, int fd)
 {
     source->fd = fd;
-    s->park.source_fds[place_of(s, source)] = fd;
+    tl_park_set_source(&s->park, place_of(s, source), fd);
 }
 
 void

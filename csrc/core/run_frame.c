@@ -2,6 +2,7 @@
 #include "core/run_frame.h"
 #include "core/errors.h"
 #include "core/fiber.h"
+#include "core/flush.h"
 #include "core/idle.h"
 #include "core/interrupt.h"
 #include "core/rounds.h"
@@ -74,7 +75,8 @@ ended_between(struct tl_sched *s, struct tl_run_frame *watch, const TaskletObjec
 void
 tl_run_frame_recompute_limits(struct tl_sched *s)
 {
-    uint64_t limit = TL_STRESS_LOOKS ? 0 : s->look_at;
+    bool at_once = TL_STRESS_LOOKS || !tl_link_is_single(&s->unflushed);
+    uint64_t limit = at_once ? 0 : UINT64_MAX;
     int64_t ticks = INT64_MAX, now = tl_ticks_read(&s->events);
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_run_frame *watch = s->watch[i];
@@ -96,7 +98,8 @@ tl_run_frame_recompute_limits(struct tl_sched *s)
             ticks = next;
         }
     }
-    s->limit = limit;
+    s->only_looks = limit == UINT64_MAX;
+    s->limit = s->look_at < limit ? s->look_at : limit;
     tl_ticks_set_limit(&s->events, ticks);
 }
 
@@ -361,6 +364,7 @@ make_frames_count(struct tl_sched *s, TaskletObject *to)
 TL_COLD TaskletObject *
 tl_run_frame_at_switch(struct tl_sched *s, TaskletObject *to)
 {
+    tl_flush_all(s);
     if (s->switches >= s->look_at) {
         tl_timer_poll(s);
     }
@@ -383,6 +387,7 @@ tl_run_frame_at_yield(struct tl_sched *s)
         s->yields++;
         return s->current;
     }
+    tl_flush_all(s);
     TaskletObject *to = find_ended(s, s->current);
     s->yields++;
     begin_slices(s);

@@ -58,7 +58,7 @@ tell_callback(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
 static inline TaskletObject *
 decide(struct tl_sched *s, TaskletObject *from, TaskletObject *to)
 {
-    if (TL_UNLIKELY(s->switches >= s->limit)) {
+    if (TL_UNLIKELY(s->switches >= s->limit) && !tl_timer_skips_look(s)) {
         to = tl_run_frame_at_switch(s, to);
     }
     s->head = to;

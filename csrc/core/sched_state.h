@@ -64,18 +64,23 @@ struct tl_sched {
     int64_t late_sum;     // how late they fired in all, in nanoseconds
     int64_t max_late_ns;  // the latest of them
     uint64_t look_at;     // value of switches at which to look for what is due
-    uint64_t look_step;   // switches between two looks
+    uint64_t look_step;   // switches between two looks, while budgets count switches
     uint64_t look_yields; // value of yields at which a tasklet alone in the ring looks
-    int64_t looked;       // true time of the last look
-    bool fake_clock;      // tests move the time by hand
-    int64_t fake_now;     // the time then, in nanoseconds
-    bool stop_next;       // the next run() returns at once
+    int64_t looked;       // true time of the last look,
+    uint64_t looked_cycles;   // the same on tl_clock_cycles(),
+    uint64_t looked_switches; // and the value of switches
+    bool only_looks;  // look_at is the only reason for limit: see tl_timer_skips_look()
+    bool fake_clock;  // tests move the time by hand
+    int64_t fake_now; // the time then, in nanoseconds
+    bool stop_next;   // the next run() returns at once
 
     uint64_t chance; // state of select()'s random numbers
     // State of a random run queue; 0: tasklets are appended at its end.
     uint64_t order_seed;
-    struct tl_link sleepers; // tasklets inside sleep()
-    struct tl_link later;    // scheduled calls that wait for their time
+    struct tl_link sleepers;  // tasklets inside sleep()
+    struct tl_link later;     // scheduled calls that wait for their time
+    struct tl_link unflushed; // struct tl_flush: see flush.h
+    bool sleep_follows; // the poll under way comes before a sleep, which looks, too
     struct tl_poll_source *sources[TL_PARK_SOURCES]; // see poll_source.h; NULL: none
     struct tl_os_thread *native;                     // of the same thread, or NULL
     Py_ssize_t awaited; // tasklets that wait for the system, a worker or an import

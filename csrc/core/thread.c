@@ -4,6 +4,7 @@
 #include "core/ending.h"
 #include "core/errors.h"
 #include "core/fiber.h"
+#include "core/flush.h"
 #include "core/idle.h"
 #include "core/idle_threads.h"
 #include "core/interrupt.h"
@@ -183,6 +184,7 @@ tl_sched_unref(struct tl_sched *s)
     tl_park_fini(&s->park);
     tl_run_frame_fini(s);
     tl_timer_fini(s);
+    tl_flush_forget_all(s);
     tl_poll_source_fini(s);
     tl_guard_fini(&s->guard);
     PyMem_Free(s->watch);
@@ -272,6 +274,7 @@ release_main(struct tl_sched *s)
 static void
 die(struct tl_sched *s)
 {
+    tl_flush_forget_all(s);
     tl_deferred_wakes_flush(&s->pending_wakes);
     s->dead = true;
     s->ts = s->events.ts = NULL;
@@ -315,11 +318,13 @@ thread_ended(PyObject *guard)
         }
         s->events.ts = NULL;
         tl_timekeeper_cancel(&s->alarm);
+        tl_flush_forget_all(s);
         tl_sched_unref(s); // not the last: its main tasklet has one
     } else {
         tl_leftover_report(s, false);
         tl_ending_run(s);
         tl_run_frame_fini(s); // needs the thread state
+        tl_flush_all(s);
         tl_poll_source_thread_ends(s);
         // Finalizers that run from here on find a thread without tasklets.
         tl_sched_mine = NULL;
@@ -398,6 +403,7 @@ tl_thread_after_fork(struct tl_state *state, struct tl_sched *mine)
     for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
         struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
         if (s != mine) {
+            tl_park_use_edges(&s->park, NULL); // the parent's thread sleeps in that set
             die(s);
         }
     }

@@ -1,20 +1,61 @@
 // timer.c - timers of a scheduler, and when a busy thread polls for what is due.
 #include "core/timer.h"
+#include "core/flush.h"
 #include "core/poll_source.h"
-#include "base/clock.h"
-#include "base/stress.h"
 
 #include <math.h>
 
-// A thread with runnable tasklets polls every s->look_step switches. MAX_POLL_STEP is
-// the maximum of that number. It is adapted so that polls are between
-// MIN_POLL_INTERVAL_NS and MAX_POLL_INTERVAL_NS nanoseconds apart: a timer is normally
-// less than half a millisecond late, and the polls cost little.
+// A thread with runnable tasklets polls at the first switch after POLL_INTERVAL_NS. That
+// is a third of what waking a thread costs at worst, and a poll of 2 us once in that
+// time costs 2 %. A longer interval makes answers late beside tasklets that compute.
+enum { POLL_INTERVAL_NS = 100000 };
+
+// While a budget counts switches, each switch is looked at anyway, and a thread polls
+// every s->look_step of them. MAX_POLL_STEP is the maximum of that number. It is adapted
+// so that polls are between MIN_POLL_INTERVAL_NS and MAX_POLL_INTERVAL_NS apart.
 enum {
     MAX_POLL_STEP = TL_STRESS_OR(16, 1),
     MIN_POLL_INTERVAL_NS = 200000,
     MAX_POLL_INTERVAL_NS = 500000
 };
+
+// The rate of the counter of cycles is measured over this time.
+enum { CALIBRATION_NS = 1000000 };
+
+// Until the rate has been measured: for a counter with 1 GHz. A faster one makes the
+// first polls come early.
+uint64_t tl_timer_poll_cycles = POLL_INTERVAL_NS;
+
+// Measure how fast the counter of cycles is; now: the time. The GIL guards this.
+static void
+calibrate(int64_t now, uint64_t cycles)
+{
+    static int64_t begin;
+    static uint64_t begin_cycles;
+    static bool is_done;
+    if (is_done) {
+        return;
+    }
+    if (begin == 0 || cycles <= begin_cycles) {
+        begin = now;
+        begin_cycles = cycles;
+    } else if (now - begin >= CALIBRATION_NS) {
+        double rate = (double)(cycles - begin_cycles) / (double)(now - begin);
+        tl_timer_poll_cycles = (uint64_t)(rate * POLL_INTERVAL_NS);
+        is_done = true;
+    }
+}
+
+// A poll has just been made, or is not needed yet.
+static void
+note_look(struct tl_sched *s)
+{
+    s->looked = tl_clock_now();
+    s->looked_cycles = tl_clock_cycles();
+    s->looked_switches = s->switches;
+    s->look_yields = s->yields + TL_TIMER_MAX_SWITCHES;
+    calibrate(s->looked, s->looked_cycles);
+}
 
 int64_t
 tl_timer_now(struct tl_sched *s)
@@ -43,10 +84,10 @@ void
 tl_timer_expect(struct tl_sched *s)
 {
     if (TL_UNLIKELY(s->look_at == UINT64_MAX)) {
-        s->looked = tl_clock_now();
+        note_look(s);
         s->look_step = 1; // it is not known how long tasklets run between switches
-        s->look_at = s->switches + s->look_step;
-        s->look_yields = s->yields + s->look_step;
+        s->look_at = s->switches + 1;
+        s->only_looks = s->limit == UINT64_MAX;
         if (s->look_at < s->limit) {
             s->limit = s->look_at;
         }
@@ -65,13 +106,14 @@ tl_task_stop_timer(TaskletObject *t)
     tl_timer_cancel(t->home, &t->timer);
 }
 
-// Set the switch at which to poll next. The longer tasklets run between switches, the
-// fewer switches there are between polls.
+// Set the switch at which to poll next, or to look whether it is time. The longer
+// tasklets run between switches, the fewer switches there are between polls.
 static void
 plan_next_look(struct tl_sched *s)
 {
-    int64_t now = tl_clock_now(), past = now - s->looked;
-    s->looked = now;
+    int64_t past = -s->looked;
+    note_look(s);
+    past += s->looked;
     if (past > MAX_POLL_INTERVAL_NS) {
         s->look_step = s->look_step * MAX_POLL_INTERVAL_NS / (uint64_t)past;
         s->look_step += s->look_step == 0;
@@ -79,13 +121,14 @@ plan_next_look(struct tl_sched *s)
         s->look_step *= 2;
     }
     bool pending = tl_timer_is_pending(s) || tl_poll_source_is_busy(s);
-    s->look_at = pending ? s->switches + s->look_step : UINT64_MAX;
-    s->look_yields = s->yields + s->look_step;
+    uint64_t step = s->only_looks ? 1 : s->look_step;
+    s->look_at = pending ? s->switches + step : UINT64_MAX;
 }
 
 void
 tl_timer_poll(struct tl_sched *s)
 {
+    tl_flush_all(s);
     if (s->timers.count > 0) {
         int64_t now = tl_timer_now(s);
         while (tl_timer_heap_next(&s->timers) <= now) {
@@ -107,7 +150,8 @@ tl_timer_poll(struct tl_sched *s)
 void
 tl_timer_poll_alone(struct tl_sched *s)
 {
-    if (s->look_at != UINT64_MAX && s->yields >= s->look_yields) {
+    if (s->look_at != UINT64_MAX &&
+        (s->yields >= s->look_yields || tl_timer_is_time_to_poll(s))) {
         tl_timer_poll(s);
     }
 }
@@ -194,6 +238,7 @@ tl_timer_init(struct tl_sched *s)
     s->look_step = 1;
     tl_link_init(&s->sleepers);
     tl_link_init(&s->later);
+    tl_link_init(&s->unflushed);
 }
 
 void

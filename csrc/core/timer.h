@@ -2,13 +2,15 @@
 //
 // A scheduler's timers are in a heap (base/timer_heap.h): the deadlines of waits, the
 // limits of timeout() and shield(), and scheduled calls. An idle thread sleeps until
-// the next one is due. A thread with runnable tasklets polls at a switch, every few
-// switches: it fires the timers that are due, collects ready descriptors and runs its
-// libuv loop (tl_timer_poll()).
+// the next one is due. A thread with runnable tasklets polls at the first switch after
+// a tenth of a millisecond: it fires the timers that are due, collects ready
+// descriptors and runs its libuv loop (tl_timer_poll()).
 #ifndef TL_TIMER_H
 #define TL_TIMER_H
 
 #include "core/runq.h"
+#include "base/clock.h"
+#include "base/stress.h"
 
 // From this number of seconds on (31 years) a timeout is treated as none.
 #define TL_TIMER_MAX_SECONDS 1e9
@@ -29,6 +31,33 @@ void tl_timer_cancel(struct tl_sched *s, struct tl_timer *timer);
 // A timer, a descriptor or a request is pending: begin to poll at switches, if that is
 // not done already.
 void tl_timer_expect(struct tl_sched *s);
+
+// How many cycles of tl_clock_cycles() may pass between two polls.
+extern uint64_t tl_timer_poll_cycles;
+
+// Maximum number of switches between two polls, should the counter of cycles stand
+// still.
+enum { TL_TIMER_MAX_SWITCHES = TL_STRESS_OR(256, 1) };
+
+// Whether the time for the next poll has come.
+static inline bool
+tl_timer_is_time_to_poll(const struct tl_sched *s)
+{
+    return tl_clock_cycles() - s->looked_cycles >= tl_timer_poll_cycles;
+}
+
+// s->limit is reached: whether it was set only for a poll, and that need not be yet.
+// Reading the counter of cycles is much cheaper than all that is done at a limit.
+static inline bool
+tl_timer_skips_look(struct tl_sched *s)
+{
+    if (!s->only_looks || s->limit != s->look_at || tl_timer_is_time_to_poll(s) ||
+        s->switches - s->looked_switches >= TL_TIMER_MAX_SWITCHES) {
+        return false;
+    }
+    s->look_at = s->limit = s->switches + 1;
+    return true;
+}
 
 // Poll: fire the timers that are due, collect ready descriptors, run the libuv loop.
 // All of these may make tasklets runnable.

@@ -18,6 +18,7 @@ enum tl_live_kind {
     TL_LIVE_REQUEST,
     TL_LIVE_QUEUE,
     TL_LIVE_LOCAL,
+    TL_LIVE_STREAM,
     TL_LIVE_KINDS
 };
 

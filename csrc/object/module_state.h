@@ -75,6 +75,8 @@ struct tl_state {
     PyTypeObject *barrier_type;
     PyTypeObject *released_type;
     PyTypeObject *local_type;
+    PyTypeObject *stream_type;
+    PyTypeObject *listener_type;
     struct tl_places *local_places; // counted
 
     PyObject *tasklet_exit;
@@ -104,6 +106,7 @@ struct tl_state {
     PyObject *run_base_fiber; // the builtin that each base fiber runs
     PyObject *set_wakeup_fd;  // signal.set_wakeup_fd
     PyObject *stat_result;    // os.stat_result
+    PyObject *newline;        // b"\n"
     struct tl_link scheds;    // list head: every thread's scheduler
     struct tl_link
         os_threads;       // list head: struct tl_os_thread, for waits without a tasklet

@@ -7,6 +7,7 @@
 #include "cpython/gil_priority.h"
 #include "cpython/governor.h"
 #include "io/descriptor.h"
+#include "io/socket.h"
 #include "io/uv_loop.h"
 #include "io/uv_request.h"
 #include "base/deferred_wakes.h"
@@ -133,6 +134,14 @@ renew_descriptors(struct tl_state *Py_UNUSED(state), struct tl_sched *mine)
 }
 
 static void
+renew_sockets(struct tl_state *Py_UNUSED(state), struct tl_sched *mine)
+{
+    if (mine != NULL) {
+        tl_socket_after_fork(mine);
+    }
+}
+
+static void
 renew_governor(struct tl_state *Py_UNUSED(state), struct tl_sched *mine)
 {
     tl_governor_after_fork(mine != NULL ? &mine->guard : NULL);
@@ -168,6 +177,8 @@ static const struct part parts[] = {
     {NULL, NULL, renew_natives},
     // the poller
     {NULL, NULL, renew_descriptors},
+    // the edge set
+    {NULL, NULL, renew_sockets},
     // atomic sections
     {tl_section_lock_hold, release_turn, NULL},
     // the timekeeper's thread

@@ -117,6 +117,8 @@ add_types(PyObject *mod, struct tl_state *state)
         add_type(mod, &tl_arrivals_spec, NULL, &state->arrivals_type) < 0 ||
         add_type(mod, &tl_completions_spec, NULL, &state->completions_type) < 0 ||
         add_type(mod, &tl_local_spec, NULL, &state->local_type) < 0 ||
+        add_type(mod, &tl_stream_spec, NULL, &state->stream_type) < 0 ||
+        add_type(mod, &tl_listener_spec, NULL, &state->listener_type) < 0 ||
         add_type(mod, &tl_job_spec, NULL, &state->job_type) < 0 ||
         add_type(mod, &tl_worker_pool_spec, NULL, &state->worker_pool_type) < 0 ||
         add_lock_types(mod, state) < 0) {
@@ -127,7 +129,8 @@ add_types(PyObject *mod, struct tl_state *state)
     if (tl_atomic_ready(state->atomic_type) < 0) {
         return -1;
     }
-    if (add_methods(state->tasklet_type, tl_outcome_methods) < 0) {
+    if (add_methods(state->tasklet_type, tl_outcome_methods) < 0 ||
+        add_methods(state->stream_type, tl_stream_methods) < 0) {
         return -1;
     }
     state->classic_channel_type = (PyTypeObject *)PyType_FromModuleAndSpec(
@@ -347,6 +350,7 @@ module_exec(PyObject *mod)
         add_functions(mod, tl_setting_functions, "") < 0 ||
         add_functions(mod, tl_file_functions, "fs_") < 0 ||
         add_functions(mod, tl_resolve_functions, "net_") < 0 ||
+        add_functions(mod, tl_net_functions, "net_") < 0 ||
         add_functions(mod, tl_statistics_functions, "") < 0 ||
         add_functions(mod, tl_scheduler_functions, "scheduler_") < 0 ||
         add_functions(mod, tl_survey_functions, "") < 0 ||
@@ -359,6 +363,7 @@ module_exec(PyObject *mod)
         return -1;
     }
     state->del_name = PyUnicode_InternFromString("__del__");
+    state->newline = PyBytes_FromString("\n");
     state->take_back = tl_channel_take_back;
     state->thread_is_there = tl_thread_is_there;
     state->run_stack = PyCFunction_New(&tl_stacks_run_def, mod);
@@ -369,10 +374,10 @@ module_exec(PyObject *mod)
     PyObject *os = PyImport_ImportModule("os");
     state->stat_result = os ? tl_getattr(os, "stat_result") : NULL;
     Py_XDECREF(os);
-    if (state->del_name == NULL || tl_arrivals_ready(state) < 0 ||
-        state->stat_result == NULL || state->run_stack == NULL ||
-        state->run_base_fiber == NULL || state->set_wakeup_fd == NULL ||
-        add_bombs(state) < 0) {
+    if (state->del_name == NULL || state->newline == NULL ||
+        tl_arrivals_ready(state) < 0 || state->stat_result == NULL ||
+        state->run_stack == NULL || state->run_base_fiber == NULL ||
+        state->set_wakeup_fd == NULL || add_bombs(state) < 0) {
         return -1;
     }
     state->local_places = tl_local_places();
@@ -418,6 +423,8 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->shield_type);
     Py_VISIT(state->group_type);
     Py_VISIT(state->handle_type);
+    Py_VISIT(state->stream_type);
+    Py_VISIT(state->listener_type);
     Py_VISIT(state->case_type);
     Py_VISIT(state->local_type);
     Py_VISIT(state->timeout_exit);

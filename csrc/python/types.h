@@ -15,6 +15,7 @@ extern PyType_Spec tl_barrier_spec, tl_shield_spec, tl_group_spec;
 extern PyType_Spec tl_released_spec;
 extern PyType_Spec tl_arrivals_spec, tl_completions_spec;
 extern PyType_Spec tl_closer_spec, tl_setting_spec;
+extern PyType_Spec tl_stream_spec, tl_listener_spec;
 
 // Methods and functions. The classic ones behave as in Stackless Python, and have the
 // prefix stackless_ in the module; those of the scheduler have the prefix scheduler_.
@@ -23,8 +24,9 @@ extern PyMethodDef tl_timeout_functions[], tl_scheduled_call_functions[];
 extern PyMethodDef tl_select_functions[], tl_file_functions[], tl_resolve_functions[];
 extern PyMethodDef tl_statistics_functions[], tl_waiting_functions[];
 extern PyMethodDef tl_worker_functions[], tl_setting_functions[], tl_kill_functions[];
-extern PyMethodDef tl_survey_functions[];
+extern PyMethodDef tl_survey_functions[], tl_net_functions[];
 extern PyMethodDef tl_outcome_methods[]; // of tasklet
+extern PyMethodDef tl_stream_methods[];  // of Stream
 extern PyMethodDef tl_classic_functions[], tl_classic_settings[];
 extern PyMethodDef tl_scheduler_functions[];
 
