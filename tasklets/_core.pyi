@@ -1863,6 +1863,50 @@ class Listener:
     def shed(self) -> int:
         """The number of connections closed at once for want of descriptors."""
 
+@disjoint_base
+class DatagramSocket:
+    """Sends and receives datagrams, while other tasklets run.
+
+    socket: a datagram socket object, which gives its descriptor away, or the number of
+    its descriptor. The new object owns the descriptor, makes it non-blocking, and closes
+    it.
+    """
+    def __new__(cls, socket: socket | int) -> Self: ...
+    def __reduce__(self) -> Any: ...
+    def receive(
+        self, size: int = 65536, /, *, timeout: float | None = None
+    ) -> tuple[bytes, Any, bool]:
+        """Return the next datagram: (data, address of the sender, whether it was cut to size).
+
+        Waits up to timeout seconds, then raises TimeoutError. Raises ClosedError if the
+        socket is closed, and ConnectionRefusedError, once, if nobody listens at the address
+        to which a connected socket has sent. After an error nothing is lost.
+        """
+    def send(
+        self, data: Buffer, address: Any = None, /, *, timeout: float | None = None
+    ) -> None:
+        """Send data as one datagram to address, by default to the connected peer.
+
+        address is in the form that socket.sendto() takes, with a numeric host. Waits up to
+        timeout seconds while the system takes none, then raises TimeoutError. Raises OSError
+        if the datagram is too long or cannot be sent; nothing was sent then.
+        """
+    def close(self) -> None:
+        """Close the socket. Tasklets that wait for it get ClosedError. Calling it again does
+        nothing.
+        """
+    def fileno(self) -> int:
+        """Return the descriptor, -1 once the socket is closed."""
+    @property
+    def family(self) -> int:
+        """The address family, an int."""
+    @property
+    def closed(self) -> bool:
+        """Whether the socket was closed."""
+    @property
+    def local_address(self) -> Any:
+        """The own address, in the form that socket.getsockname() returns."""
+
 def net_connect(
     family: int,
     address: Any,

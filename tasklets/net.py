@@ -6,6 +6,7 @@
 import _socket  # the part of socket that is written in C: socket's import is slow
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ClosedError",
+    "DatagramSocket",
     "IncompleteReadError",
     "LimitError",
     "Listener",
     "Server",
     "Stream",
     "connect",
+    "datagram_socket",
     "getaddrinfo",
     "listen",
     "serve",
@@ -113,16 +116,16 @@ def _is_pair(address: Address) -> bool:
 _Place: TypeAlias = tuple[int, tuple[Any, ...]]
 
 
-def _look_up(address: tuple[Any, ...], flags: int = 0) -> list[_Place]:
+def _look_up(
+    address: tuple[Any, ...], flags: int = 0, kind: int = _socket.SOCK_STREAM
+) -> list[_Place]:
     """Return families and numeric addresses, those of both families by turns."""
     host, port, *rest = address
     family = _numeric_family(host)
     if family is not None and isinstance(port, int):
         return [(family, (host, port, *rest))]
     found: dict[int, list[_Place]] = {}
-    for fam, _, _, _, where in _core.net_getaddrinfo(
-        host, port, 0, _socket.SOCK_STREAM, 0, flags
-    ):
+    for fam, _, _, _, where in _core.net_getaddrinfo(host, port, 0, kind, 0, flags):
         if fam in (_socket.AF_INET, _socket.AF_INET6):
             found.setdefault(fam, []).append((fam, where))
     if not found:
@@ -309,6 +312,120 @@ def listen(
         return _open_listener(_socket.AF_INET, where, backlog, reuse_port)
     family, where = _look_up((host, port, *rest), _socket.AI_PASSIVE)[0]
     return _open_listener(family, where, backlog, reuse_port)
+
+
+# ---- datagrams
+
+
+class DatagramSocket(_core.DatagramSocket):
+    """Sends and receives datagrams, while other tasklets run.
+
+    Made by datagram_socket(), or from a datagram socket object, which gives its
+    descriptor away. Several tasklets may receive at a time: each datagram goes to one
+    of them. A context manager that closes the socket.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def join_group(self, group: str, interface: str | int | None = None) -> None:
+        """Receive what is sent to a multicast group, an address such as "239.1.2.3".
+
+        interface: for IPv4 its address, for IPv6 its number or name; None: the system
+        chooses. Raises OSError if that is impossible.
+        """
+        self._set_group(group, interface, joins=True)
+
+    def leave_group(self, group: str, interface: str | int | None = None) -> None:
+        """Receive no more from a multicast group; arguments as for join_group()."""
+        self._set_group(group, interface, joins=False)
+
+    def _set_group(
+        self, group: str, interface: str | int | None, *, joins: bool
+    ) -> None:
+        if self.closed:
+            raise ClosedError(self)
+        if self.family == _socket.AF_INET:
+            option = _socket.IP_ADD_MEMBERSHIP if joins else _socket.IP_DROP_MEMBERSHIP
+            own = "0.0.0.0" if interface is None else str(interface)
+            value = _socket.inet_pton(_socket.AF_INET, group)
+            value += _socket.inet_pton(_socket.AF_INET, own)
+            level = _socket.IPPROTO_IP
+        elif self.family == _socket.AF_INET6:
+            option = _socket.IPV6_JOIN_GROUP if joins else _socket.IPV6_LEAVE_GROUP
+            if isinstance(interface, str):
+                interface = _socket.if_nametoindex(interface)
+            value = _socket.inet_pton(_socket.AF_INET6, group)
+            value += (interface or 0).to_bytes(4, sys.byteorder)
+            level = _socket.IPPROTO_IPV6
+        else:
+            raise ValueError("only IPv4 and IPv6 have multicast groups")
+        sock = _socket.socket(fileno=self.fileno())
+        try:
+            sock.setsockopt(level, option, value)
+        finally:
+            sock.detach()
+
+
+def datagram_socket(
+    local_address: Address | None = None,
+    *,
+    remote_address: Address | None = None,
+    broadcast: bool = False,
+    reuse_port: bool = False,
+) -> DatagramSocket:
+    """Return a DatagramSocket, for UDP or Unix datagrams.
+
+    local_address is where it receives: (host, port), or the path of a Unix socket; port
+    0 and None let the system choose. With remote_address it is connected: it sends
+    there, and receives only from there. Host names are looked up, and the first address
+    is taken. broadcast allows to send to broadcast addresses; with reuse_port several
+    sockets may have the same address.
+
+    Raises ValueError without any address, and OSError, with the address in it, if that
+    is in use or forbidden.
+    """
+    places = [
+        None if each is None else _datagram_place(each)
+        for each in (local_address, remote_address)
+    ]
+    families = {place[0] for place in places if place is not None}
+    if not families:
+        raise ValueError("a datagram socket needs a local or a remote address")
+    if len(families) > 1:
+        raise ValueError("the two addresses are of different families")
+    sock = _socket.socket(families.pop(), _socket.SOCK_DGRAM)
+    where: Any = None
+    try:
+        if broadcast:
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_BROADCAST, 1)
+        if reuse_port:
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+        for place, act in zip(places, (sock.bind, sock.connect), strict=True):
+            if place is not None:
+                where = place[1]
+                act(where)
+        return DatagramSocket(sock)
+    except OSError as exc:
+        if where is None:
+            raise
+        raise OSError(exc.errno, f"{exc.strerror}: {where!r}") from None
+    finally:
+        sock.close()
+
+
+def _datagram_place(address: Address) -> tuple[int, Any]:
+    if not _is_pair(address):
+        assert not isinstance(address, tuple)
+        return _socket.AF_UNIX, os.fspath(address)
+    assert isinstance(address, tuple)
+    host, port, *rest = address
+    if host is None or host == "":
+        return _socket.AF_INET, ("0.0.0.0", port)
+    return _look_up((host, port, *rest), 0, _socket.SOCK_DGRAM)[0]
 
 
 # ---- serving

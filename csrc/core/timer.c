@@ -5,14 +5,16 @@
 
 #include <math.h>
 
-// A thread with runnable tasklets polls at the first switch after POLL_INTERVAL_NS. That
-// is a third of what waking a thread costs at worst, and a poll of 2 us once in that
-// time costs 2 %. A longer interval makes answers late beside tasklets that compute.
+// A thread with runnable tasklets polls at the first switch after POLL_INTERVAL_NS.
+// That is a third of what waking a thread costs at worst, and a poll of 2 us once in
+// that time costs 2 %. A longer interval makes answers late beside tasklets that
+// compute.
 enum { POLL_INTERVAL_NS = 100000 };
 
 // While a budget counts switches, each switch is looked at anyway, and a thread polls
-// every s->look_step of them. MAX_POLL_STEP is the maximum of that number. It is adapted
-// so that polls are between MIN_POLL_INTERVAL_NS and MAX_POLL_INTERVAL_NS apart.
+// every s->look_step of them. MAX_POLL_STEP is the maximum of that number. It is
+// adapted so that polls are between MIN_POLL_INTERVAL_NS and MAX_POLL_INTERVAL_NS
+// apart.
 enum {
     MAX_POLL_STEP = TL_STRESS_OR(16, 1),
     MIN_POLL_INTERVAL_NS = 200000,

@@ -77,6 +77,7 @@ struct tl_state {
     PyTypeObject *local_type;
     PyTypeObject *stream_type;
     PyTypeObject *listener_type;
+    PyTypeObject *datagram_type;
     struct tl_places *local_places; // counted
 
     PyObject *tasklet_exit;

@@ -119,6 +119,7 @@ add_types(PyObject *mod, struct tl_state *state)
         add_type(mod, &tl_local_spec, NULL, &state->local_type) < 0 ||
         add_type(mod, &tl_stream_spec, NULL, &state->stream_type) < 0 ||
         add_type(mod, &tl_listener_spec, NULL, &state->listener_type) < 0 ||
+        add_type(mod, &tl_datagram_spec, NULL, &state->datagram_type) < 0 ||
         add_type(mod, &tl_job_spec, NULL, &state->job_type) < 0 ||
         add_type(mod, &tl_worker_pool_spec, NULL, &state->worker_pool_type) < 0 ||
         add_lock_types(mod, state) < 0) {
@@ -425,6 +426,7 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->handle_type);
     Py_VISIT(state->stream_type);
     Py_VISIT(state->listener_type);
+    Py_VISIT(state->datagram_type);
     Py_VISIT(state->case_type);
     Py_VISIT(state->local_type);
     Py_VISIT(state->timeout_exit);

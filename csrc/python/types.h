@@ -15,7 +15,7 @@ extern PyType_Spec tl_barrier_spec, tl_shield_spec, tl_group_spec;
 extern PyType_Spec tl_released_spec;
 extern PyType_Spec tl_arrivals_spec, tl_completions_spec;
 extern PyType_Spec tl_closer_spec, tl_setting_spec;
-extern PyType_Spec tl_stream_spec, tl_listener_spec;
+extern PyType_Spec tl_stream_spec, tl_listener_spec, tl_datagram_spec;
 
 // Methods and functions. The classic ones behave as in Stackless Python, and have the
 // prefix stackless_ in the module; those of the scheduler have the prefix scheduler_.
