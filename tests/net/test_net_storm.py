@@ -25,7 +25,7 @@ def faulty(tmp_path_factory):
 def check(seed):
     status, output = run_script("net_storm.py", seed, "1.5")
     assert status == 0, output
-    word, connections, messages, killed = output.split()
+    word, connections, messages, killed = output.splitlines()[-1].split()
     assert word == "ok", output
     assert int(connections) > 10, output
     assert int(messages) > 10, output

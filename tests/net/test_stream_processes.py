@@ -19,7 +19,8 @@ def test_a_thread_that_ends_sends_what_it_wrote():
 
 
 SETUP = """
-import os
+import os, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
 from tasklets import net, schedule, sleep, spawn
 
 def echo(stream):

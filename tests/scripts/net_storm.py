@@ -1,6 +1,8 @@
 """Clients and servers that come, go, stall, reset and are killed at random.
 
-usage: net_storm.py SEED SECONDS [tls]     prints "ok" and how much was exchanged
+usage: net_storm.py SEED SECONDS
+prints the memory of the process after a tenth of the time and at the end, in KiB, then
+"ok" and the numbers of connections, messages and kills.
 
 Each message has a number: none may be lost or doubled in a connection that has not been
 broken. At the end no descriptor, stream or waiter is left.
@@ -129,13 +131,24 @@ class Storm:
             client.join(timeout=self.random.uniform(0.001, 2))
             client.kill()
 
+    def measure(self):
+        sleep((self.end - time.monotonic()) / 10)
+        self.memory = memory()
+
     def run(self):
         with net.serve(self.serve, ("127.0.0.1", 0)) as server:
             with TaskGroup() as group:
                 for _ in range(10):
                     group.spawn(self.clients, server.addresses[0])
                 group.spawn(self.killer)
+                group.spawn(self.measure)
             assert server.drain(timeout=10), "a handler has not ended"
+
+
+def memory():
+    """Return the resident memory in KiB."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize() // 1024
 
 
 def sockets():
@@ -159,6 +172,7 @@ def main(seed, seconds):
     left = {k: n for k, n in _core.live_counts().items() if k == "stream" and n}
     assert not left, left
     assert sockets() == 0, f"{sockets()} sockets are left"
+    print("memory", storm.memory, memory())
     print("ok", storm.connections, storm.messages, storm.killed)
 
 
