@@ -78,6 +78,7 @@ thread.start()
 threads_turn.wait()
 pid = os.fork()
 if pid == 0:
+    server.close()  # the connection of the thread is for the parent
     assert ask(client, b"child") == b"child"
     os._exit(7)
 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7

@@ -19,6 +19,7 @@ from connections import (
 from tasklets import (
     BlockTrapError,
     TaskletExit,
+    _core,
     block_trap,
     run,
     schedule,
@@ -212,8 +213,9 @@ def test_a_write_reaches_the_peer_at_the_next_switch(ends):
     peer.setblocking(False)
     stream.write(b"one ")
     stream.write(memoryview(b"two"))
-    with pytest.raises(BlockingIOError):
-        peer.recv(100)
+    if not _core.stress:  # it gives way before every write
+        with pytest.raises(BlockingIOError):
+            peer.recv(100)
     schedule()
     assert peer.recv(100) == b"one two"
     stream.writelines([b"three ", bytearray(b"four")])
