@@ -9,19 +9,13 @@
 #include <stdatomic.h>
 
 enum tl_live_kind {
-    TL_LIVE_TASKLET,
-    TL_LIVE_CHANNEL,
-    TL_LIVE_BOMB,
-    TL_LIVE_SCHED,
-    TL_LIVE_JOB,
-    TL_LIVE_LOCK,
-    TL_LIVE_REQUEST,
-    TL_LIVE_QUEUE,
-    TL_LIVE_LOCAL,
+#define TL_COUNT(kind, name) TL_LIVE_##kind,
+#include "object/types.def"
     TL_LIVE_KINDS
 };
 
 extern _Atomic long tl_live[TL_LIVE_KINDS];
+extern const char *const tl_live_names[TL_LIVE_KINDS];
 
 // Thread: any.  Locks: none.
 static inline void

@@ -144,14 +144,6 @@ atomic_repr(AtomicObject *self)
                                 self->depth > 0 ? "entered" : "not entered", self);
 }
 
-static PyObject *
-atomic_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
-{
-    PyErr_SetString(PyExc_TypeError, "cannot pickle an atomic(): make one where it is "
-                                     "needed");
-    return NULL;
-}
-
 static void
 atomic_dealloc(AtomicObject *self)
 {
@@ -183,7 +175,6 @@ tl_atomic_ready(PyTypeObject *type)
 static PyMethodDef atomic_methods[] = {
     {"__enter__", (PyCFunction)atomic_enter, METH_NOARGS, NULL},
     {"__exit__", TL_FAST(atomic_exit), METH_FASTCALL, NULL},
-    {"__reduce__", atomic_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -399,7 +399,6 @@ static PyMethodDef barrier_methods[] = {
     {"wait", TL_FAST(barrier_wait_for), METH_FASTCALL | METH_KEYWORDS, wait_doc},
     {"reset", (PyCFunction)barrier_reset, METH_NOARGS, reset_doc},
     {"abort", (PyCFunction)barrier_abort, METH_NOARGS, abort_doc},
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -439,15 +439,6 @@ channel_open(ChannelObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-static PyObject *
-channel_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyErr_Format(PyExc_TypeError,
-                 "cannot pickle '%s' object: tasklets may be waiting on it",
-                 Py_TYPE(self)->tp_name);
-    return NULL;
-}
-
 // ---- attributes
 
 static PyObject *
@@ -555,7 +546,6 @@ static PyMethodDef channel_methods[] = {
      METH_FASTCALL | METH_KEYWORDS, close_doc},
     {"open", (PyCFunction)channel_open, METH_NOARGS, open_doc},
     TL_CLASS_GETITEM,
-    {"__reduce__", channel_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

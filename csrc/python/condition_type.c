@@ -498,10 +498,11 @@ condition_repr(ConditionObject *self)
     return text;
 }
 
-void
+int
 tl_condition_ready(PyTypeObject *type)
 {
     type->tp_vectorcall = condition_vectorcall;
+    return 0;
 }
 
 // clang-format off
@@ -521,7 +522,6 @@ static PyMethodDef condition_methods[] = {
     {"_release_save", (PyCFunction)condition_release_save, METH_NOARGS, NULL},
     {"_acquire_restore", (PyCFunction)condition_acquire_restore, METH_O, NULL},
     {"_at_fork_reinit", (PyCFunction)condition_at_fork_reinit, METH_NOARGS, NULL},
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -244,14 +244,6 @@ group_cancel(GroupObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-static PyObject *
-group_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
-{
-    PyErr_SetString(PyExc_TypeError,
-                    "cannot pickle a TaskGroup: make one where it is needed");
-    return NULL;
-}
-
 // ---- the object
 
 static int
@@ -307,7 +299,6 @@ static PyMethodDef group_methods[] = {
     {"__exit__", TL_FAST(group_exit), METH_FASTCALL, NULL},
     {"spawn", TL_FAST(group_spawn), METH_FASTCALL | METH_KEYWORDS, spawn_doc},
     {"cancel", (PyCFunction)group_cancel, METH_NOARGS, cancel_doc},
-    {"__reduce__", group_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -139,19 +139,9 @@ get_dict(LocalObject *self, void *Py_UNUSED(closure))
     return Py_XNewRef(tl_local_dict(self, true));
 }
 
-static PyObject *
-local_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyErr_Format(PyExc_TypeError,
-                 "cannot pickle '%s' object: it is something else in each tasklet",
-                 Py_TYPE(self)->tp_name);
-    return NULL;
-}
-
 // clang-format off
 
 static PyMethodDef local_methods[] = {
-    {"__reduce__", local_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

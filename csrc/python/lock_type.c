@@ -333,11 +333,18 @@ rlock_repr(LockObject *self)
     return text;
 }
 
-void
-tl_lock_ready(PyTypeObject *lock, PyTypeObject *rlock)
+int
+tl_lock_ready(PyTypeObject *type)
 {
-    lock->tp_vectorcall = lock_vectorcall;
-    rlock->tp_vectorcall = rlock_vectorcall;
+    type->tp_vectorcall = lock_vectorcall;
+    return 0;
+}
+
+int
+tl_rlock_ready(PyTypeObject *type)
+{
+    type->tp_vectorcall = rlock_vectorcall;
+    return 0;
 }
 
 // clang-format off
@@ -354,7 +361,6 @@ static PyMethodDef lock_methods[] = {
     {"__exit__", TL_FAST(lock_exit), METH_FASTCALL, NULL},
     {"_at_fork_reinit", (PyCFunction)lock_at_fork_reinit, METH_NOARGS,
      at_fork_reinit_doc},
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -372,7 +378,6 @@ static PyMethodDef rlock_methods[] = {
     {"_acquire_restore", (PyCFunction)rlock_acquire_restore, METH_O, NULL},
     {"_at_fork_reinit", (PyCFunction)lock_at_fork_reinit, METH_NOARGS,
      at_fork_reinit_doc},
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -102,16 +102,6 @@ job_cancel(JobObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
-refuse_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyErr_Format(PyExc_TypeError,
-                 "cannot pickle '%s' object: it belongs to threads of "
-                 "this process",
-                 Py_TYPE(self)->tp_name);
-    return NULL;
-}
-
-static PyObject *
 job_get_owner(JobObject *self, void *Py_UNUSED(closure))
 {
     return Py_NewRef(self->owner != NULL ? self->owner : Py_None);
@@ -525,7 +515,6 @@ get_finished(PoolObject *self, void *Py_UNUSED(closure))
 static PyMethodDef job_methods[] = {
     {"wait", TL_FAST(job_wait), METH_FASTCALL | METH_KEYWORDS, job_wait_doc},
     {"cancel", (PyCFunction)job_cancel, METH_NOARGS, job_cancel_doc},
-    {"__reduce__", refuse_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -564,7 +553,6 @@ static PyMethodDef pool_methods[] = {
     {"running", (PyCFunction)pool_running, METH_NOARGS, pool_running_doc},
     {"after_fork", (PyCFunction)pool_after_fork, METH_NOARGS, pool_after_fork_doc},
     {"closer", (PyCFunction)pool_closer, METH_NOARGS, pool_closer_doc},
-    {"__reduce__", refuse_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -4,6 +4,7 @@
 #include "object/live_counts.h"
 #include "python/lock_common.h"
 #include "python/queue_common.h"
+#include "python/types.h"
 #include "sync/queue_items.h"
 
 #include <math.h>
@@ -581,7 +582,6 @@ static PyMethodDef queue_methods[] = {
     {"_put", (PyCFunction)queue_hook_put, METH_O, NULL},
     {"_get", (PyCFunction)queue_hook_get, METH_NOARGS, NULL},
     TL_CLASS_GETITEM,
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -29,7 +29,7 @@ start(struct tl_state *state, struct tl_sched *s, const char *fname,
     if (tl_args_function(fname, args[0]) < 0) {
         return NULL;
     }
-    PyTypeObject *type = state->handle_type;
+    PyTypeObject *type = state->scheduled_call_type;
     ScheduledCallObject *self = (ScheduledCallObject *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
@@ -212,14 +212,6 @@ handle_repr(ScheduledCallObject *self)
     return repr;
 }
 
-static PyObject *
-handle_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
-{
-    PyErr_SetString(PyExc_TypeError,
-                    "cannot pickle a handle: its call is of this process");
-    return NULL;
-}
-
 static int
 handle_traverse(ScheduledCallObject *self, visitproc visit, void *arg)
 {
@@ -253,7 +245,6 @@ static PyMethodDef handle_methods[] = {
     {"cancel", (PyCFunction)handle_cancel, METH_NOARGS, cancel_doc},
     {"cancelled", (PyCFunction)handle_cancelled, METH_NOARGS, cancelled_doc},
     {"when", (PyCFunction)handle_when, METH_NOARGS, when_doc},
-    {"__reduce__", handle_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

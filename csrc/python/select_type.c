@@ -176,14 +176,6 @@ case_hash(CaseObject *self)
 }
 
 static PyObject *
-case_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
-{
-    PyErr_SetString(PyExc_TypeError,
-                    "cannot pickle a case of select(): its channel is of this process");
-    return NULL;
-}
-
-static PyObject *
 get_channel(CaseObject *self, void *Py_UNUSED(closure))
 {
     return Py_NewRef(self->channel);
@@ -222,7 +214,6 @@ PyMethodDef tl_select_functions[] = {
 
 static PyMethodDef case_methods[] = {
     TL_CLASS_GETITEM,
-    {"__reduce__", case_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -319,10 +319,11 @@ semaphore_repr(SemaphoreObject *self)
     return text;
 }
 
-void
-tl_semaphore_ready(PyTypeObject *plain, PyTypeObject *bounded)
+int
+tl_semaphore_ready(PyTypeObject *type)
 {
-    plain->tp_vectorcall = bounded->tp_vectorcall = semaphore_vectorcall;
+    type->tp_vectorcall = semaphore_vectorcall;
+    return 0;
 }
 
 // clang-format off
@@ -333,7 +334,6 @@ static PyMethodDef semaphore_methods[] = {
     {"locked", (PyCFunction)semaphore_locked, METH_NOARGS, locked_doc},
     {"__enter__", (PyCFunction)semaphore_enter, METH_NOARGS, NULL},
     {"__exit__", TL_FAST(semaphore_exit), METH_FASTCALL, NULL},
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -72,14 +72,6 @@ shield_exit(ShieldObject *self, PyObject *Py_UNUSED(args))
 }
 
 static PyObject *
-shield_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
-{
-    PyErr_SetString(PyExc_TypeError,
-                    "cannot pickle a shield(): make one where it is needed");
-    return NULL;
-}
-
-static PyObject *
 get_expired(ShieldObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(self->scope.expired);
@@ -123,7 +115,6 @@ shield_dealloc(ShieldObject *self)
 static PyMethodDef shield_methods[] = {
     {"__enter__", (PyCFunction)shield_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)shield_exit, METH_VARARGS, NULL},
-    {"__reduce__", shield_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

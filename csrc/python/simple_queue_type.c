@@ -4,6 +4,7 @@
 #include "object/live_counts.h"
 #include "python/lock_common.h"
 #include "python/queue_common.h"
+#include "python/types.h"
 #include "sync/simple_queue.h"
 
 // ---- construction and destruction
@@ -201,7 +202,6 @@ static PyMethodDef simple_queue_methods[] = {
     {"qsize", (PyCFunction)simple_queue_qsize, METH_NOARGS, qsize_doc},
     {"empty", (PyCFunction)simple_queue_empty, METH_NOARGS, empty_doc},
     TL_CLASS_GETITEM,
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -30,9 +30,9 @@ tasklet_new(PyTypeObject *cls, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kw
 }
 
 // The vectorcall of the type tasklet itself, not of subclasses.
-PyObject *
-tl_tasklet_vectorcall(PyObject *cls, PyObject *const *args, size_t nargsf,
-                      PyObject *kwnames)
+static PyObject *
+tasklet_vectorcall(PyObject *cls, PyObject *const *args, size_t nargsf,
+                   PyObject *kwnames)
 {
     static const char *const names[] = {"func", "args", "kwargs", NULL};
     static const struct tl_argspec spec = {
@@ -498,6 +498,17 @@ set_hook(TaskletObject *self, PyObject *value, void *profile)
         tl_trace_hooks_forget(ts, self->hooks, profile != NULL, running);
     }
     return 0;
+}
+
+int
+tl_tasklet_ready(PyTypeObject *type)
+{
+    type->tp_vectorcall = tasklet_vectorcall;
+    int result = 0;
+    for (PyMethodDef *def = tl_outcome_methods; result == 0 && def->ml_name; def++) {
+        result = tl_add_method(type, def);
+    }
+    return result;
 }
 
 // clang-format off

@@ -217,14 +217,6 @@ timeout_reschedule(TimeoutObject *self, PyObject *arg)
 }
 
 static PyObject *
-timeout_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
-{
-    PyErr_SetString(PyExc_TypeError,
-                    "cannot pickle a timeout(): make one where it is needed");
-    return NULL;
-}
-
-static PyObject *
 get_expired(TimeoutObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(self->scope.expired);
@@ -277,10 +269,11 @@ timeout_dealloc(TimeoutObject *self)
     Py_DECREF(cls);
 }
 
-void
+int
 tl_timeout_ready(PyTypeObject *type)
 {
     type->tp_vectorcall = timeout_vectorcall;
+    return 0;
 }
 
 // clang-format off
@@ -295,7 +288,6 @@ static PyMethodDef timeout_methods[] = {
     {"__enter__", (PyCFunction)timeout_enter, METH_NOARGS, NULL},
     {"__exit__", TL_FAST(timeout_exit), METH_FASTCALL, NULL},
     {"reschedule", (PyCFunction)timeout_reschedule, METH_O, reschedule_doc},
-    {"__reduce__", timeout_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
