@@ -5,6 +5,7 @@
 #include "core/task_settings.h"
 #include "core/thread.h"
 #include "object/args.h"
+#include "object/live_counts.h"
 #include "python/types.h"
 
 // One __enter__(): the tasklet whose flag was set, and the flag's previous value.
@@ -147,12 +148,10 @@ atomic_repr(AtomicObject *self)
 static void
 atomic_dealloc(AtomicObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     if (self->entries != &self->first) {
         PyMem_Free(self->entries);
     }
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 int

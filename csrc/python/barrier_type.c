@@ -121,7 +121,6 @@ barrier_clear(BarrierObject *self)
 static void
 barrier_dealloc(BarrierObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     TL_TRASHCAN_BEGIN(self, barrier_dealloc)
     if (self->weakrefs != NULL) {
@@ -130,9 +129,7 @@ barrier_dealloc(BarrierObject *self)
     assert(tl_link_is_single(&self->waiters) && tl_link_is_single(&self->leaving) &&
            tl_link_is_single(&self->gate));
     (void)barrier_clear(self);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_LOCK, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_LOCK);
     TL_TRASHCAN_END
 }
 

@@ -150,7 +150,6 @@ channel_clear(ChannelObject *self)
 static void
 channel_dealloc(ChannelObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
@@ -158,9 +157,7 @@ channel_dealloc(ChannelObject *self)
     tl_channel_clear(self);
     PyMem_Free(self->items);
     Py_XDECREF(self->name);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_CHANNEL, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_CHANNEL);
 }
 
 // Does not call into Python, not even for a subclass: deadlock reports call it.

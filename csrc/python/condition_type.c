@@ -123,7 +123,6 @@ condition_clear(ConditionObject *self)
 static void
 condition_dealloc(ConditionObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     TL_TRASHCAN_BEGIN(self, condition_dealloc)
     if (self->weakrefs != NULL) {
@@ -131,9 +130,7 @@ condition_dealloc(ConditionObject *self)
     }
     assert(tl_link_is_single(&self->waiters));
     (void)condition_clear(self);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_LOCK, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_LOCK);
     TL_TRASHCAN_END
 }
 

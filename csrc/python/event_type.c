@@ -83,16 +83,13 @@ event_clear_refs(EventObject *self)
 static void
 event_dealloc(EventObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     assert(tl_link_is_single(&self->waiters));
     (void)event_clear_refs(self);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_LOCK, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_LOCK);
 }
 
 // Parse the argument of wait(). Returns 0, or -1 with an exception set.

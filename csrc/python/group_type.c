@@ -2,6 +2,7 @@
 #include "core/errors.h"
 #include "core/thread.h"
 #include "object/args.h"
+#include "object/live_counts.h"
 #include "python/mod_scheduler.h"
 #include "python/types.h"
 #include "sync/group.h"
@@ -267,7 +268,6 @@ group_traverse(GroupObject *self, visitproc visit, void *arg)
 static void
 group_dealloc(GroupObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
@@ -288,8 +288,7 @@ group_dealloc(GroupObject *self)
     if (self->home != NULL) {
         tl_sched_unref(self->home);
     }
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 // clang-format off

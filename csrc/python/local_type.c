@@ -50,7 +50,6 @@ local_clear(LocalObject *self)
 static void
 local_dealloc(LocalObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
@@ -61,9 +60,7 @@ local_dealloc(LocalObject *self)
     }
     Py_XDECREF(self->args);
     Py_XDECREF(self->kwargs);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_LOCAL, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_LOCAL);
 }
 
 // ---- attributes

@@ -65,7 +65,6 @@ lock_traverse(LockObject *self, visitproc visit, void *arg)
 static void
 lock_dealloc(LockObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
@@ -74,9 +73,7 @@ lock_dealloc(LockObject *self)
     if (self->property.owner != NULL) {
         tl_os_thread_disown(&self->property);
     }
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_LOCK, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_LOCK);
 }
 
 // ---- acquire and release

@@ -26,7 +26,6 @@ job_traverse(JobObject *self, visitproc visit, void *arg)
 static void
 job_dealloc(JobObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     assert(tl_link_is_single(&self->link) && tl_link_is_single(&self->waiters));
     Py_XDECREF(self->func);
@@ -37,9 +36,7 @@ job_dealloc(JobObject *self)
     Py_XDECREF(self->value);
     Py_XDECREF(self->exc);
     Py_CLEAR(self->pool);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_JOB, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_JOB);
 }
 
 static const char *const state_words[] = {"queued", "running", "done", "cancelled",
@@ -180,7 +177,6 @@ pool_clear(PoolObject *self)
 static void
 pool_dealloc(PoolObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
@@ -190,8 +186,7 @@ pool_dealloc(PoolObject *self)
     Py_DECREF(self->start);
     Py_XDECREF(self->on_abandoned);
     tl_link_remove(&self->all);
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 static PyObject *
@@ -413,11 +408,9 @@ closer_clear(CloserObject *self)
 static void
 closer_dealloc(CloserObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     (void)closer_clear(self);
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 PyDoc_STRVAR(worker_pools_doc,

@@ -181,7 +181,6 @@ free_locks(QueueObject *self)
 static void
 queue_dealloc(QueueObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     TL_TRASHCAN_BEGIN(self, queue_dealloc)
     if (self->weakrefs != NULL) {
@@ -190,9 +189,7 @@ queue_dealloc(QueueObject *self)
     (void)queue_clear(self);
     Py_CLEAR(self->maxsize);
     free_locks(self);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_QUEUE, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_QUEUE);
     TL_TRASHCAN_END
 }
 

@@ -117,15 +117,12 @@ semaphore_traverse(SemaphoreObject *self, visitproc visit, void *arg)
 static void
 semaphore_dealloc(SemaphoreObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     assert(tl_link_is_single(&self->waiters));
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_LOCK, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_LOCK);
 }
 
 // ---- acquire and release

@@ -3,6 +3,7 @@
 #include "core/thread.h"
 #include "core/timer.h"
 #include "object/args.h"
+#include "object/live_counts.h"
 #include "python/types.h"
 
 #include <math.h>
@@ -103,11 +104,9 @@ shield_clear(ShieldObject *self)
 static void
 shield_dealloc(ShieldObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     (void)shield_clear(self);
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 // clang-format off

@@ -55,7 +55,6 @@ simple_queue_clear(SimpleQueueObject *self)
 static void
 simple_queue_dealloc(SimpleQueueObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     TL_TRASHCAN_BEGIN(self, simple_queue_dealloc)
     if (self->weakrefs != NULL) {
@@ -63,9 +62,7 @@ simple_queue_dealloc(SimpleQueueObject *self)
     }
     tl_queue_forget(&self->waiters, (PyObject *)self);
     (void)simple_queue_clear(self);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_QUEUE, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_QUEUE);
     TL_TRASHCAN_END
 }
 

@@ -147,7 +147,6 @@ tasklet_clear(TaskletObject *self)
 static void
 tasklet_dealloc(TaskletObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (tl_tasklet_is_resurrected(self)) {
         PyObject_GC_Track((PyObject *)self);
@@ -181,9 +180,7 @@ tasklet_dealloc(TaskletObject *self)
     tasklet_clear(self);
     Py_CLEAR(self->fiber);
     tl_sched_unref(self->home);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_TASKLET, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_TASKLET);
     TL_TRASHCAN_END
 }
 

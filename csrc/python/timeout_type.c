@@ -4,6 +4,7 @@
 #include "core/thread.h"
 #include "core/timer.h"
 #include "object/args.h"
+#include "object/live_counts.h"
 #include "python/types.h"
 
 #include <math.h>
@@ -262,11 +263,9 @@ timeout_clear(TimeoutObject *self)
 static void
 timeout_dealloc(TimeoutObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     (void)timeout_clear(self);
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 int
