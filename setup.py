@@ -94,6 +94,16 @@ def description():
     return "".join(parts)
 
 
+def is_current(made):
+    """Tell whether an object file is newer than all files that it was made from."""
+    try:
+        rule = Path(made).with_suffix(".d").read_text().replace("\\\n", " ")
+        files = shlex.split(rule.partition(": ")[2])
+        return max(map(os.path.getmtime, files)) <= os.path.getmtime(made)
+    except FileNotFoundError:
+        return False
+
+
 class Build(build):
     """Check the requirements before anything is copied."""
 
@@ -104,7 +114,11 @@ class Build(build):
 
 
 class BuildExt(build_ext):
-    """Compile the changed sources, several at a time."""
+    """Compile the changed sources, several at a time.
+
+    setuptools compiles all files of an extension, one after the other. Its `parallel`
+    is for several extensions. Backends that do better do not read setup.py.
+    """
 
     def run(self):
         """Check, then build."""
@@ -123,9 +137,12 @@ class BuildExt(build_ext):
         # Objects compiled with other flags, or for another Python, are compiled again.
         made_by = Path(self.build_temp, "made_by")
         key = f"{sys.version} {self.compiler.compiler_so} {vars(ext)}"
-        if not made_by.exists() or made_by.read_text() != key:
+        self.all_stale = (
+            self.force or not made_by.exists() or made_by.read_text() != key
+        )
+        if self.all_stale:
             made_by.unlink(missing_ok=True)
-            self.force = True
+        self.force = True  # compile_changed() decides for each file
         self.compile_all = self.compiler.compile
         self.compiler.compile = self.compile_changed
         super().build_extension(ext)
@@ -134,12 +151,10 @@ class BuildExt(build_ext):
 
     def compile_changed(self, sources, output_dir, depends, **options):
         """Replace the compiler's compile method."""
-        newest = max(os.path.getmtime(path) for path in depends)
 
         def compile_one(source):
             (made,) = self.compiler.object_filenames([source], output_dir=output_dir)
-            age = os.path.getmtime(made) if os.path.exists(made) else 0
-            if self.force or age < max(newest, os.path.getmtime(source)):
+            if self.all_stale or not is_current(made):
                 self.compile_all([source], output_dir=output_dir, **options)
             return made
 
@@ -200,11 +215,11 @@ setup(
         Extension(
             "tasklets._core",
             sources=sorted(glob("csrc/*/*.c")),
-            depends=["setup.py", *sorted(glob("csrc/*/*.h"))],
             define_macros=[("_GNU_SOURCE", "1")],
             extra_compile_args=[
                 "-std=gnu11",
                 "-iquotecsrc",
+                "-MMD",  # writes beside each object file from what it was made
                 "-fvisibility=hidden",
                 "-fno-plt",
                 # The interpreter may end a thread by unwinding it: see run_stack().

@@ -138,6 +138,9 @@ class Event(locks.Event):
     The functions of add_done_callback() are called once, with the event.
     """
 
+    # Not the callbacks of the base class, which reports their exceptions: here set()
+    # raises them, and waitsite_signal() calls callbacks of an event that is not set.
+
     def __init__(self) -> None:
         super().__init__()
         self._callbacks: list[Callable[[Any], object]] = []

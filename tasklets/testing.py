@@ -18,9 +18,6 @@ def __dir__() -> list[str]:
     return public_names(globals())
 
 
-_MASK = 2**64 - 1
-
-
 def settle(*, switches: int = 1_000_000) -> None:
     """Run the other tasklets of this thread until none is runnable or due.
 
@@ -135,12 +132,7 @@ def seeded(seed: int) -> Setting:
     """
     if not isinstance(seed, int):
         raise TypeError(f"seed must be an int, not {seed!r}")
-    return Setting(_core.order_seed, _mix(seed))._made_by(f"testing.seeded({seed})")
+    from random import Random  # not needed by programs that only import us
 
-
-def _mix(seed: int) -> int:
-    """Return a positive 64-bit int; similar seeds get unlike results (splitmix64)."""
-    mixed = (seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) & _MASK
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
-    return (mixed ^ (mixed >> 31)) or 1
+    order = Random(seed).getrandbits(64) or 1
+    return Setting(_core.order_seed, order)._made_by(f"testing.seeded({seed})")

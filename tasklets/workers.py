@@ -31,6 +31,8 @@ _numbers = itertools.count(1)
 _CANCELLED = frozenset(("CANCELLED", "CANCELLED_AND_NOTIFIED"))
 _DONE = _CANCELLED | {"FINISHED"}
 
+_STAYED_BEHIND = "the worker with this call has stayed behind in the parent process"
+
 
 class WorkerFuture(Future[_T]):
     """A `concurrent.futures.Future` that `WorkerPool.submit` returns.
@@ -43,6 +45,10 @@ class WorkerFuture(Future[_T]):
     # inside a method of the base class can leave the lock acquired, and the worker
     # would wait for it forever. The GIL is enough, because a call changes the state
     # last.
+    #
+    # No other Python code uses private attributes of the base class, and of the C code
+    # only what tl_arrivals_ready() names. tests/workers/test_future_internals.py checks
+    # that they mean the same in each version of Python.
 
     _job: _core.job
 
@@ -111,6 +117,28 @@ class WorkerFuture(Future[_T]):
             return super().exception(0)
         return self._exception
 
+    def _fail(self, error: BaseException) -> None:
+        """Set the exception, even if the base class runs out of memory."""
+        if self._state == "FINISHED":
+            return
+        try:
+            self.set_exception(error)
+        finally:
+            if self._state != "FINISHED":
+                self._exception = error
+                self._state = "FINISHED"
+
+    def _fail_in_child(self, job: _core.job, error: BaseException) -> None:
+        """Set the exception in the child of a fork, where no worker is left."""
+        if self._state == "FINISHED":
+            return
+        callbacks = self._done_callbacks
+        self.__init__()  # type: ignore[misc]  # its lock's owner may not be here
+        self._job = job
+        self._done_callbacks = callbacks
+        self.set_running_or_notify_cancel()
+        self.set_exception(error)
+
 
 def _run(
     future: WorkerFuture[_T],
@@ -124,19 +152,8 @@ def _run(
             return
         future.set_result(func(*args, **kwargs))
     except BaseException as error:
-        if future._state != "FINISHED":
-            _fail(future, error)
+        future._fail(error)
         del future  # as above
-
-
-def _fail(future: WorkerFuture[Any], error: BaseException) -> None:
-    """Set a future's exception, even if the base class runs out of memory."""
-    try:
-        future.set_exception(error)
-    finally:
-        if future._state != "FINISHED":
-            future._exception = error
-            future._state = "FINISHED"
 
 
 def _work(pool: _core.worker_pool) -> None:
@@ -216,10 +233,10 @@ def _default_size() -> int:
         except ValueError:
             pass
         raise ValueError(f"TASKLETS_WORKERS must be a positive int, not {text!r}")
-    if hasattr(os, "sched_getaffinity"):
-        cpus = len(os.sched_getaffinity(0))
+    if hasattr(os, "process_cpu_count"):  # from Python 3.13
+        cpus = os.process_cpu_count() or 1
     else:
-        cpus = os.cpu_count() or 1
+        cpus = len(os.sched_getaffinity(0))
     return min(32, cpus + 4)
 
 
@@ -412,7 +429,10 @@ def call_on_worker(  # type: ignore[misc]  # as in WorkerPool.call
 
 
 class _Answer(Generic[_T]):
-    """The outcome of a call in another thread's scheduler."""
+    """The outcome of a call in another thread's scheduler.
+
+    Not a Future, whose lock would cost more than the switches to the other tasklet.
+    """
 
     value: _T
     error: BaseException | None = None
@@ -512,19 +532,8 @@ def _after_fork() -> None:
     """Renew all pools in the child of a fork, and fail their calls."""
     for pool in _core.worker_pools():
         for job in pool.after_fork():
-            future = job.owner
-            if not isinstance(future, WorkerFuture) or future._state == "FINISHED":
-                continue
-            callbacks = future._done_callbacks
-            future.__init__()  # a thread that is not in the child may hold its lock
-            future._job = job
-            future._done_callbacks = callbacks
-            future.set_running_or_notify_cancel()
-            future.set_exception(
-                RuntimeError(
-                    "the worker with this call has stayed behind in the parent process"
-                )
-            )
+            if isinstance(job.owner, WorkerFuture):
+                job.owner._fail_in_child(job, RuntimeError(_STAYED_BEHIND))
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,11 +2,10 @@
 #include "base/deferred_wakes.h"
 #include "base/clock.h"
 #include "base/internal_threads.h"
+#include "base/pthreads.h"
 #include "base/stress.h"
 
-#include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stddef.h>
 #include <time.h>
 
@@ -108,13 +107,8 @@ start_flusher(void)
     pthread_mutex_lock(&flusher.mutex);
     if (!flusher.started) {
         tl_park_init(&flusher.park);
-        sigset_t all, before;
-        sigfillset(&all);
-        pthread_sigmask(SIG_SETMASK, &all,
-                        &before); // the program's threads get the signals
         pthread_t thread;
-        flusher.started = pthread_create(&thread, NULL, flush_for_all, NULL) == 0;
-        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        flusher.started = tl_pthread_start(&thread, NULL, flush_for_all) == 0;
         if (flusher.started) {
             pthread_detach(thread);
         }

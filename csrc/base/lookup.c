@@ -1,11 +1,10 @@
 // lookup.c - the queue of lookups, its threads, and what a fork does with them.
 #include "base/lookup.h"
 #include "base/clock.h"
+#include "base/pthreads.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -223,12 +222,8 @@ work(void *arg)
 static void
 init_conditions(void)
 {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&lookups.changed, NULL);
-    pthread_cond_init(&lookups.calm, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    tl_pthread_cond_init(&lookups.calm);
     lookups.has_conds = true;
 }
 
@@ -236,13 +231,8 @@ init_conditions(void)
 static int
 start_thread(void)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all,
-                    &before); // the program's threads get the signals
     pthread_t thread;
-    int error = pthread_create(&thread, NULL, work, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = tl_pthread_start(&thread, NULL, work);
     if (error == 0) {
         pthread_detach(thread);
         lookups.threads++;
@@ -316,10 +306,9 @@ tl_lookup_hold(void)
     lookups.forks++;
     for (int i = 0; i < MAX_FORK_WAITS && lookups.running > 0; i++) {
         int64_t end = tl_clock_now() + FORK_WAIT_NS;
-        struct timespec until = {end / 1000000000, end % 1000000000};
         int error = 0;
         while (lookups.running > 0 && error == 0) {
-            error = pthread_cond_timedwait(&lookups.calm, &lookups.mutex, &until);
+            error = tl_pthread_wait_until(&lookups.calm, &lookups.mutex, end);
         }
         if (!is_any_busy()) {
             break;

@@ -1,10 +1,9 @@
 // spare.c - the queue of calls, and the threads that make them.
 #include "base/spare.h"
+#include "base/pthreads.h"
 #include "base/stress.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <time.h>
 
 // MAX_THREADS: maximum number of threads, as in libuv's pool; further calls wait.
@@ -89,15 +88,10 @@ start_thread(void)
 {
     pthread_attr_t attr;
     pthread_t thread;
-    sigset_t all, before;
-    sigfillset(&all);
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, STACK_BYTES);
-    pthread_sigmask(SIG_SETMASK, &all,
-                    &before); // the program's threads get the signals
-    int error = pthread_create(&thread, &attr, serve, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = tl_pthread_start(&thread, &attr, serve);
     pthread_attr_destroy(&attr);
     return error;
 }

@@ -3,10 +3,9 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/internal_threads.h"
+#include "base/pthreads.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stddef.h>
 
 // LOOKS_PER_STILL: how many times the moves of an owner that moves are compared in the
@@ -167,8 +166,7 @@ watch(void *arg)
         if (next == INT64_MAX) {
             pthread_cond_wait(&keeper.changed, &keeper.mutex);
         } else {
-            struct timespec until = {next / 1000000000, next % 1000000000};
-            pthread_cond_timedwait(&keeper.changed, &keeper.mutex, &until);
+            tl_pthread_wait_until(&keeper.changed, &keeper.mutex, next);
         }
     }
     pthread_mutex_unlock(&keeper.mutex);
@@ -183,21 +181,12 @@ start(const struct tl_timekeeper_host *host)
         return keeper.stopping ? ESHUTDOWN : 0;
     }
     if (!keeper.has_cond) {
-        pthread_condattr_t monotonic;
-        pthread_condattr_init(&monotonic);
-        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-        pthread_cond_init(&keeper.changed, &monotonic);
-        pthread_condattr_destroy(&monotonic);
+        tl_pthread_cond_init(&keeper.changed);
         keeper.has_cond = true;
     }
     keeper.list.prev = keeper.list.next = &keeper.list;
     keeper.host = host;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all,
-                    &before); // the program's threads get the signals
-    int error = pthread_create(&keeper.thread, NULL, watch, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int error = tl_pthread_start(&keeper.thread, NULL, watch);
     keeper.started = error == 0;
     return error;
 }

@@ -143,18 +143,12 @@ give_call(TaskletObject *t, PyObject *func, struct call *call, struct old *old)
     return 0;
 }
 
-static PyObject *
-none_to_null(PyObject *object)
-{
-    return object == Py_None ? NULL : object;
-}
-
 int
 tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
 {
-    func = none_to_null(func);
-    args = none_to_null(args);
-    kwargs = none_to_null(kwargs);
+    func = tl_none_to_null(func);
+    args = tl_none_to_null(args);
+    kwargs = tl_none_to_null(kwargs);
     bool unbind = func == NULL && args == NULL && kwargs == NULL;
     bool set_up = args != NULL || kwargs != NULL;
     struct call call = {NULL, NULL};

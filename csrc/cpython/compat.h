@@ -121,6 +121,17 @@ tl_setattr(PyObject *object, const char *name, PyObject *value)
     return result;
 }
 
+// Add a method whose function is not in the table of the type's spec.
+static inline int
+tl_add_method(PyTypeObject *type, PyMethodDef *def)
+{
+    PyObject *method = PyDescr_NewMethod(type, def);
+    int result =
+        method != NULL ? tl_setattr((PyObject *)type, def->ml_name, method) : -1;
+    Py_XDECREF(method);
+    return result;
+}
+
 // Call a method, with arg unless that is NULL.
 static inline PyObject *
 tl_call_method(PyObject *object, const char *name, PyObject *arg)

@@ -13,9 +13,9 @@
 #include "cpython/gil.h"
 #include "base/clock.h"
 #include "base/park.h"
+#include "base/pthreads.h"
 #include "base/stress.h"
 
-#include <pthread.h>
 #include <unistd.h>
 
 // How long an urgent thread may keep the GIL before another urgent thread asks for it.
@@ -163,9 +163,8 @@ wait_until_may_ask(void)
         bool urgent = holder_is_urgent();
         int64_t end = now + (urgent ? POLL_NS : SLOW_POLL_NS);
         end = at < end ? at : end;
-        struct timespec until = {end / 1000000000, end % 1000000000};
-        pthread_cond_timedwait(urgent ? &budget.passed : tl_gil_cond(), tl_gil_mutex(),
-                               &until);
+        tl_pthread_wait_until(urgent ? &budget.passed : tl_gil_cond(), tl_gil_mutex(),
+                              end);
         now = tl_clock_now();
     }
 }
@@ -227,16 +226,6 @@ note_timed_take(PyThreadState *ts, bool asked)
     }
 }
 
-static void
-init_condition(void)
-{
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&budget.passed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-}
-
 // Find out whether the interpreter is as expected. Called with the GIL, after the first
 // take that had to wait, which took the GIL as any thread does.
 TL_COLD static void
@@ -244,7 +233,7 @@ check(void)
 {
     budget.checked = true;
     PyObject *exc = PyErr_GetRaisedException();
-    init_condition();
+    tl_pthread_cond_init(&budget.passed);
     budget.works = tl_governor_is_ready();
     PyErr_SetRaisedException(exc);
 }
@@ -345,5 +334,5 @@ tl_gil_priority_forget_threads(void)
     budget.spinning = false;
     budget.preempted_at = 0;
     budget.last_urgent = NULL;
-    init_condition();
+    tl_pthread_cond_init(&budget.passed);
 }

@@ -3,10 +3,8 @@
 #include "cpython/gil.h"
 #include "base/clock.h"
 #include "base/internal_threads.h"
+#include "base/pthreads.h"
 #include "base/section_lock.h"
-
-#include <pthread.h>
-#include <signal.h>
 
 // Switch interval while the governor is engaged: three years, and a number that no
 // program sets, so that it is recognised.
@@ -102,9 +100,8 @@ tl_governor_interval(void)
 static void
 wait_for(pthread_cond_t *cond, unsigned long microseconds)
 {
-    int64_t end = tl_clock_now() + (int64_t)microseconds * 1000;
-    struct timespec until = {end / 1000000000, end % 1000000000};
-    pthread_cond_timedwait(cond, tl_gil_mutex(), &until);
+    tl_pthread_wait_until(cond, tl_gil_mutex(),
+                          tl_clock_now() + (int64_t)microseconds * 1000);
 }
 
 // Whether ts, which has had the GIL for held_us microseconds, must not be asked for it.
@@ -229,17 +226,8 @@ tick(void *arg)
 static int
 start(void)
 {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&governor.wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all,
-                    &before); // the program's threads get the signals
-    int error = pthread_create(&governor.thread, NULL, tick, NULL);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    tl_pthread_cond_init(&governor.wake);
+    int error = tl_pthread_start(&governor.thread, NULL, tick);
     governor.started = error == 0;
     return error;
 }

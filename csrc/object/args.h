@@ -33,6 +33,12 @@ int tl_args_parse(const struct tl_argspec *spec, PyObject *const *args,
 // or 1, or -1 with a TypeError that says message.
 int tl_args_flag(PyObject *value, const char *message);
 
+static inline PyObject *
+tl_none_to_null(PyObject *object)
+{
+    return object == Py_None ? NULL : object;
+}
+
 // The slow path of tl_args_function().
 int tl_args_no_function(const char *fname, PyObject *func);
 

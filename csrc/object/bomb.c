@@ -1,12 +1,7 @@
 // bomb.c - creates and raises bombs.
 #include "object/bomb.h"
+#include "object/args.h"
 #include "object/live_counts.h"
-
-static PyObject *
-none_to_null(PyObject *object)
-{
-    return object == Py_None ? NULL : object;
-}
 
 // The class to raise: that of value, if value is an instance of type or of a subclass.
 static PyObject *
@@ -76,8 +71,8 @@ PyObject *
 tl_bomb_of_raise(struct tl_state *state, PyObject *exc, PyObject *value,
                  PyObject *traceback)
 {
-    value = none_to_null(value);
-    traceback = none_to_null(traceback);
+    value = tl_none_to_null(value);
+    traceback = tl_none_to_null(traceback);
     if (traceback != NULL && !PyTraceBack_Check(traceback)) {
         PyErr_SetString(PyExc_TypeError, "third argument must be a traceback object");
         return NULL;
@@ -135,8 +130,8 @@ tl_bomb_raise(PyObject *object)
     BombObject *bomb = (BombObject *)object;
     // The program may hold this bomb, too: its references stay.
     PyObject *type = Py_XNewRef(bomb->type);
-    PyObject *value = Py_XNewRef(none_to_null(bomb->value));
-    PyObject *traceback = Py_XNewRef(none_to_null(bomb->traceback));
+    PyObject *value = Py_XNewRef(tl_none_to_null(bomb->value));
+    PyObject *traceback = Py_XNewRef(tl_none_to_null(bomb->traceback));
     Py_DECREF(bomb);
     if (type == NULL || !PyExceptionClass_Check(type) ||
         (traceback != NULL && !PyTraceBack_Check(traceback))) {

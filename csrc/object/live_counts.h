@@ -6,23 +6,19 @@
 #ifndef TL_LIVE_COUNTS_H
 #define TL_LIVE_COUNTS_H
 
+#include "cpython/compat.h"
+
 #include <stdatomic.h>
 
 enum tl_live_kind {
-    TL_LIVE_TASKLET,
-    TL_LIVE_CHANNEL,
-    TL_LIVE_BOMB,
-    TL_LIVE_SCHED,
-    TL_LIVE_JOB,
-    TL_LIVE_LOCK,
-    TL_LIVE_REQUEST,
-    TL_LIVE_QUEUE,
-    TL_LIVE_LOCAL,
-    TL_LIVE_STREAM,
+    TL_LIVE_NONE = -1,
+#define TL_COUNT(kind, name) TL_LIVE_##kind,
+#include "object/types.def"
     TL_LIVE_KINDS
 };
 
 extern _Atomic long tl_live[TL_LIVE_KINDS];
+extern const char *const tl_live_names[TL_LIVE_KINDS];
 
 // Thread: any.  Locks: none.
 static inline void
@@ -30,6 +26,18 @@ tl_live_add(enum tl_live_kind kind, int n)
 {
     // Relaxed: tests read the counts when no other thread changes them.
     atomic_fetch_add_explicit(&tl_live[kind], n, memory_order_relaxed);
+}
+
+// The end of a tp_dealloc: frees the object and drops its reference to the type.
+static inline void
+tl_object_free(void *self, enum tl_live_kind kind)
+{
+    PyTypeObject *type = Py_TYPE((PyObject *)self);
+    type->tp_free(self);
+    if (kind != TL_LIVE_NONE) {
+        tl_live_add(kind, -1);
+    }
+    Py_DECREF(type);
 }
 
 #endif // TL_LIVE_COUNTS_H

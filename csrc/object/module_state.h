@@ -25,9 +25,8 @@ enum tl_queue_name {
     TL_QUEUE_NAMES
 };
 
-// What the queues use of the standard library, and their own types.
+// What the queues use of the standard library.
 struct tl_queue_tools {
-    PyTypeObject *type; // Queue
     PyTypeObject *deque;
     PyObject *append, *popleft;            // methods of deque
     PyCFunction call_append, call_popleft; // their C functions; NULL: not known
@@ -47,38 +46,10 @@ struct tl_future_tools {
 };
 
 struct tl_state {
-    PyTypeObject *tasklet_type;
-    PyTypeObject *channel_type;
-    PyTypeObject *queue_channel_type;
-    PyTypeObject *classic_channel_type; // raises the exceptions of Stackless
-    PyTypeObject *bomb_type;
-    PyTypeObject *atomic_type;
-    PyTypeObject *job_type;
-    PyTypeObject *worker_pool_type;
-    PyTypeObject *timeout_type;
-    PyTypeObject *shield_type;
-    PyTypeObject *group_type;
-    PyTypeObject *handle_type;
-    PyTypeObject *case_type;
-    PyTypeObject *arrivals_type;
-    PyTypeObject *completions_type;
-    PyTypeObject *setting_type;
-    PyTypeObject *closer_type;               // of worker pools
+#define TL_TYPE(noun, ...) PyTypeObject *noun##_type;
+#include "object/types.def"
     PyObject *readable_type, *writable_type; // NULL: not looked up yet
-    PyTypeObject *lock_type;
-    PyTypeObject *rlock_type;
-    PyTypeObject *condition_type;
-    PyTypeObject *semaphore_type;
-    PyTypeObject *bounded_semaphore_type;
-    PyTypeObject *event_type;
-    PyTypeObject *nl_condition_type;
-    PyTypeObject *barrier_type;
-    PyTypeObject *released_type;
-    PyTypeObject *local_type;
-    PyTypeObject *stream_type;
-    PyTypeObject *listener_type;
-    PyTypeObject *datagram_type;
-    struct tl_places *local_places; // counted
+    struct tl_places *local_places;          // counted
 
     PyObject *tasklet_exit;
     PyObject *cancelled_error;

@@ -5,6 +5,7 @@
 #include "core/stress_points.h"
 #include "core/timer.h"
 #include "object/callback_list.h"
+#include "object/live_counts.h"
 #include "python/lock_common.h"
 #include "python/types.h"
 #include "sync/channel_buffer.h"
@@ -514,12 +515,10 @@ arrivals_traverse(ArrivalsObject *self, visitproc visit, void *arg)
 static void
 arrivals_dealloc(ArrivalsObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     drop_all(self);
     Py_XDECREF(self->taken);
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 int

@@ -5,6 +5,7 @@
 #include "core/task_settings.h"
 #include "core/thread.h"
 #include "object/args.h"
+#include "object/live_counts.h"
 #include "python/types.h"
 
 // One __enter__(): the tasklet whose flag was set, and the flag's previous value.
@@ -144,23 +145,13 @@ atomic_repr(AtomicObject *self)
                                 self->depth > 0 ? "entered" : "not entered", self);
 }
 
-static PyObject *
-atomic_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
-{
-    PyErr_SetString(PyExc_TypeError, "cannot pickle an atomic(): make one where it is "
-                                     "needed");
-    return NULL;
-}
-
 static void
 atomic_dealloc(AtomicObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     if (self->entries != &self->first) {
         PyMem_Free(self->entries);
     }
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 int
@@ -183,7 +174,6 @@ tl_atomic_ready(PyTypeObject *type)
 static PyMethodDef atomic_methods[] = {
     {"__enter__", (PyCFunction)atomic_enter, METH_NOARGS, NULL},
     {"__exit__", TL_FAST(atomic_exit), METH_FASTCALL, NULL},
-    {"__reduce__", atomic_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -121,7 +121,6 @@ barrier_clear(BarrierObject *self)
 static void
 barrier_dealloc(BarrierObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     TL_TRASHCAN_BEGIN(self, barrier_dealloc)
     if (self->weakrefs != NULL) {
@@ -130,9 +129,7 @@ barrier_dealloc(BarrierObject *self)
     assert(tl_link_is_single(&self->waiters) && tl_link_is_single(&self->leaving) &&
            tl_link_is_single(&self->gate));
     (void)barrier_clear(self);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_LOCK, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_LOCK);
     TL_TRASHCAN_END
 }
 
@@ -399,7 +396,6 @@ static PyMethodDef barrier_methods[] = {
     {"wait", TL_FAST(barrier_wait_for), METH_FASTCALL | METH_KEYWORDS, wait_doc},
     {"reset", (PyCFunction)barrier_reset, METH_NOARGS, reset_doc},
     {"abort", (PyCFunction)barrier_abort, METH_NOARGS, abort_doc},
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

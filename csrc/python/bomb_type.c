@@ -50,13 +50,10 @@ bomb_clear(BombObject *self)
 static void
 bomb_dealloc(BombObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     TL_TRASHCAN_BEGIN(self, bomb_dealloc)
     bomb_clear(self);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_BOMB, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_BOMB);
     TL_TRASHCAN_END
 }
 

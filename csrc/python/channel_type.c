@@ -150,7 +150,6 @@ channel_clear(ChannelObject *self)
 static void
 channel_dealloc(ChannelObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
@@ -158,9 +157,7 @@ channel_dealloc(ChannelObject *self)
     tl_channel_clear(self);
     PyMem_Free(self->items);
     Py_XDECREF(self->name);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_CHANNEL, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_CHANNEL);
 }
 
 // Does not call into Python, not even for a subclass: deadlock reports call it.
@@ -439,15 +436,6 @@ channel_open(ChannelObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-static PyObject *
-channel_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyErr_Format(PyExc_TypeError,
-                 "cannot pickle '%s' object: tasklets may be waiting on it",
-                 Py_TYPE(self)->tp_name);
-    return NULL;
-}
-
 // ---- attributes
 
 static PyObject *
@@ -555,7 +543,6 @@ static PyMethodDef channel_methods[] = {
      METH_FASTCALL | METH_KEYWORDS, close_doc},
     {"open", (PyCFunction)channel_open, METH_NOARGS, open_doc},
     TL_CLASS_GETITEM,
-    {"__reduce__", channel_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -123,7 +123,6 @@ condition_clear(ConditionObject *self)
 static void
 condition_dealloc(ConditionObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     TL_TRASHCAN_BEGIN(self, condition_dealloc)
     if (self->weakrefs != NULL) {
@@ -131,9 +130,7 @@ condition_dealloc(ConditionObject *self)
     }
     assert(tl_link_is_single(&self->waiters));
     (void)condition_clear(self);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_LOCK, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_LOCK);
     TL_TRASHCAN_END
 }
 
@@ -498,10 +495,11 @@ condition_repr(ConditionObject *self)
     return text;
 }
 
-void
+int
 tl_condition_ready(PyTypeObject *type)
 {
     type->tp_vectorcall = condition_vectorcall;
+    return 0;
 }
 
 // clang-format off
@@ -521,7 +519,6 @@ static PyMethodDef condition_methods[] = {
     {"_release_save", (PyCFunction)condition_release_save, METH_NOARGS, NULL},
     {"_acquire_restore", (PyCFunction)condition_acquire_restore, METH_O, NULL},
     {"_at_fork_reinit", (PyCFunction)condition_at_fork_reinit, METH_NOARGS, NULL},
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

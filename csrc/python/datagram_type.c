@@ -4,7 +4,7 @@
 #include "io/datagram.h"
 #include "object/args.h"
 #include "object/live_counts.h"
-#include "python/stream_methods.h"
+#include "python/types.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -269,7 +269,6 @@ static PyMethodDef datagram_methods[] = {
     {"send", TL_FAST(datagram_send), METH_FASTCALL | METH_KEYWORDS, send_doc},
     {"close", (PyCFunction)datagram_close, METH_NOARGS, close_doc},
     {"fileno", (PyCFunction)datagram_fileno, METH_NOARGS, fileno_doc},
-    {"__reduce__", tl_net_refuse_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

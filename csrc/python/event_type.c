@@ -83,16 +83,13 @@ event_clear_refs(EventObject *self)
 static void
 event_dealloc(EventObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     assert(tl_link_is_single(&self->waiters));
     (void)event_clear_refs(self);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_LOCK, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_LOCK);
 }
 
 // Parse the argument of wait(). Returns 0, or -1 with an exception set.
@@ -473,10 +470,11 @@ nl_repr(EventObject *self)
     return text;
 }
 
-void
-tl_event_ready(PyTypeObject *event, PyTypeObject *nl_condition)
+int
+tl_event_ready(PyTypeObject *type)
 {
-    event->tp_vectorcall = nl_condition->tp_vectorcall = make;
+    type->tp_vectorcall = make;
+    return 0;
 }
 
 // clang-format off
@@ -492,7 +490,6 @@ static PyMethodDef event_methods[] = {
     {"remove_done_callback", (PyCFunction)event_remove_done_callback, METH_O,
      remove_done_callback_doc},
     {"_at_fork_reinit", (PyCFunction)event_at_fork_reinit, METH_NOARGS, NULL},
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -510,7 +507,6 @@ static PyMethodDef nl_methods[] = {
     {"release", nl_release, METH_NOARGS, nl_release_doc},
     {"__enter__", nl_enter, METH_NOARGS, NULL},
     {"__exit__", TL_FAST(nl_exit), METH_FASTCALL, NULL},
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -2,6 +2,7 @@
 #include "core/errors.h"
 #include "core/thread.h"
 #include "object/args.h"
+#include "object/live_counts.h"
 #include "python/mod_scheduler.h"
 #include "python/types.h"
 #include "sync/group.h"
@@ -244,14 +245,6 @@ group_cancel(GroupObject *self, PyObject *Py_UNUSED(ignored))
     Py_RETURN_NONE;
 }
 
-static PyObject *
-group_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
-{
-    PyErr_SetString(PyExc_TypeError,
-                    "cannot pickle a TaskGroup: make one where it is needed");
-    return NULL;
-}
-
 // ---- the object
 
 static int
@@ -275,7 +268,6 @@ group_traverse(GroupObject *self, visitproc visit, void *arg)
 static void
 group_dealloc(GroupObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
@@ -296,8 +288,7 @@ group_dealloc(GroupObject *self)
     if (self->home != NULL) {
         tl_sched_unref(self->home);
     }
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 // clang-format off
@@ -307,7 +298,6 @@ static PyMethodDef group_methods[] = {
     {"__exit__", TL_FAST(group_exit), METH_FASTCALL, NULL},
     {"spawn", TL_FAST(group_spawn), METH_FASTCALL | METH_KEYWORDS, spawn_doc},
     {"cancel", (PyCFunction)group_cancel, METH_NOARGS, cancel_doc},
-    {"__reduce__", group_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -3,7 +3,7 @@
 #include "io/connection.h"
 #include "object/args.h"
 #include "object/live_counts.h"
-#include "python/stream_methods.h"
+#include "python/stream_type.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -336,7 +336,6 @@ static PyMethodDef listener_methods[] = {
     {"fileno", (PyCFunction)listener_fileno, METH_NOARGS, fileno_doc},
     {"__enter__", listener_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)listener_exit, METH_VARARGS, NULL},
-    {"__reduce__", tl_net_refuse_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -50,7 +50,6 @@ local_clear(LocalObject *self)
 static void
 local_dealloc(LocalObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
@@ -61,9 +60,7 @@ local_dealloc(LocalObject *self)
     }
     Py_XDECREF(self->args);
     Py_XDECREF(self->kwargs);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_LOCAL, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_LOCAL);
 }
 
 // ---- attributes
@@ -139,19 +136,9 @@ get_dict(LocalObject *self, void *Py_UNUSED(closure))
     return Py_XNewRef(tl_local_dict(self, true));
 }
 
-static PyObject *
-local_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyErr_Format(PyExc_TypeError,
-                 "cannot pickle '%s' object: it is something else in each tasklet",
-                 Py_TYPE(self)->tp_name);
-    return NULL;
-}
-
 // clang-format off
 
 static PyMethodDef local_methods[] = {
-    {"__reduce__", local_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -59,12 +59,3 @@ tl_lock_type_name(PyObject *self)
     Py_XDECREF(name);
     return text;
 }
-
-PyObject *
-tl_lock_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyErr_Format(PyExc_TypeError,
-                 "cannot pickle '%s' object: make one where it is needed",
-                 Py_TYPE(self)->tp_name);
-    return NULL;
-}

@@ -27,13 +27,4 @@ int tl_event_listen(PyObject *event, PyObject *func);
 // Remove a callback from an Event.
 void tl_event_forget(PyObject *event, PyObject *func);
 
-// __reduce__ of all of them: raises TypeError.
-PyObject *tl_lock_reduce(PyObject *self, PyObject *Py_UNUSED(ignored));
-
-// Finish the types after their creation.
-void tl_lock_ready(PyTypeObject *lock, PyTypeObject *rlock);
-void tl_semaphore_ready(PyTypeObject *plain, PyTypeObject *bounded);
-void tl_condition_ready(PyTypeObject *type);
-void tl_event_ready(PyTypeObject *event, PyTypeObject *nl_condition);
-
 #endif // TL_LOCK_COMMON_H

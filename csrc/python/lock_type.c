@@ -65,7 +65,6 @@ lock_traverse(LockObject *self, visitproc visit, void *arg)
 static void
 lock_dealloc(LockObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
@@ -74,9 +73,7 @@ lock_dealloc(LockObject *self)
     if (self->property.owner != NULL) {
         tl_os_thread_disown(&self->property);
     }
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_LOCK, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_LOCK);
 }
 
 // ---- acquire and release
@@ -333,11 +330,18 @@ rlock_repr(LockObject *self)
     return text;
 }
 
-void
-tl_lock_ready(PyTypeObject *lock, PyTypeObject *rlock)
+int
+tl_lock_ready(PyTypeObject *type)
 {
-    lock->tp_vectorcall = lock_vectorcall;
-    rlock->tp_vectorcall = rlock_vectorcall;
+    type->tp_vectorcall = lock_vectorcall;
+    return 0;
+}
+
+int
+tl_rlock_ready(PyTypeObject *type)
+{
+    type->tp_vectorcall = rlock_vectorcall;
+    return 0;
 }
 
 // clang-format off
@@ -354,7 +358,6 @@ static PyMethodDef lock_methods[] = {
     {"__exit__", TL_FAST(lock_exit), METH_FASTCALL, NULL},
     {"_at_fork_reinit", (PyCFunction)lock_at_fork_reinit, METH_NOARGS,
      at_fork_reinit_doc},
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -372,7 +375,6 @@ static PyMethodDef rlock_methods[] = {
     {"_acquire_restore", (PyCFunction)rlock_acquire_restore, METH_O, NULL},
     {"_at_fork_reinit", (PyCFunction)lock_at_fork_reinit, METH_NOARGS,
      at_fork_reinit_doc},
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

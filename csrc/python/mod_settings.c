@@ -214,13 +214,16 @@ fn_live_counts(PyObject *mod, PyObject *Py_UNUSED(ignored))
     if (tl_sched_get(tl_state_of_module(mod)) == NULL) {
         return NULL;
     }
-    return Py_BuildValue("{s:l,s:l,s:l,s:l,s:l,s:l,s:l,s:l,s:l,s:l}", "tasklet",
-                         tl_live[TL_LIVE_TASKLET], "channel", tl_live[TL_LIVE_CHANNEL],
-                         "bomb", tl_live[TL_LIVE_BOMB], "scheduler",
-                         tl_live[TL_LIVE_SCHED], "job", tl_live[TL_LIVE_JOB], "lock",
-                         tl_live[TL_LIVE_LOCK], "request", tl_live[TL_LIVE_REQUEST],
-                         "queue", tl_live[TL_LIVE_QUEUE], "local",
-                         tl_live[TL_LIVE_LOCAL], "stream", tl_live[TL_LIVE_STREAM]);
+    PyObject *counts = PyDict_New();
+    for (int kind = 0; counts != NULL && kind < TL_LIVE_KINDS; kind++) {
+        PyObject *count = PyLong_FromLong(tl_live[kind]);
+        if (count == NULL ||
+            PyDict_SetItemString(counts, tl_live_names[kind], count) < 0) {
+            Py_CLEAR(counts);
+        }
+        Py_XDECREF(count);
+    }
+    return counts;
 }
 
 PyDoc_STRVAR(stress_yields_doc,

@@ -3,6 +3,7 @@
 #include "core/thread.h"
 #include "core/timer.h"
 #include "object/args.h"
+#include "object/live_counts.h"
 #include "python/arrivals_type.h"
 #include "python/types.h"
 
@@ -320,11 +321,9 @@ completions_clear(CompletionsObject *self)
 static void
 completions_dealloc(CompletionsObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     (void)completions_clear(self);
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 // clang-format off

@@ -6,15 +6,11 @@
 #include "core/stress_points.h"
 #include "core/thread.h"
 #include "cpython/gil.h"
-#include "object/live_counts.h"
 #include "python/arrivals_type.h"
 #include "python/fork.h"
-#include "python/lock_common.h"
 #include "python/queue_common.h"
 #include "python/types.h"
 #include "sync/channel.h"
-#include "sync/condition_foreign.h"
-#include "sync/simple_queue.h"
 #include "base/frame_slab.h"
 
 // ---- frame memory
@@ -49,113 +45,7 @@ install_arena(void)
     }
 }
 
-// ---- types and exceptions
-
-static int
-add_type(PyObject *mod, PyType_Spec *spec, PyTypeObject *base, PyTypeObject **slot)
-{
-    *slot = (PyTypeObject *)PyType_FromModuleAndSpec(mod, spec, (PyObject *)base);
-    return *slot == NULL ? -1 : PyModule_AddType(mod, *slot);
-}
-
-// Methods whose functions are not in the type's own file.
-static int
-add_methods(PyTypeObject *type, PyMethodDef *defs)
-{
-    int result = 0;
-    for (; result == 0 && defs->ml_name != NULL; defs++) {
-        PyObject *method = PyDescr_NewMethod(type, defs);
-        result =
-            method == NULL ? -1 : tl_setattr((PyObject *)type, defs->ml_name, method);
-        Py_XDECREF(method);
-    }
-    return result;
-}
-
-static int
-add_lock_types(PyObject *mod, struct tl_state *state)
-{
-    if (add_type(mod, &tl_lock_spec, NULL, &state->lock_type) < 0 ||
-        add_type(mod, &tl_rlock_spec, NULL, &state->rlock_type) < 0 ||
-        add_type(mod, &tl_condition_spec, NULL, &state->condition_type) < 0 ||
-        add_type(mod, &tl_semaphore_spec, NULL, &state->semaphore_type) < 0 ||
-        add_type(mod, &tl_bounded_semaphore_spec, state->semaphore_type,
-                 &state->bounded_semaphore_type) < 0 ||
-        add_type(mod, &tl_event_spec, NULL, &state->event_type) < 0 ||
-        add_type(mod, &tl_nl_condition_spec, NULL, &state->nl_condition_type) < 0 ||
-        add_type(mod, &tl_barrier_spec, NULL, &state->barrier_type) < 0 ||
-        add_type(mod, &tl_released_spec, NULL, &state->released_type) < 0) {
-        return -1;
-    }
-    tl_lock_ready(state->lock_type, state->rlock_type);
-    tl_condition_ready(state->condition_type);
-    tl_semaphore_ready(state->semaphore_type, state->bounded_semaphore_type);
-    tl_event_ready(state->event_type, state->nl_condition_type);
-    PyObject *threading = PyImport_ImportModule("threading");
-    state->broken_barrier_error =
-        threading ? tl_getattr(threading, "BrokenBarrierError") : NULL;
-    Py_XDECREF(threading);
-    return state->broken_barrier_error == NULL ? -1 : 0;
-}
-
-static int
-add_types(PyObject *mod, struct tl_state *state)
-{
-    if (add_type(mod, &tl_tasklet_spec, NULL, &state->tasklet_type) < 0 ||
-        add_type(mod, &tl_channel_spec, NULL, &state->channel_type) < 0 ||
-        add_type(mod, &tl_queue_channel_spec, state->channel_type,
-                 &state->queue_channel_type) < 0 ||
-        add_type(mod, &tl_bomb_spec, NULL, &state->bomb_type) < 0 ||
-        add_type(mod, &tl_atomic_spec, NULL, &state->atomic_type) < 0 ||
-        add_type(mod, &tl_timeout_spec, NULL, &state->timeout_type) < 0 ||
-        add_type(mod, &tl_shield_spec, NULL, &state->shield_type) < 0 ||
-        add_type(mod, &tl_group_spec, NULL, &state->group_type) < 0 ||
-        add_type(mod, &tl_scheduled_call_spec, NULL, &state->handle_type) < 0 ||
-        add_type(mod, &tl_case_spec, NULL, &state->case_type) < 0 ||
-        add_type(mod, &tl_setting_spec, NULL, &state->setting_type) < 0 ||
-        add_type(mod, &tl_closer_spec, NULL, &state->closer_type) < 0 ||
-        add_type(mod, &tl_arrivals_spec, NULL, &state->arrivals_type) < 0 ||
-        add_type(mod, &tl_completions_spec, NULL, &state->completions_type) < 0 ||
-        add_type(mod, &tl_local_spec, NULL, &state->local_type) < 0 ||
-        add_type(mod, &tl_stream_spec, NULL, &state->stream_type) < 0 ||
-        add_type(mod, &tl_listener_spec, NULL, &state->listener_type) < 0 ||
-        add_type(mod, &tl_datagram_spec, NULL, &state->datagram_type) < 0 ||
-        add_type(mod, &tl_job_spec, NULL, &state->job_type) < 0 ||
-        add_type(mod, &tl_worker_pool_spec, NULL, &state->worker_pool_type) < 0 ||
-        add_lock_types(mod, state) < 0) {
-        return -1;
-    }
-    tl_timeout_ready(state->timeout_type);
-    state->tasklet_type->tp_vectorcall = tl_tasklet_vectorcall;
-    if (tl_atomic_ready(state->atomic_type) < 0) {
-        return -1;
-    }
-    if (add_methods(state->tasklet_type, tl_outcome_methods) < 0 ||
-        add_methods(state->stream_type, tl_stream_methods) < 0) {
-        return -1;
-    }
-    state->classic_channel_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        mod, &tl_classic_channel_spec, (PyObject *)state->channel_type);
-    return state->classic_channel_type == NULL
-               ? -1
-               : PyModule_AddObjectRef(mod, "stackless_channel",
-                                       (PyObject *)state->classic_channel_type);
-}
-
-static int
-add_queues(PyObject *mod, struct tl_state *state)
-{
-    PyTypeObject *types[3] = {NULL};
-    bool added =
-        add_type(mod, &tl_queue_spec, NULL, &state->queue.type) == 0 &&
-        add_type(mod, &tl_lifo_queue_spec, state->queue.type, &types[0]) == 0 &&
-        add_type(mod, &tl_priority_queue_spec, state->queue.type, &types[1]) == 0 &&
-        add_type(mod, &tl_simple_queue_spec, NULL, &types[2]) == 0;
-    for (int i = 0; i < 3; i++) {
-        Py_XDECREF(types[i]);
-    }
-    return added ? tl_queue_ready(mod, state) : -1;
-}
+// ---- functions and exceptions
 
 // Add the functions of a table to the module, with prefix before their names.
 static int
@@ -339,8 +229,8 @@ module_exec(PyObject *mod)
     tl_link_init(&state->os_threads);
     tl_link_init(&state->pools);
     if (refuse_sub_interpreter() < 0 || tl_gil_check() < 0 || tl_fiber_import() < 0 ||
-        add_errors(mod, state) < 0 || add_types(mod, state) < 0 ||
-        add_queues(mod, state) < 0 || add_functions(mod, tl_settings, "") < 0 ||
+        add_errors(mod, state) < 0 || tl_types_add(mod, state) < 0 ||
+        tl_queue_ready(mod, state) < 0 || add_functions(mod, tl_settings, "") < 0 ||
         add_functions(mod, tl_timer_functions, "") < 0 ||
         add_functions(mod, tl_timeout_functions, "") < 0 ||
         add_functions(mod, tl_scheduled_call_functions, "") < 0 ||
@@ -372,13 +262,18 @@ module_exec(PyObject *mod)
     PyObject *signal = PyImport_ImportModule("_signal");
     state->set_wakeup_fd = signal ? tl_getattr(signal, "set_wakeup_fd") : NULL;
     Py_XDECREF(signal);
+    PyObject *threading = PyImport_ImportModule("threading");
+    state->broken_barrier_error =
+        threading ? tl_getattr(threading, "BrokenBarrierError") : NULL;
+    Py_XDECREF(threading);
     PyObject *os = PyImport_ImportModule("os");
     state->stat_result = os ? tl_getattr(os, "stat_result") : NULL;
     Py_XDECREF(os);
     if (state->del_name == NULL || state->newline == NULL ||
-        tl_arrivals_ready(state) < 0 || state->stat_result == NULL ||
-        state->run_stack == NULL || state->run_base_fiber == NULL ||
-        state->set_wakeup_fd == NULL || add_bombs(state) < 0) {
+        state->broken_barrier_error == NULL || tl_arrivals_ready(state) < 0 ||
+        state->stat_result == NULL || state->run_stack == NULL ||
+        state->run_base_fiber == NULL || state->set_wakeup_fd == NULL ||
+        add_bombs(state) < 0) {
         return -1;
     }
     state->local_places = tl_local_places();
@@ -393,23 +288,6 @@ static int
 module_traverse(PyObject *mod, visitproc visit, void *arg)
 {
     struct tl_state *state = tl_state_of_module(mod);
-    Py_VISIT(state->tasklet_type);
-    Py_VISIT(state->channel_type);
-    Py_VISIT(state->queue_channel_type);
-    Py_VISIT(state->classic_channel_type);
-    Py_VISIT(state->bomb_type);
-    Py_VISIT(state->atomic_type);
-    Py_VISIT(state->job_type);
-    Py_VISIT(state->worker_pool_type);
-    Py_VISIT(state->lock_type);
-    Py_VISIT(state->rlock_type);
-    Py_VISIT(state->condition_type);
-    Py_VISIT(state->semaphore_type);
-    Py_VISIT(state->bounded_semaphore_type);
-    Py_VISIT(state->event_type);
-    Py_VISIT(state->nl_condition_type);
-    Py_VISIT(state->barrier_type);
-    Py_VISIT(state->released_type);
     Py_VISIT(state->broken_barrier_error);
     Py_VISIT(state->tasklet_exit);
     Py_VISIT(state->cancelled_error);
@@ -420,15 +298,6 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->channel_callback);
     Py_VISIT(state->schedule_callback);
     Py_VISIT(state->error_handler);
-    Py_VISIT(state->timeout_type);
-    Py_VISIT(state->shield_type);
-    Py_VISIT(state->group_type);
-    Py_VISIT(state->handle_type);
-    Py_VISIT(state->stream_type);
-    Py_VISIT(state->listener_type);
-    Py_VISIT(state->datagram_type);
-    Py_VISIT(state->case_type);
-    Py_VISIT(state->local_type);
     Py_VISIT(state->timeout_exit);
     Py_VISIT(state->group_exit);
     Py_VISIT(state->timed_out);
@@ -439,14 +308,11 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->run_base_fiber);
     Py_VISIT(state->set_wakeup_fd);
     Py_VISIT(state->stat_result);
-    Py_VISIT(state->setting_type);
-    Py_VISIT(state->closer_type);
-    Py_VISIT(state->arrivals_type);
-    Py_VISIT(state->completions_type);
     Py_VISIT(state->readable_type);
     Py_VISIT(state->writable_type);
     Py_VISIT(state->future.type);
-    return tl_queue_visit_tools(state, visit, arg);
+    int result = tl_types_visit(state, visit, arg);
+    return result != 0 ? result : tl_queue_visit_tools(state, visit, arg);
 }
 
 // Keeps the types and errors: schedulers and tasklets outlive the module and use them

@@ -26,7 +26,6 @@ job_traverse(JobObject *self, visitproc visit, void *arg)
 static void
 job_dealloc(JobObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     assert(tl_link_is_single(&self->link) && tl_link_is_single(&self->waiters));
     Py_XDECREF(self->func);
@@ -37,9 +36,7 @@ job_dealloc(JobObject *self)
     Py_XDECREF(self->value);
     Py_XDECREF(self->exc);
     Py_CLEAR(self->pool);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_JOB, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_JOB);
 }
 
 static const char *const state_words[] = {"queued", "running", "done", "cancelled",
@@ -99,16 +96,6 @@ job_cancel(JobObject *self, PyObject *Py_UNUSED(ignored))
     }
     Py_DECREF(owner);
     return set < 0 ? NULL : PyBool_FromLong(cancelled);
-}
-
-static PyObject *
-refuse_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyErr_Format(PyExc_TypeError,
-                 "cannot pickle '%s' object: it belongs to threads of "
-                 "this process",
-                 Py_TYPE(self)->tp_name);
-    return NULL;
 }
 
 static PyObject *
@@ -190,7 +177,6 @@ pool_clear(PoolObject *self)
 static void
 pool_dealloc(PoolObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
@@ -200,8 +186,7 @@ pool_dealloc(PoolObject *self)
     Py_DECREF(self->start);
     Py_XDECREF(self->on_abandoned);
     tl_link_remove(&self->all);
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 static PyObject *
@@ -423,11 +408,9 @@ closer_clear(CloserObject *self)
 static void
 closer_dealloc(CloserObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     (void)closer_clear(self);
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 PyDoc_STRVAR(worker_pools_doc,
@@ -525,7 +508,6 @@ get_finished(PoolObject *self, void *Py_UNUSED(closure))
 static PyMethodDef job_methods[] = {
     {"wait", TL_FAST(job_wait), METH_FASTCALL | METH_KEYWORDS, job_wait_doc},
     {"cancel", (PyCFunction)job_cancel, METH_NOARGS, job_cancel_doc},
-    {"__reduce__", refuse_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -564,7 +546,6 @@ static PyMethodDef pool_methods[] = {
     {"running", (PyCFunction)pool_running, METH_NOARGS, pool_running_doc},
     {"after_fork", (PyCFunction)pool_after_fork, METH_NOARGS, pool_after_fork_doc},
     {"closer", (PyCFunction)pool_closer, METH_NOARGS, pool_closer_doc},
-    {"__reduce__", refuse_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -81,8 +81,9 @@ find_hooks(struct tl_state *state)
     for (int i = 0; i < TL_QUEUE_NAMES; i++) {
         tools->names[i] = PyUnicode_InternFromString(names[i]);
         PyObject *method =
-            tools->names[i] ? PyObject_GetAttr((PyObject *)tools->type, tools->names[i])
-                            : NULL;
+            tools->names[i]
+                ? PyObject_GetAttr((PyObject *)state->queue_type, tools->names[i])
+                : NULL;
         if (method == NULL) {
             return -1;
         }
@@ -125,7 +126,6 @@ int
 tl_queue_visit_tools(struct tl_state *state, visitproc visit, void *arg)
 {
     const struct tl_queue_tools *tools = &state->queue;
-    Py_VISIT(tools->type);
     Py_VISIT(tools->deque);
     Py_VISIT(tools->append);
     Py_VISIT(tools->popleft);

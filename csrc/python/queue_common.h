@@ -19,9 +19,6 @@ int tl_queue_parse(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
 int tl_queue_parse_item(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
                         PyObject **item);
 
-extern PyType_Spec tl_queue_spec, tl_lifo_queue_spec, tl_priority_queue_spec;
-extern PyType_Spec tl_simple_queue_spec;
-
 // Look up what the queues use from other modules, and add the exceptions to mod.
 // Returns 0, or -1 with an exception set.
 int tl_queue_ready(PyObject *mod, struct tl_state *state);

@@ -4,6 +4,7 @@
 #include "object/live_counts.h"
 #include "python/lock_common.h"
 #include "python/queue_common.h"
+#include "python/types.h"
 #include "sync/queue_items.h"
 
 #include <math.h>
@@ -180,7 +181,6 @@ free_locks(QueueObject *self)
 static void
 queue_dealloc(QueueObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     TL_TRASHCAN_BEGIN(self, queue_dealloc)
     if (self->weakrefs != NULL) {
@@ -189,9 +189,7 @@ queue_dealloc(QueueObject *self)
     (void)queue_clear(self);
     Py_CLEAR(self->maxsize);
     free_locks(self);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_QUEUE, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_QUEUE);
     TL_TRASHCAN_END
 }
 
@@ -581,7 +579,6 @@ static PyMethodDef queue_methods[] = {
     {"_put", (PyCFunction)queue_hook_put, METH_O, NULL},
     {"_get", (PyCFunction)queue_hook_get, METH_NOARGS, NULL},
     TL_CLASS_GETITEM,
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

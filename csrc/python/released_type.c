@@ -1,5 +1,6 @@
 // released_type.c - released(lock): releases a lock for the length of a block.
 #include "object/args.h"
+#include "object/live_counts.h"
 #include "python/types.h"
 #include "sync/reacquire.h"
 
@@ -71,11 +72,9 @@ released_traverse(ReleasedObject *self, visitproc visit, void *arg)
 static void
 released_dealloc(ReleasedObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     Py_XDECREF(self->lock);
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 // clang-format off

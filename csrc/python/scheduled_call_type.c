@@ -4,6 +4,7 @@
 #include "core/timer.h"
 #include "cpython/gil.h"
 #include "object/args.h"
+#include "object/live_counts.h"
 #include "python/types.h"
 
 // A new tasklet of s that will call args[0] with the rest, in the caller's context.
@@ -29,7 +30,7 @@ start(struct tl_state *state, struct tl_sched *s, const char *fname,
     if (tl_args_function(fname, args[0]) < 0) {
         return NULL;
     }
-    PyTypeObject *type = state->handle_type;
+    PyTypeObject *type = state->scheduled_call_type;
     ScheduledCallObject *self = (ScheduledCallObject *)type->tp_alloc(type, 0);
     if (self == NULL) {
         return NULL;
@@ -113,21 +114,14 @@ static PyObject *
 fn_call_soon_threadsafe(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
                         PyObject *kwnames)
 {
+    static const char *const names[] = {"thread", NULL};
+    static const struct tl_argspec spec = {.fname = "call_soon_threadsafe",
+                                           .names = names};
     struct tl_state *state = tl_state_of_module(mod);
-    PyObject *thread = NULL;
-    Py_ssize_t nkw = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
-    for (Py_ssize_t i = 0; i < nkw; i++) {
-        PyObject *key = PyTuple_GET_ITEM(kwnames, i);
-        if (PyUnicode_CompareWithASCIIString(key, "thread") != 0) {
-            PyErr_Format(PyExc_TypeError,
-                         "call_soon_threadsafe() got an unexpected keyword argument "
-                         "'%U'",
-                         key);
-            return NULL;
-        }
-        thread = args[nargs + i];
+    PyObject *thread, *main = NULL;
+    if (tl_args_parse(&spec, args + nargs, 0, kwnames, &thread) < 0) {
+        return NULL;
     }
-    PyObject *main = NULL;
     if (thread == NULL || thread == Py_None) {
         thread = main = PyLong_FromUnsignedLong(tl_gil_main_ident());
     }
@@ -212,14 +206,6 @@ handle_repr(ScheduledCallObject *self)
     return repr;
 }
 
-static PyObject *
-handle_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
-{
-    PyErr_SetString(PyExc_TypeError,
-                    "cannot pickle a handle: its call is of this process");
-    return NULL;
-}
-
 static int
 handle_traverse(ScheduledCallObject *self, visitproc visit, void *arg)
 {
@@ -231,11 +217,9 @@ handle_traverse(ScheduledCallObject *self, visitproc visit, void *arg)
 static void
 handle_dealloc(ScheduledCallObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     Py_XDECREF(self->who); // the call itself still takes place
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 // clang-format off
@@ -253,7 +237,6 @@ static PyMethodDef handle_methods[] = {
     {"cancel", (PyCFunction)handle_cancel, METH_NOARGS, cancel_doc},
     {"cancelled", (PyCFunction)handle_cancelled, METH_NOARGS, cancelled_doc},
     {"when", (PyCFunction)handle_when, METH_NOARGS, when_doc},
-    {"__reduce__", handle_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -2,6 +2,7 @@
 #include "core/thread.h"
 #include "core/timer.h"
 #include "object/args.h"
+#include "object/live_counts.h"
 #include "python/mod_select.h"
 #include "python/types.h"
 
@@ -62,26 +63,6 @@ PyDoc_STRVAR(select_doc,
 "the exception that a sender sent with send_exception(); ChannelClosed if a case's\n"
 "channel is closed; DeadlockError and BlockTrapError like receive().");
 
-static int
-split_keywords(PyObject *const *values, PyObject *kwnames, PyObject **timeout,
-               PyObject **otherwise)
-{
-    Py_ssize_t count = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *key = PyTuple_GET_ITEM(kwnames, i);
-        if (PyUnicode_CompareWithASCIIString(key, "timeout") == 0) {
-            *timeout = values[i];
-        } else if (PyUnicode_CompareWithASCIIString(key, "default") == 0) {
-            *otherwise = values[i];
-        } else {
-            PyErr_Format(PyExc_TypeError,
-                         "select() got an unexpected keyword argument '%U'", key);
-            return -1;
-        }
-    }
-    return 0;
-}
-
 // The tuple (which, value); steals value.
 static PyObject *
 result_of(PyObject *which, PyObject *value)
@@ -99,18 +80,20 @@ result_of(PyObject *which, PyObject *value)
 static PyObject *
 fn_select(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
+    static const char *const names[] = {"timeout", "default", NULL};
+    static const struct tl_argspec spec = {.fname = "select", .names = names};
     struct tl_state *state = tl_state_of_module(mod);
     struct tl_sched *s = tl_sched_get(state);
-    PyObject *timeout = NULL, *otherwise = NULL, *value;
+    PyObject *argv[2] = {NULL}, *value;
     int64_t deadline = 0;
     if (s == NULL) {
         return NULL;
     }
-    if (kwnames != NULL &&
-        (split_keywords(args + nargs, kwnames, &timeout, &otherwise) < 0 ||
-         tl_timer_deadline(s, timeout, &deadline) < 0)) {
+    if (kwnames != NULL && (tl_args_parse(&spec, args + nargs, 0, kwnames, argv) < 0 ||
+                            tl_timer_deadline(s, argv[0], &deadline) < 0)) {
         return NULL;
     }
+    PyObject *otherwise = argv[1];
     const PyTypeObject *type = state->case_type;
     bool mixed = false;
     for (Py_ssize_t i = 0; i < nargs; i++) {
@@ -176,14 +159,6 @@ case_hash(CaseObject *self)
 }
 
 static PyObject *
-case_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
-{
-    PyErr_SetString(PyExc_TypeError,
-                    "cannot pickle a case of select(): its channel is of this process");
-    return NULL;
-}
-
-static PyObject *
 get_channel(CaseObject *self, void *Py_UNUSED(closure))
 {
     return Py_NewRef(self->channel);
@@ -201,13 +176,11 @@ case_traverse(CaseObject *self, visitproc visit, void *arg)
 static void
 case_dealloc(CaseObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     TL_TRASHCAN_BEGIN(self, case_dealloc)
     Py_XDECREF(self->channel);
     Py_XDECREF(self->value);
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
     TL_TRASHCAN_END
 }
 
@@ -222,7 +195,6 @@ PyMethodDef tl_select_functions[] = {
 
 static PyMethodDef case_methods[] = {
     TL_CLASS_GETITEM,
-    {"__reduce__", case_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -117,15 +117,12 @@ semaphore_traverse(SemaphoreObject *self, visitproc visit, void *arg)
 static void
 semaphore_dealloc(SemaphoreObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     assert(tl_link_is_single(&self->waiters));
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_LOCK, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_LOCK);
 }
 
 // ---- acquire and release
@@ -319,10 +316,11 @@ semaphore_repr(SemaphoreObject *self)
     return text;
 }
 
-void
-tl_semaphore_ready(PyTypeObject *plain, PyTypeObject *bounded)
+int
+tl_semaphore_ready(PyTypeObject *type)
 {
-    plain->tp_vectorcall = bounded->tp_vectorcall = semaphore_vectorcall;
+    type->tp_vectorcall = semaphore_vectorcall;
+    return 0;
 }
 
 // clang-format off
@@ -333,7 +331,6 @@ static PyMethodDef semaphore_methods[] = {
     {"locked", (PyCFunction)semaphore_locked, METH_NOARGS, locked_doc},
     {"__enter__", (PyCFunction)semaphore_enter, METH_NOARGS, NULL},
     {"__exit__", TL_FAST(semaphore_exit), METH_FASTCALL, NULL},
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

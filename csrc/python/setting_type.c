@@ -3,6 +3,7 @@
 #include "core/sched.h"
 #include "core/thread.h"
 #include "object/args.h"
+#include "object/live_counts.h"
 #include "python/types.h"
 
 // Invariants
@@ -101,15 +102,13 @@ setting_traverse(SettingObject *self, visitproc visit, void *arg)
 static void
 setting_dealloc(SettingObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     Py_XDECREF(self->change);
     Py_XDECREF(self->value);
     Py_XDECREF(self->back);
     Py_XDECREF(self->entered);
     Py_XDECREF(self->before);
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 PyDoc_STRVAR(swap_block_trap_doc,

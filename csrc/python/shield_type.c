@@ -3,6 +3,7 @@
 #include "core/thread.h"
 #include "core/timer.h"
 #include "object/args.h"
+#include "object/live_counts.h"
 #include "python/types.h"
 
 #include <math.h>
@@ -72,14 +73,6 @@ shield_exit(ShieldObject *self, PyObject *Py_UNUSED(args))
 }
 
 static PyObject *
-shield_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
-{
-    PyErr_SetString(PyExc_TypeError,
-                    "cannot pickle a shield(): make one where it is needed");
-    return NULL;
-}
-
-static PyObject *
 get_expired(ShieldObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(self->scope.expired);
@@ -111,11 +104,9 @@ shield_clear(ShieldObject *self)
 static void
 shield_dealloc(ShieldObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     (void)shield_clear(self);
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
 // clang-format off
@@ -123,7 +114,6 @@ shield_dealloc(ShieldObject *self)
 static PyMethodDef shield_methods[] = {
     {"__enter__", (PyCFunction)shield_enter, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)shield_exit, METH_VARARGS, NULL},
-    {"__reduce__", shield_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -4,6 +4,7 @@
 #include "object/live_counts.h"
 #include "python/lock_common.h"
 #include "python/queue_common.h"
+#include "python/types.h"
 #include "sync/simple_queue.h"
 
 // ---- construction and destruction
@@ -54,7 +55,6 @@ simple_queue_clear(SimpleQueueObject *self)
 static void
 simple_queue_dealloc(SimpleQueueObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     TL_TRASHCAN_BEGIN(self, simple_queue_dealloc)
     if (self->weakrefs != NULL) {
@@ -62,9 +62,7 @@ simple_queue_dealloc(SimpleQueueObject *self)
     }
     tl_queue_forget(&self->waiters, (PyObject *)self);
     (void)simple_queue_clear(self);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_QUEUE, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_QUEUE);
     TL_TRASHCAN_END
 }
 
@@ -201,7 +199,6 @@ static PyMethodDef simple_queue_methods[] = {
     {"qsize", (PyCFunction)simple_queue_qsize, METH_NOARGS, qsize_doc},
     {"empty", (PyCFunction)simple_queue_empty, METH_NOARGS, empty_doc},
     TL_CLASS_GETITEM,
-    {"__reduce__", tl_lock_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -8,15 +8,6 @@
 // any protocol of lines needs.
 enum { LINE_LIMIT = 65536 };
 
-PyObject *
-tl_net_refuse_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyErr_Format(PyExc_TypeError,
-                 "cannot pickle '%s' object: its descriptor belongs to this process",
-                 Py_TYPE(self)->tp_name);
-    return NULL;
-}
-
 // ---- arguments
 
 // The deadline of timeout, an argument or NULL; by_default: the stream's own, in

@@ -321,6 +321,16 @@ set_timeout(StreamObject *self, PyObject *value, void *offset)
     return 0;
 }
 
+int
+tl_stream_ready(PyTypeObject *type)
+{
+    int result = 0;
+    for (PyMethodDef *def = tl_stream_methods; result == 0 && def->ml_name; def++) {
+        result = tl_add_method(type, def);
+    }
+    return result;
+}
+
 // clang-format off
 
 static PyMethodDef stream_methods[] = {
@@ -330,7 +340,6 @@ static PyMethodDef stream_methods[] = {
     {"fileno", (PyCFunction)stream_fileno, METH_NOARGS, fileno_doc},
     {"__enter__", stream_enter, METH_NOARGS, NULL},
     {"__exit__", TL_FAST(stream_exit), METH_FASTCALL, NULL},
-    {"__reduce__", tl_net_refuse_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

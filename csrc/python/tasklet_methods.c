@@ -577,14 +577,6 @@ tasklet_context_run(TaskletObject *self, PyObject *const *args, Py_ssize_t nargs
     return result;
 }
 
-static PyObject *
-tasklet_reduce(PyObject *self, PyObject *Py_UNUSED(ignored))
-{
-    PyErr_Format(PyExc_TypeError, "cannot pickle '%s' object: it holds a stack",
-                 Py_TYPE(self)->tp_name);
-    return NULL;
-}
-
 // clang-format off
 
 PyMethodDef tl_tasklet_methods[] = {
@@ -606,6 +598,5 @@ PyMethodDef tl_tasklet_methods[] = {
     {"context_run", TL_FAST(tasklet_context_run), METH_FASTCALL | METH_KEYWORDS,
      context_run_doc},
     TL_CLASS_GETITEM,
-    {"__reduce__", tasklet_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

@@ -30,9 +30,9 @@ tasklet_new(PyTypeObject *cls, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kw
 }
 
 // The vectorcall of the type tasklet itself, not of subclasses.
-PyObject *
-tl_tasklet_vectorcall(PyObject *cls, PyObject *const *args, size_t nargsf,
-                      PyObject *kwnames)
+static PyObject *
+tasklet_vectorcall(PyObject *cls, PyObject *const *args, size_t nargsf,
+                   PyObject *kwnames)
 {
     static const char *const names[] = {"func", "args", "kwargs", NULL};
     static const struct tl_argspec spec = {
@@ -147,7 +147,6 @@ tasklet_clear(TaskletObject *self)
 static void
 tasklet_dealloc(TaskletObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     if (tl_tasklet_is_resurrected(self)) {
         PyObject_GC_Track((PyObject *)self);
@@ -181,9 +180,7 @@ tasklet_dealloc(TaskletObject *self)
     tasklet_clear(self);
     Py_CLEAR(self->fiber);
     tl_sched_unref(self->home);
-    cls->tp_free(self);
-    tl_live_add(TL_LIVE_TASKLET, -1);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_TASKLET);
     TL_TRASHCAN_END
 }
 
@@ -498,6 +495,17 @@ set_hook(TaskletObject *self, PyObject *value, void *profile)
         tl_trace_hooks_forget(ts, self->hooks, profile != NULL, running);
     }
     return 0;
+}
+
+int
+tl_tasklet_ready(PyTypeObject *type)
+{
+    type->tp_vectorcall = tasklet_vectorcall;
+    int result = 0;
+    for (PyMethodDef *def = tl_outcome_methods; result == 0 && def->ml_name; def++) {
+        result = tl_add_method(type, def);
+    }
+    return result;
 }
 
 // clang-format off

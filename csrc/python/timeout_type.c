@@ -4,6 +4,7 @@
 #include "core/thread.h"
 #include "core/timer.h"
 #include "object/args.h"
+#include "object/live_counts.h"
 #include "python/types.h"
 
 #include <math.h>
@@ -217,14 +218,6 @@ timeout_reschedule(TimeoutObject *self, PyObject *arg)
 }
 
 static PyObject *
-timeout_reduce(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
-{
-    PyErr_SetString(PyExc_TypeError,
-                    "cannot pickle a timeout(): make one where it is needed");
-    return NULL;
-}
-
-static PyObject *
 get_expired(TimeoutObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(self->scope.expired);
@@ -270,17 +263,16 @@ timeout_clear(TimeoutObject *self)
 static void
 timeout_dealloc(TimeoutObject *self)
 {
-    PyTypeObject *cls = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     (void)timeout_clear(self);
-    cls->tp_free(self);
-    Py_DECREF(cls);
+    tl_object_free(self, TL_LIVE_NONE);
 }
 
-void
+int
 tl_timeout_ready(PyTypeObject *type)
 {
     type->tp_vectorcall = timeout_vectorcall;
+    return 0;
 }
 
 // clang-format off
@@ -295,7 +287,6 @@ static PyMethodDef timeout_methods[] = {
     {"__enter__", (PyCFunction)timeout_enter, METH_NOARGS, NULL},
     {"__exit__", TL_FAST(timeout_exit), METH_FASTCALL, NULL},
     {"reschedule", (PyCFunction)timeout_reschedule, METH_O, reschedule_doc},
-    {"__reduce__", timeout_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

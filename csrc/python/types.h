@@ -4,18 +4,20 @@
 
 #include "object/module_state.h"
 
-extern PyType_Spec tl_tasklet_spec;
-extern PyType_Spec tl_channel_spec, tl_queue_channel_spec, tl_classic_channel_spec;
-extern PyType_Spec tl_bomb_spec, tl_atomic_spec, tl_timeout_spec,
-    tl_scheduled_call_spec;
-extern PyType_Spec tl_case_spec, tl_local_spec, tl_job_spec, tl_worker_pool_spec;
-extern PyType_Spec tl_lock_spec, tl_rlock_spec, tl_condition_spec, tl_event_spec;
-extern PyType_Spec tl_semaphore_spec, tl_bounded_semaphore_spec, tl_nl_condition_spec;
-extern PyType_Spec tl_barrier_spec, tl_shield_spec, tl_group_spec;
-extern PyType_Spec tl_released_spec;
-extern PyType_Spec tl_arrivals_spec, tl_completions_spec;
-extern PyType_Spec tl_closer_spec, tl_setting_spec;
-extern PyType_Spec tl_stream_spec, tl_listener_spec, tl_datagram_spec;
+// Of each type: its spec, and what finishes it, which returns 0, or -1 with an
+// exception set.
+#define TL_TYPE(noun, name, kind, step, remedy) \
+    extern PyType_Spec tl_##noun##_spec;        \
+    int tl_##step##_ready(PyTypeObject *type);
+#define TL_SUBTYPE(noun, name, base, step) TL_TYPE(noun, name, NONE, step, NULL)
+#include "object/types.def"
+
+// Create the types, in the order of the table, and add them to mod. Returns 0, or -1
+// with an exception set.
+int tl_types_add(PyObject *mod, struct tl_state *state);
+
+// Part of the module's traverse.
+int tl_types_visit(struct tl_state *state, visitproc visit, void *arg);
 
 // Methods and functions. The classic ones behave as in Stackless Python, and have the
 // prefix stackless_ in the module; those of the scheduler have the prefix scheduler_.
@@ -29,13 +31,5 @@ extern PyMethodDef tl_outcome_methods[]; // of tasklet
 extern PyMethodDef tl_stream_methods[];  // of Stream
 extern PyMethodDef tl_classic_functions[], tl_classic_settings[];
 extern PyMethodDef tl_scheduler_functions[];
-
-PyObject *tl_tasklet_vectorcall(PyObject *cls, PyObject *const *args, size_t nargsf,
-                                PyObject *kwnames);
-
-// Finish the type of atomic(), and find out whether it works on this interpreter.
-int tl_atomic_ready(PyTypeObject *type);
-
-void tl_timeout_ready(PyTypeObject *type);
 
 #endif // TL_TYPES_H

@@ -212,6 +212,24 @@ class TestEvent:
         event.add_done_callback(seen.append)
         assert seen == [event]
 
+    def test_an_exception_of_a_callback_is_raised_and_the_others_are_kept(self):
+        event, seen = locks.Event(), []
+        event.add_done_callback(lambda event: 1 / 0)
+        event.add_done_callback(seen.append)
+        with pytest.raises(ZeroDivisionError):
+            event.set()
+        assert event.is_set()
+        assert seen == []
+        event.set()
+        assert seen == [event]
+
+    def test_callbacks_can_be_called_without_setting_the_event(self):
+        event, seen = locks.Event(), []
+        event.add_done_callback(seen.append)
+        event.waitsite_signal()
+        assert seen == [event]
+        assert not event.waitsite_signalled()
+
     def test_a_callback_that_was_removed_is_not_called(self):
         event, seen = locks.Event(), []
         event.add_done_callback(seen.append)

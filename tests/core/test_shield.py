@@ -201,7 +201,7 @@ def test_misuse_of_a_shield():
             other.result()
     with guard:  # again
         pass
-    with pytest.raises(TypeError, match="cannot pickle a shield"):
+    with pytest.raises(TypeError, match="cannot pickle 'tasklets.shield' object: make"):
         pickle.dumps(guard)
     with pytest.raises(ValueError, match="NaN"):
         shield(float("nan"))

@@ -26,35 +26,21 @@ PAGES = [README, *sorted(DOCS.rglob("*.md"))]
 SECONDS = 120
 MARK = "=== block at line"
 
-CLASSES = [
-    tasklets.tasklet,
-    tasklets.channel,
-    tasklets.QueueChannel,
-    tasklets.bomb,
-    tasklets.Case,
-    tasklets.atomic,
-    tasklets.timeout,
-    tasklets.shield,
-    tasklets.scheduler.Handle,
-    tasklets.TaskGroup,
-    tasklets.testing.FakeClock,
-    tasklets.fs.DirEntry,
-    tasklets.workers.WorkerFuture,
-    tasklets.workers.WorkerPool,
-    stacklesslib_compat.monkeypatch.PatchReport,
-    tasklets.locks.Lock,
-    tasklets.locks.RLock,
-    tasklets.locks.Condition,
-    tasklets.locks.Semaphore,
-    tasklets.locks.Event,
-    tasklets.locks.Barrier,
-    tasklets.locks.NLCondition,
-    tasklets.queues.Queue,
-    tasklets.queues.SimpleQueue,
+MODULES = [
+    tasklets,
+    tasklets.scheduler,
+    tasklets.testing,
+    tasklets.workers,
+    tasklets.fs,
+    tasklets.net,
+    stacklesslib_compat.locks,
+    stacklesslib_compat.monkeypatch,
+    tasklets.locks,
+    tasklets.queues,
 ]
 
-# What a constant is need only be in the reference.
-CONSTANTS = (bool, str, type(None))
+# What a constant is, or a field of a named tuple, need only be in the reference.
+CONSTANTS = (bool, str, type(None), type(tasklets.scheduler.LastRun.reason))
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -85,24 +71,14 @@ def promised(page):
 
 def public_names():
     """Yield (name, object) for all that tasklets offers."""
-    for module in (
-        tasklets,
-        tasklets.scheduler,
-        tasklets.testing,
-        tasklets.workers,
-        tasklets.fs,
-        tasklets.net,
-        stacklesslib_compat.locks,
-        stacklesslib_compat.monkeypatch,
-        tasklets.locks,
-        tasklets.queues,
-    ):
+    for module in MODULES:
         for name in module.__all__:
-            yield f"{module.__name__}.{name}", getattr(module, name)
-    for cls in CLASSES:
-        for name in vars(cls):
-            if not name.startswith("_"):
-                yield f"tasklets.{cls.__name__}.{name}", getattr(cls, name)
+            found = getattr(module, name)
+            yield f"{module.__name__}.{name}", found
+            for attribute in vars(found) if isinstance(found, type) else ():
+                if not attribute.startswith("_"):
+                    value = getattr(found, attribute)
+                    yield f"{module.__name__}.{name}.{attribute}", value
 
 
 PUBLIC = dict(public_names())

@@ -41,7 +41,7 @@ def found_file(name):
 
 @every_page
 def test_the_files_exist(page):
-    names = {n for n in spans_of(page) if re.fullmatch(r"[\w./-]+\.(c|h|py|md)", n)}
+    names = {n for n in spans_of(page) if re.fullmatch(r"[\w./-]+\.(c|h|def|py|md)", n)}
     names = {n for n in names if not re.match(r"Python|Include|.*pycore_", n)}
     assert not [name for name in names if found_file(name) is None]
 

@@ -84,6 +84,7 @@ def files(pattern):
     "pattern",
     [
         "csrc/*/*.[ch]",
+        "csrc/*/*.def",
         "tests/**/*.py",
         "tests/c/*.c",
         "tasklets/*.py*",
@@ -252,6 +253,41 @@ def test_a_build_names_what_is_missing_in_one_line_and_makes_nothing(tmp_path, w
     (only,) = done.stderr.splitlines()
     assert only.startswith(f"tasklets: {line}")
     assert not made.exists()
+
+
+def test_a_build_compiles_only_what_a_change_concerns(tmp_path):
+    home = tmp_path / "the checkout"
+    (home / "csrc" / "a").mkdir(parents=True)
+    (home / "tasklets").mkdir()
+    version = "tasklets/_version.py"
+    for name in ("setup.py", "setup.cfg", "README.md", "LICENSE", version):
+        shutil.copy(ROOT / name, home / name)
+    one, two, header = (home / "csrc" / "a" / n for n in ("one.c", "two.c", "one.h"))
+    one.write_text('#include "a/one.h"\n')
+    header.write_text("int one;\n")
+    two.write_text("int two;\n")
+    env = clean_environment()
+
+    def build():
+        command = [sys.executable, "setup.py", "-qq", "build_ext", "-t", "o", "-b", "l"]
+        subprocess.run(command, cwd=home, env=env, check=True)
+        return {path.stem: path.stat().st_mtime_ns for path in home.glob("o/**/*.o")}
+
+    def compiled_after(changed):
+        before = build()
+        (made,) = home.glob("l/**/*.so")
+        newer = made.stat().st_mtime_ns + 1
+        os.utime(changed, ns=(newer, newer))
+        return {stem for stem, time in build().items() if time > before[stem]}
+
+    assert build().keys() == {"one", "two"}
+    assert build() == build()
+    assert compiled_after(header) == {"one"}
+    assert compiled_after(two) == {"two"}
+    before = build()
+    env["CFLAGS"] = "-O0 -DCHANGED"
+    after = build()
+    assert all(after[stem] > before[stem] for stem in before)
 
 
 @pytest.mark.parametrize("target", ["demo", "stress", "asan", "bench", "wheel", "docs"])

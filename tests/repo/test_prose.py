@@ -237,6 +237,7 @@ def hash_prose(source):
 READERS = {
     ".c": c_prose,
     ".h": c_prose,
+    ".def": c_prose,
     ".py": python_prose,
     ".pyi": python_prose,
     ".md": markdown_prose,

@@ -10,9 +10,10 @@ import subprocess
 import pytest
 from layers import CSRC, RANK
 from mutants import folder_of_objects
+from type_table import declarations
 
 # Files whose functions are declared in the header of another one: checks of a noun, the
-# two ways to count ticks, and types, which module.c collects.
+# two ways to count ticks, and types, which types.c collects.
 HEADERS = {
     "core/sched_check": ["core/sched_state.h", "core/run_frame.h"],
     "cpython/ticks_monitoring": ["cpython/ticks.h"],
@@ -80,9 +81,11 @@ def headers_of(name):
 
 def test_what_a_file_defines_its_header_declares(symbols):
     text = functools.cache(lambda name: (CSRC / name).read_text())
+    generated = declarations()
     wrong = []
     for symbol, name in symbols[0].items():
         texts = [text(h) for h in headers_of(name) if (CSRC / h).exists()]
+        texts += [generated] * name.startswith("python/")
         declares = re.compile(rf"^\w[^/\n]*\b{symbol}\b|^ {{4}}\b{symbol}\b", re.M)
         if symbol.startswith("tl_") and not any(map(declares.search, texts)):
             wrong.append(f"{symbol} of {name}.c")

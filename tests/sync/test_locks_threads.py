@@ -367,10 +367,13 @@ def test_a_thread_that_ends_with_a_lock_leaves_it_locked_and_without_an_owner():
         lock.acquire()
         rlock.acquire()
 
+    def has_no_owner():
+        in_thread(lambda: Lock().acquire())  # sweeps what the first has left
+        return "owner=0 count=1" in repr(rlock)
+
     in_thread(work)
-    in_thread(lambda: Lock().acquire())  # sweeps what the first has left
+    block_until(has_no_owner)  # join() may return before the thread has ended
     assert lock.locked()
-    assert "owner=0 count=1" in repr(rlock)
     assert not rlock.acquire(False)
     with pytest.raises(RuntimeError):
         rlock.release()
