@@ -417,7 +417,7 @@ if not TYPE_CHECKING:
 def _kill_and_reap(process: "Popen[Any]") -> None:
     """Kill a child of run(), and wait for its end, which must not be interrupted."""
     with _core.shield(None):
-        if process._group == process.pid:
+        if process.returncode is None and process._group == process.pid:
             process.kill_group()
         process.kill()
         for file in (process.stdin, process.stdout, process.stderr):

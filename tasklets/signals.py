@@ -62,8 +62,8 @@ class _Handler:
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         around = _interrupted.get(signum, _NONE)
-        # A handler that the program set later may call this one with its own arguments,
-        # and may have been called by another of this class, which has told them.
+        # For one interruption two of these may run: a handler that the program has set
+        # later calls the older one, and the newer one has told the listeners.
         heard = around is not _NONE and around is frame
         _interrupted[signum] = frame
         try:

@@ -8,6 +8,7 @@ import subprocess
 import warnings
 
 import pytest
+from children import forks_beside_threads
 from fifos import LATE, descriptors, let_go, settle_requests
 from pools import yield_until
 from threads import in_thread
@@ -282,7 +283,7 @@ def test_files_do_not_leak(no_leak, path):
         with fs.open(path, "rb", 0) as file:
             file.read()
 
-    no_leak(all_kinds, calls=100, warm_up=50)
+    no_leak(all_kinds, calls=300, warm_up=150)
 
 
 # ---- scandir()
@@ -409,6 +410,8 @@ def test_what_cannot_be_watched_is_refused(tmp_path):
     assert descriptors() == files
 
 
+@forks_beside_threads
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_does_not_take_changes_of_its_parent(tmp_path):
     with fs.watch(tmp_path) as changes:
         child = os.fork()

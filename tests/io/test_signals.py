@@ -41,6 +41,19 @@ def handlers_as_before():
     assert descriptors() == files
 
 
+@pytest.fixture
+def handler():
+    """Set a handler for SIGUSR1 that notes its calls; give the handler and the list."""
+    calls = []
+
+    def note(signum, frame):
+        calls.append((signum, frame is not None))
+
+    before = signal.signal(SIGUSR1, note)
+    yield note, calls
+    signal.signal(SIGUSR1, before)
+
+
 def waiting(*args, **options):
     """Return a tasklet that waits for signals."""
     waiter = spawn(signals.wait, *args, **options)
@@ -214,6 +227,24 @@ def test_a_listener_serves_tasklets_of_two_threads():
     assert found == [SIGUSR1] * many
 
 
+def test_listeners_come_and_go_while_signals_arrive(handler):
+    _, calls = handler
+    many = 200
+
+    def send():
+        for number in range(many):
+            os.kill(os.getpid(), SIGUSR1)
+            block_until(lambda: len(calls) > number)  # noqa: B023
+
+    with signals.listen(SIGUSR1) as arrivals, running(send) as threads:
+        while threads[0].is_alive():
+            victim = spawn(signals.wait, SIGUSR1, SIGUSR2)
+            tasklets.schedule()
+            victim.kill()
+        found = [arrivals.wait(timeout=SECONDS) for _ in range(many)]
+    assert found == [SIGUSR1] * many
+
+
 def test_select_waits_for_a_listener():
     never = tasklets.channel()
     with signals.listen(SIGUSR1) as arrivals:
@@ -241,19 +272,6 @@ def test_a_listener_is_used_again_but_not_twice_at_a_time():
 
 
 # ---- handlers of the program
-
-
-@pytest.fixture
-def handler():
-    """Set a handler for SIGUSR1 that notes its calls; give the handler and the list."""
-    calls = []
-
-    def note(signum, frame):
-        calls.append((signum, frame is not None))
-
-    before = signal.signal(SIGUSR1, note)
-    yield note, calls
-    signal.signal(SIGUSR1, before)
 
 
 def test_a_handler_still_runs(handler):
@@ -512,7 +530,9 @@ def test_the_main_thread_must_use_tasklets(monkeypatch):
 def test_the_child_of_a_fork_has_listeners_of_its_own():
     check(
         """
+        import warnings
         from tasklets import signals
+        warnings.simplefilter("ignore")  # of forks beside threads
         def other():
             try:
                 signals.wait(signal.SIGTERM)
