@@ -353,7 +353,7 @@ def test_a_closed_file_ends_the_wait_of_its_reader():
 
 
 def test_a_pipeline_of_children():
-    """The second child gets a descriptor that blocks, whoever has read from it."""
+    """The second child gets a descriptor that blocks, even after a read here."""
     with process.Popen(["cat"], stdin=-1, stdout=-1, bufsize=0) as first:
         first.stdin.write(b"1")
         assert first.stdout.read(1) == b"1"
