@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, AnyStr, cast
 from tasklets import _core
 from tasklets._names import public_names
 from tasklets._select import readable, writable
-from tasklets.workers import WorkerFuture, WorkerPool
+from tasklets.workers import WorkerFuture, WorkerPool, call_on_worker
 
 if TYPE_CHECKING:
     from subprocess import run as run
@@ -423,8 +423,11 @@ def _kill_and_reap(process: "Popen[Any]") -> None:
         for file in (process.stdin, process.stdout, process.stderr):
             if file is not None:
                 _pipe_of(file).close()
+        # A worker takes the status: a thread that is ending leaves this tasklet in its
+        # wait, and the child must not stay a zombie.
+        wait = cast(Any, subprocess.Popen)._wait
         try:
-            process.wait()
+            call_on_worker(wait, process, None)
         except (_core.BlockTrapError, _core.SwitchTrapError):
             # The thread blocks for as long as the kernel takes to end the child.
-            subprocess.Popen._wait(process, timeout=None)  # type: ignore[attr-defined]
+            wait(process, None)

@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 import warnings
+from contextlib import suppress
 
 import pytest
 from fifos import descriptors
 from pools import yield_until
+from program_ends import check
 from threads import SECONDS, block_until, running
 
 from tasklets import (
@@ -36,8 +38,9 @@ def children():
     """Return the pids of this process's children, zombies included."""
     found = []
     for task in os.listdir("/proc/self/task"):
-        with open(f"/proc/self/task/{task}/children") as file:
-            found += map(int, file.read().split())
+        with suppress(FileNotFoundError):  # the thread has ended
+            with open(f"/proc/self/task/{task}/children") as file:
+                found += map(int, file.read().split())
     return found
 
 
@@ -124,7 +127,7 @@ SAME = {
     "a timeout": (SILENT, {"timeout": 60}),
     "too late": (["sleep", "1000"], {"timeout": 0.05}),
     "late output": (
-        ["sh", "-c", "echo a; echo b >&2; sleep 1000"],
+        ["sh", "-c", "echo a; echo b >&2; exec sleep 1000"],
         {"timeout": 0.3, "capture_output": True},
     ),
     "no such program": (["/nothing/there"], {}),
@@ -234,6 +237,48 @@ def test_a_second_kill_does_not_leave_a_zombie(pidfd):
     waiter.kill()
     yield_until(waiter.done)
     assert waiter.cancelled()
+
+
+def test_a_thread_that_ends_leaves_no_child():
+    """Its tasklets are left in their second wait, so they cannot take the status."""
+    check(
+        """
+        from tasklets import process
+        def children():
+            try:
+                os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return False
+            return True
+        def work():
+            for options in {}, {"capture_output": True}:
+                spawn(process.run, ["sleep", "1000"], **options)
+            schedule()
+            say(children())
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        end = time.monotonic() + 60
+        while children() and time.monotonic() < end:
+            time.sleep(0.001)
+        say(children())
+        """,
+        0,
+        "True\nFalse\n",
+    )
+
+
+def test_a_program_that_ends_kills_the_child():
+    check(
+        """
+        from tasklets import process
+        spawn(process.run, ["sh", "-c", "sleep 1; echo not killed"])
+        schedule()
+        say("end")
+        """,
+        0,
+        "end\n",
+    )
 
 
 def test_a_timeout_block_and_a_group_end_a_run():
