@@ -18,6 +18,7 @@ tea for anna, tea for bert
 Modules: tasklets.scheduler drives the tasklets of a thread; .locks and .queues can be
 shared between threads; .workers runs calls on worker threads; .fs and .net do file
 and address operations while other tasklets run; .testing has a clock for tests.
+Imported by themselves: .process for child processes, .signals to wait for signals.
 
 Tutorial: https://github.com/tasklets/tasklets/blob/main/docs/tutorial.md
 Reference: https://github.com/tasklets/tasklets/blob/main/docs/api.md

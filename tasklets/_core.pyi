@@ -1625,6 +1625,13 @@ def fs_fsync(fd: int, *, timeout: float | None = None) -> None:
     Raises OSError, and TimeoutError after timeout seconds.
     """
 
+def fs_ftruncate(fd: int, length: int, *, timeout: float | None = None) -> None:
+    """Change the size of a file to length bytes, like os.ftruncate.
+
+    If the wait ends early it may be changed or not. Raises OSError, and
+    TimeoutError after timeout seconds.
+    """
+
 def fs_stat(path: _Path, *, timeout: float | None = None) -> stat_result:
     """Return what os.stat returns for a path.
 
@@ -1711,6 +1718,19 @@ def fs_write_bytes(path: _Path, data: Buffer, *, timeout: float | None = None) -
     If the wait ends early the file may be written completely, in part or not at
     all. Raises OSError, and TimeoutError after timeout seconds.
     """
+
+def fs_watch_open() -> int:
+    """Return a new descriptor of inotify, which does not block. Raises OSError."""
+
+def fs_watch_add(fd: int, path: _Path, mask: int, /) -> int:
+    """Watch a path for the events of a mask (IN_...), and return the watch's number.
+
+    A path that leads to a file that is watched already has the same number, and
+    its mask is replaced. Raises OSError.
+    """
+
+def fs_watch_remove(fd: int, watch: int, /) -> None:
+    """End a watch. Raises OSError: EINVAL if it has ended already."""
 
 @disjoint_base
 class Stream:

@@ -211,6 +211,8 @@ start(struct tl_file *file, uv_loop_t *uv, uv_fs_cb fs_over)
         return uv_fs_write(uv, fs, args->fd, &buf, 1, args->offset, fs_over);
     case TL_FILE_SYNC:
         return uv_fs_fsync(uv, fs, args->fd, fs_over);
+    case TL_FILE_TRUNCATE:
+        return uv_fs_ftruncate(uv, fs, args->fd, args->offset, fs_over);
     case TL_FILE_STAT:
         return uv_fs_stat(uv, fs, path, fs_over);
     case TL_FILE_LSTAT:

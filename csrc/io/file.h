@@ -10,6 +10,7 @@ enum tl_file_op {
     TL_FILE_READ,
     TL_FILE_WRITE,
     TL_FILE_SYNC,
+    TL_FILE_TRUNCATE,
     TL_FILE_STAT,
     TL_FILE_LSTAT,
     TL_FILE_FSTAT,
@@ -30,7 +31,8 @@ struct tl_file_args {
     PyObject *held;   // the owner of memory, or NULL
     char *memory;     // the buffer to read into or write from
     size_t size;      // of memory, in bytes
-    int64_t offset;   // in bytes; -1: the descriptor's position
+    int64_t offset;   // in bytes; -1: the descriptor's position. For TL_FILE_TRUNCATE
+                      // the new size
     int64_t deadline; // as in struct tl_leave
 };
 

@@ -247,6 +247,35 @@ PyDoc_STRVAR(fsync_doc,
 
 FUNCTION(fsync, TL_FILE_SYNC, read_fd, NULL, call_none)
 
+PyDoc_STRVAR(ftruncate_doc,
+"ftruncate($module, fd, length, *, timeout=None)\n"
+"--\n"
+"\n"
+"Change the size of a file to length bytes, like os.ftruncate.\n"
+"\n"
+"If the wait ends early it may be changed or not. Raises OSError, and\n"
+"TimeoutError after timeout seconds.");
+
+static PyObject *
+fn_ftruncate(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    static const char *const names[] = {"fd", "length", "timeout", NULL};
+    static const struct tl_argspec spec = {
+        .fname = "ftruncate", .names = names, .required = 2, .maxpos = 2};
+    PyObject *argv[3];
+    struct call call = {.state = tl_state_of_module(mod),
+                        .args = {.op = TL_FILE_TRUNCATE}};
+    bool ready = call_parse(&call, &spec, args, nargs, kwnames, argv) == 0 &&
+                 tl_args_int(argv[0], &call.args.fd) == 0;
+    if (ready) {
+        call.args.offset = PyLong_AsLongLong(argv[1]);
+        ready = call.args.offset != -1 || !PyErr_Occurred();
+    }
+    ready = ready && PySys_Audit("os.truncate", "iL", call.args.fd,
+                                 (long long)call.args.offset) == 0;
+    return call_none(&call, ready);
+}
+
 PyDoc_STRVAR(read_doc,
 "read($module, fd, n, offset=-1, *, timeout=None)\n"
 "--\n"
@@ -626,6 +655,7 @@ PyMethodDef tl_file_functions[] = {
     ROW(read),
     ROW(write),
     ROW(fsync),
+    ROW(ftruncate),
     ROW(stat),
     ROW(lstat),
     ROW(fstat),

@@ -240,6 +240,7 @@ module_exec(PyObject *mod)
         add_functions(mod, tl_kill_functions, "") < 0 ||
         add_functions(mod, tl_setting_functions, "") < 0 ||
         add_functions(mod, tl_file_functions, "fs_") < 0 ||
+        add_functions(mod, tl_watch_functions, "fs_") < 0 ||
         add_functions(mod, tl_resolve_functions, "net_") < 0 ||
         add_functions(mod, tl_net_functions, "net_") < 0 ||
         add_functions(mod, tl_statistics_functions, "") < 0 ||

@@ -12,6 +12,8 @@ import stacklesslib_compat.locks
 import stacklesslib_compat.monkeypatch
 import tasklets.fs
 import tasklets.net
+import tasklets.process
+import tasklets.signals
 import tasklets.testing
 from stacklesslib_compat import stackless
 from tasklets import Case, QueueChannel, channel, recv, spawn, tasklet
@@ -123,8 +125,10 @@ MODULES = [
     tasklets.fs,
     tasklets.locks,
     tasklets.net,
+    tasklets.process,
     tasklets.queues,
     tasklets.scheduler,
+    tasklets.signals,
     tasklets.testing,
     tasklets.workers,
     stackless,

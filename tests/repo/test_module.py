@@ -32,7 +32,8 @@ MODULES = [
     *(
         f"tasklets.{name}"
         for name in (
-            "fs", "locks", "net", "queues", "scheduler", "testing", "workers",
+            "fs", "locks", "net", "process", "queues", "scheduler", "signals",
+            "testing", "workers",
         )
     ),
     *(
