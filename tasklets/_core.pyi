@@ -69,6 +69,14 @@ _Record: TypeAlias = tuple[
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
+# A function such as spawn(), which calls its first argument with the other ones. Type
+# checkers do not match a generic function with overloads against Callable[[*_Ts], ...].
+@type_check_only
+class _Caller(Protocol):
+    def __call__(
+        self, func: Callable[_P, Any], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> object: ...
+
 @type_check_only
 class _AnyLock(Protocol):
     def acquire(self) -> Any: ...
@@ -1341,6 +1349,7 @@ def deadline(
 ) -> timeout:
     """Like timeout(), for a block that must end when time.monotonic() shows `when`."""
 
+@overload
 def call_soon(func: Callable[[*_Ts], object], /, *args: *_Ts) -> Handle:
     """Call func(*args) soon, in a new tasklet behind the runnable ones of this thread.
 
@@ -1349,6 +1358,11 @@ def call_soon(func: Callable[[*_Ts], object], /, *args: *_Ts) -> Handle:
     Context. Raises TypeError if func is not callable or is async.
     """
 
+@overload
+def call_soon(
+    func: _Caller, inner: Callable[[*_Ts], object], /, *args: *_Ts
+) -> Handle: ...
+@overload
 def call_later(delay: float, func: Callable[[*_Ts], object], /, *args: *_Ts) -> Handle:
     """Call func(*args) after at least delay seconds; otherwise like call_soon().
 
@@ -1356,9 +1370,14 @@ def call_later(delay: float, func: Callable[[*_Ts], object], /, *args: *_Ts) -> 
     delay is NaN.
     """
 
+@overload
+def call_later(
+    delay: float, func: _Caller, inner: Callable[[*_Ts], object], /, *args: *_Ts
+) -> Handle: ...
 def scheduled_calls() -> list[Handle]:
     """Return a list of the Handles of this thread's pending calls, the oldest first."""
 
+@overload
 def call_soon_threadsafe(
     func: Callable[[*_Ts], object], /, *args: *_Ts, thread: int | Thread | None = None
 ) -> Handle:
@@ -1368,6 +1387,14 @@ def call_soon_threadsafe(
     call_soon(). Raises RuntimeError if that thread does not use tasklets.
     """
 
+@overload
+def call_soon_threadsafe(
+    func: _Caller,
+    inner: Callable[[*_Ts], object],
+    /,
+    *args: *_Ts,
+    thread: int | Thread | None = None,
+) -> Handle: ...
 def wait_readable(fd: int | _HasFileno, /, timeout: float | None = None) -> None:
     """Wait until a descriptor can be read from, was closed by its peer, or is in error.
 
