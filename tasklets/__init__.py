@@ -19,8 +19,8 @@ Modules: tasklets.scheduler drives the tasklets of a thread; .locks and .queues 
 shared between threads; .workers runs calls on worker threads; .fs and .net do file
 and address operations while other tasklets run; .testing has a clock for tests.
 
-Tutorial: https://github.com/tasklets/tasklets/blob/main/docs/tutorial.md
-Reference: https://github.com/tasklets/tasklets/blob/main/docs/api.md
+The tutorial and the reference are docs/tutorial.md and docs/api.md in the source
+archive, which "make docs" turns into a site.
 """
 
 try:
