@@ -1840,7 +1840,7 @@ def spawn(
     result or exception for result() and exception(). name: a str, the tasklet's name; a
     func that has a parameter of that name gets it by position, or as
     functools.partial(func, name=...). Raises TypeError if func is not callable or is
-    async, or name is not a str.
+    async, or name is not a str. Warns of a generator function: none of its body runs.
     """
 
 @overload
@@ -1962,8 +1962,12 @@ def set_error_handler(func: _ErrorHandler | None = None, /) -> _ErrorHandler | N
     that exception goes to run(). Raises TypeError if func is not callable.
     """
 
-def check_function(fname: str, func: object, /) -> None:
-    """Raise the TypeError of fname() if func is not callable or is async."""
+def check_function(fname: str, func: object, level: int, /) -> None:
+    """Raise the TypeError of fname() if func is not callable or is async.
+
+    Issues a RuntimeWarning if it is a generator function. level: how far the call of
+    fname() is from the caller of this function, which has level 1.
+    """
 
 def order_seed(seed: int | None, /) -> int | None:
     """Insert tasklets that become runnable at random places of this thread's run queue.
