@@ -91,7 +91,7 @@ def test_an_uncaught_error_in_a_thread_ends_the_thread():
     "wait", ["run()", "schedule()", "channel().receive()", "spawn(pause).join()"]
 )
 def test_sys_exit_in_a_tasklet_ends_the_program_with_its_status(make, wait):
-    # The tasklet to be joined is behind the one that ends the program.
+    # The tasklet to be joined is behind the tasklet that ends the program.
     late = [f"<string>:18: {NEVER_RAN}"] if "join" in wait else []
     check(f"{make}\n{wait}\nsay('not reached')", 3, "", late)
 
