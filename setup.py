@@ -72,16 +72,26 @@ def libuv(option):
 
 
 def description():
-    """Return README.md with links that work outside the repository."""
+    """Return README.md with links that work outside the repository.
+
+    They lead to the project's page. Without one they become the names of the files, and
+    pictures are left out.
+    """
     cfg = configparser.ConfigParser()
     cfg.read("setup.cfg")
-    url = cfg["metadata"]["url"]
+    url = cfg["metadata"].get("url")
     version = runpy.run_path("tasklets/_version.py")["__version__"]
 
     def absolute(match):
         before, target = match.groups()
         kind = "raw" if target.endswith((".svg", ".png")) else "blob"
         return f"{before}{url}/{kind}/v{version}/{target}"
+
+    def without_links(text):
+        text = re.sub(r"!\[[^]\n]*\]\((?![a-z]+:)[^)\s]+\)\n*", "", text)
+        return re.sub(
+            r"\[([^]\n]+)\]\((?![a-z]+:|\#)([^)#\s]+)[^)\s]*\)", r"\1 (\2)", text
+        )
 
     # Blocks and spans of code stay unchanged.
     text = Path("README.md").read_text(encoding="utf-8")
@@ -90,7 +100,9 @@ def description():
         r"""(\]\(|^\[[^]\n]+\]:\ *|\b(?:src|srcset|href)=")(?![a-z]+:|\#)([^)"\s]+)""",
         re.M,
     )
-    parts[::2] = [link.sub(absolute, part) for part in parts[::2]]
+    parts[::2] = [
+        link.sub(absolute, part) if url else without_links(part) for part in parts[::2]
+    ]
     return "".join(parts)
 
 

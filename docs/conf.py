@@ -13,8 +13,6 @@ import tasklets  # noqa: E402
 setup_cfg = configparser.ConfigParser()
 setup_cfg.read(ROOT / "setup.cfg")
 
-REPOSITORY = setup_cfg["metadata"]["url"] + "/blob/main"
-
 project = "tasklets"
 author = setup_cfg["metadata"]["author"]
 version = release = tasklets.__version__
@@ -33,9 +31,7 @@ default_role = "code"
 
 
 def prepare(app, docname, source):
-    """Point links to files outside this folder to the repository; add the contents."""
-    up = re.escape("../" * (docname.count("/") + 1))
-    source[0] = re.sub(rf"\]\({up}(?=[^)]*\.md\b)", f"]({REPOSITORY}/", source[0])
+    """Add the contents."""
     if docname == "index":
         # The pages in the order in which the index names them.
         pages = dict.fromkeys(re.findall(r"\]\(([\w/-]+)\.md", source[0]))

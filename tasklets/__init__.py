@@ -20,8 +20,8 @@ shared between threads; .workers runs calls on worker threads; .fs and .net do f
 and address operations while other tasklets run; .testing has a clock for tests.
 Imported by themselves: .process for child processes, .signals to wait for signals.
 
-Tutorial: https://github.com/tasklets/tasklets/blob/main/docs/tutorial.md
-Reference: https://github.com/tasklets/tasklets/blob/main/docs/api.md
+The tutorial and the reference are docs/tutorial.md and docs/api.md in the source
+archive, which "make docs" turns into a site.
 """
 
 try:

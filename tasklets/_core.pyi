@@ -70,6 +70,14 @@ _Record: TypeAlias = tuple[
 class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
+# A function such as spawn(), which calls its first argument with the other ones. Type
+# checkers do not match a generic function with overloads against Callable[[*_Ts], ...].
+@type_check_only
+class _Caller(Protocol):
+    def __call__(
+        self, func: Callable[_P, Any], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> object: ...
+
 @type_check_only
 class _AnyLock(Protocol):
     def acquire(self) -> Any: ...
@@ -1347,6 +1355,7 @@ def deadline(
 ) -> timeout:
     """Like timeout(), for a block that must end when time.monotonic() shows `when`."""
 
+@overload
 def call_soon(func: Callable[[*_Ts], object], /, *args: *_Ts) -> Handle:
     """Call func(*args) soon, in a new tasklet behind the runnable ones of this thread.
 
@@ -1355,6 +1364,11 @@ def call_soon(func: Callable[[*_Ts], object], /, *args: *_Ts) -> Handle:
     Context. Raises TypeError if func is not callable or is async.
     """
 
+@overload
+def call_soon(
+    func: _Caller, inner: Callable[[*_Ts], object], /, *args: *_Ts
+) -> Handle: ...
+@overload
 def call_later(delay: float, func: Callable[[*_Ts], object], /, *args: *_Ts) -> Handle:
     """Call func(*args) after at least delay seconds; otherwise like call_soon().
 
@@ -1362,9 +1376,14 @@ def call_later(delay: float, func: Callable[[*_Ts], object], /, *args: *_Ts) -> 
     delay is NaN.
     """
 
+@overload
+def call_later(
+    delay: float, func: _Caller, inner: Callable[[*_Ts], object], /, *args: *_Ts
+) -> Handle: ...
 def scheduled_calls() -> list[Handle]:
     """Return a list of the Handles of this thread's pending calls, the oldest first."""
 
+@overload
 def call_soon_threadsafe(
     func: Callable[[*_Ts], object], /, *args: *_Ts, thread: int | Thread | None = None
 ) -> Handle:
@@ -1374,6 +1393,14 @@ def call_soon_threadsafe(
     call_soon(). Raises RuntimeError if that thread does not use tasklets.
     """
 
+@overload
+def call_soon_threadsafe(
+    func: _Caller,
+    inner: Callable[[*_Ts], object],
+    /,
+    *args: *_Ts,
+    thread: int | Thread | None = None,
+) -> Handle: ...
 def wait_readable(fd: int | _HasFileno, /, timeout: float | None = None) -> None:
     """Wait until a descriptor can be read from, was closed by its peer, or is in error.
 
@@ -2055,7 +2082,7 @@ def spawn(
     result or exception for result() and exception(). name: a str, the tasklet's name; a
     func that has a parameter of that name gets it by position, or as
     functools.partial(func, name=...). Raises TypeError if func is not callable or is
-    async, or name is not a str.
+    async, or name is not a str. Warns of a generator function: none of its body runs.
     """
 
 @overload
@@ -2177,8 +2204,12 @@ def set_error_handler(func: _ErrorHandler | None = None, /) -> _ErrorHandler | N
     that exception goes to run(). Raises TypeError if func is not callable.
     """
 
-def check_function(fname: str, func: object, /) -> None:
-    """Raise the TypeError of fname() if func is not callable or is async."""
+def check_function(fname: str, func: object, level: int, /) -> None:
+    """Raise the TypeError of fname() if func is not callable or is async.
+
+    Issues a RuntimeWarning if it is a generator function. level: how far the call of
+    fname() is from the caller of this function, which has level 1.
+    """
 
 def order_seed(seed: int | None, /) -> int | None:
     """Insert tasklets that become runnable at random places of this thread's run queue.

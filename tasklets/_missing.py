@@ -19,4 +19,7 @@ def explain() -> str:
         )
     built = sorted(path.name for path in directory.glob("_core.*.so"))
     found = f", there is only {', '.join(built)}" if built else ""
-    return f"{text}{found}: install it with `pip install --force-reinstall tasklets`"
+    return (
+        f"{text}{found}: install it again with `pip install --force-reinstall` and the "
+        f"wheel for {python}, or the source archive"
+    )

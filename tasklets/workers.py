@@ -329,7 +329,7 @@ class WorkerPool(Executor):
         kwargs: dict[str, Any],
         at_once: bool,
     ) -> WorkerFuture[_T]:
-        _core.check_function("submit", func)
+        _core.check_function("submit", func, 3)
         future: WorkerFuture[_T] = WorkerFuture()
         call = (future, func, args, kwargs)
         future._job = self._pool.submit(_run, call, None, future, at_once)
@@ -504,7 +504,7 @@ def call_in_scheduler(  # type: ignore[misc]  # as in WorkerPool.call
     when the waiting tasklet is killed, the call goes on, and its outcome is dropped.
     timeout belongs to the waiter, as in `call_on_worker`.
     """
-    _core.check_function("call_in_scheduler", func)
+    _core.check_function("call_in_scheduler", func, 2)
     ident = _ident_of(thread)
     answer: _Answer[_T] = _Answer()
     there: _core.tasklet = copy_context().run(

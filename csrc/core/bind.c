@@ -37,7 +37,7 @@ check_bind_args(PyObject *func, PyObject *args, PyObject *kwargs)
         why = "tasklet kwargs must be a dictionary or None";
     }
     bool async = func != NULL && (why == NULL || PyCoro_CheckExact(func));
-    if (async && tl_args_function("tasklet", func) < 0) {
+    if (async && tl_args_function("tasklet", func, 1) < 0) {
         return -1;
     }
     if (why != NULL) {

@@ -24,51 +24,56 @@ is_debugging(void)
     return result;
 }
 
-// Issue the ResourceWarning text about a tasklet, at the line that spawned it. Returns
-// 0, or -1 with an exception set.
+// Issue a warning about a tasklet, at the line that spawned it. Returns 0, or -1 with
+// an exception set.
 static int
-warn_explicit(PyObject *text, TaskletObject *about)
+warn_explicit(PyObject *text, PyObject *category, TaskletObject *about)
 {
     const struct tl_outcome *outcome = about->outcome;
-    PyObject *file = NULL;
+    PyObject *func = about->func, *file = NULL;
     int line = 1;
     if (outcome != NULL && outcome->code != NULL) {
         PyCodeObject *code = (PyCodeObject *)outcome->code;
         file = Py_NewRef(code->co_filename);
         line = PyCode_Addr2Line(code, outcome->lasti);
+    } else if (func != NULL && PyFunction_Check(func)) {
+        // Made by tasklet(), which does not note the place: where its function is.
+        PyCodeObject *code = (PyCodeObject *)PyFunction_GET_CODE(func);
+        file = Py_NewRef(code->co_filename);
+        line = code->co_firstlineno;
     } else {
-        // Made by tasklet(), which does not note the place.
         file = PyUnicode_FromString("tasklets");
     }
     PyObject *mod = PyImport_ImportModule("warnings");
-    PyObject *func = mod ? tl_getattr(mod, "warn_explicit") : NULL;
-    PyObject *args =
-        file ? Py_BuildValue("OOOi", text, PyExc_ResourceWarning, file, line) : NULL;
-    PyObject *kwargs = Py_BuildValue("{sO}", "source", about);
+    PyObject *issue = mod ? tl_getattr(mod, "warn_explicit") : NULL;
+    PyObject *args = file ? Py_BuildValue("OOOi", text, category, file, line) : NULL;
+    // A source makes Python recommend tracemalloc, which adds nothing to that line.
+    PyObject *source = category == PyExc_ResourceWarning ? (PyObject *)about : Py_None;
+    PyObject *kwargs = Py_BuildValue("{sO}", "source", source);
     PyObject *result =
-        func && args && kwargs ? PyObject_Call(func, args, kwargs) : NULL;
+        issue && args && kwargs ? PyObject_Call(issue, args, kwargs) : NULL;
     Py_XDECREF(kwargs);
     Py_XDECREF(args);
-    Py_XDECREF(func);
+    Py_XDECREF(issue);
     Py_XDECREF(mod);
     Py_XDECREF(file);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
 
-// Issue the warning, and print it if tasklets.debug is set. text is stolen, and may be
-// NULL with an exception set.
+// Issue a warning. Print it too if tasklets.debug is set and it is a ResourceWarning,
+// which is normally not shown. text is stolen, and may be NULL with an exception set.
 static void
-warn(PyObject *text, TaskletObject *about)
+warn(PyObject *text, PyObject *category, TaskletObject *about)
 {
     struct tl_sched *s = tl_sched_mine;
     if (s != NULL) {
         s->no_switch++;
     }
-    if (text != NULL && is_debugging()) {
+    if (text != NULL && category == PyExc_ResourceWarning && is_debugging()) {
         PySys_FormatStderr("tasklets: %U\n", text);
     }
-    int result = text != NULL ? warn_explicit(text, about) : -1;
+    int result = text != NULL ? warn_explicit(text, category, about) : -1;
     if (s != NULL) {
         s->no_switch--;
     }
@@ -107,8 +112,9 @@ add(struct leftovers *found, TaskletObject *t)
     found->count++;
 }
 
+// The tasklets that never ran.
 static void
-find(struct tl_sched *s, struct leftovers *found)
+find_new(struct tl_sched *s, struct leftovers *found)
 {
     found->count = 0;
     TaskletObject *t = s->head;
@@ -118,6 +124,12 @@ find(struct tl_sched *s, struct leftovers *found)
         }
         t = tl_task_next(t);
     }
+}
+
+static void
+find_started(struct tl_sched *s, struct leftovers *found)
+{
+    found->count = 0;
     for (struct tl_link *i = s->started.next; i != &s->started; i = i->next) {
         add(found, TL_CONTAINER(i, TaskletObject, started));
     }
@@ -139,34 +151,36 @@ name_and_place(TaskletObject *t)
     return text;
 }
 
+// A line about t, with what it does if it has started.
 static PyObject *
 describe(TaskletObject *t)
 {
     PyObject *who = name_and_place(t), *what = NULL, *line = NULL;
-    if (t->place == TL_WAITING) {
+    if (who == NULL) {
+        return NULL;
+    }
+    if (t->life == TL_NEW) {
+        line = PyUnicode_FromFormat("\n  %U", who);
+    } else if (t->place == TL_WAITING) {
         what = tl_task_describe_wait(t->home->state, t->wait.kind, t->wait.on);
     } else {
-        what = PyUnicode_FromString(t->life == TL_NEW         ? "never ran"
-                                    : t->place == TL_RUNNABLE ? "was runnable"
-                                                              : "was paused");
+        what = PyUnicode_FromString(t->place == TL_RUNNABLE ? "was runnable"
+                                                            : "was paused");
     }
-    if (who != NULL && what != NULL) {
+    if (what != NULL) {
         line = PyUnicode_FromFormat("\n  %U: %U", who, what);
     }
     Py_XDECREF(what);
-    Py_XDECREF(who);
+    Py_DECREF(who);
     return line;
 }
 
+// The text of a warning that begins with title (stolen, may be NULL with an exception
+// set) and ends with a remedy.
 static PyObject *
-describe_all(struct tl_sched *s, const struct leftovers *found, bool program)
+describe_all(PyObject *title, const struct leftovers *found, const char *remedy)
 {
-    const char *noun = found->count == 1 ? "tasklet" : "tasklets";
-    PyObject *text =
-        program ? PyUnicode_FromFormat("%zd %s had not ended when the program did",
-                                       found->count, noun)
-                : PyUnicode_FromFormat("%zd %s had not ended when thread %lu did",
-                                       found->count, noun, s->ident);
+    PyObject *text = title;
     for (Py_ssize_t i = 0; text != NULL && i < found->count && i < MAX_LISTED; i++) {
         PyUnicode_AppendAndDel(&text, describe(found->listed[i]));
     }
@@ -175,25 +189,76 @@ describe_all(struct tl_sched *s, const struct leftovers *found, bool program)
             &text, PyUnicode_FromFormat("\n  and %zd more", found->count - MAX_LISTED));
     }
     if (text != NULL) {
-        PyUnicode_AppendAndDel(
-            &text, PyUnicode_FromString("\n  let them end: scheduler.run(wait=True), "
-                                        "join() or a TaskGroup; or end them: kill()"));
+        PyUnicode_AppendAndDel(&text, PyUnicode_FromFormat("\n  %s", remedy));
     }
     return text;
+}
+
+static void
+drop(struct leftovers *found)
+{
+    for (Py_ssize_t i = 0; i < found->count && i < MAX_LISTED; i++) {
+        Py_DECREF(found->listed[i]);
+    }
+}
+
+// Whether an uncaught exception has ended the program: it says more than a warning of
+// what did not run any more.
+static bool
+has_failed(void)
+{
+    return PySys_GetObject("last_value") != NULL;
+}
+
+static void
+report_new(struct tl_sched *s, bool program)
+{
+    struct leftovers found;
+    find_new(s, &found);
+    if (found.count == 0) {
+        return;
+    }
+    const char *noun = found.count == 1 ? "tasklet" : "tasklets";
+    PyObject *title =
+        program ? PyUnicode_FromFormat("%zd %s never ran before the program ended",
+                                       found.count, noun)
+                : PyUnicode_FromFormat("%zd %s never ran before thread %lu ended",
+                                       found.count, noun, s->ident);
+    warn(
+        describe_all(title, &found,
+                     "a tasklet runs only while its thread is in run(), join() or "
+                     "another wait: call scheduler.run(wait=True), or use a TaskGroup"),
+        program && has_failed() ? PyExc_ResourceWarning : PyExc_RuntimeWarning,
+        found.listed[0]);
+    drop(&found);
+}
+
+static void
+report_started(struct tl_sched *s, bool program)
+{
+    struct leftovers found;
+    find_started(s, &found);
+    if (found.count == 0) {
+        return;
+    }
+    const char *noun = found.count == 1 ? "tasklet" : "tasklets";
+    PyObject *title =
+        program ? PyUnicode_FromFormat("%zd %s had not ended when the program did",
+                                       found.count, noun)
+                : PyUnicode_FromFormat("%zd %s had not ended when thread %lu did",
+                                       found.count, noun, s->ident);
+    warn(describe_all(title, &found,
+                      "let them end: scheduler.run(wait=True), join() or a TaskGroup; "
+                      "or end them: kill()"),
+         PyExc_ResourceWarning, found.listed[0]);
+    drop(&found);
 }
 
 void
 tl_leftover_report(struct tl_sched *s, bool program)
 {
-    struct leftovers found;
-    find(s, &found);
-    if (found.count == 0) {
-        return;
-    }
-    warn(describe_all(s, &found, program), found.listed[0]);
-    for (Py_ssize_t i = 0; i < found.count && i < MAX_LISTED; i++) {
-        Py_DECREF(found.listed[i]);
-    }
+    report_new(s, program);
+    report_started(s, program);
 }
 
 void
@@ -206,7 +271,7 @@ tl_leftover_dropped(TaskletObject *t)
                                    who)
             : NULL;
     Py_XDECREF(who);
-    warn(text, t);
+    warn(text, PyExc_ResourceWarning, t);
 }
 
 // "file:line, in function()", where t has paused: a new reference, or NULL, with or

@@ -4,10 +4,11 @@
 
 #include "core/sched.h"
 
-// The calling thread, whose scheduler is s, is about to kill its tasklets. Issue one
-// ResourceWarning about all that have not ended, except for tasklets inherited through
-// a fork and tasklets that have been killed already. May run Python code. program: this
-// is the main thread, and the program ends.
+// The calling thread, whose scheduler is s, is about to kill its tasklets. Issue a
+// RuntimeWarning about tasklets that never ran, and a ResourceWarning about the rest,
+// except for tasklets inherited through a fork and tasklets that have been killed
+// already. Both are ResourceWarnings after an uncaught exception of the program. May
+// run Python code. program: this is the main thread, and the program ends.
 void tl_leftover_report(struct tl_sched *s, bool program);
 
 // Warn that t, which a budget of run() has stopped, is about to be deallocated. May run

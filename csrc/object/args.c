@@ -69,19 +69,19 @@ tl_args_flag(PyObject *value, const char *message)
 
 // ---- functions
 
-// Whether a call of func returns a coroutine. Looks through methods, functools.partial
-// and __call__(), which may be nested in a cycle: MAX_DEPTH deep.
-static bool
-is_async(PyObject *func)
+// The Python function that a call of func runs: a new reference, or NULL without an
+// exception if there is none. Looks through methods, functools.partial and __call__(),
+// which may be nested in a cycle: MAX_DEPTH deep.
+static PyObject *
+python_function(PyObject *func)
 {
-    enum { ASYNC = CO_COROUTINE | CO_ASYNC_GENERATOR, MAX_DEPTH = 10 };
-    bool result = false, goes_on = true;
+    enum { MAX_DEPTH = 10 };
+    bool goes_on = true;
     Py_INCREF(func);
     for (int depth = 0; goes_on && depth < MAX_DEPTH; depth++) {
         PyObject *inner = NULL;
-        goes_on = true;
         if (PyFunction_Check(func)) {
-            result = ((PyCodeObject *)PyFunction_GET_CODE(func))->co_flags & ASYNC;
+            return func;
         } else if (PyMethod_Check(func)) {
             inner = Py_NewRef(PyMethod_GET_FUNCTION(func));
         } else if (strcmp(Py_TYPE(func)->tp_name, "functools.partial") == 0) {
@@ -96,7 +96,7 @@ is_async(PyObject *func)
         Py_XSETREF(func, inner);
     }
     Py_XDECREF(func);
-    return result;
+    return NULL;
 }
 
 static bool
@@ -126,8 +126,20 @@ refuse_coroutine(const char *fname, PyObject *coroutine)
     Py_XDECREF(name);
 }
 
+// Returns 0, or -1 with the warning set as an exception.
+static int
+warn_of_generator(const char *fname, PyObject *function, int level)
+{
+    return PyErr_WarnFormat(
+        PyExc_RuntimeWarning, level,
+        "%s(): %U() is a generator function: its call only makes a generator, and "
+        "nothing of its body runs. A tasklet waits without yield: remove yield, or "
+        "pass a function that iterates over the generator",
+        fname, ((PyFunctionObject *)function)->func_qualname);
+}
+
 int
-tl_args_no_function(const char *fname, PyObject *func)
+tl_args_no_function(const char *fname, PyObject *func, int level)
 {
     if (PyCoro_CheckExact(func)) {
         refuse_coroutine(fname, func);
@@ -140,14 +152,22 @@ tl_args_no_function(const char *fname, PyObject *func)
                      fname, func == Py_None ? "None" : Py_TYPE(func)->tp_name);
         return -1;
     }
-    if (is_async(func)) {
-        PyErr_Format(PyExc_TypeError,
-                     "%s() needs a plain function, not an async one: tasklets wait "
-                     "without await; write def, or run it with asyncio.run()",
-                     fname);
-        return -1;
+    PyObject *function = python_function(func);
+    int result = 0;
+    if (function != NULL) {
+        int flags = ((PyCodeObject *)PyFunction_GET_CODE(function))->co_flags;
+        if (flags & (CO_COROUTINE | CO_ASYNC_GENERATOR)) {
+            PyErr_Format(PyExc_TypeError,
+                         "%s() needs a plain function, not an async one: tasklets wait "
+                         "without await; write def, or run it with asyncio.run()",
+                         fname);
+            result = -1;
+        } else if (flags & CO_GENERATOR) {
+            result = warn_of_generator(fname, function, level);
+        }
     }
-    return 0;
+    Py_XDECREF(function);
+    return result;
 }
 
 // ---- names

@@ -40,21 +40,25 @@ tl_none_to_null(PyObject *object)
 }
 
 // The slow path of tl_args_function().
-int tl_args_no_function(const char *fname, PyObject *func);
+int tl_args_no_function(const char *fname, PyObject *func, int level);
 
 // Check that fname() can call func in a tasklet: that it is callable, no coroutine and
 // no async function. Returns 0, or -1 with a TypeError set that says what to write
 // instead. A coroutine that has not begun is closed then, so that the interpreter does
 // not warn of it as well. May run Python code.
+//
+// A generator function is allowed, with a RuntimeWarning, which may be set as an
+// exception. level: where it is shown, 1: in the innermost Python frame, 2: in the
+// caller of that, and so on.
 static inline int
-tl_args_function(const char *fname, PyObject *func)
+tl_args_function(const char *fname, PyObject *func, int level)
 {
-    enum { ASYNC = CO_COROUTINE | CO_ASYNC_GENERATOR };
+    enum { UNUSUAL = CO_COROUTINE | CO_ASYNC_GENERATOR | CO_GENERATOR };
     if (PyFunction_Check(func) &&
-        !(((PyCodeObject *)PyFunction_GET_CODE(func))->co_flags & ASYNC)) {
+        !(((PyCodeObject *)PyFunction_GET_CODE(func))->co_flags & UNUSUAL)) {
         return 0;
     }
-    return tl_args_no_function(fname, func);
+    return tl_args_no_function(fname, func, level);
 }
 
 // The full name of a type, with its module: a new reference. Does not call into Python.

@@ -399,7 +399,7 @@ PyDoc_STRVAR(spawn_doc,
 "result or exception for result() and exception(). name: a str, the tasklet's name; a\n"
 "func that has a parameter of that name gets it by position, or as\n"
 "functools.partial(func, name=...). Raises TypeError if func is not callable or is\n"
-"async, or name is not a str.");
+"async, or name is not a str. Warns of a generator function: none of its body runs.");
 
 // Split spawn()'s keyword arguments into name (borrowed) and the rest (a new dict or
 // NULL). Returns 0, or -1 with an exception set.
@@ -463,7 +463,7 @@ tl_function_spawn(struct tl_sched *s, PyObject *const *args, Py_ssize_t nargs,
         PyErr_SetString(PyExc_TypeError, "spawn() needs a callable: spawn(f, x)");
         return NULL;
     }
-    if (tl_args_function("spawn", args[0]) < 0) {
+    if (tl_args_function("spawn", args[0], 1) < 0) {
         return NULL;
     }
     PyObject *name, *rest;

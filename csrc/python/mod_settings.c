@@ -304,20 +304,28 @@ fn_set_end_limits(PyObject *Py_UNUSED(mod), PyObject *args)
 }
 
 PyDoc_STRVAR(check_function_doc,
-"check_function($module, fname, func, /)\n"
+"check_function($module, fname, func, level, /)\n"
 "--\n"
 "\n"
-"Raise the TypeError of fname() if func is not callable or is async.");
+"Raise the TypeError of fname() if func is not callable or is async.\n"
+"\n"
+"Issues a RuntimeWarning if it is a generator function. level: how far the call of\n"
+"fname() is from the caller of this function, which has level 1.");
 
 static PyObject *
 fn_check_function(PyObject *Py_UNUSED(mod), PyObject *const *args, Py_ssize_t nargs)
 {
-    const char *fname = nargs == 2 ? PyUnicode_AsUTF8(args[0]) : NULL;
+    const char *fname = nargs == 3 ? PyUnicode_AsUTF8(args[0]) : NULL;
+    int level = 1;
     if (fname == NULL) {
-        PyErr_SetString(PyExc_TypeError, "check_function() needs a name and an object");
+        PyErr_SetString(PyExc_TypeError,
+                        "check_function() needs a name, an object and a level");
         return NULL;
     }
-    return tl_args_function(fname, args[1]) < 0 ? NULL : Py_NewRef(Py_None);
+    if (tl_args_int(args[2], &level) < 0) {
+        return NULL;
+    }
+    return tl_args_function(fname, args[1], level) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 // A gc.callbacks function: phase is "start" or "stop".

@@ -206,7 +206,7 @@ check_call(PyObject **argv)
         (argv[2] != NULL && PyDict_Check(argv[2]) && PyDict_GET_SIZE(argv[2]) == 0)) {
         argv[2] = NULL;
     }
-    if (tl_args_function("call", argv[0]) < 0) {
+    if (tl_args_function("call", argv[0], 2) < 0) { // tasklets/workers.py calls this
         return -1;
     }
     if (!PyTuple_Check(argv[1]) || (argv[2] != NULL && !PyDict_Check(argv[2]))) {

@@ -27,7 +27,7 @@ start(struct tl_state *state, struct tl_sched *s, const char *fname,
         PyErr_Format(PyExc_TypeError, "%s() needs something to call", fname);
         return NULL;
     }
-    if (tl_args_function(fname, args[0]) < 0) {
+    if (tl_args_function(fname, args[0], 1) < 0) {
         return NULL;
     }
     PyTypeObject *type = state->scheduled_call_type;

@@ -456,10 +456,12 @@ def test_threads_play_ping_pong():
 
 
 STRESS = """
-import contextlib, faulthandler, random, sys, threading
+import contextlib, faulthandler, random, sys, threading, warnings
 import tasklets
 from tasklets import channel, run, schedule, scheduler, tasklet
 
+# Some tasklets have not started when their thread ends.
+warnings.simplefilter("ignore", RuntimeWarning)
 faulthandler.dump_traceback_later(25, exit=True)
 sys.setswitchinterval(1e-6)
 sys.unraisablehook = lambda args: None

@@ -413,6 +413,71 @@ def test_an_async_function_is_refused(kind, pool):
     assert tasklets.getruncount() == 1
 
 
+def generator(*args):
+    yield from args
+
+
+class Generating:
+    def method(self):
+        yield
+
+    def __call__(self):
+        yield
+
+
+GENERATING = {
+    "generator": generator,
+    "Generating.method": Generating().method,
+    "Generating.__call__": Generating(),
+}
+
+
+@pytest.mark.parametrize("name", GENERATING)
+def test_a_generator_function_is_warned_of_at_the_call(name, pool):
+    for taker, call in takers(pool).items():
+        for func in (GENERATING[name], functools.partial(GENERATING[name])):
+            with pytest.warns(RuntimeWarning) as caught:
+                call(func)
+            (one,) = caught
+            assert str(one.message) == (
+                f"{taker}(): {name}() is a generator function: its call only makes a "
+                "generator, and nothing of its body runs. A tasklet waits without "
+                "yield: remove yield, or pass a function that iterates over the "
+                "generator"
+            )
+            assert one.filename == __file__
+    with pytest.warns(RuntimeWarning, match=r"^tasklet\(\): "):
+        tasklet().bind(GENERATING[name])
+    with TaskGroup() as group, pytest.warns(RuntimeWarning, match=r"^spawn\(\): "):
+        group.spawn(GENERATING[name])
+    tasklets.run()
+
+
+def test_a_generator_as_a_result_needs_no_warning():
+    assert list(spawn(lambda: generator(1, 2)).result()) == [1, 2]
+
+
+def test_what_iterates_over_a_generator_needs_no_warning():
+    assert spawn(list, generator(1, 2)).result() == [1, 2]
+    assert spawn(sum, generator(1, 2)).result() == 3
+
+
+def test_a_generator_function_is_refused_if_warnings_are_errors(pool):
+    # As they are in these tests: nothing is called, and nothing is half done.
+    for call in takers(pool).values():
+        with pytest.raises(RuntimeWarning, match="is a generator function"):
+            call(generator)
+    t = tasklet()
+    with pytest.raises(RuntimeWarning, match="is a generator function"):
+        t.bind(generator)
+    assert not t.alive
+    with TaskGroup(limit=1) as group:
+        for _ in range(2):
+            with pytest.raises(RuntimeWarning, match="is a generator function"):
+                group.spawn(generator)
+    assert tasklets.getruncount() == 1
+
+
 def test_a_function_that_only_its_look_up_makes_is_looked_at_safely(monkeypatch):
     # What is freed is overwritten. A sanitizer, which wants malloc, finds its use, too.
     if os.environ.get("PYTHONMALLOC") != "malloc":
@@ -435,6 +500,7 @@ def test_a_function_that_only_its_look_up_makes_is_looked_at_safely(monkeypatch)
         )
         for _ in range(100):
             print(*[tasklets.spawn(kind()).name[:0] for kind in (Callable, Partial)])
+        tasklets.run()
         """
     )
     assert (status, errors) == (0, [])
@@ -487,15 +553,11 @@ def test_what_a_call_returned_is_refused_with_what_to_write(value, pool):
         )
 
 
-def test_generators_classes_and_builtins_may_be_spawned():
-    def generator():
-        yield 1
-
+def test_classes_and_builtins_may_be_spawned():
     class Called:
         def __call__(self):
             return "called"
 
-    assert list(spawn(generator).result()) == [1]
     assert spawn(Called()).result() == "called"
     assert isinstance(spawn(Called).result(), Called)
     assert spawn(Async).result().__class__ is Async

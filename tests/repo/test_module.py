@@ -118,7 +118,7 @@ def test_an_installation_for_another_python_says_which(tmp_path):
     (package / "_core.cpython-27-arm.so").touch()
     errors = in_folder(tmp_path, "import tasklets.fs").stderr.splitlines()
     assert "there is only _core.cpython-27-arm.so" in errors[-1]
-    assert "pip install --force-reinstall tasklets" in errors[-1]
+    assert "install it again with `pip install --force-reinstall` and" in errors[-1]
 
 
 def test_help_opens_with_an_example_that_works():

@@ -152,13 +152,20 @@ def metadata(tmp_path_factory, setup_py):
     )
 
 
-def test_the_metadata_tell_license_types_and_addresses(metadata):
+def test_the_metadata_tell_license_and_types(metadata):
     assert metadata["License-Expression"] == "MIT"
     assert metadata["License"] is None
     assert "Typing :: Typed" in metadata.get_all("Classifier")
-    urls = dict(entry.split(", ") for entry in metadata.get_all("Project-URL"))
-    assert {"Documentation", "Source", "Changelog", "Issues"} <= set(urls)
-    assert all(url.startswith("https://") for url in urls.values())
+
+
+def test_no_address_is_given_for_a_project_without_a_page(metadata):
+    assert metadata["Home-page"] is None
+    assert metadata["Project-URL"] is None
+    names = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
+    page = re.compile(rb"(github|gitlab)\.com/tasklets|tasklets\.(org|readthedocs)")
+    for name in names.split("\0")[:-1]:
+        path = ROOT / name
+        assert path == Path(__file__) or not page.search(path.read_bytes()), name
 
 
 def test_the_version_is_that_of_the_newest_changes(metadata):
@@ -177,10 +184,8 @@ def test_the_links_of_the_description_need_no_repository(metadata):
     description = metadata.get_payload()
     assert relative_links((ROOT / "README.md").read_text())
     assert not relative_links(description)
-    (version,) = {
-        match[1] for match in re.finditer(r"/(?:blob|raw)/v([\d.]+)/", description)
-    }
-    assert version == metadata["Version"]
+    assert "Watchdog (docs/watchdog.md)" in description
+    assert "![" not in description
 
 
 @pytest.mark.parametrize(
@@ -197,16 +202,35 @@ def test_the_links_of_the_description_need_no_repository(metadata):
         ("```python\nf[0](x)\n```", "```python\nf[0](x)\n```"),
     ],
 )
-def test_the_description_has_absolute_links(tmp_path, source, shown):
+def test_a_project_with_a_page_has_absolute_links(tmp_path, source, shown):
+    page = shown.replace("URL", "https://h")
+    assert described(tmp_path, source, "url = https://h") == page
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("[a](docs/x.md#y), [b](c.md)", "a (docs/x.md), b (c.md)"),
+        ("x\n\n![a](docs/x.svg)\n\ny", "x\n\ny"),
+        ("[a](https://b.c/d) [a](#b)", "[a](https://b.c/d) [a](#b)"),
+        ("`f[0](x)`", "`f[0](x)`"),
+    ],
+)
+def test_a_project_without_a_page_names_its_files(tmp_path, source, shown):
+    assert described(tmp_path, source, "") == shown
+
+
+def described(tmp_path, source, setting):
+    """Return the long description made of a README.md."""
     shutil.copy(ROOT / "setup.py", tmp_path)
     (tmp_path / "README.md").write_text(source)
-    (tmp_path / "setup.cfg").write_text("[metadata]\nurl = https://h\n")
+    (tmp_path / "setup.cfg").write_text(f"[metadata]\n{setting}\n")
     (tmp_path / "tasklets").mkdir()
     (tmp_path / "tasklets" / "_version.py").write_text("__version__ = '1'\n")
     command = [sys.executable, "setup.py", "-q", "--long-description"]
     env = clean_environment()
     output = subprocess.check_output(command, cwd=tmp_path, env=env, text=True)
-    assert output.strip() == shown.replace("URL", "https://h")
+    return output.strip()
 
 
 # What stands in for a missing part: a variable of the environment, and Python code.
@@ -389,20 +413,11 @@ def test_the_contents_of_the_site_are_all_pages(site):
     assert set(contents) == names | {"docstrings"}
 
 
-def test_the_site_links_to_files_beside_the_documentation(site):
-    source = ["[a](../CHANGELOG.md) [b](../examples/game.py) [c](time.md)"]
-    site.prepare(None, "time", source)
-    links = re.findall(r"\((.*?)\)", source[0])
-    assert links == [
-        f"{site.REPOSITORY}/CHANGELOG.md", "../examples/game.py", "time.md"
-    ]  # fmt: skip
-
-
-def test_a_page_in_a_folder_links_to_pages_and_to_files_beside_the_documentation(site):
-    source = ["[a](../../CHANGELOG.md) [b](../time.md) [c](gil.md)"]
-    site.prepare(None, "internals/ticks", source)
-    links = re.findall(r"\((.*?)\)", source[0])
-    assert links == [f"{site.REPOSITORY}/CHANGELOG.md", "../time.md", "gil.md"]
+def test_the_pages_of_the_site_link_to_pages_of_the_site():
+    docs = ROOT / "docs"
+    for page in docs.rglob("*.md"):
+        for target in re.findall(r"\]\((?!https://)([^)#]+\.md)", page.read_text()):
+            assert (page.parent / target).resolve().is_relative_to(docs), (page, target)
 
 
 @pytest.fixture

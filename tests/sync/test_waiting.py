@@ -286,7 +286,8 @@ def test_tasklets_of_another_thread():
 
 
 ENDING = """
-import threading, time
+import threading, time, warnings
+warnings.simplefilter("ignore", RuntimeWarning)  # of the tasklet that never runs
 from tasklets import TaskletExit, channel, schedule, spawn, wait
 
 def stubborn():

@@ -229,4 +229,7 @@ def test_callbacks_that_never_came_are_no_trouble_at_exit():
         print("end")
         """
     )
-    assert (status, output, errors) == (0, "end\n", [])
+    assert (status, output) == (0, "end\n")
+    assert errors == [
+        "tasklets:1: RuntimeWarning: 1 tasklet never ran before the program ended"
+    ]

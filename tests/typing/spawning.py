@@ -5,6 +5,7 @@ import time
 from typing import Any, assert_type
 
 from tasklets import TaskGroup, channel, scheduler, spawn, tasklet
+from tasklets.workers import WorkerPool, call_on_worker
 
 
 def area(width: int, height: float = 1.0, *, unit: str = "m") -> str:
@@ -51,12 +52,37 @@ assert_type(scheduler.call_later(0.5, area, 3, 4.5), scheduler.Handle)
 scheduler.call_soon(area, 3)
 scheduler.call_soon(print)
 scheduler.call_soon_threadsafe(area, 3, 4.5, thread=1)
-scheduler.call_soon(area, "3", 4.5)  # E: arg-type reportArgumentType
-scheduler.call_soon(area)  # E: arg-type reportArgumentType
-scheduler.call_later("0.5", area, 3, 4.5)  # E: arg-type reportArgumentType
-scheduler.call_later(0.5, area, "3", 4.5)  # E: arg-type reportArgumentType
-scheduler.call_soon_threadsafe(area, "3", 4.5)  # E: arg-type reportArgumentType
-scheduler.call_soon(area, 3, unit="ft")  # E: call-arg reportCallIssue
+# fmt: off
+scheduler.call_soon(area, "3", 4.5)  # E: arg-type call-arg reportArgumentType reportCallIssue
+scheduler.call_soon(area)  # E: arg-type call-arg reportArgumentType
+scheduler.call_later("0.5", area, 3, 4.5)  # E: call-overload reportArgumentType reportCallIssue
+scheduler.call_later(0.5, area, "3", 4.5)  # E: arg-type call-arg reportArgumentType reportCallIssue
+scheduler.call_soon_threadsafe(area, "3", 4.5)  # E: arg-type call-arg reportArgumentType reportCallIssue
+scheduler.call_soon(area, 3, unit="ft")  # E: call-overload reportCallIssue
+
+# A function that they call may itself call another one with the other arguments.
+
+pool = WorkerPool(1)
+with TaskGroup() as group:
+    scheduler.call_soon(spawn, print)
+    scheduler.call_soon(spawn, area, 3)
+    scheduler.call_later(0.5, spawn, area, 3, 4.5)
+    scheduler.call_soon_threadsafe(spawn, area, 3, thread=1)
+    scheduler.call_soon(group.spawn, area, 3)
+    scheduler.call_later(0.5, pool.submit, area, 3)
+    scheduler.call_soon(call_on_worker, area, 3)
+    assert_type(spawn(call_on_worker, area, 3).result(), str)
+    assert_type(spawn(spawn, area, 3).result().result(), str)
+scheduler.call_soon(spawn, area, "3")  # E: arg-type call-arg reportArgumentType reportCallIssue
+scheduler.call_soon(spawn, 3)  # E: arg-type reportArgumentType reportCallIssue
+scheduler.call_soon(spawn, area, 3, name="hall")  # E: call-overload reportCallIssue
+scheduler.call_later(0.5, spawn, area, "3")  # E: arg-type call-arg reportArgumentType reportCallIssue
+scheduler.call_later("0.5", spawn, area, 3)  # E: call-overload reportArgumentType reportCallIssue
+scheduler.call_soon_threadsafe(spawn, area, "3")  # E: arg-type call-arg reportArgumentType reportCallIssue
+scheduler.call_soon(group.spawn, area, "3")  # E: arg-type call-arg reportArgumentType reportCallIssue
+scheduler.call_soon(call_on_worker, area, "3")  # E: arg-type call-arg reportArgumentType reportCallIssue
+spawn(call_on_worker, area, "3")  # E: call-overload reportCallIssue
+# fmt: on
 
 # tasklet()
 
