@@ -69,7 +69,7 @@ begin_turn(struct ending *e)
     if (e->watch == NULL && !e->refused) {
         e->limits.cpu_time = first.cpu_time;
         e->limits.turn_time = first.turn_time;
-        e->limits.turn_deadline = INT64_MAX;
+        e->limits.turn_deadline = TL_DEADLINE_NEVER;
         e->limits.turn_slice = UINT64_MAX;
         e->watch = tl_run_begin_ending(e->s, &e->limits);
         e->refused = e->watch == NULL;
@@ -92,7 +92,7 @@ end_turn(struct ending *e)
 {
     struct tl_run_frame *watch = e->watch;
     bool late = watch != NULL && tl_clock_now() >= e->limits.turn_deadline;
-    e->limits.turn_deadline = INT64_MAX;
+    e->limits.turn_deadline = TL_DEADLINE_NEVER;
     e->limits.turn_slice = UINT64_MAX;
     e->s->trap = 0; // a tasklet that has set it may have been stopped
     TaskletObject *t = watch != NULL ? watch->victim : NULL;

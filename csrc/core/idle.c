@@ -179,8 +179,8 @@ may_be_woken(struct tl_sched *s, bool no_deadlock_check, int64_t *limit_ns, bool
 static bool
 has_time_left(struct tl_sched *s, int64_t *limit_ns)
 {
-    int64_t deadline = tl_run_frame_deadline(s);
-    if (deadline == INT64_MAX) {
+    tl_deadline deadline = tl_run_frame_deadline(s);
+    if (deadline == TL_DEADLINE_NEVER) {
         return true;
     }
     int64_t left = deadline - tl_clock_now();
@@ -195,12 +195,13 @@ has_time_left(struct tl_sched *s, int64_t *limit_ns)
 static bool
 nothing_is_due(struct tl_sched *s, int64_t *limit_ns)
 {
-    int64_t left = tl_timer_ns_left(s), check_at = tl_poll_source_next_check(s);
+    int64_t left = tl_timer_ns_left(s);
+    tl_deadline check_at = tl_poll_source_next_check(s);
     if (left >= 0 && (*limit_ns < 0 || left < *limit_ns)) {
         *limit_ns = left;
     }
     int64_t until_check = check_at > s->looked ? check_at - s->looked : 0;
-    if (check_at != INT64_MAX && (*limit_ns < 0 || until_check < *limit_ns)) {
+    if (check_at != TL_DEADLINE_NEVER && (*limit_ns < 0 || until_check < *limit_ns)) {
         *limit_ns = until_check;
     }
     return left != 0;

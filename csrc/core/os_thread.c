@@ -189,7 +189,8 @@ is_armed(void *arg)
 static int64_t
 time_left(const struct tl_sleeper *sleeper)
 {
-    if (sleeper->deadline == 0 || sleeper->waiter.wait.queue != sleeper->queue) {
+    if (sleeper->deadline == TL_DEADLINE_NEVER ||
+        sleeper->waiter.wait.queue != sleeper->queue) {
         return -1;
     }
     int64_t left = sleeper->deadline - tl_clock_now();
@@ -197,7 +198,8 @@ time_left(const struct tl_sleeper *sleeper)
 }
 
 int
-tl_os_thread_sleep(struct tl_state *state, struct tl_sleeper *sleeper, int64_t deadline)
+tl_os_thread_sleep(struct tl_state *state, struct tl_sleeper *sleeper,
+                   tl_deadline deadline)
 {
     struct tl_os_thread *native = sleeper->native;
     struct tl_wait *wait = &sleeper->waiter.wait;

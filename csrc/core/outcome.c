@@ -161,7 +161,7 @@ has_ended(const struct tl_leave *how)
 }
 
 int
-tl_outcome_join(struct tl_sched *s, TaskletObject *t, int64_t deadline)
+tl_outcome_join(struct tl_sched *s, TaskletObject *t, tl_deadline deadline)
 {
     if (t == s->current) {
         PyErr_SetString(PyExc_RuntimeError, "a tasklet cannot wait for its own end");
@@ -174,7 +174,7 @@ tl_outcome_join(struct tl_sched *s, TaskletObject *t, int64_t deadline)
     if (outcome == NULL) {
         return -1;
     }
-    if (deadline < 0) {
+    if (deadline == TL_DEADLINE_PAST) {
         return 0;
     }
     struct tl_leave how = {.kind = &tl_outcome_wait,

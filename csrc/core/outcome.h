@@ -34,10 +34,10 @@ void tl_outcome_give_up(TaskletObject *t);
 // t's thread has ended, and t with it: wake its waiters, who find t cancelled.
 void tl_outcome_abandon(TaskletObject *t);
 
-// Wait for the end of t until deadline (as in struct tl_leave). Returns 1, 0 if it
-// timed out, or -1 with an exception set.
+// Wait for the end of t until deadline. Returns 1, 0 if it timed out, or -1 with an
+// exception set.
 // Switch: may.
-int tl_outcome_join(struct tl_sched *s, TaskletObject *t, int64_t deadline);
+int tl_outcome_join(struct tl_sched *s, TaskletObject *t, tl_deadline deadline);
 
 // Whether t has ended, or never will because its thread has.
 bool tl_outcome_is_over(const TaskletObject *t);

@@ -107,7 +107,7 @@ watch_make(struct tl_sched *s, const struct tl_budget *budget)
         .switch_limit = UINT64_MAX,
         .tick_limit = INT64_MAX,
         .slice_limit = INT64_MAX,
-        .deadline = INT64_MAX,
+        .deadline = TL_DEADLINE_NEVER,
         .round_look = UINT64_MAX,
         .slow_slice = UINT64_MAX,
     };

@@ -103,14 +103,15 @@ tl_run_frame_recompute_limits(struct tl_sched *s)
 void
 tl_run_frame_set_alarm(struct tl_sched *s, uint64_t moved)
 {
-    int64_t deadline = INT64_MAX, slice = 0;
+    tl_deadline deadline = TL_DEADLINE_NEVER;
+    int64_t slice = 0;
     for (int i = 0; i < s->nwatch; i++) {
         const struct tl_run_frame *watch = s->watch[i];
-        int64_t end = watch->deadline;
+        tl_deadline end = watch->deadline;
         if (watch->time_up) {
             // The tasklet that should be stopped for it has not stopped yet.
             bool waits = watch->budget.soft || watch->who == s->current;
-            end = waits ? INT64_MAX : tl_clock_now() + MAX_RETRY_NS;
+            end = waits ? TL_DEADLINE_NEVER : tl_clock_now() + MAX_RETRY_NS;
         }
         deadline = end < deadline ? end : deadline;
         if (watch->budget.slice_time > 0 &&
@@ -125,7 +126,7 @@ tl_run_frame_set_alarm(struct tl_sched *s, uint64_t moved)
     }
     s->tripped = false;
     s->retry = MIN_RETRY_NS;
-    if (deadline == INT64_MAX && slice == 0) {
+    if (deadline == TL_DEADLINE_NEVER && slice == 0) {
         tl_timekeeper_cancel(&s->alarm);
         return;
     }
@@ -185,13 +186,13 @@ tl_run_frame_note_time(struct tl_sched *s, int64_t now, bool *hard)
 
 // The alarm has fired. Returns when to fire again.
 // Thread: the timekeeper's, with the GIL.
-static int64_t
+static tl_deadline
 on_alarm(struct tl_timekeeper *alarm, int64_t now)
 {
     struct tl_sched *s = TL_CONTAINER(alarm, struct tl_sched, alarm);
     bool hard = false;
     if (s->dead) {
-        return INT64_MAX;
+        return TL_DEADLINE_NEVER;
     }
     if (!tl_run_frame_note_time(s, now, &hard)) {
         if (s->probes && !s->waiting) {
@@ -199,7 +200,7 @@ on_alarm(struct tl_timekeeper *alarm, int64_t now)
         }
         s->stall = 2 * s->stall > MAX_STALL_NS ? MAX_STALL_NS : 2 * s->stall;
         tl_run_frame_set_alarm(s, tl_run_frame_slice(s));
-        return INT64_MAX;
+        return TL_DEADLINE_NEVER;
     }
     s->tripped = true;
     s->limit = 0;
@@ -209,7 +210,7 @@ on_alarm(struct tl_timekeeper *alarm, int64_t now)
     if (!hard) {
         tl_run_frame_set_alarm(s, tl_run_frame_slice(s));
         s->tripped = true;
-        return INT64_MAX;
+        return TL_DEADLINE_NEVER;
     }
     tl_ticks_arm(&s->events);
     int64_t again = now + s->retry;
@@ -419,13 +420,14 @@ ended_idle(struct tl_sched *s, const struct tl_run_frame *watch)
     return tl_ticks_read(&s->events) >= watch->tick_limit ? TL_END_TICKS : TL_END_NONE;
 }
 
-int64_t
+tl_deadline
 tl_run_frame_deadline(struct tl_sched *s)
 {
-    int64_t deadline = INT64_MAX;
+    tl_deadline deadline = TL_DEADLINE_NEVER;
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_run_frame *watch = s->watch[i];
-        int64_t end = ended_idle(s, watch) != TL_END_NONE ? 0 : watch->deadline;
+        tl_deadline end =
+            ended_idle(s, watch) != TL_END_NONE ? TL_DEADLINE_PAST : watch->deadline;
         if (end < deadline && watch->who->place == TL_FLOATING) {
             deadline = end;
         }

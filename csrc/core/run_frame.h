@@ -67,7 +67,7 @@ struct tl_ending_limits {
     int64_t turn_time; // true time of one slice, or of several until the caller's turn
     // When the caller gets its next turn at the latest: on tl_clock_now()'s clock, and
     // as tl_run_frame_slice().
-    int64_t turn_deadline;
+    tl_deadline turn_deadline;
     uint64_t turn_slice;
     clockid_t cpu_clock; // the thread's CPU time
     // tl_run_frame_slice() of the slice that was last seen to be long, and the true
@@ -89,7 +89,7 @@ struct tl_run_frame {
     uint64_t switch_limit; // value of sched->switches at which the caller is resumed
     int64_t tick_limit;    // tick count at which the whole budget is used up
     int64_t slice_limit;   // tick count at which that of the slice is used up
-    int64_t deadline;      // on tl_clock_now()'s clock, in nanoseconds; INT64_MAX: none
+    tl_deadline deadline;  // on tl_clock_now()'s clock
     uint64_t rounds_left;  // including the present one; 0: rounds are not counted
     uint64_t round_began;  // value of sched->switches when the present round began
     uint64_t round_look;   // value of sched->switches before which it cannot be over
@@ -113,8 +113,8 @@ TaskletObject *tl_run_frame_at_switch(struct tl_sched *s, TaskletObject *to);
 TaskletObject *tl_run_frame_at_yield(struct tl_sched *s);
 
 // The time on tl_clock_now()'s clock at which the idle thread must call
-// tl_run_frame_expired(); INT64_MAX: never.
-int64_t tl_run_frame_deadline(struct tl_sched *s);
+// tl_run_frame_expired().
+tl_deadline tl_run_frame_deadline(struct tl_sched *s);
 
 // The thread is idle, and the deadline has passed. Returns the caller of run() to
 // resume, now in the ring, or NULL.
@@ -175,7 +175,7 @@ tl_run_frame_counts(const struct tl_run_frame *watch)
 static inline bool
 tl_run_frame_has_time(const struct tl_run_frame *watch)
 {
-    return tl_run_frame_counts(watch) || watch->deadline != INT64_MAX ||
+    return tl_run_frame_counts(watch) || watch->deadline != TL_DEADLINE_NEVER ||
            watch->budget.slice_time > 0;
 }
 

@@ -471,8 +471,8 @@ successor(struct tl_sched *s, const struct tl_leave *how)
         return tl_task_next(me);
     }
     TaskletObject *watcher = tl_sched_resumed_caller(s);
-    bool timed = how->deadline > 0 || how->comes || how->maybe_external ||
-                 how->no_deadlock_check;
+    bool timed = how->deadline != TL_DEADLINE_NEVER || how->comes ||
+                 how->maybe_external || how->no_deadlock_check;
     if (run_goes_on(s, timed)) {
         return NULL;
     }
@@ -504,8 +504,8 @@ find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **t
             (how->no_deadlock_check ||
              (how->kind != NULL && how->kind->no_deadlock_check)) &&
             tl_sched_resumed_caller(s)->place != TL_FLOATING;
-        if (*to == NULL && how->deadline == 0 && !how->comes && !no_deadlock_check &&
-            !tl_idle_others_can_run(s)) {
+        if (*to == NULL && how->deadline == TL_DEADLINE_NEVER && !how->comes &&
+            !no_deadlock_check && !tl_idle_others_can_run(s)) {
             if (tl_sched_resumed_caller(s)->place == TL_FLOATING) {
                 *to = tl_sched_resumed_caller(s); // of run(threadblock=True)
             } else if (!tl_foreign_threads_may_run()) {
@@ -596,8 +596,9 @@ tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
 {
     TaskletObject *me = s->current, *to;
     tl_sched_check_current(s);
+    assert(how->deadline != 0);
     // Step 1 of those in sched.h.
-    if (TL_UNLIKELY(how->deadline < 0)) {
+    if (TL_UNLIKELY(how->deadline == TL_DEADLINE_PAST)) {
         return tl_sched_check_thrown(s) < 0
                    ? NULL
                    : tl_bomb_raise(Py_NewRef(s->state->timed_out));
@@ -605,7 +606,7 @@ tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
     if (find_successor(s, how, &to) < 0) { // step 2
         return NULL;
     }
-    if (how->deadline > 0 && tl_timer_reserve(s) < 0) { // step 3
+    if (how->deadline != TL_DEADLINE_NEVER && tl_timer_reserve(s) < 0) { // step 3
         return NULL;
     }
     if (how->last_check != NULL && how->last_check(how)) { // step 4
@@ -622,7 +623,7 @@ tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
         return tl_sched_arrive(s);
     }
     move_out(s, me, how->kind, how->on, how->queue, how->value); // step 5
-    if (how->deadline > 0) {
+    if (how->deadline != TL_DEADLINE_NEVER) {
         tl_timer_arm(s, me, how->deadline);
     }
     if (to == NULL || to->place == TL_FLOATING) { // step 6

@@ -31,7 +31,7 @@ struct tl_leave {
     PyObject *on;                    // borrowed: the object of the wait, or NULL
     struct tl_link *queue;           // of waiters, at whose end it waits
     PyObject *value;                 // borrowed: what it leaves in tempval; NULL: None
-    int64_t deadline; // on tl_timer_now()'s clock, in ns; 0: none, negative: passed
+    tl_deadline deadline;            // on tl_timer_now()'s clock
     // What may end the wait, if no tasklet can. architecture.md has the table.
     bool comes; // the system or a worker will: no deadlock
     bool

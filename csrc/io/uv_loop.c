@@ -474,7 +474,7 @@ tl_uv_loop_at_exit(struct tl_uv_loop *loop)
     if (loop != NULL) {
         tl_uv_loop_end(loop, false);
     }
-    int64_t deadline = tl_clock_now() + EXIT_GRACE_NS;
+    tl_deadline deadline = tl_clock_now() + EXIT_GRACE_NS;
     for (;;) {
         tl_uv_loop_sweep();
         if (pool.orphans == 0 || tl_clock_now() >= deadline) {

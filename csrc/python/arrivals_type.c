@@ -475,17 +475,17 @@ tl_arrivals_expect(ArrivalsObject *self)
 }
 
 PyObject *
-tl_arrivals_take(ArrivalsObject *self, struct tl_sched *s, int64_t deadline)
+tl_arrivals_take(ArrivalsObject *self, struct tl_sched *s, tl_deadline deadline)
 {
     if (self->queue->count > 0 && tl_stress_before_timed_wait(deadline) < 0) {
         return NULL;
     }
     if (self->queue->count > 0) {
-        deadline = 0;
+        deadline = TL_DEADLINE_NEVER;
     } else {
         tl_arrivals_expect(self);
-        if (deadline > 0 && deadline <= tl_timer_now(s)) {
-            deadline = -1;
+        if (deadline <= tl_timer_now(s)) {
+            deadline = TL_DEADLINE_PAST;
         }
     }
     PyObject *taken = tl_channel_receive(self->queue, deadline);

@@ -54,10 +54,10 @@ int tl_arrivals_listen(ArrivalsObject *self);
 void tl_arrivals_expect(ArrivalsObject *self);
 
 // The next object that has finished: a new reference, or NULL with an exception set.
-// Waits until deadline, which is as in struct tl_leave but may also be a time that has
-// passed.
+// Waits until deadline, which may also be a time that has passed.
 // Switch: may.
-PyObject *tl_arrivals_take(ArrivalsObject *self, struct tl_sched *s, int64_t deadline);
+PyObject *tl_arrivals_take(ArrivalsObject *self, struct tl_sched *s,
+                           tl_deadline deadline);
 
 // Remove the callback from all objects and drop them. An exception that is set stays,
 // unless an object's own methods raise a new one. Returns 0, or -1 with an exception

@@ -1,4 +1,5 @@
 // condition_type.c - Condition.
+#include "core/timer.h"
 #include "object/args.h"
 #include "object/live_counts.h"
 #include "python/lock_common.h"
@@ -152,7 +153,7 @@ check_made(ConditionObject *self)
 
 // Holds a reference: the condition may be given another lock while the caller waits.
 static __attribute__((noinline)) int
-acquire_own_slow(LockObject *lock, int64_t deadline)
+acquire_own_slow(LockObject *lock, tl_deadline deadline)
 {
     Py_INCREF(lock);
     int result = tl_lock_acquire(lock, deadline);
@@ -161,7 +162,7 @@ acquire_own_slow(LockObject *lock, int64_t deadline)
 }
 
 static inline int
-acquire_own(ConditionObject *self, int64_t deadline)
+acquire_own(ConditionObject *self, tl_deadline deadline)
 {
     LockObject *lock = self->own;
     struct tl_holder *me = tl_os_thread_seen_holder();
@@ -188,7 +189,7 @@ condition_acquire(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs
     if (self->own == NULL) {
         return tl_condition_call(self, "acquire", args, nargs, kwnames);
     }
-    int64_t deadline = 0;
+    tl_deadline deadline = TL_DEADLINE_NEVER;
     if ((nargs > 0 || kwnames != NULL) &&
         tl_wait_queue_acquire_args(args, nargs, kwnames, &deadline) < 0) {
         return NULL;
@@ -227,7 +228,7 @@ condition_enter(ConditionObject *self, PyObject *Py_UNUSED(ignored))
                    ? NULL
                    : tl_condition_call(self, "__enter__", NULL, 0, NULL);
     }
-    if (acquire_own(self, 0) < 0) {
+    if (acquire_own(self, TL_DEADLINE_NEVER) < 0) {
         return NULL;
     }
     Py_RETURN_TRUE;
@@ -285,7 +286,7 @@ check_owned(ConditionObject *self, const char *text)
 }
 
 static int
-wait_until(PyObject *object, int64_t deadline)
+wait_until(PyObject *object, tl_deadline deadline)
 {
     ConditionObject *self = (ConditionObject *)object;
     LockObject *own;
@@ -322,10 +323,10 @@ condition_wait(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs,
     static const struct tl_argspec spec = {
         .fname = "wait", .names = names, .maxpos = 1};
     PyObject *timeout = NULL;
-    int64_t deadline = 0;
+    tl_deadline deadline = TL_DEADLINE_NEVER;
     if ((nargs > 0 || kwnames != NULL) &&
         (tl_args_parse(&spec, args, nargs, kwnames, &timeout) < 0 ||
-         tl_wait_queue_deadline_of(timeout, &deadline) < 0)) {
+         tl_timer_deadline_limited(timeout, &deadline) < 0)) {
         return NULL;
     }
     int result = wait_until((PyObject *)self, deadline);

@@ -1,6 +1,7 @@
 // event_type.c - Event, and NLCondition, a condition without a lock.
 #include "core/errors.h"
 #include "core/stress_points.h"
+#include "core/timer.h"
 #include "object/args.h"
 #include "object/callback_list.h"
 #include "object/live_counts.h"
@@ -97,19 +98,20 @@ event_dealloc(EventObject *self)
 
 // Parse the argument of wait(). Returns 0, or -1 with an exception set.
 static int
-wait_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int64_t *deadline)
+wait_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+          tl_deadline *deadline)
 {
     static const char *const names[] = {"timeout", NULL};
     static const struct tl_argspec spec = {
         .fname = "wait", .names = names, .maxpos = 1};
     PyObject *timeout = NULL;
-    *deadline = 0;
+    *deadline = TL_DEADLINE_NEVER;
     if (nargs == 0 && kwnames == NULL) {
         return 0;
     }
     return tl_args_parse(&spec, args, nargs, kwnames, &timeout) < 0
                ? -1
-               : tl_wait_queue_deadline_of(timeout, deadline);
+               : tl_timer_deadline_limited(timeout, deadline);
 }
 
 // ---- Event
@@ -279,14 +281,14 @@ static PyObject *
 event_wait_for(EventObject *self, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames)
 {
-    int64_t deadline;
+    tl_deadline deadline;
     if (wait_args(args, nargs, kwnames, &deadline) < 0) {
         return NULL;
     }
     if (tl_stress_before_timed_wait(deadline) < 0) {
         return NULL;
     }
-    if (deadline < 0 || (self->flag && !tl_waits_anyway())) {
+    if (deadline == TL_DEADLINE_PAST || (self->flag && !tl_waits_anyway())) {
         return PyBool_FromLong(self->flag);
     }
     struct tl_queued_wait how = {.kind = &event_wait,
@@ -345,7 +347,7 @@ event_repr(EventObject *self)
 // ---- NLCondition
 
 static int
-wait_alone(EventObject *self, int64_t deadline)
+wait_alone(EventObject *self, tl_deadline deadline)
 {
     return tl_condition_wait_alone(tl_state_of_object((PyObject *)self),
                                    (PyObject *)self, &self->waiters, deadline);
@@ -363,7 +365,7 @@ PyDoc_STRVAR(nl_wait_doc,
 static PyObject *
 nl_wait(EventObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    int64_t deadline;
+    tl_deadline deadline;
     if (wait_args(args, nargs, kwnames, &deadline) < 0) {
         return NULL;
     }
@@ -372,7 +374,7 @@ nl_wait(EventObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
 }
 
 static int
-wait_alone_until(PyObject *self, int64_t deadline)
+wait_alone_until(PyObject *self, tl_deadline deadline)
 {
     return wait_alone((EventObject *)self, deadline);
 }

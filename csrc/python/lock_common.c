@@ -1,5 +1,6 @@
 // lock_common.c - shared by the Python types of the locks.
 #include "python/lock_common.h"
+#include "core/timer.h"
 #include "object/args.h"
 
 PyObject *
@@ -10,9 +11,9 @@ tl_lock_wait_for_predicate(PyObject *self, PyObject *const *args, Py_ssize_t nar
     static const struct tl_argspec spec = {
         .fname = "wait_for", .names = names, .required = 1, .maxpos = 2};
     PyObject *argv[2];
-    int64_t deadline;
+    tl_deadline deadline;
     if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
-        tl_wait_queue_deadline_of(argv[1], &deadline) < 0) {
+        tl_timer_deadline_limited(argv[1], &deadline) < 0) {
         return NULL;
     }
     for (bool timed_out = false;;) {

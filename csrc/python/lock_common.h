@@ -9,7 +9,7 @@
 // Switch: may.
 PyObject *tl_lock_wait_for_predicate(PyObject *self, PyObject *const *args,
                                      Py_ssize_t nargs, PyObject *kwnames,
-                                     int (*wait)(PyObject *self, int64_t deadline));
+                                     int (*wait)(PyObject *self, tl_deadline deadline));
 
 // Parse the argument of notify(n=1). Returns 0, or -1 with an exception set. May run
 // Python code.

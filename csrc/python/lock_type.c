@@ -101,7 +101,7 @@ static PyObject *
 lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    int64_t deadline = 0;
+    tl_deadline deadline = TL_DEADLINE_NEVER;
     if ((nargs > 0 || kwnames != NULL) &&
         tl_wait_queue_acquire_args(args, nargs, kwnames, &deadline) < 0) {
         return NULL;
@@ -113,7 +113,7 @@ lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs,
 static PyObject *
 lock_enter(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (tl_lock_acquire(self, 0) < 0) {
+    if (tl_lock_acquire(self, TL_DEADLINE_NEVER) < 0) {
         return NULL;
     }
     Py_RETURN_TRUE;

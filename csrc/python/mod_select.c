@@ -186,7 +186,7 @@ end(struct mixed *mixed)
 
 // Like tl_stress_before_timed_wait(), with mixed->held visible to the collector.
 static inline int
-give_way(struct mixed *mixed, struct tl_sched *s, int64_t deadline)
+give_way(struct mixed *mixed, struct tl_sched *s, tl_deadline deadline)
 {
     if (!TL_STRESS_YIELDS) {
         return 0;
@@ -202,7 +202,7 @@ give_way(struct mixed *mixed, struct tl_sched *s, int64_t deadline)
 }
 
 static Py_ssize_t
-select_held(struct mixed *mixed, struct tl_sched *s, int64_t deadline, bool no_wait,
+select_held(struct mixed *mixed, struct tl_sched *s, tl_deadline deadline, bool no_wait,
             PyObject **value)
 {
     CaseObject *const *cases =
@@ -210,11 +210,11 @@ select_held(struct mixed *mixed, struct tl_sched *s, int64_t deadline, bool no_w
     if (!no_wait && give_way(mixed, s, deadline) < 0) {
         return -1;
     }
-    Py_ssize_t done = tl_select(s, cases, mixed->count, 0, true, value);
+    Py_ssize_t done = tl_select(s, cases, mixed->count, TL_DEADLINE_NEVER, true, value);
     if (done != -2 || no_wait) {
         return done;
     }
-    if (deadline >= 0 && listen_to_descriptors(mixed, s) < 0) {
+    if (deadline != TL_DEADLINE_PAST && listen_to_descriptors(mixed, s) < 0) {
         return -1;
     }
     TaskletObject *me = s->current;
@@ -229,7 +229,7 @@ select_held(struct mixed *mixed, struct tl_sched *s, int64_t deadline, bool no_w
 
 Py_ssize_t
 tl_select_mixed(struct tl_sched *s, PyObject *const *args, Py_ssize_t count,
-                int64_t deadline, bool no_wait, PyObject **value)
+                tl_deadline deadline, bool no_wait, PyObject **value)
 {
     if (find_classes(s->state) < 0) {
         return -1;

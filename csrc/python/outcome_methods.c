@@ -23,11 +23,11 @@ wait_for_end(TaskletObject *t, const char *fname, const struct timed *call)
     static const char *const names[] = {"timeout", NULL};
     const struct tl_argspec spec = {.fname = fname, .names = names, .maxpos = 1};
     PyObject *timeout;
-    int64_t deadline;
+    tl_deadline deadline;
     struct tl_sched *s = tl_sched_for((PyObject *)t);
     if (s == NULL ||
         tl_args_parse(&spec, call->args, call->nargs, call->kwnames, &timeout) < 0 ||
-        tl_timer_deadline(s, timeout, &deadline) < 0) {
+        tl_timer_deadline(timeout, &deadline) < 0) {
         return -1;
     }
     return tl_outcome_is_over(t) ? 1 : tl_outcome_join(s, t, deadline);

@@ -102,13 +102,13 @@ fn_select(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     struct tl_state *state = tl_state_of_module(mod);
     struct tl_sched *s = tl_sched_get(state);
     PyObject *timeout = NULL, *otherwise = NULL, *value;
-    int64_t deadline = 0;
+    tl_deadline deadline = TL_DEADLINE_NEVER;
     if (s == NULL) {
         return NULL;
     }
     if (kwnames != NULL &&
         (split_keywords(args + nargs, kwnames, &timeout, &otherwise) < 0 ||
-         tl_timer_deadline(s, timeout, &deadline) < 0)) {
+         tl_timer_deadline(timeout, &deadline) < 0)) {
         return NULL;
     }
     const PyTypeObject *type = state->case_type;
@@ -116,7 +116,7 @@ fn_select(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     for (Py_ssize_t i = 0; i < nargs; i++) {
         mixed |= Py_TYPE(args[i]) != type;
     }
-    if (nargs == 0 && deadline == 0 && otherwise == NULL) {
+    if (nargs == 0 && deadline == TL_DEADLINE_NEVER && otherwise == NULL) {
         PyErr_SetString(PyExc_ValueError, "select() of no cases would wait forever");
         return NULL;
     }

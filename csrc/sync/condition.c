@@ -84,13 +84,13 @@ yield_lock(struct tl_state *state, LockObject *lock, struct tl_holder *me)
 
 static int
 wait_and_reacquire(struct tl_state *state, ConditionObject *cond, LockObject *lock,
-                   int64_t deadline)
+                   tl_deadline deadline)
 {
     struct tl_holder *me = tl_os_thread_holder(Py_TYPE(lock));
     if (me == NULL) {
         return -1;
     }
-    if (deadline < 0) {
+    if (deadline == TL_DEADLINE_PAST) {
         return yield_lock(state, lock, me);
     }
     struct release wait = {.block = {.kind = &tl_condition_wait_kind,
@@ -122,7 +122,7 @@ wait_and_reacquire(struct tl_state *state, ConditionObject *cond, LockObject *lo
 }
 
 int
-tl_condition_wait(struct tl_state *state, ConditionObject *cond, int64_t deadline)
+tl_condition_wait(struct tl_state *state, ConditionObject *cond, tl_deadline deadline)
 {
     // A notified waiter still needs this lock when __init__() gives the condition
     // another.
@@ -152,13 +152,13 @@ tl_condition_notify(ConditionObject *cond, Py_ssize_t count)
 
 int
 tl_condition_wait_alone(struct tl_state *state, PyObject *on, struct tl_link *queue,
-                        int64_t deadline)
+                        tl_deadline deadline)
 {
     struct tl_queued_wait how = {.kind = &tl_condition_wait_kind,
                                  .on = on,
                                  .queue = queue,
                                  .deadline = deadline};
-    int result = deadline < 0 ? 0 : tl_wait_queue_wait(state, &how);
+    int result = deadline == TL_DEADLINE_PAST ? 0 : tl_wait_queue_wait(state, &how);
     if (result < 0 && (how.given & TL_GIVEN_NOTIFICATION)) {
         tl_wait_queue_wake_many(queue, 1, TL_GIVEN_NOTIFICATION);
     }

@@ -30,11 +30,11 @@ TL_CHECKER(tl_condition_check, const ConditionObject *cond);
 extern const struct tl_wait_kind tl_condition_wait_kind;
 
 // Release own, which the caller owns, wait to be notified, and re-acquire own with the
-// count it had, also after an exception. deadline as in struct tl_queued_wait;
-// negative: release and re-acquire without a wait. Returns 1 if notified, 0 if timed
-// out, or -1 with an exception set.
+// count it had, also after an exception. If deadline is PAST: release and re-acquire
+// without a wait. Returns 1 if notified, 0 if timed out, or -1 with an exception set.
 // Switch: yes.
-int tl_condition_wait(struct tl_state *state, ConditionObject *cond, int64_t deadline);
+int tl_condition_wait(struct tl_state *state, ConditionObject *cond,
+                      tl_deadline deadline);
 
 // Move the first count waiters to the queue of own, which is normally held.
 void tl_condition_notify(ConditionObject *cond, Py_ssize_t count);
@@ -43,7 +43,7 @@ void tl_condition_notify(ConditionObject *cond, Py_ssize_t count);
 // above.
 // Switch: may.
 int tl_condition_wait_alone(struct tl_state *state, PyObject *on, struct tl_link *queue,
-                            int64_t deadline);
+                            tl_deadline deadline);
 
 // The number of waiters in queue.
 Py_ssize_t tl_condition_count(const struct tl_link *queue);

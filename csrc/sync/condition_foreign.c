@@ -150,7 +150,7 @@ undo_release(struct tl_state *state, LockObject *lock, unsigned long count)
 // Release lock, wait for token, and re-acquire lock. Returns as tl_condition_wait().
 static int
 wait_for_token(struct tl_state *state, PyObject *lock, LockObject *token,
-               int64_t deadline)
+               tl_deadline deadline)
 {
     struct tl_holder *me = tl_os_thread_seen_holder();
     bool ours = PyObject_TypeCheck(lock, state->lock_type) ||
@@ -171,7 +171,7 @@ wait_for_token(struct tl_state *state, PyObject *lock, LockObject *token,
 }
 
 int
-tl_condition_wait_with(ConditionObject *cond, int64_t deadline)
+tl_condition_wait_with(ConditionObject *cond, tl_deadline deadline)
 {
     struct tl_state *state = tl_state_of_object((PyObject *)cond);
     PyObject *lock = Py_NewRef(cond->lock); // it may be replaced during the wait

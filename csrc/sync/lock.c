@@ -208,7 +208,7 @@ is_abandoned(const LockObject *lock)
 
 int
 tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
-                 int64_t deadline)
+                 tl_deadline deadline)
 {
     int lost_races = 0;
     for (;;) {
@@ -216,7 +216,7 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
             tl_lock_take(lock, me);
             return 1;
         }
-        if (deadline == 0 &&
+        if (deadline == TL_DEADLINE_NEVER &&
             (check_owner(lock) < 0 || tl_lock_cycle_check(state, lock, me) < 0)) {
             return -1;
         }
@@ -281,6 +281,7 @@ tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                                          lost_races > 0 ? &requeue_wait : &tl_lock_wait,
                                      .on = (PyObject *)lock,
                                      .queue = &lock->waiters,
+                                     .deadline = TL_DEADLINE_NEVER,
                                      .last_check = is_free,
                                      .is_mandatory = true};
         failed += check_owner(lock) < 0 ||
@@ -328,7 +329,7 @@ tl_lock_free_if_lost(LockObject *lock)
 }
 
 int
-tl_lock_acquire_slow(LockObject *self, struct tl_holder *me, int64_t deadline)
+tl_lock_acquire_slow(LockObject *self, struct tl_holder *me, tl_deadline deadline)
 {
     if (self->reentrant && self->property.owner == me) {
         if (self->count == ULONG_MAX) {
@@ -338,7 +339,8 @@ tl_lock_acquire_slow(LockObject *self, struct tl_holder *me, int64_t deadline)
         self->count++;
         return 1;
     }
-    return deadline < 0 ? 0
-                        : tl_lock_wait_for(tl_state_of_object((PyObject *)self), self,
-                                           me, deadline);
+    return deadline == TL_DEADLINE_PAST
+               ? 0
+               : tl_lock_wait_for(tl_state_of_object((PyObject *)self), self, me,
+                                  deadline);
 }

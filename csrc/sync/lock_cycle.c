@@ -43,9 +43,10 @@ awaited_by(struct tl_holder *holder)
     struct tl_sleeper *sleeper = native->asleep;
     if (sleeper != NULL) {
         struct tl_wait *wait = &sleeper->waiter.wait;
-        bool waits = tl_wait_is_armed(wait) && wait->kind->is_lock &&
-                     (sleeper->deadline == 0 || wait->queue != sleeper->queue) &&
-                     sleeper->holder == holder;
+        bool waits =
+            tl_wait_is_armed(wait) && wait->kind->is_lock &&
+            (sleeper->deadline == TL_DEADLINE_NEVER || wait->queue != sleeper->queue) &&
+            sleeper->holder == holder;
         return waits ? (LockObject *)wait->on : NULL;
     }
     return native->sched != NULL && native->sched->main != NULL

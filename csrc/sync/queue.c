@@ -156,7 +156,7 @@ hold(struct visit *visit)
     }
     if (q->mutex->count == 0) {
         tl_lock_take(q->mutex, visit->me);
-    } else if (tl_lock_wait_for(q->state, q->mutex, visit->me, 0) < 0) {
+    } else if (tl_lock_wait_for(q->state, q->mutex, visit->me, TL_DEADLINE_NEVER) < 0) {
         return -1;
     }
     visit->is_held = true;
@@ -329,7 +329,7 @@ release_or_look(struct tl_queued_wait *block)
 // Wait to be woken. visit->is_held says afterwards whether the caller holds the mutex.
 // Returns what was given, or -1 with an exception set.
 static int
-wait_once(struct visit *visit, int64_t deadline, bool again)
+wait_once(struct visit *visit, tl_deadline deadline, bool again)
 {
     QueueObject *q = visit->q;
     ConditionObject *cond = condition_of(q, visit->side);
@@ -367,7 +367,7 @@ tl_queue_read_timeout(PyObject *timeout, double *seconds)
     if (timeout == NULL || timeout == Py_None) {
         return 0;
     }
-    if (tl_timer_seconds(timeout, seconds) < 0) {
+    if (tl_timer_seconds(timeout, "timeout", seconds) < 0) {
         return -1;
     }
     if (*seconds == INFINITY) {
@@ -377,17 +377,16 @@ tl_queue_read_timeout(PyObject *timeout, double *seconds)
 }
 
 int
-tl_queue_deadline(double seconds, int64_t *deadline)
+tl_queue_deadline(double seconds, tl_deadline *deadline)
 {
     if (seconds < 0) {
         PyErr_SetString(PyExc_ValueError, "'timeout' must be a non-negative number");
         return -1;
     }
-    if (seconds > TL_WAIT_QUEUE_MAX_SECONDS && seconds != INFINITY) {
-        PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
+    if (seconds != INFINITY && tl_timer_check_longest(seconds) < 0) {
         return -1;
     }
-    *deadline = tl_wait_queue_deadline_in(seconds);
+    *deadline = tl_timer_after(tl_timer_ns_of(seconds));
     return 0;
 }
 
@@ -399,7 +398,7 @@ wait_until_ready(struct visit *visit, bool block, double seconds)
     QueueObject *q = visit->q;
     enum side side = visit->side;
     bool has_timed_out = !block, has_waited = false;
-    int64_t deadline = 0;
+    tl_deadline deadline = TL_DEADLINE_NEVER;
     int lost_races = 0;
     for (;;) {
         int ready = is_ready(q, side);
@@ -414,7 +413,7 @@ wait_until_ready(struct visit *visit, bool block, double seconds)
         if (ready) {
             return 0;
         }
-        if (has_timed_out || deadline < 0) {
+        if (has_timed_out || deadline == TL_DEADLINE_PAST) {
             visit->is_notified = false;
             PyErr_SetNone(side == GET ? q->state->queue.empty : q->state->queue.full);
             return -1;

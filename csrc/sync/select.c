@@ -132,7 +132,7 @@ any_is_ready(const struct tl_leave *how)
 
 Py_ssize_t
 tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
-          int64_t deadline, bool no_wait, PyObject **value)
+          tl_deadline deadline, bool no_wait, PyObject **value)
 {
     for (;;) {
         *value = NULL;

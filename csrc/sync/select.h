@@ -12,11 +12,11 @@ typedef struct {
 } CaseObject;
 
 // Do an operation that can be done now, searching from a random index on. If there is
-// none, wait for the first, until deadline (as in struct tl_leave). Returns its index,
-// with *value set to the received value (a new reference) or None; or -1 with an
-// exception set. With no_wait, -2 if none can be done now.
+// none, wait for the first, until deadline. Returns its index, with *value set to the
+// received value (a new reference) or None; or -1 with an exception set. With no_wait,
+// -2 if none can be done now.
 // Switch: may.
 Py_ssize_t tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
-                     int64_t deadline, bool no_wait, PyObject **value);
+                     tl_deadline deadline, bool no_wait, PyObject **value);
 
 #endif // TL_SELECT_H
