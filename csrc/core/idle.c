@@ -264,11 +264,11 @@ tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
         if (!poll && !needs_poll) {
             tl_thread_sleep_look_for_cpus(s->state, &s->park);
             bool nap = in_main && (limit_ns < 0 || limit_ns > TL_THREAD_SLEEP_SHORT_NS);
-            tl_thread_sleep(&s->park, in_main, false,
+            tl_thread_sleep(&s->park, in_main ? TL_SLEEP_IN_MAIN : 0,
                             nap ? TL_THREAD_SLEEP_SHORT_NS : limit_ns);
             poll = in_main;
         } else if (!in_main) {
-            tl_thread_sleep(&s->park, false, true, limit_ns);
+            tl_thread_sleep(&s->park, TL_SLEEP_POLL, limit_ns);
             poll = false;
         } else {
             if (tl_thread_sleep_in_main(s->state, &s->park, limit_ns, has_empty_ring,

@@ -225,7 +225,7 @@ tl_os_thread_sleep(struct tl_state *state, struct tl_sleeper *sleeper,
         if (!poll) {
             tl_thread_sleep_look_for_cpus(state, &native->park);
             bool nap = in_main && (left < 0 || left > TL_THREAD_SLEEP_SHORT_NS);
-            tl_thread_sleep(&native->park, in_main, false,
+            tl_thread_sleep(&native->park, in_main ? TL_SLEEP_IN_MAIN : 0,
                             nap ? TL_THREAD_SLEEP_SHORT_NS : left);
             poll = in_main;
         } else {

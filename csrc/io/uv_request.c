@@ -109,14 +109,14 @@ static void
 thread_ends(struct tl_sched *s, struct tl_poll_source *source)
 {
     tl_poll_source_remove(s, source);
-    tl_uv_loop_end(tl_uv_loop_of(source), false);
+    tl_uv_loop_end(tl_uv_loop_of(source), TL_UV_LOOP_REPORTING);
 }
 
 static void
 fini(struct tl_sched *s, struct tl_poll_source *source)
 {
     tl_poll_source_remove(s, source);
-    tl_uv_loop_end(tl_uv_loop_of(source), true);
+    tl_uv_loop_end(tl_uv_loop_of(source), TL_UV_LOOP_QUIETLY);
 }
 
 static const struct tl_poll_source_kind source_kind = {.look = look,

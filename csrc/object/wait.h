@@ -38,6 +38,14 @@ enum {
     TL_GIVEN_OWNERSHIP = 8, // handed off: it owns what it waited for
 };
 
+// How a function that waits has ended. The values are such that a method of Python can
+// return all but TL_WAITED_FAILED as a bool.
+enum tl_waited {
+    TL_WAITED_FAILED = -1,   // an exception is set
+    TL_WAITED_TIMED_OUT = 0, // the caller has nothing
+    TL_WAITED_DONE = 1       // the event has happened, or the object is the caller's
+};
+
 // Invariants
 // I1: kind and on are NULL while the wait is not armed; then link is single, unless it
 //     is that of a tasklet in a ring.

@@ -490,24 +490,25 @@ get_preference(ChannelObject *self, void *Py_UNUSED(closure))
     return PyLong_FromLong(self->preference);
 }
 
-// The sign of an int (-1, 0 or 1), or -2 with TypeError(message) set.
+// *sign: that of an int, as -1, 0 or 1. Returns 0, or -1 with TypeError(message) set.
 static int
-sign_of(PyObject *value, const char *message)
+read_sign(PyObject *value, const char *message, int *sign)
 {
     if (value == NULL || !PyLong_Check(value)) {
         PyErr_SetString(PyExc_TypeError, message);
-        return -2;
+        return -1;
     }
     int overflow;
     long number = PyLong_AsLongAndOverflow(value, &overflow);
-    return overflow ? overflow : (number > 0) - (number < 0);
+    *sign = overflow ? overflow : (number > 0) - (number < 0);
+    return 0;
 }
 
 static int
 set_preference(ChannelObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
-    int sign = sign_of(value, "preference must be set to an integer");
-    if (sign == -2) {
+    int sign;
+    if (read_sign(value, "preference must be set to an integer", &sign) < 0) {
         return -1;
     }
     self->preference = (signed char)sign;
@@ -523,8 +524,8 @@ get_schedule_all(ChannelObject *self, void *Py_UNUSED(closure))
 static int
 set_schedule_all(ChannelObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
-    int sign = sign_of(value, "preference must be set to a bool or integer");
-    if (sign == -2) {
+    int sign;
+    if (read_sign(value, "preference must be set to a bool or integer", &sign) < 0) {
         return -1;
     }
     self->schedule_all = sign != 0;

@@ -152,23 +152,23 @@ check_made(ConditionObject *self)
 }
 
 // Holds a reference: the condition may be given another lock while the caller waits.
-static __attribute__((noinline)) int
+static __attribute__((noinline)) enum tl_waited
 acquire_own_slow(LockObject *lock, tl_deadline deadline)
 {
     Py_INCREF(lock);
-    int result = tl_lock_acquire(lock, deadline);
+    enum tl_waited result = tl_lock_acquire(lock, deadline);
     Py_DECREF(lock);
     return result;
 }
 
-static inline int
+static inline enum tl_waited
 acquire_own(ConditionObject *self, tl_deadline deadline)
 {
     LockObject *lock = self->own;
     struct tl_holder *me = tl_os_thread_seen_holder();
     if (TL_LIKELY(lock->count == 0 && me != NULL) && !TL_STRESSED) {
         tl_lock_take(lock, me);
-        return 1;
+        return TL_WAITED_DONE;
     }
     return acquire_own_slow(lock, deadline);
 }
@@ -285,7 +285,7 @@ check_owned(ConditionObject *self, const char *text)
     return owned > 0 ? 0 : -1;
 }
 
-static int
+static enum tl_waited
 wait_until(PyObject *object, tl_deadline deadline)
 {
     ConditionObject *self = (ConditionObject *)object;
@@ -293,7 +293,7 @@ wait_until(PyObject *object, tl_deadline deadline)
     do {
         own = self->own;
         if (check_owned(self, TL_CONDITION_NOT_OWNED) < 0) {
-            return -1;
+            return TL_WAITED_FAILED;
         }
     } while (self->own != own); // a method of the old lock has replaced it
     return own != NULL

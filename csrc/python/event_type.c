@@ -200,11 +200,15 @@ event_set(EventObject *self, PyObject *Py_UNUSED(ignored))
     return end_of_calls(interrupt);
 }
 
-int
+enum tl_listening
 tl_event_listen(PyObject *event, PyObject *func)
 {
     EventObject *self = (EventObject *)event;
-    return self->flag ? 1 : tl_callback_list_add(&self->callbacks, func);
+    if (self->flag) {
+        return TL_LISTENING_LATE;
+    }
+    return tl_callback_list_add(&self->callbacks, func) < 0 ? TL_LISTENING_FAILED
+                                                            : TL_LISTENING_ADDED;
 }
 
 void
@@ -346,7 +350,7 @@ event_repr(EventObject *self)
 
 // ---- NLCondition
 
-static int
+static enum tl_waited
 wait_alone(EventObject *self, tl_deadline deadline)
 {
     return tl_condition_wait_alone(tl_state_of_object((PyObject *)self),
@@ -369,11 +373,11 @@ nl_wait(EventObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kw
     if (wait_args(args, nargs, kwnames, &deadline) < 0) {
         return NULL;
     }
-    int result = wait_alone(self, deadline);
-    return result < 0 ? NULL : PyBool_FromLong(result);
+    enum tl_waited result = wait_alone(self, deadline);
+    return result == TL_WAITED_FAILED ? NULL : PyBool_FromLong(result);
 }
 
-static int
+static enum tl_waited
 wait_alone_until(PyObject *self, tl_deadline deadline)
 {
     return wait_alone((EventObject *)self, deadline);

@@ -5,7 +5,8 @@
 
 PyObject *
 tl_lock_wait_for_predicate(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                           PyObject *kwnames, int (*wait)(PyObject *, int64_t))
+                           PyObject *kwnames,
+                           enum tl_waited (*wait)(PyObject *, tl_deadline))
 {
     static const char *const names[] = {"predicate", "timeout", NULL};
     static const struct tl_argspec spec = {
@@ -26,11 +27,11 @@ tl_lock_wait_for_predicate(PyObject *self, PyObject *const *args, Py_ssize_t nar
             return result;
         }
         Py_DECREF(result);
-        int notified = wait(self, deadline);
-        if (notified < 0) {
+        enum tl_waited waited = wait(self, deadline);
+        if (waited == TL_WAITED_FAILED) {
             return NULL;
         }
-        timed_out = notified == 0;
+        timed_out = waited == TL_WAITED_TIMED_OUT;
     }
 }
 

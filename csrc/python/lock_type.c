@@ -106,14 +106,14 @@ lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs,
         tl_wait_queue_acquire_args(args, nargs, kwnames, &deadline) < 0) {
         return NULL;
     }
-    int result = tl_lock_acquire(self, deadline);
-    return result < 0 ? NULL : PyBool_FromLong(result);
+    enum tl_waited result = tl_lock_acquire(self, deadline);
+    return result == TL_WAITED_FAILED ? NULL : PyBool_FromLong(result);
 }
 
 static PyObject *
 lock_enter(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (tl_lock_acquire(self, TL_DEADLINE_NEVER) < 0) {
+    if (tl_lock_acquire(self, TL_DEADLINE_NEVER) == TL_WAITED_FAILED) {
         return NULL;
     }
     Py_RETURN_TRUE;

@@ -495,8 +495,10 @@ fn_future_listen(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
         PyErr_SetString(PyExc_TypeError, "a future and a function are needed");
         return NULL;
     }
-    int result = tl_arrivals_add_callback(state, args[0], args[1]);
-    return result == -1 ? NULL : PyBool_FromLong(result == 0);
+    enum tl_listening status = tl_arrivals_add_callback(state, args[0], args[1]);
+    return status == TL_LISTENING_FAILED
+               ? NULL
+               : PyBool_FromLong(status == TL_LISTENING_ADDED);
 }
 
 static PyObject *

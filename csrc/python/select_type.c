@@ -124,11 +124,11 @@ fn_select(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     Py_ssize_t done = mixed ? tl_select_mixed(s, args, nargs, deadline, no_wait, &value)
                             : tl_select(s, (CaseObject *const *)args, nargs, deadline,
                                         no_wait, &value);
-    if (done == -1) {
+    if (done == TL_SELECT_FAILED) {
         return NULL;
     }
-    return done < 0 ? result_of(Py_None, Py_NewRef(otherwise))
-                    : result_of(args[done], value);
+    return done == TL_SELECT_NONE ? result_of(Py_None, Py_NewRef(otherwise))
+                                  : result_of(args[done], value);
 }
 
 // ---- the type

@@ -148,8 +148,7 @@ is_available(struct tl_queued_wait *how)
     return ((SemaphoreObject *)how->on)->value > 0;
 }
 
-// Returns like tl_lock_wait_for(), and 0 if deadline is PAST.
-static int
+static enum tl_waited
 wait_for(SemaphoreObject *self, tl_deadline deadline)
 {
     struct tl_state *state = tl_state_of_object((PyObject *)self);
@@ -164,34 +163,34 @@ wait_for(SemaphoreObject *self, tl_deadline deadline)
             if (result < 0) {
                 release_permits(self, 1);
             }
-            return result < 0 ? -1 : 1;
+            return result < 0 ? TL_WAITED_FAILED : TL_WAITED_DONE;
         }
         if (result < 0) {
-            return -1;
+            return TL_WAITED_FAILED;
         }
         if (self->value > 0) {
             self->value--;
             check(self);
-            return 1;
+            return TL_WAITED_DONE;
         }
         if (how.given & TL_GIVEN_TIMED_OUT) {
-            return 0;
+            return TL_WAITED_TIMED_OUT;
         }
     }
-    return 0;
+    return TL_WAITED_TIMED_OUT;
 }
 
-static inline int
+static inline enum tl_waited
 acquire(SemaphoreObject *self, tl_deadline deadline)
 {
     if (tl_stress_before_timed_wait(deadline) < 0) {
-        return -1;
+        return TL_WAITED_FAILED;
     }
     if (TL_LIKELY(self->value > 0) &&
         !(deadline != TL_DEADLINE_PAST && tl_waits_anyway())) {
         self->value--;
         check(self);
-        return 1;
+        return TL_WAITED_DONE;
     }
     return wait_for(self, deadline);
 }
@@ -231,14 +230,15 @@ semaphore_acquire(SemaphoreObject *self, PyObject *const *args, Py_ssize_t nargs
         }
         deadline = blocking ? deadline : TL_DEADLINE_PAST;
     }
-    int result = acquire(self, deadline);
-    return result < 0 ? NULL : PyBool_FromLong(result);
+    enum tl_waited result = acquire(self, deadline);
+    return result == TL_WAITED_FAILED ? NULL : PyBool_FromLong(result);
 }
 
 static PyObject *
 semaphore_enter(SemaphoreObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return acquire(self, TL_DEADLINE_NEVER) < 0 ? NULL : Py_NewRef(Py_True);
+    return acquire(self, TL_DEADLINE_NEVER) == TL_WAITED_FAILED ? NULL
+                                                                : Py_NewRef(Py_True);
 }
 
 // Returns 0, or -1 with ValueError set.

@@ -70,7 +70,7 @@ release(struct tl_queued_wait *block)
 }
 
 // Release the lock, which gives its waiters a chance, and re-acquire it.
-static int
+static enum tl_waited
 yield_lock(struct tl_state *state, LockObject *lock, struct tl_holder *me)
 {
     unsigned long count = lock->count;
@@ -79,16 +79,16 @@ yield_lock(struct tl_state *state, LockObject *lock, struct tl_holder *me)
     if (lock->property.owner == me) {
         lock->count = count;
     }
-    return result;
+    return result < 0 ? TL_WAITED_FAILED : TL_WAITED_TIMED_OUT;
 }
 
-static int
+static enum tl_waited
 wait_and_reacquire(struct tl_state *state, ConditionObject *cond, LockObject *lock,
                    tl_deadline deadline)
 {
     struct tl_holder *me = tl_os_thread_holder(Py_TYPE(lock));
     if (me == NULL) {
-        return -1;
+        return TL_WAITED_FAILED;
     }
     if (deadline == TL_DEADLINE_PAST) {
         return yield_lock(state, lock, me);
@@ -106,7 +106,7 @@ wait_and_reacquire(struct tl_state *state, ConditionObject *cond, LockObject *lo
         PyErr_SetString(PyExc_RuntimeError, TL_CONDITION_NOT_OWNED);
     }
     if (wait.count == 0) {
-        return -1;
+        return TL_WAITED_FAILED;
     }
     if (TL_UNLIKELY(!(given & TL_GIVEN_OWNERSHIP))) {
         result = tl_lock_regain(state, lock, me, given) < 0 ? -1 : result;
@@ -118,16 +118,18 @@ wait_and_reacquire(struct tl_state *state, ConditionObject *cond, LockObject *lo
     if (result < 0 && (given & TL_GIVEN_NOTIFICATION) && cond->own == lock) {
         tl_condition_notify(cond, 1);
     }
-    return result < 0 ? -1 : !(given & TL_GIVEN_TIMED_OUT);
+    return result < 0                     ? TL_WAITED_FAILED
+           : (given & TL_GIVEN_TIMED_OUT) ? TL_WAITED_TIMED_OUT
+                                          : TL_WAITED_DONE;
 }
 
-int
+enum tl_waited
 tl_condition_wait(struct tl_state *state, ConditionObject *cond, tl_deadline deadline)
 {
     // A notified waiter still needs this lock when __init__() gives the condition
     // another.
     LockObject *lock = (LockObject *)Py_NewRef(cond->own);
-    int result = wait_and_reacquire(state, cond, lock, deadline);
+    enum tl_waited result = wait_and_reacquire(state, cond, lock, deadline);
     Py_DECREF(lock);
     return result;
 }
@@ -150,7 +152,7 @@ tl_condition_notify(ConditionObject *cond, Py_ssize_t count)
     tl_lock_check(lock);
 }
 
-int
+enum tl_waited
 tl_condition_wait_alone(struct tl_state *state, PyObject *on, struct tl_link *queue,
                         tl_deadline deadline)
 {
@@ -162,7 +164,9 @@ tl_condition_wait_alone(struct tl_state *state, PyObject *on, struct tl_link *qu
     if (result < 0 && (how.given & TL_GIVEN_NOTIFICATION)) {
         tl_wait_queue_wake_many(queue, 1, TL_GIVEN_NOTIFICATION);
     }
-    return result < 0 ? -1 : (how.given & TL_GIVEN_NOTIFICATION) != 0;
+    return result < 0                            ? TL_WAITED_FAILED
+           : (how.given & TL_GIVEN_NOTIFICATION) ? TL_WAITED_DONE
+                                                 : TL_WAITED_TIMED_OUT;
 }
 
 Py_ssize_t

@@ -147,8 +147,8 @@ undo_release(struct tl_state *state, LockObject *lock, unsigned long count)
     }
 }
 
-// Release lock, wait for token, and re-acquire lock. Returns as tl_condition_wait().
-static int
+// Release lock, wait for token, and re-acquire lock.
+static enum tl_waited
 wait_for_token(struct tl_state *state, PyObject *lock, LockObject *token,
                tl_deadline deadline)
 {
@@ -160,27 +160,28 @@ wait_for_token(struct tl_state *state, PyObject *lock, LockObject *token,
     PyObject *saved = tl_condition_release_save(lock);
     if (saved == NULL) {
         undo_release(state, (LockObject *)lock, count);
-        return -1;
+        return TL_WAITED_FAILED;
     }
-    int result = tl_lock_acquire(token, deadline);
+    enum tl_waited result = tl_lock_acquire(token, deadline);
     if (tl_condition_acquire_restore(state, lock, saved) < 0) {
-        result = -1;
+        result = TL_WAITED_FAILED;
     }
     Py_DECREF(saved);
     return result;
 }
 
-int
+enum tl_waited
 tl_condition_wait_with(ConditionObject *cond, tl_deadline deadline)
 {
     struct tl_state *state = tl_state_of_object((PyObject *)cond);
     PyObject *lock = Py_NewRef(cond->lock); // it may be replaced during the wait
     LockObject *token = add_token(state, cond);
-    int result = token ? wait_for_token(state, lock, token, deadline) : -1;
+    enum tl_waited result =
+        token ? wait_for_token(state, lock, token, deadline) : TL_WAITED_FAILED;
     if (token != NULL && !remove_token(cond, token)) {
-        if (result == 0) {
-            result = 1; // notified while it waited for the lock
-        } else if (result < 0) {
+        if (result == TL_WAITED_TIMED_OUT) {
+            result = TL_WAITED_DONE; // notified while it waited for the lock
+        } else if (result == TL_WAITED_FAILED) {
             PyObject *exc = PyErr_GetRaisedException();
             if (cond->lock == lock && tl_condition_notify_with(cond, 1) < 0 &&
                 !tl_errors_interrupt_main(state)) {

@@ -206,7 +206,7 @@ is_abandoned(const LockObject *lock)
             (!owner->native && TL_CONTAINER(owner, TaskletObject, holder)->home->dead));
 }
 
-int
+enum tl_waited
 tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
                  tl_deadline deadline)
 {
@@ -214,11 +214,11 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
     for (;;) {
         if (tl_lock_free_if_lost(lock) && lock->count == 0) {
             tl_lock_take(lock, me);
-            return 1;
+            return TL_WAITED_DONE;
         }
         if (deadline == TL_DEADLINE_NEVER &&
             (check_owner(lock) < 0 || tl_lock_cycle_check(state, lock, me) < 0)) {
-            return -1;
+            return TL_WAITED_FAILED;
         }
         struct tl_sched *s = lock->is_strict ? tl_sched_mine : NULL;
         bool elsewhere =
@@ -236,20 +236,20 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
             if (result < 0) {
                 tl_lock_free(lock);
             }
-            return result < 0 ? -1 : 1;
+            return result < 0 ? TL_WAITED_FAILED : TL_WAITED_DONE;
         }
         if (how.given & TL_GIVEN_RETRY) {
             woken_waiter_arrived(lock, result < 0);
         }
         if (result < 0) {
-            return -1;
+            return TL_WAITED_FAILED;
         }
         if (lock->count == 0) {
             tl_lock_take(lock, me);
-            return 1;
+            return TL_WAITED_DONE;
         }
         if (how.given & TL_GIVEN_TIMED_OUT) {
-            return 0;
+            return TL_WAITED_TIMED_OUT;
         }
         if ((how.given & TL_GIVEN_RETRY) && ++lost_races >= MAX_LOST_RACES) {
             lock->must_hand_off = true;
@@ -328,19 +328,19 @@ tl_lock_free_if_lost(LockObject *lock)
     return is_lost;
 }
 
-int
+enum tl_waited
 tl_lock_acquire_slow(LockObject *self, struct tl_holder *me, tl_deadline deadline)
 {
     if (self->reentrant && self->property.owner == me) {
         if (self->count == ULONG_MAX) {
             PyErr_SetString(PyExc_OverflowError, "internal lock count overflowed");
-            return -1;
+            return TL_WAITED_FAILED;
         }
         self->count++;
-        return 1;
+        return TL_WAITED_DONE;
     }
     return deadline == TL_DEADLINE_PAST
-               ? 0
+               ? TL_WAITED_TIMED_OUT
                : tl_lock_wait_for(tl_state_of_object((PyObject *)self), self, me,
                                   deadline);
 }

@@ -93,11 +93,11 @@ tl_lock_is_owned(const LockObject *lock)
 }
 
 // Slow path of acquire: wait for a lock that is held, and that the caller, me, cannot
-// re-enter. deadline is not PAST. Returns 1 if acquired, 0 if timed out, or -1 with an
-// exception set: DeadlockError if the wait would close a cycle of owners.
+// re-enter. deadline is not PAST. Fails with DeadlockError if the wait would close a
+// cycle of owners.
 // Switch: yes.
-int tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
-                     tl_deadline deadline);
+enum tl_waited tl_lock_wait_for(struct tl_state *state, LockObject *lock,
+                                struct tl_holder *me, tl_deadline deadline);
 
 // Re-acquire the lock unconditionally, after a wait that ended with given. An exception
 // that is set on entry, or occurs during the call, is raised in the end, as by
@@ -124,29 +124,29 @@ void tl_lock_reset(LockObject *lock);
 // its waiters. Returns whether that was so.
 bool tl_lock_free_if_lost(LockObject *lock);
 
-// Acquire a lock that is not free. Returns as tl_lock_wait_for(), and 0 if deadline is
-// PAST: it must not block.
+// Acquire a lock that is not free. If deadline is PAST it does not wait.
 // Switch: may.
-int tl_lock_acquire_slow(LockObject *lock, struct tl_holder *me, tl_deadline deadline);
+enum tl_waited tl_lock_acquire_slow(LockObject *lock, struct tl_holder *me,
+                                    tl_deadline deadline);
 
-// Acquire any lock. Returns the same, and -1 with MemoryError set if there is no memory
-// for the thread's first lock.
+// Acquire any lock. Fails with MemoryError, too, if there is no memory for the thread's
+// first lock.
 // Switch: may.
-static inline int
+static inline enum tl_waited
 tl_lock_acquire(LockObject *lock, tl_deadline deadline)
 {
     struct tl_holder *me = tl_os_thread_holder(Py_TYPE(lock));
     if (TL_UNLIKELY(me == NULL)) {
-        return -1;
+        return TL_WAITED_FAILED;
     }
     bool may_wait = TL_STRESSED && deadline != TL_DEADLINE_PAST && !lock->is_strict &&
                     !(lock->reentrant && lock->property.owner == me);
     if (may_wait && tl_stress_before_wait() < 0) {
-        return -1;
+        return TL_WAITED_FAILED;
     }
     if (TL_LIKELY(lock->count == 0) && !(may_wait && tl_waits_anyway())) {
         tl_lock_take(lock, me);
-        return 1;
+        return TL_WAITED_DONE;
     }
     return tl_lock_acquire_slow(lock, me, deadline);
 }
