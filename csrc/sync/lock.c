@@ -27,20 +27,11 @@ const struct tl_wait_kind tl_lock_wait = {.verb = "acquire",
                                           .is_lock = true,
                                           .on_timeout = tl_wait_queue_timed_out};
 
-// A waiter that has lost a race joins the queue: at its head.
-static void
-requeue_at_head(struct tl_wait *wait)
-{
-    struct tl_waiter *waiter = TL_CONTAINER(wait, struct tl_waiter, wait);
-    tl_link_remove(&waiter->link);
-    tl_link_insert_before(&waiter->link, wait->queue->next);
-}
-
 static const struct tl_wait_kind requeue_wait = {.verb = "acquire",
                                                  .no_deadlock_check = true,
                                                  .is_lock = true,
                                                  .on_timeout = tl_wait_queue_timed_out,
-                                                 .joined = requeue_at_head};
+                                                 .joined = tl_wait_queue_to_head};
 
 // Another thread is running the import, and will end this wait: run(wait=True) goes on.
 static void

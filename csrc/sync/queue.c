@@ -32,15 +32,6 @@
 // hands it the mutex. As in lock.c: the smaller, the fairer and the slower.
 enum { MAX_LOST_RACES = TL_STRESS_OR(2, 1) };
 
-// A waiter that has lost a race joins the queue: at its head.
-static void
-requeue_at_head(struct tl_wait *wait)
-{
-    struct tl_waiter *waiter = TL_CONTAINER(wait, struct tl_waiter, wait);
-    tl_link_remove(&waiter->link);
-    tl_link_insert_before(&waiter->link, wait->queue->next);
-}
-
 // The three kinds of caller that wait.
 enum side { GET, PUT, JOIN };
 
@@ -52,14 +43,14 @@ static const struct tl_wait_kind kinds[][2] = {
              {.verb = "get from",
               .no_deadlock_check = true,
               .on_timeout = tl_wait_queue_timed_out,
-              .joined = requeue_at_head}},
+              .joined = tl_wait_queue_to_head}},
     [PUT] = {{.verb = "put to",
               .no_deadlock_check = true,
               .on_timeout = tl_wait_queue_timed_out},
              {.verb = "put to",
               .no_deadlock_check = true,
               .on_timeout = tl_wait_queue_timed_out,
-              .joined = requeue_at_head}},
+              .joined = tl_wait_queue_to_head}},
     [JOIN] = {{.verb = "join",
                .no_deadlock_check = true,
                .on_timeout = tl_wait_queue_timed_out}},

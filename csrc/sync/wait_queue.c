@@ -16,6 +16,14 @@ tl_wait_queue_timed_out(struct tl_wait *wait)
     return NULL;
 }
 
+void
+tl_wait_queue_to_head(struct tl_wait *wait)
+{
+    struct tl_waiter *waiter = TL_CONTAINER(wait, struct tl_waiter, wait);
+    tl_link_remove(&waiter->link);
+    tl_link_insert_before(&waiter->link, wait->queue->next);
+}
+
 static bool
 run_last_check(struct tl_queued_wait *how)
 {

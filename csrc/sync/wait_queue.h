@@ -71,6 +71,10 @@ int tl_wait_queue_wait(struct tl_state *state, struct tl_queued_wait *how);
 // For tl_wait_kind.on_timeout: records TL_GIVEN_TIMED_OUT.
 PyObject *tl_wait_queue_timed_out(struct tl_wait *wait);
 
+// For tl_wait_kind.joined of a waiter that has lost a race: it waits at the head of the
+// queue.
+void tl_wait_queue_to_head(struct tl_wait *wait);
+
 // End the wait of waiter, add given to what it has been given, and make it runnable or
 // wake its thread. Does not call into Python.
 // Thread: any.
