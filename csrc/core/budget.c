@@ -152,8 +152,7 @@ tl_budget_released(struct tl_sched *s)
     }
     if (tl_timekeeper_is_due(&s->alarm)) {
         // The timekeeper's thread has not got the GIL yet: do its work here.
-        bool hard = false; // unused: find_hard() decides
-        (void)tl_run_frame_note_time(s, tl_clock_now(), &hard);
+        (void)tl_run_frame_note_time(s, tl_clock_now()); // find_hard() decides
         s->tripped = true;
         s->limit = 0;
     }

@@ -157,12 +157,30 @@ exceeds(struct tl_sched *s, struct tl_ending_limits *limits, int64_t now)
            now - limits->seen_at >= limits->turn_time;
 }
 
-// Mark the run frames whose time is up. Returns whether there are any; *hard: whether
-// the running tasklet must be stopped for one.
-bool
-tl_run_frame_note_time(struct tl_sched *s, int64_t now, bool *hard)
+// Whether the running slice has taken longer than watch allows.
+static bool
+takes_too_long(struct tl_sched *s, const struct tl_run_frame *watch, int64_t now)
 {
-    bool ended = false;
+    return watch->budget.slice_time > 0 && !s->waiting &&
+           s->slice_seen == tl_run_frame_slice(s) &&
+           now - s->slice_start >= watch->budget.slice_time &&
+           (watch->limits == NULL || exceeds(s, watch->limits, now));
+}
+
+// The verdict of one frame, whose marks are up to date.
+static enum tl_verdict
+verdict(struct tl_sched *s, const struct tl_run_frame *watch)
+{
+    if (!watch->time_up && !tl_run_frame_is_slow(s, watch)) {
+        return TL_VERDICT_GOES_ON;
+    }
+    return watch->budget.soft ? TL_VERDICT_SOFT : TL_VERDICT_HARD;
+}
+
+enum tl_verdict
+tl_run_frame_note_time(struct tl_sched *s, int64_t now)
+{
+    enum tl_verdict strongest = TL_VERDICT_GOES_ON;
     if (s->alarm.still > 0) {
         s->slice_start = s->alarm.still_end - s->alarm.still;
         s->slice_seen = s->alarm.seen;
@@ -170,18 +188,19 @@ tl_run_frame_note_time(struct tl_sched *s, int64_t now, bool *hard)
     for (int i = 0; i < s->nwatch; i++) {
         struct tl_run_frame *watch = s->watch[i];
         watch->time_up |= watch->deadline <= now;
-        if (watch->budget.slice_time > 0 && !s->waiting &&
-            s->slice_seen == tl_run_frame_slice(s) &&
-            now - s->slice_start >= watch->budget.slice_time &&
-            (watch->limits == NULL || exceeds(s, watch->limits, now))) {
+        if (takes_too_long(s, watch, now)) {
             watch->slow_slice = s->slice_seen;
         }
-        if (watch->time_up || tl_run_frame_is_slow(s, watch)) {
-            ended = true;
-            *hard |= !watch->budget.soft;
-        }
+        enum tl_verdict one = verdict(s, watch);
+        strongest = one > strongest ? one : strongest;
     }
-    return ended;
+    return strongest;
+}
+
+static int64_t
+doubled(int64_t ns, int64_t max)
+{
+    return 2 * ns > max ? max : 2 * ns;
 }
 
 // The alarm has fired. Returns when to fire again.
@@ -190,31 +209,31 @@ static tl_deadline
 on_alarm(struct tl_timekeeper *alarm, int64_t now)
 {
     struct tl_sched *s = TL_CONTAINER(alarm, struct tl_sched, alarm);
-    bool hard = false;
     if (s->dead) {
         return TL_DEADLINE_NEVER;
     }
-    if (!tl_run_frame_note_time(s, now, &hard)) {
+    enum tl_verdict verdict = tl_run_frame_note_time(s, now);
+    if (verdict == TL_VERDICT_GOES_ON) {
         if (s->probes && !s->waiting) {
             tl_ticks_probe(&s->events);
         }
-        s->stall = 2 * s->stall > MAX_STALL_NS ? MAX_STALL_NS : 2 * s->stall;
+        s->stall = doubled(s->stall, MAX_STALL_NS);
         tl_run_frame_set_alarm(s, tl_run_frame_slice(s));
         return TL_DEADLINE_NEVER;
     }
-    s->tripped = true;
     s->limit = 0;
     if (s->waiting) {
         tl_park_wake(&s->park);
     }
-    if (!hard) {
+    if (verdict == TL_VERDICT_SOFT) {
         tl_run_frame_set_alarm(s, tl_run_frame_slice(s));
         s->tripped = true;
         return TL_DEADLINE_NEVER;
     }
+    s->tripped = true;
     tl_ticks_arm(&s->events);
-    int64_t again = now + s->retry;
-    s->retry = 2 * s->retry > MAX_RETRY_NS ? MAX_RETRY_NS : 2 * s->retry;
+    tl_deadline again = now + s->retry;
+    s->retry = doubled(s->retry, MAX_RETRY_NS);
     return again;
 }
 

@@ -198,10 +198,16 @@ tl_run_frame_is_slow(struct tl_sched *s, const struct tl_run_frame *watch)
 enum tl_end tl_run_frame_ended_inside(struct tl_sched *s,
                                       const struct tl_run_frame *watch);
 
-// Note which budgets in time are used up by now. Returns whether any is; *hard is set
-// if the running tasklet must be stopped.
+// What follows from the budgets in time, the weakest first.
+enum tl_verdict {
+    TL_VERDICT_GOES_ON, // no budget is used up
+    TL_VERDICT_SOFT,    // one is: its run() ends at the next switch
+    TL_VERDICT_HARD     // the running tasklet must be stopped for one
+};
+
+// Mark the run frames whose time is up by now. Returns the strongest verdict of any.
 // Thread: any.
-bool tl_run_frame_note_time(struct tl_sched *s, int64_t now, bool *hard);
+enum tl_verdict tl_run_frame_note_time(struct tl_sched *s, int64_t now);
 
 // watch: has just been put into s->watch, or taken out.
 // Locks: the GIL.
