@@ -282,6 +282,93 @@ watch_lose(struct tl_sched *s, struct tl_run_frame *watch)
     }
 }
 
+// What run() does.
+enum start {
+    START_REFUSED, // it raises: an exception is set
+    START_NOTHING, // it returns at once: s->end says why
+    START_NEXT,    // it switches to the next tasklet of the ring
+    START_SLEEP    // no other tasklet is runnable: the thread sleeps
+};
+
+// Check that the caller may be left, and that the call has anything to do: then the
+// result is START_NEXT, whatever is in the ring. What may run Python code comes first.
+static enum start
+may_run(struct tl_sched *s, const struct tl_budget *budget)
+{
+    if (needs_events(budget) && tl_ticks_ready() < 0) {
+        return START_REFUSED;
+    }
+    if (tl_sched_check_thrown(s) < 0) {
+        return START_REFUSED;
+    }
+    if (tl_sched_is_held(s)) {
+        tl_errors_no_switch(s);
+        return START_REFUSED;
+    }
+    if (TL_UNLIKELY(s->stop_next)) {
+        s->stop_next = false;
+        s->end = TL_END_STOPPED;
+        return START_NOTHING;
+    }
+    if (budget != NULL && budget->spent != TL_END_NONE) {
+        s->end = budget->spent;
+        return START_NOTHING;
+    }
+    return START_NEXT;
+}
+
+// Whether a run() with that budget, whose caller is alone in the ring, sleeps until
+// another tasklet is runnable. May run Python code.
+static bool
+sleeps_alone(struct tl_sched *s, const struct tl_budget *budget)
+{
+    return budget != NULL && tl_run_frame_waits(s, budget) &&
+           (budget->forever || tl_idle_others_can_run(s));
+}
+
+// Find out what runs next, and have a stack ready for it. *to: the next tasklet, or
+// NULL.
+static enum start
+pick(struct tl_sched *s, const struct tl_budget *budget, TaskletObject **to)
+{
+    TaskletObject *me = s->current;
+    *to = NULL;
+    for (;;) {
+        if (s->look_at != UINT64_MAX) {
+            tl_timer_poll(s);
+        }
+        if (tl_link_is_single(&me->link)) {
+            if (!sleeps_alone(s, budget)) {
+                s->end = TL_END_IDLE;
+                return START_NOTHING;
+            }
+            if (s->trap != 0) {
+                tl_errors_no_switch(s);
+                return START_REFUSED;
+            }
+            return START_SLEEP;
+        }
+        *to = tl_task_next(me);
+        int ready = tl_sched_prepare(s, *to);
+        if (ready <= 0) {
+            return ready < 0 ? START_REFUSED : START_NEXT;
+        }
+    }
+}
+
+// The thread could not sleep: the caller of watch goes on with the exception that is
+// set.
+static void
+give_up(struct tl_sched *s, struct tl_run_frame *watch)
+{
+    watch_pop(s, watch);
+    watch_free(s, watch);
+    PyObject *exc = PyErr_GetRaisedException();
+    tl_sched_drop_now(s);
+    s->end = TL_END_ERROR;
+    PyErr_SetRaisedException(exc);
+}
+
 PyObject *
 tl_run(struct tl_sched *s, const struct tl_budget *budget)
 {
@@ -289,48 +376,12 @@ tl_run(struct tl_sched *s, const struct tl_budget *budget)
     s->end = TL_END_ERROR;
     // The caller may have run for long: the next wait reads the clock.
     s->stamp_left = 0;
-    // What may run Python code comes first.
-    if (needs_events(budget) && tl_ticks_ready() < 0) {
-        return NULL;
+    enum start start = may_run(s, budget);
+    if (start == START_NEXT) {
+        start = pick(s, budget, &to);
     }
-    if (tl_sched_check_thrown(s) < 0) {
-        return NULL;
-    }
-    if (tl_sched_is_held(s)) {
-        tl_errors_no_switch(s);
-        return NULL;
-    }
-    if (TL_UNLIKELY(s->stop_next)) {
-        s->stop_next = false;
-        s->end = TL_END_STOPPED;
-        Py_RETURN_NONE;
-    }
-    if (budget != NULL && budget->spent != TL_END_NONE) {
-        s->end = budget->spent;
-        Py_RETURN_NONE;
-    }
-    for (;;) {
-        if (s->look_at != UINT64_MAX) {
-            tl_timer_poll(s);
-        }
-        bool alone = tl_link_is_single(&me->link);
-        if (alone && (budget == NULL || !tl_run_frame_waits(s, budget) ||
-                      !(budget->forever || tl_idle_others_can_run(s)))) {
-            s->end = TL_END_IDLE;
-            Py_RETURN_NONE;
-        }
-        if (alone && s->trap != 0) {
-            tl_errors_no_switch(s);
-            return NULL;
-        }
-        to = alone ? NULL : tl_task_next(me);
-        int ready = to == NULL ? 0 : tl_sched_prepare(s, to);
-        if (ready < 0) {
-            return NULL;
-        }
-        if (ready == 0) {
-            break;
-        }
+    if (start <= START_NOTHING) {
+        return start == START_REFUSED ? NULL : Py_NewRef(Py_None);
     }
     struct tl_run_frame *watch = watch_push(s, budget);
     if (watch == NULL) {
@@ -338,15 +389,10 @@ tl_run(struct tl_sched *s, const struct tl_budget *budget)
     }
     tl_ring_remove(s, me);
     tl_sched_drop_later(s, (PyObject *)me);
-    if (to == NULL) {
-        to = tl_sched_wait_for_others(s, me, false, false);
+    if (start == START_SLEEP) {
+        to = tl_sched_wait_for_others(s, me, TL_LEAVING_TO_WAIT);
         if (to == NULL) {
-            watch_pop(s, watch);
-            watch_free(s, watch);
-            PyObject *exc = PyErr_GetRaisedException();
-            tl_sched_drop_now(s);
-            s->end = TL_END_ERROR;
-            PyErr_SetRaisedException(exc);
+            give_up(s, watch);
             return NULL;
         }
     }

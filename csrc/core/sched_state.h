@@ -183,6 +183,10 @@ tl_sched_is_held(struct tl_sched *s)
     return s->no_switch > 0 || (*s->collecting != 0 && s->state->collector == s->ident);
 }
 
+// Read the clock for the wait that begins and some that follow. How many share the
+// reading depends on how much time has passed since the last one.
+void tl_sched_stamp(struct tl_sched *s);
+
 // ---- dropping references later
 
 // tl_sched_drop_later() for an object that is not NULL, when the list is full. Without

@@ -283,8 +283,8 @@ MUTANTS = {
     ),
     "a_value_that_comes_with_a_signal_is_lost": (
         "core/sched.c",
-        "            tl_sched_drop_later(s, tl_interrupt_displace(me));",
-        "            tl_sched_drop_later(s, tl_task_swap(me, NULL));",
+        "        tl_sched_drop_later(s, tl_interrupt_displace(me));",
+        "        tl_sched_drop_later(s, tl_task_swap(me, NULL));",
     ),
     "a_kill_replaces_the_end_of_the_program_at_the_tasklets_end": (
         "core/tasklet_end.c",
