@@ -143,20 +143,20 @@ has_empty_ring(void *s)
 }
 
 // Whether something may still wake this thread. *limit_ns: after how long it must check
-// again, since some changes come without a wake-up; -1: it need not. no_deadlock_check:
-// it is exempt from deadlock detection. *told: whether the other idle threads have
-// checked again since this thread became idle.
+// again, since some changes come without a wake-up; -1: it need not. exempt: from
+// deadlock detection. *told: whether the other idle threads have checked again since
+// this thread became idle.
 static bool
-may_be_woken(struct tl_sched *s, bool no_deadlock_check, int64_t *limit_ns, bool *told)
+may_be_woken(struct tl_sched *s, bool exempt, int64_t *limit_ns, bool *told)
 {
     long schedulers;
     // Once the program has ended, the main thread's tasklets do not finish their
     // imports.
     Py_ssize_t lost = s->state->main_has_ended ? s->import_waits : 0;
     bool sure = s->timers.count > 0 || s->awaited > lost ||
-                tl_run_frame_is_forever(s) || no_deadlock_check;
+                tl_run_frame_is_forever(s) || exempt;
     *limit_ns = -1;
-    if (sure && s->worker_waits == 0 && !no_deadlock_check) {
+    if (sure && s->worker_waits == 0 && !exempt) {
         return true;
     }
     bool runs = other_scheduler_runs(s, &schedulers);
@@ -212,8 +212,8 @@ nothing_is_due(struct tl_sched *s, int64_t *limit_ns)
 static bool
 is_exempt(struct tl_sched *s, TaskletObject *leaver)
 {
-    return (leaver == NULL || tl_task_skips_deadlock_check(leaver)) &&
-           tl_task_skips_deadlock_check(tl_sched_resumed_caller(s));
+    return (leaver == NULL || tl_task_is_exempt(leaver)) &&
+           tl_task_is_exempt(tl_sched_resumed_caller(s));
 }
 
 enum tl_idle

@@ -121,12 +121,12 @@ tl_os_thread_holder_of(struct tl_waiter *waiter)
 
 #ifndef NDEBUG
 void
-tl_ownership_check(const struct tl_ownership *property)
+tl_ownership_check(const struct tl_ownership *ownership)
 {
-    bool is_single = tl_link_is_single(&property->held);
-    TL_CHECK("I1", "tl_ownership", property, is_single == (property->owner == NULL));
-    TL_CHECK("I1", "tl_ownership", property,
-             is_single || tl_link_may_be_in(&property->held, &property->owner->held));
+    bool is_single = tl_link_is_single(&ownership->held);
+    TL_CHECK("I1", "tl_ownership", ownership, is_single == (ownership->owner == NULL));
+    TL_CHECK("I1", "tl_ownership", ownership,
+             is_single || tl_link_may_be_in(&ownership->held, &ownership->owner->held));
 }
 
 void

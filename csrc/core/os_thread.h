@@ -121,31 +121,31 @@ tl_os_thread_pending_wakes(void)
 }
 
 // Locks: the GIL.
-TL_CHECKER(tl_ownership_check, const struct tl_ownership *property);
+TL_CHECKER(tl_ownership_check, const struct tl_ownership *ownership);
 TL_CHECKER(tl_os_thread_check, const struct tl_os_thread *native);
 
 // holder is about to be freed: its locks stay locked, without an owner.
 // Thread: any.
 void tl_os_thread_disown_all(struct tl_holder *holder);
 
-// holder owns the lock with property, which has no owner, from now on.
+// holder owns the lock of ownership, which has no owner, from now on.
 // Thread: any.
 static inline void
-tl_os_thread_own(struct tl_holder *holder, struct tl_ownership *property)
+tl_os_thread_own(struct tl_holder *holder, struct tl_ownership *ownership)
 {
-    property->owner = holder;
-    tl_link_insert_before(&property->held, &holder->held);
-    tl_ownership_check(property);
+    ownership->owner = holder;
+    tl_link_insert_before(&ownership->held, &holder->held);
+    tl_ownership_check(ownership);
 }
 
-// The lock with property has no owner any more.
+// The lock of ownership has no owner any more.
 // Thread: any.
 static inline void
-tl_os_thread_disown(struct tl_ownership *property)
+tl_os_thread_disown(struct tl_ownership *ownership)
 {
-    property->owner = NULL;
-    tl_link_remove(&property->held);
-    tl_ownership_check(property);
+    ownership->owner = NULL;
+    tl_link_remove(&ownership->held);
+    tl_ownership_check(ownership);
 }
 
 // The calling thread has no scheduler any more, and will end. At its end greenlet takes

@@ -79,10 +79,10 @@ struct tl_ending_limits {
 // A call of run(), whose caller is paused until it is resumed.
 //
 // Invariants
-// I1: listed iff it is in sched->watch; the call of run() owns it, listed or not.
-// I2: only sched->watch[0] may have limits. Its caller need not be paused.
+// I1: listed iff it is in sched->frames; the call of run() owns it, listed or not.
+// I2: only sched->frames[0] may have limits. Its caller need not be paused.
 struct tl_run_frame {
-    TaskletObject *who; // counted: the caller
+    TaskletObject *caller; // counted
     // Counted: the tasklet that was stopped for a budget, or NULL.
     TaskletObject *victim;
     struct tl_budget budget;
@@ -161,42 +161,42 @@ tl_run_frame_slice(struct tl_sched *s)
 static inline bool
 tl_run_frame_is_ending(const struct tl_sched *s)
 {
-    return s->nwatch > 0 && s->watch[0]->limits != NULL;
+    return s->nframes > 0 && s->frames[0]->limits != NULL;
 }
 
-// Whether watch has a budget in ticks.
+// Whether frame has a budget in ticks.
 static inline bool
-tl_run_frame_counts(const struct tl_run_frame *watch)
+tl_run_frame_counts(const struct tl_run_frame *frame)
 {
-    return watch->budget.ticks + watch->budget.slice_ticks > 0;
+    return frame->budget.ticks + frame->budget.slice_ticks > 0;
 }
 
-// Whether watch needs the timekeeper.
+// Whether frame needs the timekeeper.
 static inline bool
-tl_run_frame_has_time(const struct tl_run_frame *watch)
+tl_run_frame_has_time(const struct tl_run_frame *frame)
 {
-    return tl_run_frame_counts(watch) || watch->deadline != TL_DEADLINE_NEVER ||
-           watch->budget.slice_time > 0;
+    return tl_run_frame_counts(frame) || frame->deadline != TL_DEADLINE_NEVER ||
+           frame->budget.slice_time > 0;
 }
 
-// Whether t, which is in the ring, has a turn left in the present round of watch: see
+// Whether t, which is in the ring, has a turn left in the present round of frame: see
 // rounds.h.
 static inline bool
-tl_rounds_has_turn(const struct tl_run_frame *watch, const TaskletObject *t)
+tl_rounds_has_turn(const struct tl_run_frame *frame, const TaskletObject *t)
 {
-    return t->turn <= watch->round_began;
+    return t->turn <= frame->round_began;
 }
 
-// Whether the slice that runs has taken longer than watch allows.
+// Whether the slice that runs has taken longer than frame allows.
 static inline bool
-tl_run_frame_is_slow(struct tl_sched *s, const struct tl_run_frame *watch)
+tl_run_frame_is_slow(struct tl_sched *s, const struct tl_run_frame *frame)
 {
-    return watch->slow_slice == tl_run_frame_slice(s);
+    return frame->slow_slice == tl_run_frame_slice(s);
 }
 
-// The budget of watch that is used up in the middle of a slice, or TL_END_NONE.
+// The budget of frame that is used up in the middle of a slice, or TL_END_NONE.
 enum tl_end tl_run_frame_ended_inside(struct tl_sched *s,
-                                      const struct tl_run_frame *watch);
+                                      const struct tl_run_frame *frame);
 
 // What follows from the budgets in time, the weakest first.
 enum tl_verdict {
@@ -209,9 +209,9 @@ enum tl_verdict {
 // Thread: any.
 enum tl_verdict tl_run_frame_note_time(struct tl_sched *s, int64_t now);
 
-// watch: has just been put into s->watch, or taken out.
+// frame: has just been put into s->frames, or taken out.
 // Locks: the GIL.
-TL_CHECKER(tl_run_frame_check, struct tl_sched *s, const struct tl_run_frame *watch);
+TL_CHECKER(tl_run_frame_check, struct tl_sched *s, const struct tl_run_frame *frame);
 
 // For a new scheduler.
 void tl_run_frame_init(struct tl_sched *s);

@@ -299,10 +299,10 @@ tl_sched_arrive(struct tl_sched *s)
 static bool
 run_goes_on(struct tl_sched *s, bool timed)
 {
-    if (s->nwatch == 0) {
+    if (s->nframes == 0) {
         return false;
     }
-    const struct tl_budget *budget = &s->watch[s->nwatch - 1]->budget;
+    const struct tl_budget *budget = &s->frames[s->nframes - 1]->budget;
     return tl_run_frame_waits(s, budget) || (budget->wait && timed);
 }
 
@@ -311,7 +311,7 @@ static TaskletObject *
 after_deadlock(struct tl_sched *s, TaskletObject *leaver, enum tl_leaving how)
 {
     TaskletObject *caller = tl_sched_resumed_caller(s);
-    bool is_exempt = how == TL_LEAVING_FOR_GOOD || tl_task_skips_deadlock_check(leaver);
+    bool is_exempt = how == TL_LEAVING_FOR_GOOD || tl_task_is_exempt(leaver);
     if (caller->place == TL_FLOATING &&
         (is_exempt || tl_gil_is_main_thread() || tl_run_frame_just_waits(s))) {
         into_ring(s, caller);
@@ -491,8 +491,7 @@ choose_next(struct tl_sched *s, const struct tl_leave *how)
     }
     bool ends_by_itself = how->deadline != TL_DEADLINE_NEVER || how->comes;
     bool is_paused = caller->place == TL_FLOATING;
-    if (!run_goes_on(s,
-                     ends_by_itself || how->maybe_external || how->no_deadlock_check)) {
+    if (!run_goes_on(s, ends_by_itself || how->maybe_external || how->exempt)) {
         if (is_paused) {
             return NEXT_CALLER;
         }
@@ -500,8 +499,7 @@ choose_next(struct tl_sched *s, const struct tl_leave *how)
             return NEXT_ITSELF;
         }
     }
-    bool is_exempt =
-        how->no_deadlock_check || (how->kind != NULL && how->kind->no_deadlock_check);
+    bool is_exempt = how->exempt || (how->kind != NULL && how->kind->exempt);
     if (ends_by_itself || (is_exempt && !is_paused) || tl_idle_others_can_run(s)) {
         return NEXT_SLEEP;
     }

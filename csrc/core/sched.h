@@ -38,7 +38,7 @@ struct tl_leave {
         maybe_external; // a thread without tasklets may: run(wait=True) does not return
     // A signal handler may: exempt from deadlock detection; counts as maybe_external,
     // too.
-    bool no_deadlock_check;
+    bool exempt;
     // The last check before the wait is committed; may be NULL. No Python code runs
     // between it and the switch. If it returns true, the tasklet does not leave, and
     // *came (may be NULL) is set. It may wake tasklets that have a stack, but does not

@@ -32,7 +32,7 @@ tl_sched_stamp(struct tl_sched *s)
 TaskletObject *
 tl_sched_innermost(struct tl_sched *s)
 {
-    return s->watch[s->nwatch - 1]->who;
+    return s->frames[s->nframes - 1]->caller;
 }
 
 TL_COLD void

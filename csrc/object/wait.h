@@ -22,9 +22,9 @@ struct tl_wait_kind {
     // NULL: None). Must not call into Python. NULL: the wait raises TimeoutError.
     PyObject *(*on_timeout)(struct tl_wait *wait);
     // Exempt from deadlock detection: a signal handler may still end the wait.
-    bool no_deadlock_check;
+    bool exempt;
     // The same, decided for one wait of this kind. May be NULL.
-    bool (*skips_deadlock_check)(const struct tl_wait *wait);
+    bool (*is_exempt)(const struct tl_wait *wait);
     bool is_lock; // the waiter waits until it owns a lock
 };
 

@@ -30,7 +30,7 @@ typedef struct BarrierObject {
 // TL_GIVEN_NOTIFICATION tells a waiter to pass, TL_GIVEN_RETRY to look at the barrier
 // again.
 static const struct tl_wait_kind barrier_wait = {
-    .verb = "pass", .no_deadlock_check = true, .on_timeout = tl_wait_queue_timed_out};
+    .verb = "pass", .exempt = true, .on_timeout = tl_wait_queue_timed_out};
 
 #ifndef NDEBUG
 // Locks: the GIL.

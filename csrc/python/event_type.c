@@ -20,9 +20,8 @@ typedef struct EventObject {
     PyObject *weakrefs;
 } EventObject;
 
-static const struct tl_wait_kind event_wait = {.verb = "see the flag of",
-                                               .no_deadlock_check = true,
-                                               .on_timeout = tl_wait_queue_timed_out};
+static const struct tl_wait_kind event_wait = {
+    .verb = "see the flag of", .exempt = true, .on_timeout = tl_wait_queue_timed_out};
 
 #ifndef NDEBUG
 // Locks: the GIL.

@@ -71,8 +71,8 @@ lock_dealloc(LockObject *self)
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     assert(tl_link_is_single(&self->waiters));
-    if (self->property.owner != NULL) {
-        tl_os_thread_disown(&self->property);
+    if (self->ownership.owner != NULL) {
+        tl_os_thread_disown(&self->ownership);
     }
     cls->tp_free(self);
     tl_live_add(TL_LIVE_LOCK, -1);
@@ -238,7 +238,7 @@ rlock_release_save(LockObject *self, PyObject *Py_UNUSED(ignored))
     }
     PyObject *count = PyLong_FromUnsignedLong(self->count);
     if (count != NULL) {
-        tl_lock_free(self);
+        tl_lock_release_all(self);
     }
     return count;
 }
@@ -259,7 +259,7 @@ rlock_acquire_restore(LockObject *self, PyObject *arg)
     if (me == NULL) {
         return NULL;
     }
-    if (self->property.owner == me) {
+    if (self->ownership.owner == me) {
         self->count += count;
         Py_RETURN_NONE;
     }
@@ -268,7 +268,7 @@ rlock_acquire_restore(LockObject *self, PyObject *arg)
         return NULL;
     }
     int result = tl_lock_regain(state, self, me, 0);
-    if (self->property.owner == me) {
+    if (self->ownership.owner == me) {
         self->count = count;
     }
     return result < 0 ? NULL : Py_NewRef(Py_None);
@@ -305,7 +305,7 @@ lock_repr(LockObject *self)
 static PyObject *
 owner_text(LockObject *self)
 {
-    struct tl_holder *owner = self->property.owner;
+    struct tl_holder *owner = self->ownership.owner;
     if (owner == NULL) {
         return PyUnicode_FromString("0");
     }

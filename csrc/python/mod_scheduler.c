@@ -575,15 +575,15 @@ PyDoc_STRVAR(get_thread_info_doc,
 static PyObject *
 list_watches(struct tl_sched *s)
 {
-    if (s->watch == NULL) {
+    if (s->frames == NULL) {
         Py_RETURN_NONE;
     }
-    PyObject *list = PyList_New(s->nwatch + 1);
+    PyObject *list = PyList_New(s->nframes + 1);
     if (list != NULL) {
         TaskletObject *owner = tl_run_owner(s);
         PyList_SET_ITEM(list, 0, Py_NewRef(owner ? (PyObject *)owner : Py_None));
-        for (int i = 0; i < s->nwatch; i++) {
-            PyList_SET_ITEM(list, i + 1, Py_NewRef(s->watch[i]->who));
+        for (int i = 0; i < s->nframes; i++) {
+            PyList_SET_ITEM(list, i + 1, Py_NewRef(s->frames[i]->caller));
         }
     }
     return list;

@@ -17,10 +17,8 @@ typedef struct SemaphoreObject {
     PyObject *weakrefs;
 } SemaphoreObject;
 
-static const struct tl_wait_kind semaphore_wait = {.verb = "acquire",
-                                                   .no_deadlock_check = true,
-                                                   .on_timeout =
-                                                       tl_wait_queue_timed_out};
+static const struct tl_wait_kind semaphore_wait = {
+    .verb = "acquire", .exempt = true, .on_timeout = tl_wait_queue_timed_out};
 
 #ifndef NDEBUG
 // Locks: the GIL.

@@ -81,7 +81,7 @@ receiver_left(struct tl_wait *wait)
 static const struct tl_wait_kind send_wait = {
     .verb = "send to", .joined = sender_joined, .left = sender_left};
 static bool
-receiver_skips_deadlock_check(const struct tl_wait *wait)
+receiver_is_exempt(const struct tl_wait *wait)
 {
     return ((const ChannelObject *)wait->on)->source == TL_FROM_HANDLERS;
 }
@@ -89,8 +89,7 @@ receiver_skips_deadlock_check(const struct tl_wait *wait)
 static const struct tl_wait_kind receive_wait = {.verb = "receive from",
                                                  .joined = receiver_joined,
                                                  .left = receiver_left,
-                                                 .skips_deadlock_check =
-                                                     receiver_skips_deadlock_check};
+                                                 .is_exempt = receiver_is_exempt};
 // In __next__: close(wake=True) ends the iteration.
 static const struct tl_wait_kind next_wait = {
     .verb = "receive from", .joined = receiver_joined, .left = receiver_left};
@@ -400,7 +399,7 @@ try_or_wait(const struct operation *op, bool *came)
                            .deadline = op->deadline,
                            .comes = source == TL_FROM_WORKERS,
                            .maybe_external = source == TL_FROM_THREADS,
-                           .no_deadlock_check = source == TL_FROM_HANDLERS,
+                           .exempt = source == TL_FROM_HANDLERS,
                            .last_check =
                                op->dir == SEND ? send_has_come : receive_has_come,
                            .came = came,

@@ -18,10 +18,8 @@
 //    with the lock acquired.
 #include "sync/condition.h"
 
-const struct tl_wait_kind tl_condition_wait_kind = {.verb = "be notified by",
-                                                    .no_deadlock_check = true,
-                                                    .on_timeout =
-                                                        tl_wait_queue_timed_out};
+const struct tl_wait_kind tl_condition_wait_kind = {
+    .verb = "be notified by", .exempt = true, .on_timeout = tl_wait_queue_timed_out};
 
 #ifndef NDEBUG
 static void
@@ -65,7 +63,7 @@ release(struct tl_queued_wait *block)
         return true;
     }
     wait->count = wait->lock->count;
-    tl_lock_free(wait->lock);
+    tl_lock_release_all(wait->lock);
     return false;
 }
 
@@ -74,9 +72,9 @@ static enum tl_waited
 yield_lock(struct tl_state *state, LockObject *lock, struct tl_holder *me)
 {
     unsigned long count = lock->count;
-    tl_lock_free(lock);
+    tl_lock_release_all(lock);
     int result = tl_lock_regain(state, lock, me, 0);
-    if (lock->property.owner == me) {
+    if (lock->ownership.owner == me) {
         lock->count = count;
     }
     return result < 0 ? TL_WAITED_FAILED : TL_WAITED_TIMED_OUT;
@@ -111,7 +109,7 @@ wait_and_reacquire(struct tl_state *state, ConditionObject *cond, LockObject *lo
     if (TL_UNLIKELY(!(given & TL_GIVEN_OWNERSHIP))) {
         result = tl_lock_regain(state, lock, me, given) < 0 ? -1 : result;
     }
-    if (TL_LIKELY(lock->property.owner == me)) {
+    if (TL_LIKELY(lock->ownership.owner == me)) {
         lock->count = wait.count;
     }
     // If __init__() has given the condition another lock, its waiters use that one.

@@ -139,9 +139,9 @@ static void
 undo_release(struct tl_state *state, LockObject *lock, unsigned long count)
 {
     struct tl_holder *me = tl_os_thread_seen_holder();
-    if (count > 0 && lock->property.owner != me) {
+    if (count > 0 && lock->ownership.owner != me) {
         (void)tl_lock_regain(state, lock, me, 0);
-        if (lock->property.owner == me) {
+        if (lock->ownership.owner == me) {
             lock->count = count;
         }
     }
@@ -155,7 +155,7 @@ wait_for_token(struct tl_state *state, PyObject *lock, LockObject *token,
     struct tl_holder *me = tl_os_thread_seen_holder();
     bool ours = PyObject_TypeCheck(lock, state->lock_type) ||
                 PyObject_TypeCheck(lock, state->rlock_type);
-    bool mine = ours && me != NULL && ((LockObject *)lock)->property.owner == me;
+    bool mine = ours && me != NULL && ((LockObject *)lock)->ownership.owner == me;
     unsigned long count = mine ? ((LockObject *)lock)->count : 0;
     PyObject *saved = tl_condition_release_save(lock);
     if (saved == NULL) {

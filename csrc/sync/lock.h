@@ -37,8 +37,8 @@
 //     has been woken (woken_at is set).
 typedef struct LockObject {
     PyObject_HEAD
-    struct tl_ownership property; // the owner
-    struct tl_link waiters;       // a queue of wait_queue.h
+    struct tl_ownership ownership; // the owner
+    struct tl_link waiters;        // a queue of wait_queue.h
     int64_t woken_at;    // when a waiter was woken that has not arrived; 0: none
     unsigned long count; // number of acquires by the owner that were not released
     unsigned forks;      // state->forks at woken_at: a fork leaves that waiter behind
@@ -60,7 +60,7 @@ static inline void
 tl_lock_take(LockObject *lock, struct tl_holder *me)
 {
     lock->count = 1;
-    tl_os_thread_own(me, &lock->property);
+    tl_os_thread_own(me, &lock->ownership);
     tl_lock_check(lock);
 }
 
@@ -70,10 +70,10 @@ void tl_lock_pass_on(LockObject *lock);
 // Release the lock, whatever its count. Does not call into Python.
 // Thread: any.
 static inline void
-tl_lock_free(LockObject *lock)
+tl_lock_release_all(LockObject *lock)
 {
-    if (TL_LIKELY(lock->property.owner != NULL)) {
-        tl_os_thread_disown(&lock->property);
+    if (TL_LIKELY(lock->ownership.owner != NULL)) {
+        tl_os_thread_disown(&lock->ownership);
     }
     lock->count = 0;
     if (TL_UNLIKELY(!tl_link_is_single(&lock->waiters))) {
@@ -87,8 +87,8 @@ tl_lock_free(LockObject *lock)
 static inline bool
 tl_lock_is_owned(const LockObject *lock)
 {
-    return lock->reentrant ? lock->property.owner != NULL &&
-                                 lock->property.owner == tl_os_thread_seen_holder()
+    return lock->reentrant ? lock->ownership.owner != NULL &&
+                                 lock->ownership.owner == tl_os_thread_seen_holder()
                            : lock->count > 0;
 }
 
@@ -140,7 +140,7 @@ tl_lock_acquire(LockObject *lock, tl_deadline deadline)
         return TL_WAITED_FAILED;
     }
     bool may_wait = TL_STRESSED && deadline != TL_DEADLINE_PAST && !lock->is_strict &&
-                    !(lock->reentrant && lock->property.owner == me);
+                    !(lock->reentrant && lock->ownership.owner == me);
     if (may_wait && tl_stress_before_wait() < 0) {
         return TL_WAITED_FAILED;
     }
@@ -155,11 +155,11 @@ tl_lock_acquire(LockObject *lock, tl_deadline deadline)
 static inline PyObject *
 tl_lock_leave(LockObject *lock)
 {
-    struct tl_holder *owner = lock->property.owner;
+    struct tl_holder *owner = lock->ownership.owner;
     if (TL_LIKELY(lock->count == 1 && owner != NULL &&
                   owner == tl_os_thread_seen_holder() &&
                   tl_link_is_single(&lock->waiters))) {
-        tl_os_thread_disown(&lock->property);
+        tl_os_thread_disown(&lock->ownership);
         lock->count = 0;
         tl_lock_check(lock);
         Py_RETURN_NONE;

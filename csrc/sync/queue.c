@@ -38,22 +38,18 @@ enum side { GET, PUT, JOIN };
 // By side: for the first wait, and after a lost race.
 static const struct tl_wait_kind kinds[][2] = {
     [GET] = {{.verb = "get from",
-              .no_deadlock_check = true,
+              .exempt = true,
               .on_timeout = tl_wait_queue_timed_out},
              {.verb = "get from",
-              .no_deadlock_check = true,
+              .exempt = true,
               .on_timeout = tl_wait_queue_timed_out,
               .joined = tl_wait_queue_to_head}},
-    [PUT] = {{.verb = "put to",
-              .no_deadlock_check = true,
-              .on_timeout = tl_wait_queue_timed_out},
+    [PUT] = {{.verb = "put to", .exempt = true, .on_timeout = tl_wait_queue_timed_out},
              {.verb = "put to",
-              .no_deadlock_check = true,
+              .exempt = true,
               .on_timeout = tl_wait_queue_timed_out,
               .joined = tl_wait_queue_to_head}},
-    [JOIN] = {{.verb = "join",
-               .no_deadlock_check = true,
-               .on_timeout = tl_wait_queue_timed_out}},
+    [JOIN] = {{.verb = "join", .exempt = true, .on_timeout = tl_wait_queue_timed_out}},
 };
 
 // Whether waiter waits in a method of the queue, and not in a condition's wait().
@@ -176,8 +172,8 @@ leave(struct visit *visit)
     if (visit->is_held) {
         visit->is_held = false;
         // Unless a method of a subclass has released it.
-        if (visit->q->mutex->property.owner == visit->me) {
-            tl_lock_free(visit->q->mutex);
+        if (visit->q->mutex->ownership.owner == visit->me) {
+            tl_lock_release_all(visit->q->mutex);
         }
     }
     tl_queue_check(visit->q);
@@ -211,14 +207,14 @@ leave_and_wake(struct visit *visit, enum side side)
         }
         return;
     }
-    struct tl_ownership *property = &q->mutex->property;
-    bool mine = visit->is_held && property->owner == visit->me;
+    struct tl_ownership *ownership = &q->mutex->ownership;
+    bool mine = visit->is_held && ownership->owner == visit->me;
     if (must_hand_off != NULL && *must_hand_off && is_method_waiter(waiter) &&
         (mine || q->mutex->count == 0)) {
         *must_hand_off = false;
         if (mine) {
             visit->is_held = false;
-            tl_os_thread_disown(property);
+            tl_os_thread_disown(ownership);
         }
         tl_lock_take(q->mutex, tl_os_thread_holder_of(waiter));
         tl_wait_queue_wake(waiter, TL_GIVEN_NOTIFICATION | TL_GIVEN_OWNERSHIP);
@@ -346,7 +342,7 @@ wait_once(struct visit *visit, tl_deadline deadline, bool again)
         result = -1;
     }
     if (given & (TL_GIVEN_RETRY | TL_GIVEN_OWNERSHIP)) {
-        visit->is_held = q->mutex->property.owner == visit->me;
+        visit->is_held = q->mutex->ownership.owner == visit->me;
     }
     return result < 0 ? -1 : given;
 }

@@ -49,7 +49,7 @@ selection_left(struct tl_wait *wait)
 }
 
 static bool
-selection_skips_deadlock_check(const struct tl_wait *wait)
+selection_is_exempt(const struct tl_wait *wait)
 {
     return selection_of(wait)->source == TL_FROM_HANDLERS;
 }
@@ -58,7 +58,7 @@ static const struct tl_wait_kind selection_wait = {
     .verb = "waits for the first of several channels",
     .joined = selection_joined,
     .left = selection_left,
-    .skips_deadlock_check = selection_skips_deadlock_check};
+    .is_exempt = selection_is_exempt};
 
 // The index at which the search begins: at random, so that no channel starves another.
 static Py_ssize_t
@@ -152,7 +152,7 @@ tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
                                .deadline = deadline,
                                .comes = sel->source == TL_FROM_WORKERS,
                                .maybe_external = sel->source == TL_FROM_THREADS,
-                               .no_deadlock_check = sel->source == TL_FROM_HANDLERS,
+                               .exempt = sel->source == TL_FROM_HANDLERS,
                                .last_check = any_is_ready,
                                .came = &came};
         *value = tl_sched_leave(s, &how);

@@ -7,9 +7,8 @@
 #include "sync/simple_queue.h"
 #include "core/stress_points.h"
 
-static const struct tl_wait_kind get_wait = {.verb = "get from",
-                                             .no_deadlock_check = true,
-                                             .on_timeout = tl_wait_queue_timed_out};
+static const struct tl_wait_kind get_wait = {
+    .verb = "get from", .exempt = true, .on_timeout = tl_wait_queue_timed_out};
 
 // ---- items
 

@@ -45,7 +45,7 @@
 
 // One wait.
 struct tl_queued_wait {
-    // With no_deadlock_check, unless the wait is a DeadlockError when nothing is
+    // With exempt, unless the wait is a DeadlockError when nothing is
     // runnable. With a deadline, on_timeout must be tl_wait_queue_timed_out().
     const struct tl_wait_kind *kind;
     PyObject *on;          // borrowed: the caller holds it

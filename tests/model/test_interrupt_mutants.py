@@ -263,8 +263,8 @@ MUTANTS = {
     ),
     "a_lock_that_was_given_to_a_killed_waiter_stays_locked": (
         "sync/lock.c",
-        "            if (result < 0) {\n                tl_lock_free(lock);\n",
-        "            if (false) {\n                tl_lock_free(lock);\n",
+        "            if (result < 0) {\n                tl_lock_release_all(lock);\n",
+        "            if (false) {\n                tl_lock_release_all(lock);\n",
     ),
     "the_value_of_a_receiver_that_gave_way_is_lost": (
         "sync/channel.c",
