@@ -185,7 +185,7 @@ tl_sched_is_held(struct tl_sched *s)
 
 // Read the clock for the wait that begins and some that follow. How many share the
 // reading depends on how much time has passed since the last one.
-void tl_sched_stamp(struct tl_sched *s);
+TL_COLD void tl_sched_stamp(struct tl_sched *s);
 
 // ---- dropping references later
 

@@ -481,8 +481,9 @@ send_or_receive(ChannelObject *ch, int dir, PyObject *value,
                     return switch_to_partner(s, partner, value);
                 }
             }
-        } else if (tl_sched_is_plain(s) && kind != NULL && !ch->closing &&
-                   !s->current->block_trap && deadline == TL_DEADLINE_NEVER) {
+        } else if (tl_sched_is_plain(s) && kind != NULL &&
+                   !(ch->closing | s->current->block_trap) &&
+                   deadline == TL_DEADLINE_NEVER) {
             return tl_sched_wait(s, kind, (PyObject *)ch, &ch->queue, value);
         }
     }
