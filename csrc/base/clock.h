@@ -1,4 +1,4 @@
-// clock.h - the system's clocks, in nanoseconds.
+// clock.h - the system's clocks, and deadlines on them, in nanoseconds.
 #ifndef TL_CLOCK_H
 #define TL_CLOCK_H
 
@@ -37,5 +37,13 @@ tl_clock_now(void)
 {
     return tl_clock_read(CLOCK_MONOTONIC);
 }
+
+// A time at which something ends, on such a clock or on a scheduler's (tl_timer_now()).
+// The number is in nanoseconds, so the smaller of two deadlines is the earlier, and a
+// deadline has passed if it is <= now. A wait without a deadline says so: in a struct
+// tl_leave or tl_queued_wait, 0 is a mistake that assertions find.
+typedef int64_t tl_deadline;
+#define TL_DEADLINE_NEVER INT64_MAX // later than all times
+#define TL_DEADLINE_PAST (-1)       // earlier than all times: do not wait
 
 #endif // TL_CLOCK_H

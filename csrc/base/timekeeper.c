@@ -25,7 +25,7 @@ static struct {
     const struct tl_timekeeper_host *host;
     struct tl_timekeeper list;    // list head
     struct tl_timekeeper *firing; // due, until its fire() is called or it is cancelled
-    int64_t wakes_at;             // when the thread looks next; INT64_MIN: it looks now
+    tl_deadline wakes_at; // when the thread looks next; TL_DEADLINE_PAST: it looks now
 } keeper = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
 #ifndef NDEBUG
@@ -44,26 +44,26 @@ check(const struct tl_timekeeper *alarm)
 TL_CHECKER(check, const struct tl_timekeeper *alarm);
 #endif
 
-static int64_t
-earlier(int64_t a, int64_t b)
+static tl_deadline
+earlier(tl_deadline a, tl_deadline b)
 {
     return a < b ? a : b;
 }
 
 // When to compare the moves of an owner again that has just moved.
-static int64_t
+static tl_deadline
 look_again(const struct tl_timekeeper *alarm, int64_t now)
 {
     int64_t pause = alarm->still / LOOKS_PER_STILL;
     return now + (pause > MIN_LOOK_NS ? pause : earlier(alarm->still, MIN_LOOK_NS));
 }
 
-// When to look at the alarm next; INT64_MIN: it goes off now.
-static int64_t
+// When to look at the alarm next; TL_DEADLINE_PAST: it goes off now.
+static tl_deadline
 look(struct tl_timekeeper *alarm, int64_t now)
 {
     if (alarm->deadline <= now) {
-        return INT64_MIN;
+        return TL_DEADLINE_PAST;
     }
     if (alarm->still == 0) {
         return alarm->deadline;
@@ -75,7 +75,7 @@ look(struct tl_timekeeper *alarm, int64_t now)
             alarm->still_end = now + alarm->still;
             alarm->still_until = look_again(alarm, now);
         } else if (now >= alarm->still_end) {
-            return INT64_MIN;
+            return TL_DEADLINE_PAST;
         } else {
             alarm->still_until = alarm->still_end;
         }
@@ -119,10 +119,13 @@ go_off(struct tl_timekeeper *alarm)
         alarm = keeper.firing; // NULL if it was set anew, or cancelled, before enter()
         keeper.firing = NULL;
         pthread_mutex_unlock(&keeper.mutex);
-        int64_t again = alarm != NULL ? alarm->fire(alarm, tl_clock_now()) : INT64_MAX;
+        tl_deadline again = TL_DEADLINE_NEVER;
+        if (alarm != NULL) {
+            again = alarm->fire(alarm, tl_clock_now());
+        }
         pthread_mutex_lock(&keeper.mutex);
         // Only fire() itself can have set it anew: other owners wait for leave().
-        if (alarm != NULL && again != INT64_MAX && alarm->next == NULL) {
+        if (alarm != NULL && again != TL_DEADLINE_NEVER && alarm->next == NULL) {
             alarm->deadline = again;
             alarm->still = 0;
             enlist(alarm);
@@ -134,17 +137,18 @@ go_off(struct tl_timekeeper *alarm)
     keeper.firing = NULL;
 }
 
-// Let the first alarm that is due go off. Returns when to look again, or INT64_MIN if
-// one went off: the list may have changed.
-static int64_t
+// Let the first alarm that is due go off. Returns when to look again: at once if one
+// went off, since the list may have changed.
+static tl_deadline
 look_at_all(void)
 {
-    int64_t now = tl_clock_now(), next = INT64_MAX;
+    int64_t now = tl_clock_now();
+    tl_deadline next = TL_DEADLINE_NEVER;
     for (struct tl_timekeeper *a = keeper.list.next; a != &keeper.list; a = a->next) {
-        int64_t when = look(a, now);
-        if (when == INT64_MIN) {
+        tl_deadline when = look(a, now);
+        if (when == TL_DEADLINE_PAST) {
             go_off(a);
-            return INT64_MIN;
+            return TL_DEADLINE_PAST;
         }
         next = earlier(next, when);
     }
@@ -157,13 +161,13 @@ watch(void *arg)
     tl_internal_threads_note();
     pthread_mutex_lock(&keeper.mutex);
     while (!keeper.stopping) {
-        keeper.wakes_at = INT64_MIN;
-        int64_t next = look_at_all();
-        if (next == INT64_MIN) {
+        keeper.wakes_at = TL_DEADLINE_PAST;
+        tl_deadline next = look_at_all();
+        if (next == TL_DEADLINE_PAST) {
             continue;
         }
         keeper.wakes_at = next;
-        if (next == INT64_MAX) {
+        if (next == TL_DEADLINE_NEVER) {
             pthread_cond_wait(&keeper.changed, &keeper.mutex);
         } else {
             tl_pthread_wait_until(&keeper.changed, &keeper.mutex, next);
@@ -202,7 +206,7 @@ tl_timekeeper_start(const struct tl_timekeeper_host *host)
 
 int
 tl_timekeeper_set(struct tl_timekeeper *alarm, const struct tl_timekeeper_host *host,
-                  int64_t deadline, int64_t still, uint64_t moved)
+                  tl_deadline deadline, int64_t still, uint64_t moved)
 {
     pthread_mutex_lock(&keeper.mutex);
     int error = start(host);
@@ -213,7 +217,7 @@ tl_timekeeper_set(struct tl_timekeeper *alarm, const struct tl_timekeeper_host *
         alarm->deadline = deadline;
         alarm->still = still;
         alarm->seen = moved;
-        alarm->still_end = alarm->still_until = INT64_MAX;
+        alarm->still_end = alarm->still_until = TL_DEADLINE_NEVER;
         if (still > 0) {
             int64_t now = tl_clock_now();
             alarm->still_end = now + still;

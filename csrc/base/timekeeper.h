@@ -13,28 +13,31 @@
 #ifndef TL_TIMEKEEPER_H
 #define TL_TIMEKEEPER_H
 
+#include "base/clock.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
-// An alarm. Times are those of tl_clock_now(), in nanoseconds; INT64_MAX: never.
+// An alarm. Times are those of tl_clock_now(), in nanoseconds.
 //
 // Invariants
 // I1: listed iff prev and next are set.
 // I2: all fields but fire and moves are guarded by the mutex in timekeeper.c.
 struct tl_timekeeper {
     struct tl_timekeeper *prev, *next;
-    int64_t deadline; // when it goes off
-    int64_t still;    // it also goes off after this time without a move; 0: it does not
-    int64_t still_end;   // when that time will have passed since the last move seen
-    int64_t still_until; // when to compare moves next, at still_end at the latest
-    uint64_t seen;       // result of moves() when it was last compared
+    tl_deadline deadline; // when it goes off
+    int64_t still; // it also goes off after this time without a move; 0: it does not
+    // When that time will have passed since the last move seen.
+    tl_deadline still_end;
+    tl_deadline still_until; // when to compare moves next, at still_end at the latest
+    uint64_t seen;           // result of moves() when it was last compared
     // How many moves the owner has made. Must not block nor take the GIL.
     // Thread: the timekeeper's, without the GIL.  Locks: the mutex is held.
     uint64_t (*moves)(struct tl_timekeeper *alarm);
     // The alarm goes off. Returns the time at which to call again, unless the alarm has
     // been set anew in the call.
     // Thread: the timekeeper's, between enter() and leave() of the host.
-    int64_t (*fire)(struct tl_timekeeper *alarm, int64_t now);
+    tl_deadline (*fire)(struct tl_timekeeper *alarm, int64_t now);
 };
 
 // What surrounds fire(): it takes and releases the lock that callers of
@@ -48,11 +51,11 @@ struct tl_timekeeper_host {
 // Start the thread. Returns 0, or an errno if it cannot be started.
 int tl_timekeeper_start(const struct tl_timekeeper_host *host);
 
-// Set the alarm for deadline (INT64_MAX: none), and for the moment when there has been
-// no move for still nanoseconds from now on (0: not). moved is what moves() returns
-// before the owner's next move. Returns 0, or an errno if the thread cannot be started.
+// Set the alarm for deadline, and for the moment when there has been no move for still
+// nanoseconds from now on (0: not). moved is what moves() returns before the owner's
+// next move. Returns 0, or an errno if the thread cannot be started.
 int tl_timekeeper_set(struct tl_timekeeper *alarm,
-                      const struct tl_timekeeper_host *host, int64_t deadline,
+                      const struct tl_timekeeper_host *host, tl_deadline deadline,
                       int64_t still, uint64_t moved);
 
 // Whether the alarm is due, while its thread still waits in enter().

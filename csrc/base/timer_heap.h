@@ -7,6 +7,7 @@
 #define TL_TIMER_HEAP_H
 
 #include "base/check.h"
+#include "base/clock.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -58,11 +59,11 @@ tl_timer_is_set(const struct tl_timer *timer)
     return timer->place != 0;
 }
 
-// The time of the first timer; INT64_MAX if there is none.
-static inline int64_t
+// The time of the first timer; TL_DEADLINE_NEVER if there is none.
+static inline tl_deadline
 tl_timer_heap_next(const struct tl_timer_heap *heap)
 {
-    return heap->count > 0 ? heap->items[0].when : INT64_MAX;
+    return heap->count > 0 ? heap->items[0].when : TL_DEADLINE_NEVER;
 }
 
 // Make room for one more timer. Returns false without memory.

@@ -143,45 +143,52 @@ give_call(TaskletObject *t, PyObject *func, struct call *call, struct old *old)
     return 0;
 }
 
-int
-tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
+// bind() without arguments for the call; with func NULL, unbind(). Undoes an earlier
+// setup.
+static int
+bind_alone(TaskletObject *t, PyObject *func, PyObject *context)
 {
-    func = tl_none_to_null(func);
-    args = tl_none_to_null(args);
-    kwargs = tl_none_to_null(kwargs);
-    bool unbind = func == NULL && args == NULL && kwargs == NULL;
-    bool set_up = args != NULL || kwargs != NULL;
-    struct call call = {NULL, NULL};
-    struct old old;
-    old.count = 0;
-    PyObject *context = tl_gil_context(this_thread());
-    if (context == NULL || check_bind_args(func, args, kwargs) < 0 ||
-        (set_up && make_call(&call, args, kwargs) < 0)) {
+    if (bind_refused(t, func == NULL) < 0) {
         return -1;
     }
-    if (bind_refused(t, unbind) < 0) {
+    struct old old;
+    old.count = 0;
+    if (func != NULL) {
+        keep_old(&old, &t->context, Py_NewRef(context));
+    }
+    t->life = TL_UNBOUND;
+    keep_old(&old, &t->args, NULL);
+    keep_old(&old, &t->kwargs, NULL);
+    keep_old(&old, &t->func, NULL);
+    forget_pending(t, &old);
+    keep_old(&old, &t->tempval, Py_XNewRef(func));
+    drop_old(&old);
+    return 0;
+}
+
+// bind() with arguments. func NULL: for the function that t is bound to.
+static int
+bind_call(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs,
+          PyObject *context)
+{
+    struct call call;
+    struct old old;
+    old.count = 0;
+    if (make_call(&call, args, kwargs) < 0) {
+        return -1;
+    }
+    if (bind_refused(t, false) < 0) {
         goto fail;
     }
-    if (set_up && t->home->dead) {
+    if (t->home->dead) {
         PyErr_SetString(PyExc_RuntimeError, "tasklet has no thread");
         goto fail;
     }
-    if (set_up && give_call(t, func != NULL ? func : t->tempval, &call, &old) < 0) {
+    if (give_call(t, func != NULL ? func : t->tempval, &call, &old) < 0) {
         goto fail;
     }
-    if (func != NULL || (set_up && t->context == NULL)) {
+    if (func != NULL || t->context == NULL) {
         keep_old(&old, &t->context, Py_NewRef(context));
-    }
-    if (!set_up) {
-        // Undo an earlier setup.
-        t->life = TL_UNBOUND;
-        keep_old(&old, &t->args, NULL);
-        keep_old(&old, &t->kwargs, NULL);
-        keep_old(&old, &t->func, NULL);
-        forget_pending(t, &old);
-        if (func != NULL || unbind) {
-            keep_old(&old, &t->tempval, Py_XNewRef(func));
-        }
     }
     drop_old(&old);
     return 0;
@@ -189,6 +196,20 @@ tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
 fail:
     drop_call(&call);
     return -1;
+}
+
+int
+tl_task_bind(TaskletObject *t, PyObject *func, PyObject *args, PyObject *kwargs)
+{
+    func = tl_none_to_null(func);
+    args = tl_none_to_null(args);
+    kwargs = tl_none_to_null(kwargs);
+    PyObject *context = tl_gil_context(this_thread());
+    if (context == NULL || check_bind_args(func, args, kwargs) < 0) {
+        return -1;
+    }
+    return args == NULL && kwargs == NULL ? bind_alone(t, func, context)
+                                          : bind_call(t, func, args, kwargs, context);
 }
 
 int

@@ -9,48 +9,48 @@
 static struct tl_run_frame *
 find_hard(struct tl_sched *s)
 {
-    if (tl_run_frame_is_ending(s) && s->watch[0]->who == s->current) {
+    if (tl_run_frame_is_ending(s) && s->frames[0]->caller == s->current) {
         return NULL; // it ends the other tasklets
     }
-    for (int i = 0; i < s->nwatch; i++) {
-        struct tl_run_frame *watch = s->watch[i];
-        if (watch->who != s->current && !watch->budget.soft &&
-            tl_run_frame_ended_inside(s, watch) != TL_END_NONE) {
-            return watch;
+    for (int i = 0; i < s->nframes; i++) {
+        struct tl_run_frame *frame = s->frames[i];
+        if (frame->caller != s->current && !frame->budget.soft &&
+            tl_run_frame_ended_inside(s, frame) != TL_END_NONE) {
+            return frame;
         }
     }
     return NULL;
 }
 
-// Whether the current tasklet can be stopped for watch where its code is now: not in
+// Whether the current tasklet can be stopped for frame where its code is now: not in
 // the middle of an operation of the library, in a callback or in a finalizer of a
 // collection.
 static bool
-can_stop(struct tl_sched *s, const struct tl_run_frame *watch)
+can_stop(struct tl_sched *s, const struct tl_run_frame *frame)
 {
     const TaskletObject *me = s->current;
     if (*s->collecting != 0) {
         return false; // perhaps in one of gc.callbacks that runs before the library's
     }
     if (tl_sched_is_held(s) || s->in_channel_callback || me->place != TL_RUNNABLE ||
-        s->head != me || watch->who->place == TL_WAITING) {
+        s->head != me || frame->caller->place == TL_WAITING) {
         return false;
     }
     return me->is_main || me->life == TL_STARTED;
 }
 
-// Whether it may be stopped for watch. If it can go on later, it must not be left where
+// Whether it may be stopped for frame. If it can go on later, it must not be left where
 // that would harm other tasklets: in C code that has called Python code (unless
 // allowed), imports and atomic sections. When the thread's tasklets are being ended it
 // never goes on, wherever it is.
 static bool
-may_stop(struct tl_sched *s, const struct tl_run_frame *watch)
+may_stop(struct tl_sched *s, const struct tl_run_frame *frame)
 {
     const TaskletObject *me = s->current;
-    if (!can_stop(s, watch)) {
+    if (!can_stop(s, frame)) {
         return false;
     }
-    if (watch->limits != NULL) {
+    if (frame->limits != NULL) {
         return true;
     }
     if (s->trap != 0 || me->atomic) {
@@ -59,7 +59,7 @@ may_stop(struct tl_sched *s, const struct tl_run_frame *watch)
     if (me->outcome != NULL && me->outcome->done) {
         return false; // it runs its done callbacks
     }
-    if (!watch->budget.ignore_nesting && !me->ignore_nesting &&
+    if (!frame->budget.ignore_nesting && !me->ignore_nesting &&
         tl_frames_nesting(s->ts) > 0) {
         return false;
     }
@@ -74,26 +74,26 @@ stop(struct tl_sched *s)
     // On 3.11 this may run Python code, which may end that run() or its caller: look up
     // again what was found before.
     tl_ticks_disarm(&s->events);
-    struct tl_run_frame *watch = find_hard(s);
-    if (watch == NULL || !may_stop(s, watch)) {
+    struct tl_run_frame *frame = find_hard(s);
+    if (frame == NULL || !may_stop(s, frame)) {
         tl_ticks_arm(&s->events);
         return 0;
     }
-    TaskletObject *me = s->current, *owner = watch->who;
-    watch->end = tl_run_frame_ended_inside(s, watch);
+    TaskletObject *me = s->current, *caller = frame->caller;
+    frame->end = tl_run_frame_ended_inside(s, frame);
     // Dropped later: that may kill the tasklet, which may end this run().
-    tl_sched_drop_later(s, (PyObject *)watch->victim);
-    watch->victim = (TaskletObject *)Py_NewRef(me);
-    if (owner->place == TL_RUNNABLE) {
-        tl_ring_remove(s, owner);
+    tl_sched_drop_later(s, (PyObject *)frame->victim);
+    frame->victim = (TaskletObject *)Py_NewRef(me);
+    if (caller->place == TL_RUNNABLE) {
+        tl_ring_remove(s, caller);
     } else {
-        Py_INCREF(owner);
+        Py_INCREF(caller);
     }
-    tl_ring_front(s, owner);
+    tl_ring_front(s, caller);
     tl_ring_remove(s, me);
     tl_sched_drop_later(s, (PyObject *)me);
     me->stopped = true;
-    if (tl_sched_go(s, me, owner) < 0) {
+    if (tl_sched_go(s, me, caller) < 0) {
         return -1;
     }
     me->stopped = me->abandoned = false;
@@ -121,16 +121,16 @@ static int
 on_due(struct tl_ticks *events)
 {
     struct tl_sched *s = TL_CONTAINER(events, struct tl_sched, events);
-    struct tl_run_frame *watch = find_hard(s);
-    if (watch == NULL) {
+    struct tl_run_frame *frame = find_hard(s);
+    if (frame == NULL) {
         tl_ticks_disarm(events);
         tl_run_frame_recompute_limits(s);
         return 0;
     }
-    if (!may_stop(s, watch)) {
-        return watch->limits != NULL ? break_off(s) : 0;
+    if (!may_stop(s, frame)) {
+        return frame->limits != NULL ? break_off(s) : 0;
     }
-    if (watch->limits == NULL && tl_interrupt_is_overdue(s)) {
+    if (frame->limits == NULL && tl_interrupt_is_overdue(s)) {
         // A kill that could not be raised before is raised instead of stopping.
         return tl_interrupt_check(s);
     }
@@ -147,16 +147,15 @@ tl_budget_init(struct tl_sched *s)
 int
 tl_budget_released(struct tl_sched *s)
 {
-    if (s->nwatch == 0) {
+    if (s->nframes == 0) {
         return 0;
     }
     if (tl_timekeeper_is_due(&s->alarm)) {
         // The timekeeper's thread has not got the GIL yet: do its work here.
-        bool hard = false; // unused: find_hard() decides
-        (void)tl_run_frame_note_time(s, tl_clock_now(), &hard);
+        (void)tl_run_frame_note_time(s, tl_clock_now()); // find_hard() decides
         s->tripped = true;
         s->limit = 0;
     }
-    struct tl_run_frame *watch = find_hard(s);
-    return watch != NULL && may_stop(s, watch) ? stop(s) : 0;
+    struct tl_run_frame *frame = find_hard(s);
+    return frame != NULL && may_stop(s, frame) ? stop(s) : 0;
 }

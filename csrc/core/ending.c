@@ -46,7 +46,7 @@ enum { MAX_REPORTED = 10 };
 struct ending {
     struct tl_sched *s;
     struct tl_ending_limits limits;
-    struct tl_run_frame *watch; // NULL: no tasklet was told to end yet, or
+    struct tl_run_frame *frame; // NULL: no tasklet was told to end yet, or
     bool refused;               // there can be no limits
     Py_ssize_t abandoned;       // number of tasklets that were stopped for good
     int late_starts;            // how many more tasklets that start now are told to end
@@ -66,13 +66,13 @@ report(TaskletObject *t)
 static void
 begin_turn(struct ending *e)
 {
-    if (e->watch == NULL && !e->refused) {
+    if (e->frame == NULL && !e->refused) {
         e->limits.cpu_time = first.cpu_time;
         e->limits.turn_time = first.turn_time;
-        e->limits.turn_deadline = INT64_MAX;
+        e->limits.turn_deadline = TL_DEADLINE_NEVER;
         e->limits.turn_slice = UINT64_MAX;
-        e->watch = tl_run_begin_ending(e->s, &e->limits);
-        e->refused = e->watch == NULL;
+        e->frame = tl_run_begin_ending(e->s, &e->limits);
+        e->refused = e->frame == NULL;
         PyErr_Clear(); // most tasklets end without limits
     }
     e->limits.turn_deadline = tl_clock_now() + e->limits.turn_time;
@@ -90,26 +90,26 @@ half(int64_t time, int64_t min)
 static void
 end_turn(struct ending *e)
 {
-    struct tl_run_frame *watch = e->watch;
-    bool late = watch != NULL && tl_clock_now() >= e->limits.turn_deadline;
-    e->limits.turn_deadline = INT64_MAX;
+    struct tl_run_frame *frame = e->frame;
+    bool late = frame != NULL && tl_clock_now() >= e->limits.turn_deadline;
+    e->limits.turn_deadline = TL_DEADLINE_NEVER;
     e->limits.turn_slice = UINT64_MAX;
     e->s->trap = 0; // a tasklet that has set it may have been stopped
-    TaskletObject *t = watch != NULL ? watch->victim : NULL;
+    TaskletObject *t = frame != NULL ? frame->victim : NULL;
     if (t == NULL && !late) {
         return;
     }
     e->limits.cpu_time = half(e->limits.cpu_time, MIN_CPU_NS);
     e->limits.turn_time = half(e->limits.turn_time, MIN_TURN_NS);
     if (t != NULL) {
-        watch->victim = NULL;
+        frame->victim = NULL;
         t->abandoned = true;
         if (e->abandoned++ < MAX_REPORTED) {
             tl_leftover_abandoned(t);
         }
         Py_DECREF(t);
     }
-    tl_run_renew_ending(e->s, watch);
+    tl_run_renew_ending(e->s, frame);
 }
 
 // Kill t now, without waiting for its turn.  Switch: yes.
@@ -253,8 +253,8 @@ tl_ending_run(struct tl_sched *s)
     report(s->main);
     end_turn(e);
     drop_unstarted(s);
-    if (e->watch != NULL) {
-        tl_run_end_ending(s, e->watch);
+    if (e->frame != NULL) {
+        tl_run_end_ending(s, e->frame);
     }
     if (e->abandoned > MAX_REPORTED) {
         tl_leftover_more_abandoned(s->state, e->abandoned - MAX_REPORTED);

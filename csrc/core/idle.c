@@ -143,20 +143,20 @@ has_empty_ring(void *s)
 }
 
 // Whether something may still wake this thread. *limit_ns: after how long it must check
-// again, since some changes come without a wake-up; -1: it need not. no_deadlock_check:
-// it is exempt from deadlock detection. *told: whether the other idle threads have
-// checked again since this thread became idle.
+// again, since some changes come without a wake-up; -1: it need not. exempt: from
+// deadlock detection. *told: whether the other idle threads have checked again since
+// this thread became idle.
 static bool
-may_be_woken(struct tl_sched *s, bool no_deadlock_check, int64_t *limit_ns, bool *told)
+may_be_woken(struct tl_sched *s, bool exempt, int64_t *limit_ns, bool *told)
 {
     long schedulers;
     // Once the program has ended, the main thread's tasklets do not finish their
     // imports.
     Py_ssize_t lost = s->state->main_has_ended ? s->import_waits : 0;
     bool sure = s->timers.count > 0 || s->awaited > lost ||
-                tl_run_frame_is_forever(s) || no_deadlock_check;
+                tl_run_frame_is_forever(s) || exempt;
     *limit_ns = -1;
-    if (sure && s->worker_waits == 0 && !no_deadlock_check) {
+    if (sure && s->worker_waits == 0 && !exempt) {
         return true;
     }
     bool runs = other_scheduler_runs(s, &schedulers);
@@ -179,8 +179,8 @@ may_be_woken(struct tl_sched *s, bool no_deadlock_check, int64_t *limit_ns, bool
 static bool
 has_time_left(struct tl_sched *s, int64_t *limit_ns)
 {
-    int64_t deadline = tl_run_frame_deadline(s);
-    if (deadline == INT64_MAX) {
+    tl_deadline deadline = tl_run_frame_deadline(s);
+    if (deadline == TL_DEADLINE_NEVER) {
         return true;
     }
     int64_t left = deadline - tl_clock_now();
@@ -195,12 +195,13 @@ has_time_left(struct tl_sched *s, int64_t *limit_ns)
 static bool
 nothing_is_due(struct tl_sched *s, int64_t *limit_ns)
 {
-    int64_t left = tl_timer_ns_left(s), check_at = tl_poll_source_next_check(s);
+    int64_t left = tl_timer_ns_left(s);
+    tl_deadline check_at = tl_poll_source_next_check(s);
     if (left >= 0 && (*limit_ns < 0 || left < *limit_ns)) {
         *limit_ns = left;
     }
     int64_t until_check = check_at > s->looked ? check_at - s->looked : 0;
-    if (check_at != INT64_MAX && (*limit_ns < 0 || until_check < *limit_ns)) {
+    if (check_at != TL_DEADLINE_NEVER && (*limit_ns < 0 || until_check < *limit_ns)) {
         *limit_ns = until_check;
     }
     return left != 0;
@@ -211,8 +212,8 @@ nothing_is_due(struct tl_sched *s, int64_t *limit_ns)
 static bool
 is_exempt(struct tl_sched *s, TaskletObject *leaver)
 {
-    return (leaver == NULL || tl_task_skips_deadlock_check(leaver)) &&
-           tl_task_skips_deadlock_check(tl_sched_resumed_caller(s));
+    return (leaver == NULL || tl_task_is_exempt(leaver)) &&
+           tl_task_is_exempt(tl_sched_resumed_caller(s));
 }
 
 enum tl_idle
@@ -266,16 +267,16 @@ tl_idle_wait(struct tl_sched *s, TaskletObject *leaver)
         if (!poll && !needs_poll) {
             tl_thread_sleep_look_for_cpus(s->state, &s->park);
             bool nap = in_main && (limit_ns < 0 || limit_ns > TL_THREAD_SLEEP_SHORT_NS);
-            tl_thread_sleep(&s->park, in_main, false,
+            tl_thread_sleep(&s->park, in_main ? TL_SLEEP_IN_MAIN : 0,
                             nap ? TL_THREAD_SLEEP_SHORT_NS : limit_ns);
             poll = in_main;
         } else if (!in_main) {
-            tl_thread_sleep(&s->park, false, true, limit_ns);
+            tl_thread_sleep(&s->park, TL_SLEEP_POLL, limit_ns);
             poll = false;
         } else if (!cared) {
             // As above: most sleeps on a busy network are shorter.
             bool is_long = limit_ns < 0 || limit_ns > TL_THREAD_SLEEP_SHORT_NS;
-            tl_thread_sleep(&s->park, true, true,
+            tl_thread_sleep(&s->park, TL_SLEEP_IN_MAIN | TL_SLEEP_POLL,
                             is_long ? TL_THREAD_SLEEP_SHORT_NS : limit_ns);
             cared = true;
             poll = false;

@@ -121,12 +121,12 @@ tl_os_thread_holder_of(struct tl_waiter *waiter)
 
 #ifndef NDEBUG
 void
-tl_ownership_check(const struct tl_ownership *property)
+tl_ownership_check(const struct tl_ownership *ownership)
 {
-    bool is_single = tl_link_is_single(&property->held);
-    TL_CHECK("I1", "tl_ownership", property, is_single == (property->owner == NULL));
-    TL_CHECK("I1", "tl_ownership", property,
-             is_single || tl_link_may_be_in(&property->held, &property->owner->held));
+    bool is_single = tl_link_is_single(&ownership->held);
+    TL_CHECK("I1", "tl_ownership", ownership, is_single == (ownership->owner == NULL));
+    TL_CHECK("I1", "tl_ownership", ownership,
+             is_single || tl_link_may_be_in(&ownership->held, &ownership->owner->held));
 }
 
 void
@@ -189,7 +189,8 @@ is_armed(void *arg)
 static int64_t
 time_left(const struct tl_sleeper *sleeper)
 {
-    if (sleeper->deadline == 0 || sleeper->waiter.wait.queue != sleeper->queue) {
+    if (sleeper->deadline == TL_DEADLINE_NEVER ||
+        sleeper->waiter.wait.queue != sleeper->queue) {
         return -1;
     }
     int64_t left = sleeper->deadline - tl_clock_now();
@@ -197,7 +198,8 @@ time_left(const struct tl_sleeper *sleeper)
 }
 
 int
-tl_os_thread_sleep(struct tl_state *state, struct tl_sleeper *sleeper, int64_t deadline)
+tl_os_thread_sleep(struct tl_state *state, struct tl_sleeper *sleeper,
+                   tl_deadline deadline)
 {
     struct tl_os_thread *native = sleeper->native;
     struct tl_wait *wait = &sleeper->waiter.wait;
@@ -223,7 +225,7 @@ tl_os_thread_sleep(struct tl_state *state, struct tl_sleeper *sleeper, int64_t d
         if (!poll) {
             tl_thread_sleep_look_for_cpus(state, &native->park);
             bool nap = in_main && (left < 0 || left > TL_THREAD_SLEEP_SHORT_NS);
-            tl_thread_sleep(&native->park, in_main, false,
+            tl_thread_sleep(&native->park, in_main ? TL_SLEEP_IN_MAIN : 0,
                             nap ? TL_THREAD_SLEEP_SHORT_NS : left);
             poll = in_main;
         } else {

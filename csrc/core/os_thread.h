@@ -31,7 +31,7 @@ struct tl_sleeper {
     struct tl_holder *holder; // that will own the lock it waits for
     struct tl_sleeper *outer; // the wait that a signal handler has interrupted, or NULL
     struct tl_link *queue;    // in which the wait began
-    int64_t deadline;         // on tl_clock_now()'s clock, in nanoseconds; 0: none
+    tl_deadline deadline;     // on tl_clock_now()'s clock
 };
 
 // What a thread needs for its waits and its locks. Made at the first of these; freed by
@@ -95,12 +95,12 @@ struct tl_holder *tl_os_thread_holder_of(struct tl_waiter *waiter);
 // NULL with MemoryError set.
 struct tl_sleeper *tl_os_thread_begin(struct tl_state *state, struct tl_holder *holder);
 
-// Sleep until the wait of sleeper, which is armed, is ended. deadline: in nanoseconds
-// on tl_clock_now()'s clock, 0 for none; a wait that is moved to another queue has none
-// any more. Returns 0, or -1 with the exception of a signal handler set. The wait is
-// not armed then. Signal handlers run in the main thread.
+// Sleep until the wait of sleeper, which is armed, is ended. deadline: on
+// tl_clock_now()'s clock; a wait that is moved to another queue has none any more.
+// Returns 0, or -1 with the exception of a signal handler set. The wait is not armed
+// then. Signal handlers run in the main thread.
 int tl_os_thread_sleep(struct tl_state *state, struct tl_sleeper *sleeper,
-                       int64_t deadline);
+                       tl_deadline deadline);
 
 // The caller is done with sleeper, which is its innermost and not armed.
 void tl_os_thread_end(struct tl_sleeper *sleeper);
@@ -121,31 +121,31 @@ tl_os_thread_pending_wakes(void)
 }
 
 // Locks: the GIL.
-TL_CHECKER(tl_ownership_check, const struct tl_ownership *property);
+TL_CHECKER(tl_ownership_check, const struct tl_ownership *ownership);
 TL_CHECKER(tl_os_thread_check, const struct tl_os_thread *native);
 
 // holder is about to be freed: its locks stay locked, without an owner.
 // Thread: any.
 void tl_os_thread_disown_all(struct tl_holder *holder);
 
-// holder owns the lock with property, which has no owner, from now on.
+// holder owns the lock of ownership, which has no owner, from now on.
 // Thread: any.
 static inline void
-tl_os_thread_own(struct tl_holder *holder, struct tl_ownership *property)
+tl_os_thread_own(struct tl_holder *holder, struct tl_ownership *ownership)
 {
-    property->owner = holder;
-    tl_link_insert_before(&property->held, &holder->held);
-    tl_ownership_check(property);
+    ownership->owner = holder;
+    tl_link_insert_before(&ownership->held, &holder->held);
+    tl_ownership_check(ownership);
 }
 
-// The lock with property has no owner any more.
+// The lock of ownership has no owner any more.
 // Thread: any.
 static inline void
-tl_os_thread_disown(struct tl_ownership *property)
+tl_os_thread_disown(struct tl_ownership *ownership)
 {
-    property->owner = NULL;
-    tl_link_remove(&property->held);
-    tl_ownership_check(property);
+    ownership->owner = NULL;
+    tl_link_remove(&ownership->held);
+    tl_ownership_check(ownership);
 }
 
 // The calling thread has no scheduler any more, and will end. At its end greenlet takes

@@ -144,14 +144,16 @@ tl_outcome_is_over(const TaskletObject *t)
     return (t->outcome != NULL && t->outcome->done) || t->ended || t->home->dead;
 }
 
-int
+enum tl_listening
 tl_outcome_listen(TaskletObject *t, PyObject *func)
 {
     if (tl_outcome_is_over(t)) {
-        return 1;
+        return TL_LISTENING_LATE;
     }
     struct tl_outcome *outcome = tl_outcome_of(t);
-    return outcome == NULL ? -1 : tl_callback_list_add(&outcome->callbacks, func);
+    return outcome == NULL || tl_callback_list_add(&outcome->callbacks, func) < 0
+               ? TL_LISTENING_FAILED
+               : TL_LISTENING_ADDED;
 }
 
 static bool
@@ -160,22 +162,22 @@ has_ended(const struct tl_leave *how)
     return tl_outcome_is_over((TaskletObject *)how->on);
 }
 
-int
-tl_outcome_join(struct tl_sched *s, TaskletObject *t, int64_t deadline)
+enum tl_waited
+tl_outcome_join(struct tl_sched *s, TaskletObject *t, tl_deadline deadline)
 {
     if (t == s->current) {
         PyErr_SetString(PyExc_RuntimeError, "a tasklet cannot wait for its own end");
-        return -1;
+        return TL_WAITED_FAILED;
     }
     if (tl_errors_block_trap(s)) {
-        return -1;
+        return TL_WAITED_FAILED;
     }
     struct tl_outcome *outcome = tl_outcome_of(t);
     if (outcome == NULL) {
-        return -1;
+        return TL_WAITED_FAILED;
     }
-    if (deadline < 0) {
-        return 0;
+    if (deadline == TL_DEADLINE_PAST) {
+        return TL_WAITED_TIMED_OUT;
     }
     struct tl_leave how = {.kind = &tl_outcome_wait,
                            .on = (PyObject *)t,
@@ -183,7 +185,9 @@ tl_outcome_join(struct tl_sched *s, TaskletObject *t, int64_t deadline)
                            .deadline = deadline,
                            .last_check = has_ended};
     PyObject *value = tl_sched_leave(s, &how);
-    int result = value == NULL ? -1 : value != Py_False;
+    enum tl_waited result = value == NULL       ? TL_WAITED_FAILED
+                            : value == Py_False ? TL_WAITED_TIMED_OUT
+                                                : TL_WAITED_DONE;
     Py_XDECREF(value);
     return result;
 }

@@ -4,6 +4,7 @@
 #define TL_OUTCOME_H
 
 #include "core/sched.h"
+#include "object/callback_list.h"
 
 // Waiting for the end of a tasklet.
 extern const struct tl_wait_kind tl_outcome_wait;
@@ -34,17 +35,16 @@ void tl_outcome_give_up(TaskletObject *t);
 // t's thread has ended, and t with it: wake its waiters, who find t cancelled.
 void tl_outcome_abandon(TaskletObject *t);
 
-// Wait for the end of t until deadline (as in struct tl_leave). Returns 1, 0 if it
-// timed out, or -1 with an exception set.
+// Wait for the end of t until deadline.
 // Switch: may.
-int tl_outcome_join(struct tl_sched *s, TaskletObject *t, int64_t deadline);
+enum tl_waited tl_outcome_join(struct tl_sched *s, TaskletObject *t,
+                               tl_deadline deadline);
 
 // Whether t has ended, or never will because its thread has.
 bool tl_outcome_is_over(const TaskletObject *t);
 
-// Add a done callback. Returns 0; 1 if t has ended: then func will not be called; or -1
-// with an exception set.
-int tl_outcome_listen(TaskletObject *t, PyObject *func);
+// Add a done callback.
+enum tl_listening tl_outcome_listen(TaskletObject *t, PyObject *func);
 
 // Wake the waiters of t, which has an outcome.
 void tl_outcome_release_waiters(TaskletObject *t);

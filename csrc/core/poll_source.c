@@ -69,13 +69,13 @@ tl_poll_source_check(struct tl_sched *s, int64_t now)
     }
 }
 
-int64_t
+tl_deadline
 tl_poll_source_next_check(const struct tl_sched *s)
 {
-    int64_t next = INT64_MAX;
+    tl_deadline next = TL_DEADLINE_NEVER;
     for (int i = 0; i < TL_PARK_SOURCES; i++) {
         if (s->sources[i] != NULL && s->sources[i]->kind->check != NULL) {
-            int64_t at = s->sources[i]->kind->next_check(s->sources[i]);
+            tl_deadline at = s->sources[i]->kind->next_check(s->sources[i]);
             next = at < next ? at : next;
         }
     }

@@ -24,9 +24,8 @@ struct tl_poll_source_kind {
     bool (*is_busy)(const struct tl_poll_source *source);
     // Check, at the time now, for what the descriptor does not report. May be NULL.
     void (*check)(struct tl_poll_source *source, int64_t now);
-    // When to check next: INT64_MAX, or a time not before the last check. NULL iff
-    // check is.
-    int64_t (*next_check)(const struct tl_poll_source *source);
+    // When to check next: not before the last check. NULL iff check is.
+    tl_deadline (*next_check)(const struct tl_poll_source *source);
     // The thread's tasklets are being ended, or that is over. May be NULL.
     void (*set_ending)(struct tl_poll_source *source, bool is_ending);
     // The thread is about to end. May remove and free the source. May be NULL.

@@ -13,12 +13,12 @@
 
 #include "core/run_frame.h"
 
-// A round of watch begins: every tasklet in the ring has a turn.
-void tl_rounds_begin(struct tl_sched *s, struct tl_run_frame *watch);
+// A round of frame begins: every tasklet in the ring has a turn.
+void tl_rounds_begin(struct tl_sched *s, struct tl_run_frame *frame);
 
-// round_look of watch is reached, and `to` is next. Returns whether the last round is
+// round_look of frame is reached, and `to` is next. Returns whether the last round is
 // over. If another round is, the next one begins.
-bool tl_rounds_are_over(struct tl_sched *s, struct tl_run_frame *watch,
+bool tl_rounds_are_over(struct tl_sched *s, struct tl_run_frame *frame,
                         const TaskletObject *to);
 
 #endif // TL_ROUNDS_H

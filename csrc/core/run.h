@@ -22,12 +22,12 @@ TaskletObject *tl_run_owner(struct tl_sched *s);
 struct tl_run_frame *tl_run_begin_ending(struct tl_sched *s,
                                          struct tl_ending_limits *limits);
 
-// The limits of watch have changed, or a new slice may use all of them.
-void tl_run_renew_ending(struct tl_sched *s, struct tl_run_frame *watch);
+// The limits of frame have changed, or a new slice may use all of them.
+void tl_run_renew_ending(struct tl_sched *s, struct tl_run_frame *frame);
 
-// Limit nothing any more, and free watch. Calls of run() that have not returned are
+// Limit nothing any more, and free frame. Calls of run() that have not returned are
 // over: their callers become runnable.
-void tl_run_end_ending(struct tl_sched *s, struct tl_run_frame *watch);
+void tl_run_end_ending(struct tl_sched *s, struct tl_run_frame *frame);
 
 // t has ended, and a greenlet of its making may still be inside run(): that call is
 // over. Does not call into Python.

@@ -29,45 +29,45 @@ enum { MAX_NAMED_SWITCHES = 16 };
 
 // ---- which budget is used up
 
-// Which budget of watch is used up in the middle of a slice.
+// Which budget of frame is used up in the middle of a slice.
 enum tl_end
-tl_run_frame_ended_inside(struct tl_sched *s, const struct tl_run_frame *watch)
+tl_run_frame_ended_inside(struct tl_sched *s, const struct tl_run_frame *frame)
 {
     // If both are used up, that of the slice says more about the running tasklet.
     int64_t ticks = tl_ticks_read(&s->events);
-    if (ticks >= watch->slice_limit) {
+    if (ticks >= frame->slice_limit) {
         return TL_END_SLICE_TICKS;
     }
-    if (tl_run_frame_is_slow(s, watch)) {
+    if (tl_run_frame_is_slow(s, frame)) {
         return TL_END_SLICE_SECONDS;
     }
-    if (ticks >= watch->tick_limit) {
+    if (ticks >= frame->tick_limit) {
         return TL_END_TICKS;
     }
-    return watch->time_up ? TL_END_SECONDS : TL_END_NONE;
+    return frame->time_up ? TL_END_SECONDS : TL_END_NONE;
 }
 
-// Which budget of watch is used up now that a slice is over and `to` is next. Budgets
+// Which budget of frame is used up now that a slice is over and `to` is next. Budgets
 // of the slice count only if they are soft, and so had to wait for this.
 static enum tl_end
-ended_between(struct tl_sched *s, struct tl_run_frame *watch, const TaskletObject *to)
+ended_between(struct tl_sched *s, struct tl_run_frame *frame, const TaskletObject *to)
 {
-    if (watch->stopped) {
+    if (frame->stopped) {
         return TL_END_STOPPED;
     }
-    if (s->switches >= watch->round_look && tl_rounds_are_over(s, watch, to)) {
+    if (s->switches >= frame->round_look && tl_rounds_are_over(s, frame, to)) {
         return TL_END_ROUNDS;
     }
-    if (s->switches >= watch->switch_limit) {
+    if (s->switches >= frame->switch_limit) {
         return TL_END_SWITCHES;
     }
-    if (watch->budget.soft) {
-        return s->hands_over ? TL_END_NONE : tl_run_frame_ended_inside(s, watch);
+    if (frame->budget.soft) {
+        return s->hands_over ? TL_END_NONE : tl_run_frame_ended_inside(s, frame);
     }
-    if (tl_ticks_read(&s->events) >= watch->tick_limit) {
+    if (tl_ticks_read(&s->events) >= frame->tick_limit) {
         return TL_END_TICKS;
     }
-    return watch->time_up ? TL_END_SECONDS : TL_END_NONE;
+    return frame->time_up ? TL_END_SECONDS : TL_END_NONE;
 }
 
 // ---- when to look
@@ -78,23 +78,23 @@ tl_run_frame_recompute_limits(struct tl_sched *s)
     bool at_once = TL_STRESS_LOOKS || !tl_link_is_single(&s->unflushed);
     uint64_t limit = at_once ? 0 : UINT64_MAX;
     int64_t ticks = INT64_MAX, now = tl_ticks_read(&s->events);
-    for (int i = 0; i < s->nwatch; i++) {
-        struct tl_run_frame *watch = s->watch[i];
-        if (watch->switch_limit < limit) {
-            limit = watch->switch_limit;
+    for (int i = 0; i < s->nframes; i++) {
+        struct tl_run_frame *frame = s->frames[i];
+        if (frame->switch_limit < limit) {
+            limit = frame->switch_limit;
         }
-        if (watch->round_look < limit) {
-            limit = watch->round_look;
+        if (frame->round_look < limit) {
+            limit = frame->round_look;
         }
-        bool was_slow = watch->slow_slice != UINT64_MAX &&
-                        watch->slow_slice >= tl_run_frame_slice(s);
-        if (tl_run_frame_counts(watch) || watch->time_up || was_slow ||
-            watch->stopped || watch->limits != NULL) {
+        bool was_slow = frame->slow_slice != UINT64_MAX &&
+                        frame->slow_slice >= tl_run_frame_slice(s);
+        if (tl_run_frame_counts(frame) || frame->time_up || was_slow ||
+            frame->stopped || frame->limits != NULL) {
             limit = 0;
         }
-        int64_t next = watch->tick_limit < watch->slice_limit ? watch->tick_limit
-                                                              : watch->slice_limit;
-        if (next < ticks && !(watch->budget.soft && next <= now)) {
+        int64_t next = frame->tick_limit < frame->slice_limit ? frame->tick_limit
+                                                              : frame->slice_limit;
+        if (next < ticks && !(frame->budget.soft && next <= now)) {
             ticks = next;
         }
     }
@@ -106,20 +106,21 @@ tl_run_frame_recompute_limits(struct tl_sched *s)
 void
 tl_run_frame_set_alarm(struct tl_sched *s, uint64_t moved)
 {
-    int64_t deadline = INT64_MAX, slice = 0;
-    for (int i = 0; i < s->nwatch; i++) {
-        const struct tl_run_frame *watch = s->watch[i];
-        int64_t end = watch->deadline;
-        if (watch->time_up) {
+    tl_deadline deadline = TL_DEADLINE_NEVER;
+    int64_t slice = 0;
+    for (int i = 0; i < s->nframes; i++) {
+        const struct tl_run_frame *frame = s->frames[i];
+        tl_deadline end = frame->deadline;
+        if (frame->time_up) {
             // The tasklet that should be stopped for it has not stopped yet.
-            bool waits = watch->budget.soft || watch->who == s->current;
-            end = waits ? INT64_MAX : tl_clock_now() + MAX_RETRY_NS;
+            bool waits = frame->budget.soft || frame->caller == s->current;
+            end = waits ? TL_DEADLINE_NEVER : tl_clock_now() + MAX_RETRY_NS;
         }
         deadline = end < deadline ? end : deadline;
-        if (watch->budget.slice_time > 0 &&
-            !(watch->budget.soft && tl_run_frame_is_slow(s, watch)) &&
-            (slice == 0 || watch->budget.slice_time < slice)) {
-            slice = watch->budget.slice_time;
+        if (frame->budget.slice_time > 0 &&
+            !(frame->budget.soft && tl_run_frame_is_slow(s, frame)) &&
+            (slice == 0 || frame->budget.slice_time < slice)) {
+            slice = frame->budget.slice_time;
         }
     }
     s->probes = slice == 0 && s->events.counting > 0;
@@ -128,7 +129,7 @@ tl_run_frame_set_alarm(struct tl_sched *s, uint64_t moved)
     }
     s->tripped = false;
     s->retry = MIN_RETRY_NS;
-    if (deadline == INT64_MAX && slice == 0) {
+    if (deadline == TL_DEADLINE_NEVER && slice == 0) {
         tl_timekeeper_cancel(&s->alarm);
         return;
     }
@@ -159,64 +160,83 @@ exceeds(struct tl_sched *s, struct tl_ending_limits *limits, int64_t now)
            now - limits->seen_at >= limits->turn_time;
 }
 
-// Mark the run frames whose time is up. Returns whether there are any; *hard: whether
-// the running tasklet must be stopped for one.
-bool
-tl_run_frame_note_time(struct tl_sched *s, int64_t now, bool *hard)
+// Whether the running slice has by now taken longer than frame allows.
+static bool
+takes_too_long(struct tl_sched *s, const struct tl_run_frame *frame, int64_t now)
 {
-    bool ended = false;
+    return frame->budget.slice_time > 0 && !s->waiting &&
+           s->slice_seen == tl_run_frame_slice(s) &&
+           now - s->slice_start >= frame->budget.slice_time &&
+           (frame->limits == NULL || exceeds(s, frame->limits, now));
+}
+
+// The verdict of one frame, whose marks are up to date.
+static enum tl_verdict
+verdict(struct tl_sched *s, const struct tl_run_frame *frame)
+{
+    if (!frame->time_up && !tl_run_frame_is_slow(s, frame)) {
+        return TL_VERDICT_GOES_ON;
+    }
+    return frame->budget.soft ? TL_VERDICT_SOFT : TL_VERDICT_HARD;
+}
+
+enum tl_verdict
+tl_run_frame_note_time(struct tl_sched *s, int64_t now)
+{
+    enum tl_verdict strongest = TL_VERDICT_GOES_ON;
     if (s->alarm.still > 0) {
         s->slice_start = s->alarm.still_end - s->alarm.still;
         s->slice_seen = s->alarm.seen;
     }
-    for (int i = 0; i < s->nwatch; i++) {
-        struct tl_run_frame *watch = s->watch[i];
-        watch->time_up |= watch->deadline <= now;
-        if (watch->budget.slice_time > 0 && !s->waiting &&
-            s->slice_seen == tl_run_frame_slice(s) &&
-            now - s->slice_start >= watch->budget.slice_time &&
-            (watch->limits == NULL || exceeds(s, watch->limits, now))) {
-            watch->slow_slice = s->slice_seen;
+    for (int i = 0; i < s->nframes; i++) {
+        struct tl_run_frame *frame = s->frames[i];
+        frame->time_up |= frame->deadline <= now;
+        if (takes_too_long(s, frame, now)) {
+            frame->slow_slice = s->slice_seen;
         }
-        if (watch->time_up || tl_run_frame_is_slow(s, watch)) {
-            ended = true;
-            *hard |= !watch->budget.soft;
-        }
+        enum tl_verdict one = verdict(s, frame);
+        strongest = one > strongest ? one : strongest;
     }
-    return ended;
+    return strongest;
+}
+
+static int64_t
+doubled(int64_t ns, int64_t max)
+{
+    return 2 * ns > max ? max : 2 * ns;
 }
 
 // The alarm has fired. Returns when to fire again.
 // Thread: the timekeeper's, with the GIL.
-static int64_t
+static tl_deadline
 on_alarm(struct tl_timekeeper *alarm, int64_t now)
 {
     struct tl_sched *s = TL_CONTAINER(alarm, struct tl_sched, alarm);
-    bool hard = false;
     if (s->dead) {
-        return INT64_MAX;
+        return TL_DEADLINE_NEVER;
     }
-    if (!tl_run_frame_note_time(s, now, &hard)) {
+    enum tl_verdict verdict = tl_run_frame_note_time(s, now);
+    if (verdict == TL_VERDICT_GOES_ON) {
         if (s->probes && !s->waiting) {
             tl_ticks_probe(&s->events);
         }
-        s->stall = 2 * s->stall > MAX_STALL_NS ? MAX_STALL_NS : 2 * s->stall;
+        s->stall = doubled(s->stall, MAX_STALL_NS);
         tl_run_frame_set_alarm(s, tl_run_frame_slice(s));
-        return INT64_MAX;
+        return TL_DEADLINE_NEVER;
     }
-    s->tripped = true;
     s->limit = 0;
     if (s->waiting) {
         tl_park_wake(&s->park);
     }
-    if (!hard) {
+    if (verdict == TL_VERDICT_SOFT) {
         tl_run_frame_set_alarm(s, tl_run_frame_slice(s));
         s->tripped = true;
-        return INT64_MAX;
+        return TL_DEADLINE_NEVER;
     }
+    s->tripped = true;
     tl_ticks_arm(&s->events);
-    int64_t again = now + s->retry;
-    s->retry = 2 * s->retry > MAX_RETRY_NS ? MAX_RETRY_NS : 2 * s->retry;
+    tl_deadline again = now + s->retry;
+    s->retry = doubled(s->retry, MAX_RETRY_NS);
     return again;
 }
 
@@ -226,13 +246,13 @@ static void
 begin_slices(struct tl_sched *s)
 {
     int64_t now = tl_ticks_read(&s->events);
-    for (int i = 0; i < s->nwatch; i++) {
-        struct tl_run_frame *watch = s->watch[i];
-        if (watch->budget.soft && s->hands_over) {
+    for (int i = 0; i < s->nframes; i++) {
+        struct tl_run_frame *frame = s->frames[i];
+        if (frame->budget.soft && s->hands_over) {
             // The slice goes on in the next tasklet.
-            watch->slow_slice += tl_run_frame_is_slow(s, watch);
-        } else if (watch->budget.slice_ticks > 0) {
-            watch->slice_limit = now + watch->budget.slice_ticks;
+            frame->slow_slice += tl_run_frame_is_slow(s, frame);
+        } else if (frame->budget.slice_ticks > 0) {
+            frame->slice_limit = now + frame->budget.slice_ticks;
         }
     }
     s->hands_over = false;
@@ -258,9 +278,9 @@ next_in_ring(struct tl_sched *s, TaskletObject *to)
 // that name each other in switch() or run() must not keep the others from cleaning up:
 // returns the next tasklet of the ring if that has missed its turn, else `to`.
 static TaskletObject *
-find_starved(struct tl_sched *s, const struct tl_run_frame *watch, TaskletObject *to)
+find_starved(struct tl_sched *s, const struct tl_run_frame *frame, TaskletObject *to)
 {
-    if (s->current == watch->who) {
+    if (s->current == frame->caller) {
         return to; // the tasklet that ends the others names each of them
     }
     TaskletObject *next = next_in_ring(s, to);
@@ -277,48 +297,48 @@ find_starved(struct tl_sched *s, const struct tl_run_frame *watch, TaskletObject
     return next;
 }
 
-// Whether the caller of watch, which ends the thread's tasklets, gets its turn in place
+// Whether the caller of frame, which ends the thread's tasklets, gets its turn in place
 // of `to`, because it has been without one for too long. Puts it before `to` then.
 static bool
-takes_turn(struct tl_sched *s, const struct tl_run_frame *watch, TaskletObject *to)
+takes_turn(struct tl_sched *s, const struct tl_run_frame *frame, TaskletObject *to)
 {
-    TaskletObject *who = watch->who;
-    if (who == to || who->place == TL_WAITING ||
-        (tl_run_frame_slice(s) < watch->limits->turn_slice &&
-         tl_clock_now() < watch->limits->turn_deadline)) {
+    TaskletObject *caller = frame->caller;
+    if (caller == to || caller->place == TL_WAITING ||
+        (tl_run_frame_slice(s) < frame->limits->turn_slice &&
+         tl_clock_now() < frame->limits->turn_deadline)) {
         return false;
     }
-    if (who->place == TL_RUNNABLE) {
-        tl_ring_remove(s, who);
+    if (caller->place == TL_RUNNABLE) {
+        tl_ring_remove(s, caller);
     } else {
-        Py_INCREF(who);
+        Py_INCREF(caller);
     }
     s->head = to;
-    tl_ring_front(s, who);
+    tl_ring_front(s, caller);
     return true;
 }
 
 static TaskletObject *
 find_ended(struct tl_sched *s, TaskletObject *to)
 {
-    for (int i = 0; i < s->nwatch; i++) {
-        struct tl_run_frame *watch = s->watch[i];
-        if (watch->limits != NULL) {
-            to = find_starved(s, watch, to);
-            if (takes_turn(s, watch, to)) {
-                return watch->who;
+    for (int i = 0; i < s->nframes; i++) {
+        struct tl_run_frame *frame = s->frames[i];
+        if (frame->limits != NULL) {
+            to = find_starved(s, frame, to);
+            if (takes_turn(s, frame, to)) {
+                return frame->caller;
             }
             continue;
         }
-        if (watch->who == to) {
+        if (frame->caller == to) {
             return to; // this run() ends, and with it those further in
         }
-        enum tl_end end = ended_between(s, watch, to);
-        if (end != TL_END_NONE && watch->who->place == TL_FLOATING) {
-            watch->end = end;
+        enum tl_end end = ended_between(s, frame, to);
+        if (end != TL_END_NONE && frame->caller->place == TL_FLOATING) {
+            frame->end = end;
             s->head = to;
-            tl_ring_front(s, (TaskletObject *)Py_NewRef(watch->who));
-            return watch->who;
+            tl_ring_front(s, (TaskletObject *)Py_NewRef(frame->caller));
+            return frame->caller;
         }
     }
     return to;
@@ -392,8 +412,8 @@ tl_run_frame_at_yield(struct tl_sched *s)
     s->yields++;
     begin_slices(s);
     if (to == s->current) {
-        for (int i = 0; i < s->nwatch; i++) {
-            if (s->watch[i]->budget.switches + s->watch[i]->budget.rounds > 0) {
+        for (int i = 0; i < s->nframes; i++) {
+            if (s->frames[i]->budget.switches + s->frames[i]->budget.rounds > 0) {
                 to->turn = ++s->switches; // budgets in switches and rounds count this
                 break;
             }
@@ -408,30 +428,31 @@ tl_run_frame_at_yield(struct tl_sched *s)
 
 // ---- while the thread waits
 
-// Which budget of watch, other than time, is used up while no tasklet is runnable.
+// Which budget of frame, other than time, is used up while no tasklet is runnable.
 static enum tl_end
-ended_idle(struct tl_sched *s, const struct tl_run_frame *watch)
+ended_idle(struct tl_sched *s, const struct tl_run_frame *frame)
 {
-    if (watch->stopped) {
+    if (frame->stopped) {
         return TL_END_STOPPED;
     }
-    if (watch->rounds_left == 1 && s->switches > watch->round_began) {
+    if (frame->rounds_left == 1 && s->switches > frame->round_began) {
         return TL_END_ROUNDS;
     }
-    if (s->switches >= watch->switch_limit) {
+    if (s->switches >= frame->switch_limit) {
         return TL_END_SWITCHES;
     }
-    return tl_ticks_read(&s->events) >= watch->tick_limit ? TL_END_TICKS : TL_END_NONE;
+    return tl_ticks_read(&s->events) >= frame->tick_limit ? TL_END_TICKS : TL_END_NONE;
 }
 
-int64_t
+tl_deadline
 tl_run_frame_deadline(struct tl_sched *s)
 {
-    int64_t deadline = INT64_MAX;
-    for (int i = 0; i < s->nwatch; i++) {
-        struct tl_run_frame *watch = s->watch[i];
-        int64_t end = ended_idle(s, watch) != TL_END_NONE ? 0 : watch->deadline;
-        if (end < deadline && watch->who->place == TL_FLOATING) {
+    tl_deadline deadline = TL_DEADLINE_NEVER;
+    for (int i = 0; i < s->nframes; i++) {
+        struct tl_run_frame *frame = s->frames[i];
+        tl_deadline end =
+            ended_idle(s, frame) != TL_END_NONE ? TL_DEADLINE_PAST : frame->deadline;
+        if (end < deadline && frame->caller->place == TL_FLOATING) {
             deadline = end;
         }
     }
@@ -442,17 +463,17 @@ TaskletObject *
 tl_run_frame_expired(struct tl_sched *s)
 {
     int64_t now = tl_clock_now();
-    for (int i = 0; i < s->nwatch; i++) {
-        struct tl_run_frame *watch = s->watch[i];
-        enum tl_end end = ended_idle(s, watch);
-        if (end == TL_END_NONE && watch->deadline <= now) {
-            watch->time_up = true;
+    for (int i = 0; i < s->nframes; i++) {
+        struct tl_run_frame *frame = s->frames[i];
+        enum tl_end end = ended_idle(s, frame);
+        if (end == TL_END_NONE && frame->deadline <= now) {
+            frame->time_up = true;
             end = TL_END_SECONDS;
         }
-        if (end != TL_END_NONE && watch->who->place == TL_FLOATING) {
-            watch->end = end;
-            tl_ring_front(s, (TaskletObject *)Py_NewRef(watch->who));
-            return watch->who;
+        if (end != TL_END_NONE && frame->caller->place == TL_FLOATING) {
+            frame->end = end;
+            tl_ring_front(s, (TaskletObject *)Py_NewRef(frame->caller));
+            return frame->caller;
         }
     }
     return NULL;
@@ -461,7 +482,7 @@ tl_run_frame_expired(struct tl_sched *s)
 static struct tl_run_frame *
 innermost(struct tl_sched *s)
 {
-    return s->nwatch > 0 ? s->watch[s->nwatch - 1] : NULL;
+    return s->nframes > 0 ? s->frames[s->nframes - 1] : NULL;
 }
 
 bool
@@ -477,34 +498,35 @@ tl_run_frame_waits(struct tl_sched *s, const struct tl_budget *budget)
 bool
 tl_run_frame_just_waits(struct tl_sched *s)
 {
-    const struct tl_run_frame *watch = innermost(s);
-    return watch != NULL && watch->budget.wait && !watch->budget.threadblock;
+    const struct tl_run_frame *frame = innermost(s);
+    return frame != NULL && frame->budget.wait && !frame->budget.threadblock;
 }
 
 bool
 tl_run_frame_is_over(struct tl_sched *s)
 {
-    const struct tl_run_frame *watch = innermost(s);
-    return watch != NULL && watch->budget.wait &&
-           !tl_run_frame_waits(s, &watch->budget) && watch->who->place == TL_FLOATING;
+    const struct tl_run_frame *frame = innermost(s);
+    return frame != NULL && frame->budget.wait &&
+           !tl_run_frame_waits(s, &frame->budget) &&
+           frame->caller->place == TL_FLOATING;
 }
 
 bool
 tl_run_frame_is_forever(struct tl_sched *s)
 {
-    const struct tl_run_frame *watch = innermost(s);
-    return watch != NULL && watch->budget.forever && !tl_run_frame_is_ending(s);
+    const struct tl_run_frame *frame = innermost(s);
+    return frame != NULL && frame->budget.forever && !tl_run_frame_is_ending(s);
 }
 
 void
 tl_run_frame_stop(struct tl_sched *s)
 {
-    struct tl_run_frame *watch = innermost(s);
-    if (watch == NULL) {
+    struct tl_run_frame *frame = innermost(s);
+    if (frame == NULL) {
         s->stop_next = true;
         return;
     }
-    watch->stopped = true;
+    frame->stopped = true;
     s->limit = 0;
     if (s->waiting) {
         tl_park_wake(&s->park);
@@ -527,14 +549,14 @@ tl_run_frame_fini(struct tl_sched *s)
 {
     tl_timekeeper_cancel(&s->alarm);
     tl_ticks_fini(&s->events);
-    while (s->nwatch > 0) {
-        struct tl_run_frame *watch = s->watch[--s->nwatch];
-        watch->listed = false;
-        Py_DECREF(watch->who);
+    while (s->nframes > 0) {
+        struct tl_run_frame *frame = s->frames[--s->nframes];
+        frame->listed = false;
+        Py_DECREF(frame->caller);
     }
     s->nrounds = 0;
-    PyMem_Free(s->spare_watch);
-    s->spare_watch = NULL;
+    PyMem_Free(s->spare_frame);
+    s->spare_frame = NULL;
 }
 
 void

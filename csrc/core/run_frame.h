@@ -67,7 +67,7 @@ struct tl_ending_limits {
     int64_t turn_time; // true time of one slice, or of several until the caller's turn
     // When the caller gets its next turn at the latest: on tl_clock_now()'s clock, and
     // as tl_run_frame_slice().
-    int64_t turn_deadline;
+    tl_deadline turn_deadline;
     uint64_t turn_slice;
     clockid_t cpu_clock; // the thread's CPU time
     // tl_run_frame_slice() of the slice that was last seen to be long, and the true
@@ -79,17 +79,17 @@ struct tl_ending_limits {
 // A call of run(), whose caller is paused until it is resumed.
 //
 // Invariants
-// I1: listed iff it is in sched->watch; the call of run() owns it, listed or not.
-// I2: only sched->watch[0] may have limits. Its caller need not be paused.
+// I1: listed iff it is in sched->frames; the call of run() owns it, listed or not.
+// I2: only sched->frames[0] may have limits. Its caller need not be paused.
 struct tl_run_frame {
-    TaskletObject *who; // counted: the caller
+    TaskletObject *caller; // counted
     // Counted: the tasklet that was stopped for a budget, or NULL.
     TaskletObject *victim;
     struct tl_budget budget;
     uint64_t switch_limit; // value of sched->switches at which the caller is resumed
     int64_t tick_limit;    // tick count at which the whole budget is used up
     int64_t slice_limit;   // tick count at which that of the slice is used up
-    int64_t deadline;      // on tl_clock_now()'s clock, in nanoseconds; INT64_MAX: none
+    tl_deadline deadline;  // on tl_clock_now()'s clock
     uint64_t rounds_left;  // including the present one; 0: rounds are not counted
     uint64_t round_began;  // value of sched->switches when the present round began
     uint64_t round_look;   // value of sched->switches before which it cannot be over
@@ -113,8 +113,8 @@ TaskletObject *tl_run_frame_at_switch(struct tl_sched *s, TaskletObject *to);
 TaskletObject *tl_run_frame_at_yield(struct tl_sched *s);
 
 // The time on tl_clock_now()'s clock at which the idle thread must call
-// tl_run_frame_expired(); INT64_MAX: never.
-int64_t tl_run_frame_deadline(struct tl_sched *s);
+// tl_run_frame_expired().
+tl_deadline tl_run_frame_deadline(struct tl_sched *s);
 
 // The thread is idle, and the deadline has passed. Returns the caller of run() to
 // resume, now in the ring, or NULL.
@@ -161,51 +161,57 @@ tl_run_frame_slice(struct tl_sched *s)
 static inline bool
 tl_run_frame_is_ending(const struct tl_sched *s)
 {
-    return s->nwatch > 0 && s->watch[0]->limits != NULL;
+    return s->nframes > 0 && s->frames[0]->limits != NULL;
 }
 
-// Whether watch has a budget in ticks.
+// Whether frame has a budget in ticks.
 static inline bool
-tl_run_frame_counts(const struct tl_run_frame *watch)
+tl_run_frame_counts(const struct tl_run_frame *frame)
 {
-    return watch->budget.ticks + watch->budget.slice_ticks > 0;
+    return frame->budget.ticks + frame->budget.slice_ticks > 0;
 }
 
-// Whether watch needs the timekeeper.
+// Whether frame needs the timekeeper.
 static inline bool
-tl_run_frame_has_time(const struct tl_run_frame *watch)
+tl_run_frame_has_time(const struct tl_run_frame *frame)
 {
-    return tl_run_frame_counts(watch) || watch->deadline != INT64_MAX ||
-           watch->budget.slice_time > 0;
+    return tl_run_frame_counts(frame) || frame->deadline != TL_DEADLINE_NEVER ||
+           frame->budget.slice_time > 0;
 }
 
-// Whether t, which is in the ring, has a turn left in the present round of watch: see
+// Whether t, which is in the ring, has a turn left in the present round of frame: see
 // rounds.h.
 static inline bool
-tl_rounds_has_turn(const struct tl_run_frame *watch, const TaskletObject *t)
+tl_rounds_has_turn(const struct tl_run_frame *frame, const TaskletObject *t)
 {
-    return t->turn <= watch->round_began;
+    return t->turn <= frame->round_began;
 }
 
-// Whether the slice that runs has taken longer than watch allows.
+// Whether the slice that runs has taken longer than frame allows.
 static inline bool
-tl_run_frame_is_slow(struct tl_sched *s, const struct tl_run_frame *watch)
+tl_run_frame_is_slow(struct tl_sched *s, const struct tl_run_frame *frame)
 {
-    return watch->slow_slice == tl_run_frame_slice(s);
+    return frame->slow_slice == tl_run_frame_slice(s);
 }
 
-// The budget of watch that is used up in the middle of a slice, or TL_END_NONE.
+// The budget of frame that is used up in the middle of a slice, or TL_END_NONE.
 enum tl_end tl_run_frame_ended_inside(struct tl_sched *s,
-                                      const struct tl_run_frame *watch);
+                                      const struct tl_run_frame *frame);
 
-// Note which budgets in time are used up by now. Returns whether any is; *hard is set
-// if the running tasklet must be stopped.
+// What follows from the budgets in time, the weakest first.
+enum tl_verdict {
+    TL_VERDICT_GOES_ON, // no budget is used up
+    TL_VERDICT_SOFT,    // one is: its run() ends at the next switch
+    TL_VERDICT_HARD     // the running tasklet must be stopped for one
+};
+
+// Mark the run frames whose time is up by now. Returns the strongest verdict of any.
 // Thread: any.
-bool tl_run_frame_note_time(struct tl_sched *s, int64_t now, bool *hard);
+enum tl_verdict tl_run_frame_note_time(struct tl_sched *s, int64_t now);
 
-// watch: has just been put into s->watch, or taken out.
+// frame: has just been put into s->frames, or taken out.
 // Locks: the GIL.
-TL_CHECKER(tl_run_frame_check, struct tl_sched *s, const struct tl_run_frame *watch);
+TL_CHECKER(tl_run_frame_check, struct tl_sched *s, const struct tl_run_frame *frame);
 
 // For a new scheduler.
 void tl_run_frame_init(struct tl_sched *s);

@@ -10,12 +10,12 @@
 TL_COLD static void
 lose_turn(struct tl_sched *s, const TaskletObject *t)
 {
-    for (int i = 0; i < s->nwatch; i++) {
-        struct tl_run_frame *watch = s->watch[i];
-        if (watch->rounds_left > 0 && tl_rounds_has_turn(watch, t) &&
-            watch->round_look > s->switches) {
-            watch->round_look--;
-            s->limit = watch->round_look < s->limit ? watch->round_look : s->limit;
+    for (int i = 0; i < s->nframes; i++) {
+        struct tl_run_frame *frame = s->frames[i];
+        if (frame->rounds_left > 0 && tl_rounds_has_turn(frame, t) &&
+            frame->round_look > s->switches) {
+            frame->round_look--;
+            s->limit = frame->round_look < s->limit ? frame->round_look : s->limit;
         }
     }
 }
@@ -27,10 +27,10 @@ count_places(struct tl_sched *s)
 {
     // A tasklet without a turn in the round that began last has none in any other.
     uint64_t began = 0;
-    for (int i = 0; i < s->nwatch; i++) {
-        const struct tl_run_frame *watch = s->watch[i];
-        if (watch->rounds_left > 0 && watch->round_began > began) {
-            began = watch->round_began;
+    for (int i = 0; i < s->nframes; i++) {
+        const struct tl_run_frame *frame = s->frames[i];
+        if (frame->rounds_left > 0 && frame->round_began > began) {
+            began = frame->round_began;
         }
     }
     Py_ssize_t places = 1;

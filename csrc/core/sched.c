@@ -14,7 +14,6 @@
 #include "core/timer.h"
 #include "cpython/frames.h"
 #include "cpython/gil.h"
-#include "base/clock.h"
 
 // ---- preparing a switch
 
@@ -300,88 +299,99 @@ tl_sched_arrive(struct tl_sched *s)
 static bool
 run_goes_on(struct tl_sched *s, bool timed)
 {
-    if (s->nwatch == 0) {
+    if (s->nframes == 0) {
         return false;
     }
-    const struct tl_budget *budget = &s->watch[s->nwatch - 1]->budget;
+    const struct tl_budget *budget = &s->frames[s->nframes - 1]->budget;
     return tl_run_frame_waits(s, budget) || (budget->wait && timed);
 }
 
 // A deadlock. Returns the tasklet to resume, or NULL if leaver must get the error.
 static TaskletObject *
-after_deadlock(struct tl_sched *s, TaskletObject *leaver, bool has_ended)
+after_deadlock(struct tl_sched *s, TaskletObject *leaver, enum tl_leaving how)
 {
-    TaskletObject *watcher = tl_sched_resumed_caller(s);
-    bool innocent = has_ended || tl_task_skips_deadlock_check(leaver);
-    if (watcher->place == TL_FLOATING &&
-        (innocent || tl_gil_is_main_thread() || tl_run_frame_just_waits(s))) {
-        into_ring(s, watcher);
-        return watcher;
+    TaskletObject *caller = tl_sched_resumed_caller(s);
+    bool is_exempt = how == TL_LEAVING_FOR_GOOD || tl_task_is_exempt(leaver);
+    if (caller->place == TL_FLOATING &&
+        (is_exempt || tl_gil_is_main_thread() || tl_run_frame_just_waits(s))) {
+        into_ring(s, caller);
+        return caller;
     }
-    if (!innocent) {
+    if (!is_exempt) {
         return NULL;
     }
-    return deliver(s, watcher, bomb_of(s, tl_errors_stranded(s->state, watcher)));
+    return deliver(s, caller, bomb_of(s, tl_errors_stranded(s->state, caller)));
 }
 
-// tl_sched_wait_for_others(), with no_switch raised: the current tasklet is not in the
-// ring, so Python code that runs here (signal handlers, finalizers) must not switch. It
-// may fill the ring or end the leaver's wait, so each step that can run any is followed
-// by another look.
+// leaver, which has left the ring, goes on with exc (stolen): put it back. Returns
+// NULL.
 static TaskletObject *
-wait_and_decide(struct tl_sched *s, TaskletObject *leaver, bool has_ended, bool classic)
+stay_with(struct tl_sched *s, TaskletObject *leaver, PyObject *exc)
 {
-    TaskletObject *to = NULL;
-    PyObject *exc = NULL;
-    enum tl_idle found = tl_idle_wait(s, has_ended ? NULL : leaver);
-    if (found == TL_IDLE_EXPIRED) {
-        to = tl_run_frame_expired(s);
-        return to != NULL ? to : wait_and_decide(s, leaver, has_ended, classic);
-    }
-    if (found == TL_IDLE_OVER) {
-        to = tl_sched_resumed_caller(s);
-        into_ring(s, to);
-        return to;
-    }
-    if (found == TL_IDLE_DEADLOCK) {
-        to = after_deadlock(s, leaver, has_ended);
-        if (to != NULL) {
-            return to;
-        }
-        exc = tl_errors_deadlock(leaver, leaver->wait.kind, leaver->wait.on, classic);
-    } else if (found == TL_IDLE_ERROR) {
-        exc = PyErr_GetRaisedException();
-    }
-    if (exc != NULL && found == TL_IDLE_ERROR && leaver != s->main) {
-        return deliver(s, s->main, bomb_of(s, exc));
-    }
-    // Making the exception or a stack may have run Python code: check again.
-    while (s->head != NULL && s->head->life == TL_NEW && s->npool == 0 && exc == NULL) {
-        if (tl_stacks_reserve(s) < 0) {
-            exc = PyErr_GetRaisedException();
-        } else if (s->head == NULL) {
-            return wait_and_decide(s, leaver, has_ended, classic);
-        }
-    }
-    if (exc == NULL) {
-        return s->head;
-    }
-    if (found == TL_IDLE_DEADLOCK && s->head != NULL) {
-        Py_DECREF(exc); // a tasklet has become runnable: no deadlock
-        return wait_and_decide(s, leaver, has_ended, classic);
-    }
     into_ring(s, leaver);
     s->head = leaver;
     PyErr_SetRaisedException(exc);
     return NULL;
 }
 
+// tl_sched_wait_for_others(), with no_switch raised: the current tasklet is not in the
+// ring, so Python code that runs here (signal handlers, finalizers) must not switch. It
+// may fill the ring or end the leaver's wait, so after each step that can run any, the
+// loop looks again.
+static TaskletObject *
+wait_and_decide(struct tl_sched *s, TaskletObject *leaver, enum tl_leaving how)
+{
+    TaskletObject *to;
+    PyObject *exc;
+    for (;;) {
+        switch (tl_idle_wait(s, how == TL_LEAVING_FOR_GOOD ? NULL : leaver)) {
+        case TL_IDLE_OVER:
+            to = tl_sched_resumed_caller(s);
+            into_ring(s, to);
+            return to;
+        case TL_IDLE_EXPIRED:
+            to = tl_run_frame_expired(s);
+            if (to != NULL) {
+                return to;
+            }
+            break;
+        case TL_IDLE_ERROR:
+            exc = PyErr_GetRaisedException();
+            return leaver != s->main ? deliver(s, s->main, bomb_of(s, exc))
+                                     : stay_with(s, leaver, exc);
+        case TL_IDLE_DEADLOCK:
+            to = after_deadlock(s, leaver, how);
+            if (to != NULL) {
+                return to;
+            }
+            // May run Python code.
+            exc = tl_errors_deadlock(leaver, leaver->wait.kind, leaver->wait.on,
+                                     how == TL_LEAVING_CLASSICALLY);
+            if (s->head == NULL) {
+                return stay_with(s, leaver, exc);
+            }
+            Py_DECREF(exc); // a tasklet has become runnable: no deadlock
+            break;
+        case TL_IDLE_WORK:
+            // Making a stack may run Python code, which may empty the ring.
+            while (s->head != NULL && s->head->life == TL_NEW && s->npool == 0) {
+                if (tl_stacks_reserve(s) < 0) {
+                    return stay_with(s, leaver, PyErr_GetRaisedException());
+                }
+            }
+            if (s->head != NULL) {
+                return s->head;
+            }
+            break;
+        }
+    }
+}
+
 TL_COLD TaskletObject *
-tl_sched_wait_for_others(struct tl_sched *s, TaskletObject *leaver, bool has_ended,
-                         bool classic)
+tl_sched_wait_for_others(struct tl_sched *s, TaskletObject *leaver, enum tl_leaving how)
 {
     s->no_switch++;
-    TaskletObject *to = wait_and_decide(s, leaver, has_ended, classic);
+    TaskletObject *to = wait_and_decide(s, leaver, how);
     s->no_switch--;
     return to;
 }
@@ -461,114 +471,112 @@ tl_sched_jump(struct tl_sched *s, TaskletObject *t, bool leave)
     return tl_sched_arrive(s);
 }
 
-// The tasklet that runs if the current one leaves. NULL: none of this thread; the
-// current one: it pauses with no one else to run, and goes on at once.
-static TaskletObject *
-successor(struct tl_sched *s, const struct tl_leave *how)
+// What runs when the current tasklet leaves the ring.
+enum next {
+    NEXT_REFUSED, // it must not leave: an exception is set
+    NEXT_IN_RING, // the next tasklet of the ring
+    // The others: no other tasklet is in the ring.
+    NEXT_CALLER,  // the paused caller of the innermost run(), which returns
+    NEXT_ITSELF,  // it pauses, is that caller itself, and goes on at once
+    NEXT_SLEEP,   // the thread sleeps until a tasklet is runnable
+    NEXT_DEADLOCK // nothing could wake the thread
+};
+
+static enum next
+choose_next(struct tl_sched *s, const struct tl_leave *how)
 {
-    TaskletObject *me = s->current;
+    TaskletObject *me = s->current, *caller = tl_sched_resumed_caller(s);
     if (!tl_link_is_single(&me->link)) {
-        return tl_task_next(me);
+        return NEXT_IN_RING;
     }
-    TaskletObject *watcher = tl_sched_resumed_caller(s);
-    bool timed = how->deadline > 0 || how->comes || how->maybe_external ||
-                 how->no_deadlock_check;
-    if (run_goes_on(s, timed)) {
-        return NULL;
+    bool ends_by_itself = how->deadline != TL_DEADLINE_NEVER || how->comes;
+    bool is_paused = caller->place == TL_FLOATING;
+    if (!run_goes_on(s, ends_by_itself || how->maybe_external || how->exempt)) {
+        if (is_paused) {
+            return NEXT_CALLER;
+        }
+        if (caller == me && how->kind == NULL) {
+            return NEXT_ITSELF;
+        }
     }
-    if (watcher->place == TL_FLOATING || (watcher == me && how->kind == NULL)) {
-        return watcher;
+    bool is_exempt = how->exempt || (how->kind != NULL && how->kind->exempt);
+    if (ends_by_itself || (is_exempt && !is_paused) || tl_idle_others_can_run(s)) {
+        return NEXT_SLEEP;
     }
-    return NULL;
+    if (tl_sched_resumed_caller(s)->place == TL_FLOATING) {
+        return NEXT_CALLER; // of run(threadblock=True)
+    }
+    return tl_foreign_threads_may_run() ? NEXT_SLEEP : NEXT_DEADLOCK;
 }
 
-// Find the successor, and check that the current tasklet may be left for it. *to is
-// NULL if the thread has to wait. Returns 0, or -1 with an exception set.
-TL_COLD static int
+// Step 2 of tl_sched_leave(). *to: the next tasklet, unless there is none.
+TL_COLD static enum next
 find_successor(struct tl_sched *s, const struct tl_leave *how, TaskletObject **to)
 {
     TaskletObject *me = s->current;
+    enum next next;
     int ready;
     bool waits_on; // what is due is held off now, and will be raised later
     do {
         if (tl_sched_check_thrown(s) < 0) {
-            return -1;
+            return NEXT_REFUSED;
         }
         waits_on = me->thrown;
         if (tl_sched_is_held(s)) {
             tl_errors_no_switch(s);
-            return -1;
+            return NEXT_REFUSED;
         }
-        *to = successor(s, how);
-        bool no_deadlock_check =
-            (how->no_deadlock_check ||
-             (how->kind != NULL && how->kind->no_deadlock_check)) &&
-            tl_sched_resumed_caller(s)->place != TL_FLOATING;
-        if (*to == NULL && how->deadline == 0 && !how->comes && !no_deadlock_check &&
-            !tl_idle_others_can_run(s)) {
-            if (tl_sched_resumed_caller(s)->place == TL_FLOATING) {
-                *to = tl_sched_resumed_caller(s); // of run(threadblock=True)
-            } else if (!tl_foreign_threads_may_run()) {
-                PyErr_SetRaisedException(
-                    tl_errors_deadlock(me, how->kind, how->on, how->classic));
-                return -1;
+        next = choose_next(s, how);
+        if (next == NEXT_DEADLOCK) {
+            PyErr_SetRaisedException(
+                tl_errors_deadlock(me, how->kind, how->on, how->classic));
+            return NEXT_REFUSED;
+        }
+        if (next == NEXT_SLEEP) {
+            if (s->trap != 0) {
+                tl_errors_no_switch(s);
+                return NEXT_REFUSED;
             }
-        }
-        if (*to == NULL && s->trap != 0) {
-            tl_errors_no_switch(s);
-            return -1;
-        }
-        if (*to == NULL && me->tempval != NULL) {
+            ready = me->tempval != NULL;
             Py_CLEAR(me->tempval); // the wait may be long
-            ready = 1;
-            continue;
+        } else {
+            *to = next == NEXT_IN_RING  ? tl_task_next(me)
+                  : next == NEXT_CALLER ? tl_sched_resumed_caller(s)
+                                        : me;
+            ready = tl_sched_prepare(s, *to);
         }
-        ready = *to == NULL ? 0 : tl_sched_prepare(s, *to);
     } while (ready > 0 || (ready == 0 && me->thrown && !waits_on));
-    return ready;
+    return ready < 0 ? NEXT_REFUSED : next;
 }
 
-// The ring is empty, and me has left it. Returns the next tasklet, in the ring; or NULL
-// with an exception set if me, in the ring again, must go on.
-TL_COLD static TaskletObject *
-revive_or_wait(struct tl_sched *s, TaskletObject *me, TaskletObject *to, bool classic)
+// The ring is empty, and me has left it: put caller, which me resumes, into it.
+static void
+resume_caller(struct tl_sched *s, TaskletObject *me, TaskletObject *caller,
+              bool classic)
 {
-    if (to == NULL) {
-        to = tl_sched_wait_for_others(s, me, false, classic);
-        if (to == NULL) {
-            PyObject *exc = PyErr_GetRaisedException();
-            tl_sched_drop_later(s, tl_interrupt_displace(me));
-            tl_sched_drop_now(s);
-            PyErr_SetRaisedException(exc);
-        }
-        return to;
-    }
-    // The watcher gets the bomb of a tasklet that has paused. The bomb of a waiting
-    // sender belongs to its receiver, but Stackless raises it in the watcher as well.
+    // The caller gets the bomb of a tasklet that has paused. The bomb of a waiting
+    // sender belongs to its receiver, but Stackless raises it in the caller as well.
     if ((me->place == TL_FLOATING || classic) && me->tempval != NULL &&
         tl_bomb_check(s->state, me->tempval)) {
-        tl_sched_drop_later(s, tl_task_swap(to, Py_NewRef(me->tempval)));
+        tl_sched_drop_later(s, tl_task_swap(caller, Py_NewRef(me->tempval)));
     }
-    into_ring(s, to);
-    return to;
+    into_ring(s, caller);
 }
 
-// Waits share a reading of the clock, which costs a tenth of a switch: up to
-// MAX_STAMP_WAITS, adapted so that two readings are MIN_STAMP_NS to MAX_STAMP_NS apart.
-enum { MIN_STAMP_NS = 250000, MAX_STAMP_NS = 1000000 };
-enum { MAX_STAMP_WAITS = TL_STRESS_OR(16, 2) };
-
-TL_COLD void
-tl_sched_stamp(struct tl_sched *s)
+// The ring is empty, and me has left it: sleep. Returns the next tasklet, in the ring;
+// or NULL with an exception set if me, in the ring again, must go on.
+static TaskletObject *
+sleep_until_runnable(struct tl_sched *s, TaskletObject *me, bool classic)
 {
-    int64_t now = tl_clock_now(), past = now - s->stamp;
-    if (past > MAX_STAMP_NS) {
-        s->stamp_step = (unsigned)(s->stamp_step * (int64_t)MAX_STAMP_NS / past);
-    } else if (past < MIN_STAMP_NS && s->stamp_step < MAX_STAMP_WAITS / 2) {
-        s->stamp_step = 2 * s->stamp_step + 1;
+    TaskletObject *to = tl_sched_wait_for_others(
+        s, me, classic ? TL_LEAVING_CLASSICALLY : TL_LEAVING_TO_WAIT);
+    if (to == NULL) {
+        PyObject *exc = PyErr_GetRaisedException();
+        tl_sched_drop_later(s, tl_interrupt_displace(me));
+        tl_sched_drop_now(s);
+        PyErr_SetRaisedException(exc);
     }
-    s->stamp = now;
-    s->stamp_left = s->stamp_step;
+    return to;
 }
 
 // Step 5 of tl_sched_leave(): from here to the switch no Python code runs.
@@ -596,16 +604,18 @@ tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
 {
     TaskletObject *me = s->current, *to;
     tl_sched_check_current(s);
+    assert(how->deadline != 0);
     // Step 1 of those in sched.h.
-    if (TL_UNLIKELY(how->deadline < 0)) {
+    if (TL_UNLIKELY(how->deadline == TL_DEADLINE_PAST)) {
         return tl_sched_check_thrown(s) < 0
                    ? NULL
                    : tl_bomb_raise(Py_NewRef(s->state->timed_out));
     }
-    if (find_successor(s, how, &to) < 0) { // step 2
+    enum next next = find_successor(s, how, &to); // step 2
+    if (next == NEXT_REFUSED) {
         return NULL;
     }
-    if (how->deadline > 0 && tl_timer_reserve(s) < 0) { // step 3
+    if (how->deadline != TL_DEADLINE_NEVER && tl_timer_reserve(s) < 0) { // step 3
         return NULL;
     }
     if (how->last_check != NULL && how->last_check(how)) { // step 4
@@ -614,19 +624,22 @@ tl_sched_leave(struct tl_sched *s, const struct tl_leave *how)
         }
         Py_RETURN_NONE;
     }
-    if ((to == NULL || to->place == TL_FLOATING) && !tl_link_is_single(&me->link)) {
-        to = tl_task_next(me); // last_check() woke it
+    if (next != NEXT_IN_RING && !tl_link_is_single(&me->link)) {
+        next = NEXT_IN_RING; // last_check() has woken a tasklet
+        to = tl_task_next(me);
     }
-    if (to == me) {
+    if (next == NEXT_ITSELF) {
         tl_sched_drop_later(s, tl_task_swap(me, Py_XNewRef(how->value)));
         return tl_sched_arrive(s);
     }
     move_out(s, me, how->kind, how->on, how->queue, how->value); // step 5
-    if (how->deadline > 0) {
+    if (how->deadline != TL_DEADLINE_NEVER) {
         tl_timer_arm(s, me, how->deadline);
     }
-    if (to == NULL || to->place == TL_FLOATING) { // step 6
-        to = revive_or_wait(s, me, to, how->classic);
+    if (next == NEXT_CALLER) { // step 6
+        resume_caller(s, me, to, how->classic);
+    } else if (next == NEXT_SLEEP) {
+        to = sleep_until_runnable(s, me, how->classic);
         if (to == NULL) {
             return NULL;
         }
@@ -662,7 +675,7 @@ tl_sched_after_end(struct tl_sched *s, TaskletObject *ended, PyObject *bomb, boo
         to = tl_sched_resumed_caller(s);
         into_ring(s, to);
     } else {
-        to = tl_sched_wait_for_others(s, ended, true, false);
+        to = tl_sched_wait_for_others(s, ended, TL_LEAVING_FOR_GOOD);
         if (to == NULL) {
             // There was no memory for the stack of the next tasklet.
             tl_ring_remove(s, ended);

@@ -31,14 +31,14 @@ struct tl_leave {
     PyObject *on;                    // borrowed: the object of the wait, or NULL
     struct tl_link *queue;           // of waiters, at whose end it waits
     PyObject *value;                 // borrowed: what it leaves in tempval; NULL: None
-    int64_t deadline; // on tl_timer_now()'s clock, in ns; 0: none, negative: passed
+    tl_deadline deadline;            // on tl_timer_now()'s clock
     // What may end the wait, if no tasklet can. architecture.md has the table.
     bool comes; // the system or a worker will: no deadlock
     bool
         maybe_external; // a thread without tasklets may: run(wait=True) does not return
     // A signal handler may: exempt from deadlock detection; counts as maybe_external,
     // too.
-    bool no_deadlock_check;
+    bool exempt;
     // The last check before the wait is committed; may be NULL. No Python code runs
     // between it and the switch. If it returns true, the tasklet does not leave, and
     // *came (may be NULL) is set. It may wake tasklets that have a stack, but does not
@@ -92,10 +92,6 @@ PyObject *tl_sched_jump(struct tl_sched *s, TaskletObject *t, bool leave);
 // Switch: yes.
 PyObject *tl_sched_rotate(struct tl_sched *s);
 
-// Read the clock for the wait that begins and some that follow. How many share the
-// reading depends on how much time has passed since the last one.
-void tl_sched_stamp(struct tl_sched *s);
-
 // Switch from `from`, which is current and already where it will wait, to `to`, which
 // is in the ring. Returns 0 when from is current again; -1 with an exception set if it
 // never will be, and must not be touched. The steps, in this order:
@@ -124,11 +120,14 @@ int tl_sched_go(struct tl_sched *s, TaskletObject *from, TaskletObject *to);
 // Returns the tasklet to switch to, which is in the ring; or NULL with an exception set
 // for leaver, which is in the ring again then and goes on. leaver has left the ring
 // last; it still is s->current, but in no place to be switched from. Signal handlers
-// run on its stack with no_switch raised. has_ended: it is the tasklet that has just
-// ended. classic: a deadlock raises Stackless's RuntimeError.
-// Does not switch, but may run Python code.
+// run on its stack with no_switch raised. Does not switch, but may run Python code.
+enum tl_leaving {
+    TL_LEAVING_TO_WAIT,     // or to pause
+    TL_LEAVING_CLASSICALLY, // the same; a deadlock raises Stackless's RuntimeError
+    TL_LEAVING_FOR_GOOD     // leaver is the tasklet that has just ended
+};
 TaskletObject *tl_sched_wait_for_others(struct tl_sched *s, TaskletObject *leaver,
-                                        bool has_ended, bool classic);
+                                        enum tl_leaving how);
 
 // Raise the strongest interruption that is due in the current tasklet. Returns 0 if
 // none is, else -1 with the exception set.

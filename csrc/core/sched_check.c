@@ -109,37 +109,37 @@ tl_sched_check_stacks(struct tl_sched *s)
     TL_CHECK("I6", "tl_sched", s, s->nstarted == count);
 }
 
-// ---- watch[]
+// ---- frames[]
 
 static void
-check_member(const struct tl_sched *s, const struct tl_run_frame *watch)
+check_member(const struct tl_sched *s, const struct tl_run_frame *frame)
 {
-    TL_CHECK("I3", "tl_sched", s, watch->who != NULL && watch->who->home == s);
-    TL_CHECK("I1", "tl_run_frame", watch, watch->listed);
+    TL_CHECK("I3", "tl_sched", s, frame->caller != NULL && frame->caller->home == s);
+    TL_CHECK("I1", "tl_run_frame", frame, frame->listed);
 }
 
 void
-tl_run_frame_check(struct tl_sched *s, const struct tl_run_frame *watch)
+tl_run_frame_check(struct tl_sched *s, const struct tl_run_frame *frame)
 {
-    int n = s->nwatch;
-    TL_CHECK("I3", "tl_sched", s, n >= 0 && n <= s->watch_capacity);
-    TL_CHECK("I1", "tl_run_frame", watch,
-             watch->listed ==
-                 (n > 0 && s->watch[watch->limits != NULL ? 0 : n - 1] == watch));
+    int n = s->nframes;
+    TL_CHECK("I3", "tl_sched", s, n >= 0 && n <= s->frames_capacity);
+    TL_CHECK("I1", "tl_run_frame", frame,
+             frame->listed ==
+                 (n > 0 && s->frames[frame->limits != NULL ? 0 : n - 1] == frame));
     if (n > 0) {
-        check_member(s, s->watch[n - 1]);
+        check_member(s, s->frames[n - 1]);
     }
-    if (!tl_check_is_due(&s->watch_changes, (size_t)n)) {
+    if (!tl_check_is_due(&s->frames_changes, (size_t)n)) {
         return;
     }
     int rounds = 0;
     for (int i = 0; i < n; i++) {
-        check_member(s, s->watch[i]);
-        TL_CHECK("I1", "tl_run_frame", watch,
-                 s->watch[i] != watch || i == n - 1 || watch->limits != NULL);
-        TL_CHECK("I2", "tl_run_frame", s->watch[i],
-                 s->watch[i]->limits == NULL || i == 0);
-        rounds += s->watch[i]->budget.rounds > 0;
+        check_member(s, s->frames[i]);
+        TL_CHECK("I1", "tl_run_frame", frame,
+                 s->frames[i] != frame || i == n - 1 || frame->limits != NULL);
+        TL_CHECK("I2", "tl_run_frame", s->frames[i],
+                 s->frames[i]->limits == NULL || i == 0);
+        rounds += s->frames[i]->budget.rounds > 0;
     }
     TL_CHECK("I8", "tl_sched", s, s->nrounds == rounds);
 }

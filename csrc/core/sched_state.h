@@ -28,7 +28,7 @@ enum { TL_SWITCHING = 1 << 20 };
 // Invariants
 // I1: head is the ring's first, NULL when the ring is empty; runcount its length.
 // I2: while Python code of this thread runs, and no_switch is 0, current == head.
-// I3: watch[0 .. nwatch) are the callers of run(), the innermost last.
+// I3: frames[0 .. nframes) are the callers of run(), the innermost last.
 // I4: waiting implies head == NULL, or a wake-up that is on its way, or that the owner
 //     itself has filled the ring and is about to look at it.
 // I5: npool counts the stacks in pool[]: each is of this thread and of its pool's lane,
@@ -37,7 +37,7 @@ enum { TL_SWITCHING = 1 << 20 };
 //     them.
 // I7: worker_waits and import_waits are part of awaited; none of these, nor
 //     maybe_external, is negative.
-// I8: nrounds counts the members of watch[] that count rounds.
+// I8: nrounds counts the members of frames[] that count rounds.
 struct tl_sched {
     long refs; // one for each tasklet whose home it is, one for the thread itself
     struct tl_state *state;
@@ -86,11 +86,11 @@ struct tl_sched {
     Py_ssize_t awaited; // tasklets that wait for the system, a worker or an import
 
     // Callers of run(): see run_frame.h.
-    struct tl_run_frame **watch;
-    struct tl_run_frame *spare_watch; // for the next call, or NULL
-    int nwatch;
-    int watch_capacity; // capacity of watch[]
-    int nrounds;        // members of watch[] that count rounds
+    struct tl_run_frame **frames;
+    struct tl_run_frame *spare_frame; // for the next call, or NULL
+    int nframes;
+    int frames_capacity; // capacity of frames[]
+    int nrounds;         // members of frames[] that count rounds
 
     struct tl_guard guard; // marked while the current tasklet is atomic
     struct tl_ticks events;
@@ -157,8 +157,8 @@ struct tl_sched {
         maybe_external; // tasklets that wait for what a thread without tasklets may do
     _Atomic int wakers; // wake-ups of park under way, by threads without the GIL
 #ifndef NDEBUG
-    // Changes since the ring, the pools, started and watch[] were last walked over.
-    size_t ring_changes, pool_changes, started_changes, watch_changes;
+    // Changes since the ring, the pools, started and frames[] were last walked over.
+    size_t ring_changes, pool_changes, started_changes, frames_changes;
 #endif
 };
 
@@ -176,7 +176,7 @@ TaskletObject *tl_sched_innermost(struct tl_sched *s);
 static inline TaskletObject *
 tl_sched_resumed_caller(struct tl_sched *s)
 {
-    return s->nwatch > 0 ? tl_sched_innermost(s) : s->main;
+    return s->nframes > 0 ? tl_sched_innermost(s) : s->main;
 }
 
 // Whether the running code must not leave the current tasklet: a callback, a signal
@@ -187,6 +187,10 @@ tl_sched_is_held(struct tl_sched *s)
 {
     return s->no_switch > 0 || (*s->collecting != 0 && s->state->collector == s->ident);
 }
+
+// Read the clock for the wait that begins and some that follow. How many share the
+// reading depends on how much time has passed since the last one.
+TL_COLD void tl_sched_stamp(struct tl_sched *s);
 
 // ---- dropping references later
 

@@ -39,10 +39,10 @@ on_deadline(struct tl_timer *timer)
 static int
 set_timer(struct tl_sched *s, struct tl_scope *scope)
 {
-    if (scope->when == 0) {
+    if (scope->when == TL_DEADLINE_NEVER) {
         return 0;
     }
-    if (scope->when < 0 || scope->when <= tl_timer_now(s)) {
+    if (scope->when <= tl_timer_now(s)) {
         tl_scope_request(scope);
         return 0;
     }
@@ -135,7 +135,7 @@ tl_scope_enter(struct tl_sched *s, struct tl_scope *scope)
         me->shields++;
         tl_interrupt_update(me);
     }
-    if (scope->when != 0 && set_timer(s, scope) < 0) {
+    if (scope->when != TL_DEADLINE_NEVER && set_timer(s, scope) < 0) {
         tl_scope_leave_quietly(scope);
         return -1;
     }
@@ -190,7 +190,7 @@ tl_scope_leave(struct tl_sched *s, struct tl_scope *scope, PyObject *exc, bool *
 }
 
 int
-tl_scope_move(struct tl_sched *s, struct tl_scope *scope, int64_t when)
+tl_scope_move(struct tl_sched *s, struct tl_scope *scope, tl_deadline when)
 {
     scope->when = when;
     if (scope->state == TL_SCOPE_IDLE) {
@@ -248,7 +248,9 @@ tl_scope_repr(PyObject *self, const char *name, const char *word,
 {
     struct tl_sched *s = scope->who != NULL ? scope->who->home : tl_sched_mine;
     int64_t left = after;
-    bool runs = scope->when != 0 && (after == 0 || scope->state != TL_SCOPE_IDLE);
+    bool lasts = after < TL_TIMER_MAX_NS;
+    bool runs =
+        scope->when != TL_DEADLINE_NEVER && (!lasts || scope->state != TL_SCOPE_IDLE);
     if (runs) {
         int64_t now = s != NULL ? tl_timer_now(s) : tl_clock_now();
         left = scope->when > now ? scope->when - now : 0;
@@ -256,7 +258,7 @@ tl_scope_repr(PyObject *self, const char *name, const char *word,
     PyObject *type =
         name != NULL ? PyUnicode_FromString(name) : tl_args_type_name(Py_TYPE(self));
     PyObject *text = NULL;
-    if (type != NULL && (after != 0 || runs)) {
+    if (type != NULL && (lasts || runs)) {
         char seconds[40];
         PyOS_snprintf(seconds, sizeof seconds, "%.3f s%s",
                       left > 0 ? (double)left / 1e9 : 0.0, runs ? " left" : "");

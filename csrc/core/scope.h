@@ -44,12 +44,12 @@ struct tl_scope {
     PyObject *handled;      // the exception that was being handled at entry, or NULL
     PyObject *raised;       // borrowed, compared only: the last instance raised for it
     struct tl_location where; // where it was entered
-    int64_t when;        // its end on tl_timer_now()'s clock; 0: none, < 0: at once
-    unsigned char kind;  // enum tl_scope_kind
-    unsigned char state; // enum tl_scope_state
-    bool expired;        // its interruption was raised, or its limit has passed
-    bool swallowed;      // a finalizer has swallowed its interruption
-    bool outlived;       // its tasklet ended without leaving the block
+    tl_deadline when;         // its end on tl_timer_now()'s clock
+    unsigned char kind;       // enum tl_scope_kind
+    unsigned char state;      // enum tl_scope_state
+    bool expired;             // its interruption was raised, or its limit has passed
+    bool swallowed;           // a finalizer has swallowed its interruption
+    bool outlived;            // its tasklet ended without leaving the block
 };
 
 // Check all blocks of t; or one block, after a change of its state.
@@ -85,15 +85,23 @@ tl_scope_drop(struct tl_sched *s)
     }
 }
 
+// For a new scope of that kind, zeroed: it does not end by itself.
+static inline void
+tl_scope_init(struct tl_scope *scope, enum tl_scope_kind kind)
+{
+    scope->kind = kind;
+    scope->when = TL_DEADLINE_NEVER;
+}
+
 // The repr of a timeout or shield: "<tasklets.timeout active, 2.500 s left, at 0x...>".
 // name: of its type, NULL: self's own. word: its state. after: the nanoseconds that the
-// block will last from its entry on; 0: only scope->when counts, if it is set.
+// block will last from its entry on; TL_TIMER_MAX_NS: only scope->when counts.
 PyObject *tl_scope_repr(PyObject *self, const char *name, const char *word,
                         const struct tl_scope *scope, int64_t after);
 
 // Change the time when the block ends, and forget an interruption that is due. Returns
 // 0, or -1 with an exception set.
-int tl_scope_move(struct tl_sched *s, struct tl_scope *scope, int64_t when);
+int tl_scope_move(struct tl_sched *s, struct tl_scope *scope, tl_deadline when);
 
 // Request the block's interruption now.
 // Thread: that of its tasklet.

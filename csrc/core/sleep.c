@@ -11,7 +11,7 @@ static const struct tl_wait_kind sleep_wait = {.verb = "sleeps",
                                                .on_timeout = end_sleep};
 
 PyObject *
-tl_sleep(struct tl_sched *s, int64_t deadline)
+tl_sleep(struct tl_sched *s, tl_deadline deadline)
 {
     struct tl_leave how = {
         .kind = &sleep_wait, .queue = &s->sleepers, .deadline = deadline};

@@ -6,6 +6,6 @@
 
 // Wait until deadline. Returns None, or NULL with an exception set.
 // Switch: yes.
-PyObject *tl_sleep(struct tl_sched *s, int64_t deadline);
+PyObject *tl_sleep(struct tl_sched *s, tl_deadline deadline);
 
 #endif // TL_SLEEP_H

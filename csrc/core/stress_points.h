@@ -27,11 +27,11 @@ tl_stress_before_wait(void)
     return TL_STRESS_YIELDS ? tl_stress_give_way() : 0;
 }
 
-// The same for an operation that does not wait if deadline is negative.
+// The same for an operation that does not wait if deadline is PAST.
 static inline int
-tl_stress_before_timed_wait(int64_t deadline)
+tl_stress_before_timed_wait(tl_deadline deadline)
 {
-    return TL_STRESS_YIELDS && deadline >= 0 ? tl_stress_give_way() : 0;
+    return TL_STRESS_YIELDS && deadline != TL_DEADLINE_PAST ? tl_stress_give_way() : 0;
 }
 
 // Whether to take the slow path this time, where the fast one would do: about every

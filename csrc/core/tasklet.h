@@ -192,12 +192,11 @@ PyObject *tl_task_describe_wait(struct tl_state *state, const struct tl_wait_kin
 // Whether t's wait is exempt from deadlock detection: a signal handler may still end
 // it.
 static inline bool
-tl_task_skips_deadlock_check(const TaskletObject *t)
+tl_task_is_exempt(const TaskletObject *t)
 {
     const struct tl_wait_kind *kind = t->wait.kind;
     return t->place == TL_WAITING &&
-           (kind->no_deadlock_check || (kind->skips_deadlock_check != NULL &&
-                                        kind->skips_deadlock_check(&t->wait)));
+           (kind->exempt || (kind->is_exempt != NULL && kind->is_exempt(&t->wait)));
 }
 
 // Whether t is its thread's current tasklet, also while that thread is idle.

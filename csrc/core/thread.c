@@ -187,7 +187,7 @@ tl_sched_unref(struct tl_sched *s)
     tl_flush_forget_all(s);
     tl_poll_source_fini(s);
     tl_guard_fini(&s->guard);
-    PyMem_Free(s->watch);
+    PyMem_Free(s->frames);
     PyMem_Free(s->drop);
     PyMem_Free(s);
     tl_live_add(TL_LIVE_SCHED, -1);
@@ -209,8 +209,8 @@ abandon_tasklets(struct tl_sched *s, bool leave_channels)
         if (t->place == TL_RUNNABLE) {
             tl_ring_remove(s, t);
             Py_DECREF(t);
-        } else if (t->place == TL_WAITING && (leave_channels || t->wait.on == NULL ||
-                                              t->wait.kind->no_deadlock_check)) {
+        } else if (t->place == TL_WAITING &&
+                   (leave_channels || t->wait.on == NULL || t->wait.kind->exempt)) {
             tl_task_end_wait(t);
             Py_DECREF(t);
         }

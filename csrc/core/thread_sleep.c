@@ -42,8 +42,9 @@ tl_thread_sleep_look_for_cpus(struct tl_state *state, struct tl_park *park)
 }
 
 void
-tl_thread_sleep(struct tl_park *park, bool in_main, bool poll, int64_t limit_ns)
+tl_thread_sleep(struct tl_park *park, int flags, int64_t limit_ns)
 {
+    bool in_main = flags & TL_SLEEP_IN_MAIN, poll = flags & TL_SLEEP_POLL;
     struct tl_sched *s = tl_sched_mine;
     struct tl_deferred_wakes *pending_wakes = tl_os_thread_pending_wakes();
     bool marked = s != NULL && s->guard.marked;
@@ -124,7 +125,7 @@ tl_thread_sleep_in_main(struct tl_state *state, struct tl_park *park, int64_t li
     }
     int result = tl_thread_sleep_run_handlers();
     if (result == 0 && goes_on(arg)) {
-        tl_thread_sleep(park, true, true, limit_ns);
+        tl_thread_sleep(park, TL_SLEEP_IN_MAIN | TL_SLEEP_POLL, limit_ns);
     }
     if (fd >= 0 && before < 0) {
         PyObject *exc = PyErr_GetRaisedException();

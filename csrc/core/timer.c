@@ -161,8 +161,8 @@ tl_timer_poll_alone(struct tl_sched *s)
 int64_t
 tl_timer_ns_left(struct tl_sched *s)
 {
-    int64_t next = tl_timer_heap_next(&s->timers);
-    if (next == INT64_MAX) {
+    tl_deadline next = tl_timer_heap_next(&s->timers);
+    if (next == TL_DEADLINE_NEVER) {
         return -1;
     }
     if (s->fake_clock) {
@@ -173,38 +173,93 @@ tl_timer_ns_left(struct tl_sched *s)
     return left > 0 ? left : 0;
 }
 
+// ---- times that Python code gives
+
 int
-tl_timer_seconds(PyObject *arg, double *seconds)
+tl_timer_seconds(PyObject *arg, const char *name, double *seconds)
 {
     *seconds = PyFloat_AsDouble(arg);
     if (*seconds == -1 && PyErr_Occurred()) {
         return -1;
     }
     if (isnan(*seconds)) {
-        PyErr_SetString(PyExc_ValueError,
-                        "a time must be a number of seconds, not NaN");
+        PyErr_Format(PyExc_ValueError, "%s must be a number of seconds, not NaN", name);
         return -1;
     }
     return 0;
 }
 
-int
-tl_timer_deadline(struct tl_sched *s, PyObject *seconds, int64_t *deadline)
+int64_t
+tl_timer_ns_of(double seconds)
 {
-    *deadline = 0;
-    if (seconds == NULL || seconds == Py_None) {
-        return 0;
-    }
-    double value;
-    if (tl_timer_seconds(seconds, &value) < 0) {
+    double ns = ceil(seconds * 1e9);
+    return ns >= TL_TIMER_MAX_NS    ? TL_TIMER_MAX_NS
+           : ns <= -TL_TIMER_MAX_NS ? -TL_TIMER_MAX_NS
+                                    : (int64_t)ns;
+}
+
+int
+tl_timer_read_ns(PyObject *arg, const char *name, int64_t *ns)
+{
+    double seconds;
+    if (tl_timer_seconds(arg, name, &seconds) < 0) {
         return -1;
     }
-    if (value <= 0) {
-        *deadline = -1;
-    } else if (value < TL_TIMER_MAX_SECONDS) {
-        *deadline = tl_timer_now(s) + (int64_t)ceil(value * 1e9);
+    *ns = tl_timer_ns_of(seconds);
+    return 0;
+}
+
+int
+tl_timer_check_longest(double seconds)
+{
+    // threading.TIMEOUT_MAX: its nanoseconds fit into 64 bits.
+    if (seconds > 9223372036.0) {
+        PyErr_SetString(PyExc_OverflowError, "timeout value is too large: it must not "
+                                             "exceed threading.TIMEOUT_MAX");
+        return -1;
     }
     return 0;
+}
+
+tl_deadline
+tl_timer_after(int64_t ns)
+{
+    struct tl_sched *s = tl_sched_mine;
+    if (ns <= 0) {
+        return TL_DEADLINE_PAST;
+    }
+    if (ns >= TL_TIMER_MAX_NS) {
+        return TL_DEADLINE_NEVER;
+    }
+    return (s != NULL ? tl_timer_now(s) : tl_clock_now()) + ns;
+}
+
+static int
+read_deadline(PyObject *timeout, bool is_limited, tl_deadline *deadline)
+{
+    double seconds;
+    *deadline = TL_DEADLINE_NEVER;
+    if (timeout == NULL || timeout == Py_None) {
+        return 0;
+    }
+    if (tl_timer_seconds(timeout, "timeout", &seconds) < 0 ||
+        (is_limited && tl_timer_check_longest(seconds) < 0)) {
+        return -1;
+    }
+    *deadline = tl_timer_after(tl_timer_ns_of(seconds));
+    return 0;
+}
+
+int
+tl_timer_deadline(PyObject *timeout, tl_deadline *deadline)
+{
+    return read_deadline(timeout, false, deadline);
+}
+
+int
+tl_timer_deadline_limited(PyObject *timeout, tl_deadline *deadline)
+{
+    return read_deadline(timeout, true, deadline);
 }
 
 // ---- tasklets that wait until a time
@@ -224,7 +279,7 @@ end_wait(struct tl_timer *timer)
 }
 
 void
-tl_timer_arm(struct tl_sched *s, TaskletObject *t, int64_t deadline)
+tl_timer_arm(struct tl_sched *s, TaskletObject *t, tl_deadline deadline)
 {
     t->timer.fire = end_wait;
     tl_timer_set(s, &t->timer, deadline);

@@ -12,8 +12,9 @@
 #include "base/clock.h"
 #include "base/stress.h"
 
-// From this number of seconds on (31 years) a timeout is treated as none.
-#define TL_TIMER_MAX_SECONDS 1e9
+// From this number of nanoseconds on (31 years) a timeout is treated as none. Small
+// enough that it can be added to any time on a clock.
+#define TL_TIMER_MAX_NS INT64_C(1000000000000000000)
 
 // The scheduler's time in nanoseconds: CLOCK_MONOTONIC, or the tests' fake clock.
 int64_t tl_timer_now(struct tl_sched *s);
@@ -80,17 +81,38 @@ tl_timer_is_pending(const struct tl_sched *s)
     return s->timers.count > 0 || s->awaited > 0;
 }
 
-// End the wait of t, which waits or is about to, at deadline. A slot was reserved.
-void tl_timer_arm(struct tl_sched *s, TaskletObject *t, int64_t deadline);
+// End the wait of t, which waits or is about to, at deadline, which is not NEVER. A
+// slot was reserved.
+void tl_timer_arm(struct tl_sched *s, TaskletObject *t, tl_deadline deadline);
 
-// Read a number of seconds, which may be infinite or negative. Returns 0, or -1 with
-// TypeError or ValueError set. May run Python code.
-int tl_timer_seconds(PyObject *arg, double *seconds);
+// ---- times that Python code gives
 
-// The deadline for struct tl_leave that is that many seconds from now: 0 (none) for
-// None or NULL, -1 (passed) for 0 and less. Returns 0, or -1 with TypeError or
-// ValueError set. May run Python code.
-int tl_timer_deadline(struct tl_sched *s, PyObject *seconds, int64_t *deadline);
+// Read the argument of that name: a number of seconds, which may be infinite or
+// negative. Returns 0, or -1 with TypeError, or ValueError for NaN, set. May run Python
+// code.
+int tl_timer_seconds(PyObject *arg, const char *name, double *seconds);
+
+// Seconds in nanoseconds, rounded up, from -TL_TIMER_MAX_NS to TL_TIMER_MAX_NS.
+int64_t tl_timer_ns_of(double seconds);
+
+// Read such an argument in nanoseconds. Returns as tl_timer_seconds().
+int tl_timer_read_ns(PyObject *arg, const char *name, int64_t *ns);
+
+// Check that a timeout is not longer than threading.TIMEOUT_MAX. Returns 0, or -1 with
+// OverflowError set.
+int tl_timer_check_longest(double seconds);
+
+// The deadline that many nanoseconds from now, on the clock of the calling thread's
+// scheduler: PAST for 0 and less, NEVER from TL_TIMER_MAX_NS on.
+tl_deadline tl_timer_after(int64_t ns);
+
+// The same for the argument timeout, in seconds: NEVER for None or NULL. Returns 0, or
+// -1 with TypeError, or ValueError for NaN, set. May run Python code.
+int tl_timer_deadline(PyObject *timeout, tl_deadline *deadline);
+
+// The same for a function that threading has, too, which refuses a timeout longer than
+// threading.TIMEOUT_MAX: OverflowError.
+int tl_timer_deadline_limited(PyObject *timeout, tl_deadline *deadline);
 
 void tl_timer_init(struct tl_sched *s);
 

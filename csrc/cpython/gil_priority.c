@@ -238,35 +238,55 @@ check(void)
     PyErr_SetRaisedException(exc);
 }
 
-void
-tl_gil_priority_take(PyThreadState *ts, bool slept, bool many_cpus)
+// How a thread takes the GIL.
+enum way {
+    AS_ANY_THREAD, // no other thread seems to want it, or preemptions are impossible
+    WITH_A_LOOK,   // the same, but now and then the clock is read
+    URGENTLY       // other threads may want it, and one of them may be faster
+};
+
+// is_free: whether the GIL is. slept: whether the calling thread has slept without it.
+static inline enum way
+choose_way(bool is_free, bool slept)
 {
-    bool is_free = tl_gil_is_free();
-    // Whether other threads may want the GIL, one of which may be faster.
     bool others = tl_gil_priority_is_preempting() || budget.takes < TAKES_PER_LOOK ||
                   tl_gil_switches() != last_switch();
-    bool asks = slept || others || !is_free;
-    if (!budget.works ||
-        (!others && is_free && budget.takes % TAKES_PER_LOOK != TAKES_PER_LOOK - 1)) {
-        PyEval_RestoreThread(ts);
-        note_take(ts);
-        if (TL_UNLIKELY(!budget.checked) && !is_free && !budget.closed) {
-            check();
-        }
-        return;
+    if (!budget.works) {
+        return AS_ANY_THREAD;
     }
+    if (others || !is_free) {
+        return URGENTLY;
+    }
+    if (budget.takes % TAKES_PER_LOOK != TAKES_PER_LOOK - 1) {
+        return AS_ANY_THREAD;
+    }
+    return slept ? URGENTLY : WITH_A_LOOK;
+}
+
+// Whether urgent threads have handed the free GIL to each other for too long.
+static bool
+must_let_others_in(void)
+{
+    return budget.run_start != 0 && !tl_gil_is_locked() &&
+           tl_gil_switches() == budget.last_switch &&
+           tl_clock_now() - budget.run_start >
+               (budget.preempted_at != 0 ? MIN_RUN_NS : budget.max_run_ns);
+}
+
+// Wait until the calling thread may take the GIL. Returns whether it has asked the
+// holder for it.
+static bool
+queue_for_gil(enum way way, bool many_cpus)
+{
     pthread_mutex_lock(tl_gil_mutex());
     __atomic_store_n(&budget.asking, budget.asking + 1, __ATOMIC_RELAXED);
-    if (budget.run_start != 0 && !tl_gil_is_locked() &&
-        tl_gil_switches() == budget.last_switch &&
-        tl_clock_now() - budget.run_start >
-            (budget.preempted_at != 0 ? MIN_RUN_NS : budget.max_run_ns)) {
+    if (must_let_others_in()) {
         let_others_in();
     }
-    if (asks) {
+    if (way == URGENTLY) {
         wait_until_may_ask();
     }
-    bool asked = asks && !budget.closed;
+    bool asked = way == URGENTLY && !budget.closed;
     if (asked) {
         tl_governor_add_urgent(); // even if the GIL is free: another may be faster
         if (many_cpus && !budget.spinning) {
@@ -274,9 +294,13 @@ tl_gil_priority_take(PyThreadState *ts, bool slept, bool many_cpus)
         }
     }
     pthread_mutex_unlock(tl_gil_mutex());
-    // A holder that was asked goes on only when another thread has taken the GIL, so
-    // nothing may keep us from this call.
-    PyEval_RestoreThread(ts);
+    return asked;
+}
+
+// The calling thread has queued for the GIL, and has taken it.
+static void
+account_for_take(PyThreadState *ts, bool asked)
+{
     pthread_mutex_lock(tl_gil_mutex());
     __atomic_store_n(&budget.asking, budget.asking - 1, __ATOMIC_RELAXED);
     note_timed_take(ts, asked);
@@ -286,6 +310,26 @@ tl_gil_priority_take(PyThreadState *ts, bool slept, bool many_cpus)
         __atomic_store_n(&budget.last_switch, tl_gil_switches(), __ATOMIC_RELAXED);
     }
     pthread_mutex_unlock(tl_gil_mutex());
+}
+
+void
+tl_gil_priority_take(PyThreadState *ts, bool slept, bool many_cpus)
+{
+    bool is_free = tl_gil_is_free();
+    enum way way = choose_way(is_free, slept);
+    if (way == AS_ANY_THREAD) {
+        PyEval_RestoreThread(ts);
+        note_take(ts);
+        if (TL_UNLIKELY(!budget.checked) && !is_free && !budget.closed) {
+            check();
+        }
+        return;
+    }
+    bool asked = queue_for_gil(way, many_cpus);
+    // A holder that was asked goes on only when another thread has taken the GIL, so
+    // nothing may keep us from this call.
+    PyEval_RestoreThread(ts);
+    account_for_take(ts, asked);
 }
 
 void

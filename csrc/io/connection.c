@@ -92,10 +92,10 @@ shed(struct tl_listener *listener)
 
 // Sleep, but not beyond deadline. Returns 0, or -1 with an exception set.
 static int
-pause_for(struct tl_sched *s, int64_t nanoseconds, int64_t deadline)
+pause_for(struct tl_sched *s, int64_t nanoseconds, tl_deadline deadline)
 {
     int64_t until = tl_timer_now(s) + nanoseconds;
-    if (deadline != 0 && deadline < until) {
+    if (deadline < until) {
         PyErr_SetString(PyExc_TimeoutError, "timed out");
         return -1;
     }
@@ -106,7 +106,8 @@ pause_for(struct tl_sched *s, int64_t nanoseconds, int64_t deadline)
 
 // No descriptor is left: wait a while. Returns 0, or -1 with an exception set.
 static int
-wait_for_descriptor(struct tl_sched *s, struct tl_listener *listener, int64_t deadline)
+wait_for_descriptor(struct tl_sched *s, struct tl_listener *listener,
+                    tl_deadline deadline)
 {
     int64_t now = tl_timer_now(s);
     if (listener->full_at == 0) {
@@ -121,8 +122,8 @@ wait_for_descriptor(struct tl_sched *s, struct tl_listener *listener, int64_t de
 }
 
 int
-tl_listener_accept(struct tl_sched *s, struct tl_listener *listener, int64_t deadline,
-                   union tl_address *peer, socklen_t *length)
+tl_listener_accept(struct tl_sched *s, struct tl_listener *listener,
+                   tl_deadline deadline, union tl_address *peer, socklen_t *length)
 {
     struct tl_socket *socket = &listener->socket;
     if (tl_socket_give_way(s) < 0) {
@@ -162,7 +163,7 @@ tl_listener_accept(struct tl_sched *s, struct tl_listener *listener, int64_t dea
 
 // connect() has begun: wait for its end. Returns 0, or -1 with an exception set.
 static int
-finish_connect(struct tl_sched *s, struct tl_socket *socket, int64_t deadline)
+finish_connect(struct tl_sched *s, struct tl_socket *socket, tl_deadline deadline)
 {
     socket->ready = 0; // the report of the end of connect() is awaited
     while (!(socket->ready & TL_EDGE_WRITE)) {
@@ -184,7 +185,8 @@ finish_connect(struct tl_sched *s, struct tl_socket *socket, int64_t deadline)
 
 int
 tl_connection_open(struct tl_sched *s, struct tl_socket *socket,
-                   const struct sockaddr *address, socklen_t length, int64_t deadline)
+                   const struct sockaddr *address, socklen_t length,
+                   tl_deadline deadline)
 {
     int64_t pause_ns = FIRST_RETRY_NS;
     tl_socket_note_peer(socket, address, length);

@@ -22,13 +22,13 @@ void tl_listener_fini(struct tl_listener *listener);
 // Returns a non-blocking descriptor, or -1 with an exception set.
 // Switch: may.
 int tl_listener_accept(struct tl_sched *s, struct tl_listener *listener,
-                       int64_t deadline, union tl_address *peer, socklen_t *length);
+                       tl_deadline deadline, union tl_address *peer, socklen_t *length);
 
 // Connect socket, which is new and FRESH, to the address. Returns 0, or -1 with an
 // exception set.
 // Switch: may.
 int tl_connection_open(struct tl_sched *s, struct tl_socket *socket,
                        const struct sockaddr *address, socklen_t length,
-                       int64_t deadline);
+                       tl_deadline deadline);
 
 #endif // TL_CONNECTION_H

@@ -5,7 +5,7 @@
 
 ssize_t
 tl_datagram_receive(struct tl_sched *s, struct tl_socket *socket, void *buffer,
-                    size_t size, int64_t deadline, union tl_address *sender,
+                    size_t size, tl_deadline deadline, union tl_address *sender,
                     socklen_t *length, bool *is_truncated)
 {
     if (tl_socket_give_way(s) < 0) {
@@ -44,7 +44,7 @@ tl_datagram_receive(struct tl_sched *s, struct tl_socket *socket, void *buffer,
 int
 tl_datagram_send(struct tl_sched *s, struct tl_socket *socket, const void *data,
                  size_t size, const struct sockaddr *address, socklen_t length,
-                 int64_t deadline)
+                 tl_deadline deadline)
 {
     if (tl_socket_give_way(s) < 0) {
         return -1;

@@ -9,7 +9,7 @@
 // bytes, or -1 with an exception set.
 // Switch: may.
 ssize_t tl_datagram_receive(struct tl_sched *s, struct tl_socket *socket, void *buffer,
-                            size_t size, int64_t deadline, union tl_address *sender,
+                            size_t size, tl_deadline deadline, union tl_address *sender,
                             socklen_t *length, bool *is_truncated);
 
 // Send one datagram to address (NULL: the connected peer). Returns 0, or -1 with an
@@ -17,6 +17,6 @@ ssize_t tl_datagram_receive(struct tl_sched *s, struct tl_socket *socket, void *
 // Switch: may.
 int tl_datagram_send(struct tl_sched *s, struct tl_socket *socket, const void *data,
                      size_t size, const struct sockaddr *address, socklen_t length,
-                     int64_t deadline);
+                     tl_deadline deadline);
 
 #endif // TL_DATAGRAM_H

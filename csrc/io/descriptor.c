@@ -296,12 +296,12 @@ has_closed(const struct tl_leave *leave)
 }
 
 int
-tl_descriptor_wait(struct tl_sched *s, int fd, int what, int64_t deadline)
+tl_descriptor_wait(struct tl_sched *s, int fd, int what, tl_deadline deadline)
 {
     if (tl_errors_block_trap(s)) {
         return -1;
     }
-    if (deadline < 0) {
+    if (deadline == TL_DEADLINE_PAST) {
         int ready = tl_descriptor_is_ready(fd, what);
         if (ready == 0) {
             PyErr_SetString(PyExc_TimeoutError, "timed out");
@@ -433,12 +433,12 @@ check_closed(struct tl_poll_source *source, int64_t now)
     table->check_at = now + (pause > CHECK_NS ? pause : CHECK_NS);
 }
 
-static int64_t
+static tl_deadline
 next_check(const struct tl_poll_source *source)
 {
     return is_busy(source)
                ? TL_CONTAINER(source, struct tl_descriptors, source)->check_at
-               : INT64_MAX;
+               : TL_DEADLINE_NEVER;
 }
 
 bool

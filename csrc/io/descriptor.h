@@ -18,11 +18,11 @@
 #include "core/poll_source.h"
 #include "base/poller.h"
 
-// Wait until fd is ready for what (TL_POLLER_READ or TL_POLLER_WRITE); deadline as in
-// struct tl_leave. Returns 0, or -1 with an exception set: TimeoutError, or OSError
+// Wait until fd is ready for what (TL_POLLER_READ or TL_POLLER_WRITE), or
+// until deadline. Returns 0, or -1 with an exception set: TimeoutError, or OSError
 // (EBADF) if fd is found closed during the wait.
 // Switch: may.
-int tl_descriptor_wait(struct tl_sched *s, int fd, int what, int64_t deadline);
+int tl_descriptor_wait(struct tl_sched *s, int fd, int what, tl_deadline deadline);
 
 // Waits for a descriptor without a tasklet: ready() is called once, when the descriptor
 // is ready or found closed. All zero: it does not listen.

@@ -28,12 +28,12 @@ struct tl_file_args {
     enum tl_file_op op;
     const char *path, *path2; // copied
     int fd, flags, mode;
-    PyObject *held;   // the owner of memory, or NULL
-    char *memory;     // the buffer to read into or write from
-    size_t size;      // of memory, in bytes
-    int64_t offset;   // in bytes; -1: the descriptor's position. For TL_FILE_TRUNCATE
-                      // the new size
-    int64_t deadline; // as in struct tl_leave
+    PyObject *held; // the owner of memory, or NULL
+    char *memory;   // the buffer to read into or write from
+    size_t size;    // of memory, in bytes
+    int64_t offset; // in bytes; -1: the descriptor's position. For TL_FILE_TRUNCATE
+                    // the new size
+    tl_deadline deadline;
 };
 
 // The times are in nanoseconds since the epoch.

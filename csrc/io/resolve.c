@@ -98,7 +98,7 @@ max_lookups(void)
 
 struct tl_resolve *
 tl_resolve_do(struct tl_sched *s, const char *host, const char *port,
-              const struct tl_resolve_hints *hints, int64_t deadline)
+              const struct tl_resolve_hints *hints, tl_deadline deadline)
 {
     struct tl_uv_loop *loop = tl_uv_request_prepare(s, deadline);
     struct tl_resolve *resolve = loop == NULL ? NULL : resolve_new(host, port, hints);

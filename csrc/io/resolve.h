@@ -20,12 +20,12 @@ struct tl_resolve_answer {
 };
 
 // Look up host and port, either of which may be NULL, and wait for the answers until
-// deadline (as in struct tl_leave). Returns what the caller must free by
-// tl_resolve_free(), or NULL with an exception set.
+// deadline. Returns what the caller must free by tl_resolve_free(), or NULL with an
+// exception set.
 // Switch: yes.
 struct tl_resolve *tl_resolve_do(struct tl_sched *s, const char *host, const char *port,
                                  const struct tl_resolve_hints *hints,
-                                 int64_t deadline);
+                                 tl_deadline deadline);
 
 void tl_resolve_free(struct tl_resolve *resolve);
 

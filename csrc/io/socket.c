@@ -276,7 +276,8 @@ has_come(const struct tl_leave *leave)
 }
 
 int
-tl_socket_wait(struct tl_sched *s, struct tl_socket *socket, int what, int64_t deadline)
+tl_socket_wait(struct tl_sched *s, struct tl_socket *socket, int what,
+               tl_deadline deadline)
 {
     if (tl_errors_block_trap(s)) {
         return -1;
@@ -289,7 +290,8 @@ tl_socket_wait(struct tl_sched *s, struct tl_socket *socket, int what, int64_t d
     const struct tl_wait_kind *kind = reads ? &read_wait : &write_wait;
     struct tl_link *queue = reads ? &socket->readers : &socket->writers;
     PyObject *value;
-    if (TL_LIKELY(deadline == 0 && tl_sched_is_plain(s)) && !tl_takes_detour()) {
+    if (TL_LIKELY(deadline == TL_DEADLINE_NEVER && tl_sched_is_plain(s)) &&
+        !tl_takes_detour()) {
         value = tl_sched_wait(s, kind, socket->owner, queue, NULL);
     } else {
         struct socket_leave how = {.leave = {.kind = kind,
@@ -551,7 +553,7 @@ tl_socket_raise(struct tl_socket *socket, int error)
 
 ssize_t
 tl_socket_read(struct tl_sched *s, struct tl_socket *socket, void *buffer, size_t size,
-               int64_t deadline)
+               tl_deadline deadline)
 {
     for (;;) {
         if (socket->state == TL_SOCKET_CLOSED || socket->closing) {
@@ -603,7 +605,7 @@ tl_socket_try_write(struct tl_socket *socket, const struct iovec *pieces, int co
 
 int
 tl_socket_write(struct tl_sched *s, struct tl_socket *socket, const void *data,
-                size_t size, int64_t deadline, size_t *written)
+                size_t size, tl_deadline deadline, size_t *written)
 {
     *written = 0;
     while (*written < size) {

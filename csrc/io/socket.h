@@ -78,13 +78,13 @@ int tl_socket_raise(struct tl_socket *socket, int error);
 // during the wait, or -1 with an exception set.
 // Switch: may.
 int tl_socket_wait(struct tl_sched *s, struct tl_socket *socket, int what,
-                   int64_t deadline);
+                   tl_deadline deadline);
 
 // Read up to size bytes, at least one. Returns how many, 0 at the end, or -1 with an
 // exception set.
 // Switch: may.
 ssize_t tl_socket_read(struct tl_sched *s, struct tl_socket *socket, void *buffer,
-                       size_t size, int64_t deadline);
+                       size_t size, tl_deadline deadline);
 
 // Try to write once. Returns the number of bytes, or -1 with errno set; EAGAIN: nothing
 // can be written now, and a report will follow once the socket is watched.
@@ -95,7 +95,7 @@ ssize_t tl_socket_try_write(struct tl_socket *socket, const struct iovec *pieces
 // with an exception set.
 // Switch: may.
 int tl_socket_write(struct tl_sched *s, struct tl_socket *socket, const void *data,
-                    size_t size, int64_t deadline, size_t *written);
+                    size_t size, tl_deadline deadline, size_t *written);
 
 // Have a set watch the socket, unless one does. Returns 0 or an errno.
 int tl_socket_watch(struct tl_sched *s, struct tl_socket *socket);

@@ -162,7 +162,7 @@ check_output(struct tl_stream *stream)
 // left. Returns 0, or -1 with an exception set.
 static int
 wait_for_room(struct tl_sched *s, struct tl_stream *stream, size_t most,
-              int64_t deadline)
+              tl_deadline deadline)
 {
     for (;;) {
         if (check_output(stream) < 0) {
@@ -200,7 +200,7 @@ wait_for_room(struct tl_sched *s, struct tl_stream *stream, size_t most,
 
 int
 tl_stream_write(struct tl_sched *s, struct tl_stream *stream, const char *data,
-                size_t size, int64_t deadline, size_t *written)
+                size_t size, tl_deadline deadline, size_t *written)
 {
     *written = 0;
     if (tl_socket_give_way(s) < 0) {
@@ -243,13 +243,13 @@ tl_stream_write(struct tl_sched *s, struct tl_stream *stream, const char *data,
 }
 
 int
-tl_stream_flush(struct tl_sched *s, struct tl_stream *stream, int64_t deadline)
+tl_stream_flush(struct tl_sched *s, struct tl_stream *stream, tl_deadline deadline)
 {
     return wait_for_room(s, stream, 0, deadline);
 }
 
 int
-tl_stream_write_eof(struct tl_sched *s, struct tl_stream *stream, int64_t deadline)
+tl_stream_write_eof(struct tl_sched *s, struct tl_stream *stream, tl_deadline deadline)
 {
     if (stream->finished && stream->socket.state != TL_SOCKET_CLOSED) {
         return 0;

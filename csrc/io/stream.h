@@ -58,16 +58,17 @@ void tl_stream_fini(struct tl_stream *stream);
 // Returns 0, or -1 with an exception set.
 // Switch: may.
 int tl_stream_write(struct tl_sched *s, struct tl_stream *stream, const char *data,
-                    size_t size, int64_t deadline, size_t *written);
+                    size_t size, tl_deadline deadline, size_t *written);
 
 // Wait until all output has been given to the system. Returns 0, or -1 with an
 // exception set.
 // Switch: may.
-int tl_stream_flush(struct tl_sched *s, struct tl_stream *stream, int64_t deadline);
+int tl_stream_flush(struct tl_sched *s, struct tl_stream *stream, tl_deadline deadline);
 
 // Flush, and tell the peer that nothing follows. Returns as above.
 // Switch: may.
-int tl_stream_write_eof(struct tl_sched *s, struct tl_stream *stream, int64_t deadline);
+int tl_stream_write_eof(struct tl_sched *s, struct tl_stream *stream,
+                        tl_deadline deadline);
 
 // Close the stream. Output that the system does not take at once is sent in the
 // background for up to linger_ns. Does not wait. Returns 0 or an errno.

@@ -66,7 +66,7 @@ end_read(struct tl_stream *stream, PyObject *result)
 // exception set.
 static ssize_t
 receive(struct tl_sched *s, struct tl_stream *stream, void *memory, size_t size,
-        int64_t deadline)
+        tl_deadline deadline)
 {
     if (stream->in_error != 0) {
         return tl_socket_raise(&stream->socket, stream->in_error);
@@ -86,7 +86,7 @@ receive(struct tl_sched *s, struct tl_stream *stream, void *memory, size_t size,
 
 // Read more into the buffer, which gets at least one byte. Returns as receive().
 static ssize_t
-fill(struct tl_sched *s, struct tl_stream *stream, size_t wanted, int64_t deadline)
+fill(struct tl_sched *s, struct tl_stream *stream, size_t wanted, tl_deadline deadline)
 {
     char *scratch = tl_socket_scratch(s);
     if (scratch == NULL) {
@@ -112,7 +112,8 @@ fill(struct tl_sched *s, struct tl_stream *stream, size_t wanted, int64_t deadli
 }
 
 static PyObject *
-read_some(struct tl_sched *s, struct tl_stream *stream, size_t size, int64_t deadline)
+read_some(struct tl_sched *s, struct tl_stream *stream, size_t size,
+          tl_deadline deadline)
 {
     size_t have = tl_bytes_size(&stream->in);
     if (have > 0 || size == 0) {
@@ -143,7 +144,7 @@ read_some(struct tl_sched *s, struct tl_stream *stream, size_t size, int64_t dea
 
 PyObject *
 tl_stream_read(struct tl_sched *s, struct tl_stream *stream, size_t size,
-               int64_t deadline)
+               tl_deadline deadline)
 {
     return begin_read(s, stream) < 0
                ? NULL
@@ -151,7 +152,7 @@ tl_stream_read(struct tl_sched *s, struct tl_stream *stream, size_t size,
 }
 
 PyObject *
-tl_stream_read_all(struct tl_sched *s, struct tl_stream *stream, int64_t deadline)
+tl_stream_read_all(struct tl_sched *s, struct tl_stream *stream, tl_deadline deadline)
 {
     if (begin_read(s, stream) < 0) {
         return NULL;
@@ -177,7 +178,7 @@ raise_incomplete(struct tl_stream *stream, Py_ssize_t expected)
 
 static PyObject *
 read_exactly(struct tl_sched *s, struct tl_stream *stream, size_t size,
-             int64_t deadline)
+             tl_deadline deadline)
 {
     if (tl_bytes_size(&stream->in) == 0 && size > 0 && size < DIRECT_READ) {
         // The usual case: the next message is all that comes.
@@ -206,7 +207,7 @@ read_exactly(struct tl_sched *s, struct tl_stream *stream, size_t size,
 
 PyObject *
 tl_stream_read_exactly(struct tl_sched *s, struct tl_stream *stream, size_t size,
-                       int64_t deadline)
+                       tl_deadline deadline)
 {
     return begin_read(s, stream) < 0
                ? NULL
@@ -231,7 +232,7 @@ find(struct tl_stream *stream, const char *separator, size_t size)
 
 static PyObject *
 read_until(struct tl_sched *s, struct tl_stream *stream, PyObject *separator,
-           size_t limit, bool lines, int64_t deadline)
+           size_t limit, bool lines, tl_deadline deadline)
 {
     const char *bytes = PyBytes_AS_STRING(separator);
     size_t size = (size_t)PyBytes_GET_SIZE(separator);
@@ -275,7 +276,7 @@ read_until(struct tl_sched *s, struct tl_stream *stream, PyObject *separator,
 
 PyObject *
 tl_stream_read_until(struct tl_sched *s, struct tl_stream *stream, PyObject *separator,
-                     size_t limit, bool lines, int64_t deadline)
+                     size_t limit, bool lines, tl_deadline deadline)
 {
     if (begin_read(s, stream) < 0) {
         return NULL;
@@ -286,7 +287,7 @@ tl_stream_read_until(struct tl_sched *s, struct tl_stream *stream, PyObject *sep
 
 ssize_t
 tl_stream_read_into(struct tl_sched *s, struct tl_stream *stream, void *memory,
-                    size_t size, int64_t deadline)
+                    size_t size, tl_deadline deadline)
 {
     if (begin_read(s, stream) < 0) {
         return -1;

@@ -436,12 +436,12 @@ close_loop(struct tl_uv_loop *loop)
 }
 
 void
-tl_uv_loop_end(struct tl_uv_loop *loop, bool quiet)
+tl_uv_loop_end(struct tl_uv_loop *loop, enum tl_uv_loop_ending how)
 {
     if (loop->in_flight > 0) {
         cancel_all(loop);
     }
-    if (!quiet) {
+    if (how == TL_UV_LOOP_REPORTING) {
         tl_uv_loop_run(loop);
         while (loop->in_flight > 0 && tl_link_is_single(&loop->requests)) {
             // Only first is left, and a thread of libuv is about to do it.
@@ -472,9 +472,9 @@ void
 tl_uv_loop_at_exit(struct tl_uv_loop *loop)
 {
     if (loop != NULL) {
-        tl_uv_loop_end(loop, false);
+        tl_uv_loop_end(loop, TL_UV_LOOP_REPORTING);
     }
-    int64_t deadline = tl_clock_now() + EXIT_GRACE_NS;
+    tl_deadline deadline = tl_clock_now() + EXIT_GRACE_NS;
     for (;;) {
         tl_uv_loop_sweep();
         if (pool.orphans == 0 || tl_clock_now() >= deadline) {

@@ -102,9 +102,10 @@ struct tl_poll_source *tl_uv_loop_source(struct tl_uv_loop *loop);
 struct tl_uv_loop *tl_uv_loop_of(const struct tl_poll_source *source);
 
 // The loop's thread ends: cancel the requests that have not begun, and close the loop,
-// or make it an orphan if other requests are in flight. quiet: the thread has ended
-// already, so nothing is reported now.
-void tl_uv_loop_end(struct tl_uv_loop *loop, bool quiet);
+// or make it an orphan if other requests are in flight.
+// TL_UV_LOOP_QUIETLY: the thread has ended already, so nothing is reported now.
+enum tl_uv_loop_ending { TL_UV_LOOP_REPORTING, TL_UV_LOOP_QUIETLY };
+void tl_uv_loop_end(struct tl_uv_loop *loop, enum tl_uv_loop_ending how);
 
 // Run the orphans, and close those without a request in flight.
 // Thread: any.

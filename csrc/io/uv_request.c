@@ -109,14 +109,14 @@ static void
 thread_ends(struct tl_sched *s, struct tl_poll_source *source)
 {
     tl_poll_source_remove(s, source);
-    tl_uv_loop_end(tl_uv_loop_of(source), false);
+    tl_uv_loop_end(tl_uv_loop_of(source), TL_UV_LOOP_REPORTING);
 }
 
 static void
 fini(struct tl_sched *s, struct tl_poll_source *source)
 {
     tl_poll_source_remove(s, source);
-    tl_uv_loop_end(tl_uv_loop_of(source), true);
+    tl_uv_loop_end(tl_uv_loop_of(source), TL_UV_LOOP_QUIETLY);
 }
 
 static const struct tl_poll_source_kind source_kind = {.look = look,
@@ -147,12 +147,12 @@ take_loop(struct tl_sched *s)
 // ---- waiting
 
 struct tl_uv_loop *
-tl_uv_request_prepare(struct tl_sched *s, int64_t deadline)
+tl_uv_request_prepare(struct tl_sched *s, tl_deadline deadline)
 {
     if (tl_errors_check_may_wait(s) < 0) {
         return NULL;
     }
-    if (deadline < 0) {
+    if (deadline == TL_DEADLINE_PAST) {
         PyErr_SetString(PyExc_TimeoutError, "timed out");
         return NULL;
     }
@@ -174,7 +174,8 @@ is_over(const struct tl_leave *how)
 }
 
 int
-tl_uv_request_wait(struct tl_sched *s, struct tl_uv_request *request, int64_t deadline)
+tl_uv_request_wait(struct tl_sched *s, struct tl_uv_request *request,
+                   tl_deadline deadline)
 {
     tl_timer_expect(s);
     struct tl_leave how = {.kind = request->kind,

@@ -18,17 +18,17 @@ void *tl_uv_request_new(size_t size, const struct tl_wait_kind *kind,
 void tl_uv_request_unref(struct tl_uv_request *request);
 
 // The loop of s, for a request of the current tasklet with that deadline. Returns NULL
-// with an exception set if the tasklet must not wait, deadline is negative
-// (TimeoutError), or the loop cannot be made.
-struct tl_uv_loop *tl_uv_request_prepare(struct tl_sched *s, int64_t deadline);
+// with an exception set if the tasklet must not wait, deadline is PAST (TimeoutError),
+// or the loop cannot be made.
+struct tl_uv_loop *tl_uv_request_prepare(struct tl_sched *s, tl_deadline deadline);
 
 // Wait until request, which is in flight and to which the caller has a reference, is
-// over; deadline as in struct tl_leave. Returns 0, or -1 with an exception set. If the
-// wait was interrupted or timed out, the request is cancelled unless it has begun; a
-// request that has begun goes on.
+// over, or until deadline. Returns 0, or -1 with an exception set. If the wait was
+// interrupted or timed out, the request is cancelled unless it has begun; a request
+// that has begun goes on.
 // Switch: yes.
 int tl_uv_request_wait(struct tl_sched *s, struct tl_uv_request *request,
-                       int64_t deadline);
+                       tl_deadline deadline);
 
 // In the child of a fork: no thread has a loop, and all requests are lost.
 void tl_uv_request_after_fork(struct tl_state *state);

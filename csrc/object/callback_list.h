@@ -17,4 +17,12 @@ void tl_callback_list_discard(PyObject *list, PyObject *func);
 // exception of a comparison set. May run Python code.
 PyObject *tl_callback_list_remove(PyObject *list, PyObject *func);
 
+// What became of the wish to be called when something is done.
+enum tl_listening {
+    TL_LISTENING_FAILED = -1, // an exception is set
+    TL_LISTENING_ADDED = 0,   // the callback will be called
+    TL_LISTENING_LATE = 1,    // it is done already: the callback will not be called
+    TL_LISTENING_INDIRECT = 2 // only the object's own add_done_callback() can add it
+};
+
 #endif // TL_CALLBACK_LIST_H

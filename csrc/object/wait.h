@@ -22,9 +22,9 @@ struct tl_wait_kind {
     // NULL: None). Must not call into Python. NULL: the wait raises TimeoutError.
     PyObject *(*on_timeout)(struct tl_wait *wait);
     // Exempt from deadlock detection: a signal handler may still end the wait.
-    bool no_deadlock_check;
+    bool exempt;
     // The same, decided for one wait of this kind. May be NULL.
-    bool (*skips_deadlock_check)(const struct tl_wait *wait);
+    bool (*is_exempt)(const struct tl_wait *wait);
     bool is_lock; // the waiter waits until it owns a lock
 };
 
@@ -36,6 +36,14 @@ enum {
     TL_GIVEN_NOTIFICATION = 2, // notified: the event has happened
     TL_GIVEN_RETRY = 4, // retry: what it waits for is free, but was not reserved for it
     TL_GIVEN_OWNERSHIP = 8, // handed off: it owns what it waited for
+};
+
+// How a function that waits has ended. The values are such that a method of Python can
+// return all but TL_WAITED_FAILED as a bool.
+enum tl_waited {
+    TL_WAITED_FAILED = -1,   // an exception is set
+    TL_WAITED_TIMED_OUT = 0, // the caller has nothing
+    TL_WAITED_DONE = 1       // the event has happened, or the object is the caller's
 };
 
 // Invariants

@@ -274,23 +274,23 @@ progress_of(struct tl_state *state, PyObject *future, PyObject **callbacks)
 // leave locked. Nothing is missed, because the GIL is held from reading the state to
 // appending: a future's owner changes the state first and calls the callbacks
 // afterwards.
-int
+enum tl_listening
 tl_arrivals_add_callback(struct tl_state *state, PyObject *future, PyObject *func)
 {
     PyObject *callbacks;
     switch (progress_of(state, future, &callbacks)) {
     case ERROR:
-        return -1;
+        return TL_LISTENING_FAILED;
     case DONE:
-        return 1;
+        return TL_LISTENING_LATE;
     case NOT_KNOWN:
-        return -2;
+        return TL_LISTENING_INDIRECT;
     case PENDING:
         break;
     }
     int result = PyList_Append(callbacks, func);
     Py_DECREF(callbacks);
-    return result;
+    return result < 0 ? TL_LISTENING_FAILED : TL_LISTENING_ADDED;
 }
 
 void
@@ -316,8 +316,7 @@ tl_arrivals_notify(struct tl_state *state, PyObject *future)
     Py_XDECREF(callbacks);
 }
 
-// Returns like tl_arrivals_add_callback().
-static int
+static enum tl_listening
 listen_directly(ArrivalsObject *self, struct tl_arrival *one)
 {
     struct tl_state *state = state_of(self);
@@ -330,7 +329,7 @@ listen_directly(ArrivalsObject *self, struct tl_arrival *one)
                    ? 1
                    : inherits(one->object, base, state->future.add);
     if (same <= 0) {
-        return same < 0 ? -1 : -2;
+        return same < 0 ? TL_LISTENING_FAILED : TL_LISTENING_INDIRECT;
     }
     return is_tasklet
                ? tl_outcome_listen((TaskletObject *)one->object, (PyObject *)self)
@@ -345,20 +344,21 @@ tl_arrivals_listen(ArrivalsObject *self)
     for (Py_ssize_t i = 0; i < self->count; i++) {
         struct tl_arrival *one = &self->list[i];
         PyObject *args[] = {one->object, (PyObject *)self}, *result = Py_None;
-        int status = listen_directly(self, one);
-        one->direct = status == 0;
-        one->listening = status == 0 || status == -2;
-        if (status > 0) {
-            result = arrivals_call((PyObject *)self, &one->object, 1, NULL);
-        } else if (status == -2) {
-            result = PyObject_VectorcallMethod(state->future.add, args, 2, NULL);
-        } else if (status < 0) {
+        enum tl_listening status = listen_directly(self, one);
+        if (status == TL_LISTENING_FAILED) {
             return -1;
+        }
+        one->direct = status == TL_LISTENING_ADDED;
+        one->listening = status != TL_LISTENING_LATE;
+        if (status == TL_LISTENING_LATE) {
+            result = arrivals_call((PyObject *)self, &one->object, 1, NULL);
+        } else if (status == TL_LISTENING_INDIRECT) {
+            result = PyObject_VectorcallMethod(state->future.add, args, 2, NULL);
         }
         if (result == NULL) {
             return -1;
         }
-        if (status != 0) {
+        if (status != TL_LISTENING_ADDED) {
             Py_DECREF(result);
         }
     }
@@ -476,17 +476,17 @@ tl_arrivals_expect(ArrivalsObject *self)
 }
 
 PyObject *
-tl_arrivals_take(ArrivalsObject *self, struct tl_sched *s, int64_t deadline)
+tl_arrivals_take(ArrivalsObject *self, struct tl_sched *s, tl_deadline deadline)
 {
     if (self->queue->count > 0 && tl_stress_before_timed_wait(deadline) < 0) {
         return NULL;
     }
     if (self->queue->count > 0) {
-        deadline = 0;
+        deadline = TL_DEADLINE_NEVER;
     } else {
         tl_arrivals_expect(self);
-        if (deadline > 0 && deadline <= tl_timer_now(s)) {
-            deadline = -1;
+        if (deadline <= tl_timer_now(s)) {
+            deadline = TL_DEADLINE_PAST;
         }
     }
     PyObject *taken = tl_channel_receive(self->queue, deadline);

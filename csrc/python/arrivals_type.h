@@ -7,6 +7,7 @@
 #ifndef TL_ARRIVALS_TYPE_H
 #define TL_ARRIVALS_TYPE_H
 
+#include "object/callback_list.h"
 #include "sync/channel.h"
 
 // One of the objects that are waited for.
@@ -54,10 +55,10 @@ int tl_arrivals_listen(ArrivalsObject *self);
 void tl_arrivals_expect(ArrivalsObject *self);
 
 // The next object that has finished: a new reference, or NULL with an exception set.
-// Waits until deadline, which is as in struct tl_leave but may also be a time that has
-// passed.
+// Waits until deadline, which may also be a time that has passed.
 // Switch: may.
-PyObject *tl_arrivals_take(ArrivalsObject *self, struct tl_sched *s, int64_t deadline);
+PyObject *tl_arrivals_take(ArrivalsObject *self, struct tl_sched *s,
+                           tl_deadline deadline);
 
 // Remove the callback from all objects and drop them. An exception that is set stays,
 // unless an object's own methods raise a new one. Returns 0, or -1 with an exception
@@ -69,10 +70,10 @@ int tl_arrivals_end(ArrivalsObject *self);
 // prevent it.
 void tl_arrivals_notify(struct tl_state *state, PyObject *future);
 
-// Add the callable func to the done callbacks of a concurrent.futures.Future. Returns
-// 0; 1 if the future is done already, and func is not called; -1 with an exception set;
-// or -2 if the future is of another kind.
-int tl_arrivals_add_callback(struct tl_state *state, PyObject *future, PyObject *func);
+// Add the callable func to the done callbacks of a concurrent.futures.Future.
+// TL_LISTENING_INDIRECT: the future is of another kind.
+enum tl_listening tl_arrivals_add_callback(struct tl_state *state, PyObject *future,
+                                           PyObject *func);
 
 // At import: prepare the attribute names of futures, and the type. Returns 0, or -1
 // with an exception set.

@@ -132,7 +132,7 @@ atomic_exit(AtomicObject *self, PyObject *const *Py_UNUSED(args),
     if (before != s->current->atomic) {
         tl_task_set_atomic(s->current, before);
     }
-    if (s->nwatch > 0 && tl_budget_released(s) < 0) {
+    if (s->nframes > 0 && tl_budget_released(s) < 0) {
         return NULL;
     }
     Py_RETURN_FALSE;

@@ -1,5 +1,6 @@
 // barrier_type.c - Barrier.
 #include "core/stress_points.h"
+#include "core/timer.h"
 #include "object/args.h"
 #include "object/live_counts.h"
 #include "python/lock_common.h"
@@ -29,7 +30,7 @@ typedef struct BarrierObject {
 // TL_GIVEN_NOTIFICATION tells a waiter to pass, TL_GIVEN_RETRY to look at the barrier
 // again.
 static const struct tl_wait_kind barrier_wait = {
-    .verb = "pass", .no_deadlock_check = true, .on_timeout = tl_wait_queue_timed_out};
+    .verb = "pass", .exempt = true, .on_timeout = tl_wait_queue_timed_out};
 
 #ifndef NDEBUG
 // Locks: the GIL.
@@ -83,8 +84,8 @@ barrier_init(BarrierObject *self, PyObject *args, PyObject *kwargs)
                      Py_TYPE(action)->tp_name);
         return -1;
     }
-    int64_t deadline; // unused: this only validates timeout
-    if (tl_wait_queue_deadline_of(timeout, &deadline) < 0) {
+    tl_deadline deadline; // unused: this only validates timeout
+    if (tl_timer_deadline_limited(timeout, &deadline) < 0) {
         return -1;
     }
     if (self->count > 0 || self->acting) {
@@ -226,7 +227,7 @@ is_open(struct tl_queued_wait *how)
 
 // Wait until the running action has ended. Returns 0, or -1 with an exception set.
 static int
-wait_at_gate(BarrierObject *self, int64_t deadline)
+wait_at_gate(BarrierObject *self, tl_deadline deadline)
 {
     struct tl_queued_wait how = {.kind = &barrier_wait,
                                  .on = (PyObject *)self,
@@ -245,7 +246,7 @@ wait_at_gate(BarrierObject *self, int64_t deadline)
 
 // Wait for the other parties. Returns 0, or -1 with an exception set.
 static int
-wait_inside(BarrierObject *self, int64_t deadline)
+wait_inside(BarrierObject *self, tl_deadline deadline)
 {
     struct stay stay = {.block = {.kind = &barrier_wait,
                                   .on = (PyObject *)self,
@@ -254,9 +255,10 @@ wait_inside(BarrierObject *self, int64_t deadline)
                                   .last_check = is_over},
                         .resets = self->resets,
                         .passes = self->passes};
-    int result = deadline < 0 ? 0
-                              : tl_wait_queue_wait(tl_state_of_object((PyObject *)self),
-                                                   &stay.block);
+    int result =
+        deadline == TL_DEADLINE_PAST
+            ? 0
+            : tl_wait_queue_wait(tl_state_of_object((PyObject *)self), &stay.block);
     if (self->passes != stay.passes && !(stay.block.given & TL_GIVEN_RETRY)) {
         return result;
     }
@@ -295,13 +297,13 @@ barrier_wait_for(BarrierObject *self, PyObject *const *args, Py_ssize_t nargs,
     static const struct tl_argspec spec = {
         .fname = "wait", .names = names, .maxpos = 1};
     PyObject *timeout;
-    int64_t deadline;
+    tl_deadline deadline;
     if (tl_args_parse(&spec, args, nargs, kwnames, &timeout) < 0) {
         return NULL;
     }
     timeout = timeout == NULL || timeout == Py_None ? self->timeout : timeout;
     Py_XINCREF(timeout); // its __float__() may initialise the barrier again
-    int read = tl_wait_queue_deadline_of(timeout, &deadline);
+    int read = tl_timer_deadline_limited(timeout, &deadline);
     Py_XDECREF(timeout);
     if (read < 0) {
         return NULL;
@@ -314,7 +316,7 @@ barrier_wait_for(BarrierObject *self, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     while (self->acting && !self->broken) {
-        if (deadline < 0) {
+        if (deadline == TL_DEADLINE_PAST) {
             break_barrier(self);
         } else if (wait_at_gate(self, deadline) < 0) {
             return NULL;

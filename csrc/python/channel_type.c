@@ -194,10 +194,10 @@ queue_length(ChannelObject *self)
 // ---- methods
 
 static int
-find_deadline(ChannelObject *self, PyObject *timeout, int64_t *deadline)
+find_deadline(ChannelObject *self, PyObject *timeout, tl_deadline *deadline)
 {
     struct tl_sched *s = tl_sched_for((PyObject *)self);
-    return s == NULL ? -1 : tl_timer_deadline(s, timeout, deadline);
+    return s == NULL ? -1 : tl_timer_deadline(timeout, deadline);
 }
 
 PyDoc_STRVAR(send_doc,
@@ -223,10 +223,10 @@ channel_send(ChannelObject *self, PyObject *const *args, Py_ssize_t nargs,
     static const struct tl_argspec spec = {
         .fname = "send", .names = names, .required = 1, .posonly = 1, .maxpos = 1};
     if (TL_LIKELY(nargs == 1 && kwnames == NULL)) {
-        return tl_channel_send(self, args[0], 0);
+        return tl_channel_send(self, args[0], TL_DEADLINE_NEVER);
     }
     PyObject *argv[2];
-    int64_t deadline;
+    tl_deadline deadline;
     if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
         find_deadline(self, argv[1], &deadline) < 0) {
         return NULL;
@@ -256,10 +256,10 @@ channel_receive(ChannelObject *self, PyObject *const *args, Py_ssize_t nargs,
     static const char *const names[] = {"timeout", NULL};
     static const struct tl_argspec spec = {.fname = "receive", .names = names};
     if (TL_LIKELY(nargs == 0 && kwnames == NULL)) {
-        return tl_channel_receive(self, 0);
+        return tl_channel_receive(self, TL_DEADLINE_NEVER);
     }
     PyObject *argv[1];
-    int64_t deadline;
+    tl_deadline deadline;
     if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
         find_deadline(self, argv[0], &deadline) < 0) {
         return NULL;
@@ -317,7 +317,8 @@ channel_try_receive(ChannelObject *self, PyObject *const *args, Py_ssize_t nargs
 static PyObject *
 send_bomb(ChannelObject *self, PyObject *bomb)
 {
-    PyObject *result = bomb == NULL ? NULL : tl_channel_send(self, bomb, 0);
+    PyObject *result =
+        bomb == NULL ? NULL : tl_channel_send(self, bomb, TL_DEADLINE_NEVER);
     Py_XDECREF(bomb);
     if (result == NULL) {
         return NULL;
@@ -384,7 +385,7 @@ channel_send_sequence(ChannelObject *self, PyObject *iterable)
     }
     Py_ssize_t count = 0;
     while ((item = PyIter_Next(iterator)) != NULL) {
-        PyObject *result = tl_channel_send(self, item, 0);
+        PyObject *result = tl_channel_send(self, item, TL_DEADLINE_NEVER);
         Py_DECREF(item);
         if (result == NULL) {
             break;
@@ -477,24 +478,25 @@ get_preference(ChannelObject *self, void *Py_UNUSED(closure))
     return PyLong_FromLong(self->preference);
 }
 
-// The sign of an int (-1, 0 or 1), or -2 with TypeError(message) set.
+// *sign: that of an int, as -1, 0 or 1. Returns 0, or -1 with TypeError(message) set.
 static int
-sign_of(PyObject *value, const char *message)
+read_sign(PyObject *value, const char *message, int *sign)
 {
     if (value == NULL || !PyLong_Check(value)) {
         PyErr_SetString(PyExc_TypeError, message);
-        return -2;
+        return -1;
     }
     int overflow;
     long number = PyLong_AsLongAndOverflow(value, &overflow);
-    return overflow ? overflow : (number > 0) - (number < 0);
+    *sign = overflow ? overflow : (number > 0) - (number < 0);
+    return 0;
 }
 
 static int
 set_preference(ChannelObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
-    int sign = sign_of(value, "preference must be set to an integer");
-    if (sign == -2) {
+    int sign;
+    if (read_sign(value, "preference must be set to an integer", &sign) < 0) {
         return -1;
     }
     self->preference = (signed char)sign;
@@ -510,8 +512,8 @@ get_schedule_all(ChannelObject *self, void *Py_UNUSED(closure))
 static int
 set_schedule_all(ChannelObject *self, PyObject *value, void *Py_UNUSED(closure))
 {
-    int sign = sign_of(value, "preference must be set to a bool or integer");
-    if (sign == -2) {
+    int sign;
+    if (read_sign(value, "preference must be set to a bool or integer", &sign) < 0) {
         return -1;
     }
     self->schedule_all = sign != 0;

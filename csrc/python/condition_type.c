@@ -1,4 +1,5 @@
 // condition_type.c - Condition.
+#include "core/timer.h"
 #include "object/args.h"
 #include "object/live_counts.h"
 #include "python/lock_common.h"
@@ -148,23 +149,23 @@ check_made(ConditionObject *self)
 }
 
 // Holds a reference: the condition may be given another lock while the caller waits.
-static __attribute__((noinline)) int
-acquire_own_slow(LockObject *lock, int64_t deadline)
+static __attribute__((noinline)) enum tl_waited
+acquire_own_slow(LockObject *lock, tl_deadline deadline)
 {
     Py_INCREF(lock);
-    int result = tl_lock_acquire(lock, deadline);
+    enum tl_waited result = tl_lock_acquire(lock, deadline);
     Py_DECREF(lock);
     return result;
 }
 
-static inline int
-acquire_own(ConditionObject *self, int64_t deadline)
+static inline enum tl_waited
+acquire_own(ConditionObject *self, tl_deadline deadline)
 {
     LockObject *lock = self->own;
     struct tl_holder *me = tl_os_thread_seen_holder();
     if (TL_LIKELY(lock->count == 0 && me != NULL) && !TL_STRESSED) {
         tl_lock_take(lock, me);
-        return 1;
+        return TL_WAITED_DONE;
     }
     return acquire_own_slow(lock, deadline);
 }
@@ -185,7 +186,7 @@ condition_acquire(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs
     if (self->own == NULL) {
         return tl_condition_call(self, "acquire", args, nargs, kwnames);
     }
-    int64_t deadline = 0;
+    tl_deadline deadline = TL_DEADLINE_NEVER;
     if ((nargs > 0 || kwnames != NULL) &&
         tl_wait_queue_acquire_args(args, nargs, kwnames, &deadline) < 0) {
         return NULL;
@@ -224,7 +225,7 @@ condition_enter(ConditionObject *self, PyObject *Py_UNUSED(ignored))
                    ? NULL
                    : tl_condition_call(self, "__enter__", NULL, 0, NULL);
     }
-    if (acquire_own(self, 0) < 0) {
+    if (acquire_own(self, TL_DEADLINE_NEVER) < 0) {
         return NULL;
     }
     Py_RETURN_TRUE;
@@ -281,15 +282,15 @@ check_owned(ConditionObject *self, const char *text)
     return owned > 0 ? 0 : -1;
 }
 
-static int
-wait_until(PyObject *object, int64_t deadline)
+static enum tl_waited
+wait_until(PyObject *object, tl_deadline deadline)
 {
     ConditionObject *self = (ConditionObject *)object;
     LockObject *own;
     do {
         own = self->own;
         if (check_owned(self, TL_CONDITION_NOT_OWNED) < 0) {
-            return -1;
+            return TL_WAITED_FAILED;
         }
     } while (self->own != own); // a method of the old lock has replaced it
     return own != NULL
@@ -319,10 +320,10 @@ condition_wait(ConditionObject *self, PyObject *const *args, Py_ssize_t nargs,
     static const struct tl_argspec spec = {
         .fname = "wait", .names = names, .maxpos = 1};
     PyObject *timeout = NULL;
-    int64_t deadline = 0;
+    tl_deadline deadline = TL_DEADLINE_NEVER;
     if ((nargs > 0 || kwnames != NULL) &&
         (tl_args_parse(&spec, args, nargs, kwnames, &timeout) < 0 ||
-         tl_wait_queue_deadline_of(timeout, &deadline) < 0)) {
+         tl_timer_deadline_limited(timeout, &deadline) < 0)) {
         return NULL;
     }
     int result = wait_until((PyObject *)self, deadline);

@@ -112,11 +112,10 @@ datagram_receive(DatagramObject *self, PyObject *const *args, Py_ssize_t nargs,
         .fname = "receive", .names = names, .posonly = 1, .maxpos = 1};
     PyObject *argv[2];
     struct tl_sched *s = tl_sched_for((PyObject *)self);
-    int64_t deadline;
+    tl_deadline deadline;
     int size = TL_SOCKET_SCRATCH;
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
-        tl_args_int(argv[0], &size) < 0 ||
-        tl_timer_deadline(s, argv[1], &deadline) < 0) {
+        tl_args_int(argv[0], &size) < 0 || tl_timer_deadline(argv[1], &deadline) < 0) {
         return NULL;
     }
     if (size < 0 || size > TL_SOCKET_SCRATCH) {
@@ -167,12 +166,12 @@ datagram_send(DatagramObject *self, PyObject *const *args, Py_ssize_t nargs,
         .fname = "send", .names = names, .required = 1, .posonly = 2, .maxpos = 2};
     PyObject *argv[3];
     struct tl_sched *s = tl_sched_for((PyObject *)self);
-    int64_t deadline;
+    tl_deadline deadline;
     union tl_address address;
     socklen_t length = 0;
     Py_buffer view;
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
-        tl_timer_deadline(s, argv[2], &deadline) < 0) {
+        tl_timer_deadline(argv[2], &deadline) < 0) {
         return NULL;
     }
     bool has_address = argv[1] != NULL && argv[1] != Py_None;

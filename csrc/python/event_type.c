@@ -1,6 +1,7 @@
 // event_type.c - Event, and NLCondition, a condition without a lock.
 #include "core/errors.h"
 #include "core/stress_points.h"
+#include "core/timer.h"
 #include "object/args.h"
 #include "object/callback_list.h"
 #include "object/live_counts.h"
@@ -19,9 +20,8 @@ typedef struct EventObject {
     PyObject *weakrefs;
 } EventObject;
 
-static const struct tl_wait_kind event_wait = {.verb = "see the flag of",
-                                               .no_deadlock_check = true,
-                                               .on_timeout = tl_wait_queue_timed_out};
+static const struct tl_wait_kind event_wait = {
+    .verb = "see the flag of", .exempt = true, .on_timeout = tl_wait_queue_timed_out};
 
 #ifndef NDEBUG
 // Locks: the GIL.
@@ -94,19 +94,20 @@ event_dealloc(EventObject *self)
 
 // Parse the argument of wait(). Returns 0, or -1 with an exception set.
 static int
-wait_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames, int64_t *deadline)
+wait_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
+          tl_deadline *deadline)
 {
     static const char *const names[] = {"timeout", NULL};
     static const struct tl_argspec spec = {
         .fname = "wait", .names = names, .maxpos = 1};
     PyObject *timeout = NULL;
-    *deadline = 0;
+    *deadline = TL_DEADLINE_NEVER;
     if (nargs == 0 && kwnames == NULL) {
         return 0;
     }
     return tl_args_parse(&spec, args, nargs, kwnames, &timeout) < 0
                ? -1
-               : tl_wait_queue_deadline_of(timeout, deadline);
+               : tl_timer_deadline_limited(timeout, deadline);
 }
 
 // ---- Event
@@ -195,11 +196,15 @@ event_set(EventObject *self, PyObject *Py_UNUSED(ignored))
     return end_of_calls(interrupt);
 }
 
-int
+enum tl_listening
 tl_event_listen(PyObject *event, PyObject *func)
 {
     EventObject *self = (EventObject *)event;
-    return self->flag ? 1 : tl_callback_list_add(&self->callbacks, func);
+    if (self->flag) {
+        return TL_LISTENING_LATE;
+    }
+    return tl_callback_list_add(&self->callbacks, func) < 0 ? TL_LISTENING_FAILED
+                                                            : TL_LISTENING_ADDED;
 }
 
 void
@@ -276,14 +281,14 @@ static PyObject *
 event_wait_for(EventObject *self, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames)
 {
-    int64_t deadline;
+    tl_deadline deadline;
     if (wait_args(args, nargs, kwnames, &deadline) < 0) {
         return NULL;
     }
     if (tl_stress_before_timed_wait(deadline) < 0) {
         return NULL;
     }
-    if (deadline < 0 || (self->flag && !tl_waits_anyway())) {
+    if (deadline == TL_DEADLINE_PAST || (self->flag && !tl_waits_anyway())) {
         return PyBool_FromLong(self->flag);
     }
     struct tl_queued_wait how = {.kind = &event_wait,
@@ -341,8 +346,8 @@ event_repr(EventObject *self)
 
 // ---- NLCondition
 
-static int
-wait_alone(EventObject *self, int64_t deadline)
+static enum tl_waited
+wait_alone(EventObject *self, tl_deadline deadline)
 {
     return tl_condition_wait_alone(tl_state_of_object((PyObject *)self),
                                    (PyObject *)self, &self->waiters, deadline);
@@ -360,16 +365,16 @@ PyDoc_STRVAR(nl_wait_doc,
 static PyObject *
 nl_wait(EventObject *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
-    int64_t deadline;
+    tl_deadline deadline;
     if (wait_args(args, nargs, kwnames, &deadline) < 0) {
         return NULL;
     }
-    int result = wait_alone(self, deadline);
-    return result < 0 ? NULL : PyBool_FromLong(result);
+    enum tl_waited result = wait_alone(self, deadline);
+    return result == TL_WAITED_FAILED ? NULL : PyBool_FromLong(result);
 }
 
-static int
-wait_alone_until(PyObject *self, int64_t deadline)
+static enum tl_waited
+wait_alone_until(PyObject *self, tl_deadline deadline)
 {
     return wait_alone((EventObject *)self, deadline);
 }

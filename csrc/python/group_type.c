@@ -12,7 +12,7 @@ group_new(PyTypeObject *cls, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwar
 {
     GroupObject *self = (GroupObject *)cls->tp_alloc(cls, 0); // zeroed
     if (self != NULL) {
-        self->scope.kind = TL_SCOPE_GROUP;
+        tl_scope_init(&self->scope, TL_SCOPE_GROUP);
         tl_link_init(&self->places);
         tl_link_init(&self->enders);
         tl_link_init(&self->children);

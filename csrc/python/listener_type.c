@@ -143,9 +143,9 @@ listener_accept(ListenerObject *self, PyObject *const *args, Py_ssize_t nargs,
         .fname = "accept", .names = names, .maxpos = 0};
     PyObject *argv[1];
     struct tl_sched *s = tl_sched_for((PyObject *)self);
-    int64_t deadline;
+    tl_deadline deadline;
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
-        tl_timer_deadline(s, argv[0], &deadline) < 0) {
+        tl_timer_deadline(argv[0], &deadline) < 0) {
         return NULL;
     }
     union tl_address peer;
@@ -283,7 +283,7 @@ fn_connect(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwn
     PyObject *argv[4];
     struct tl_state *state = tl_state_of_module(mod);
     struct tl_sched *s = tl_sched_get(state);
-    int64_t deadline;
+    tl_deadline deadline;
     int family = 0;
     union tl_address address, local;
     socklen_t length, local_length = 0;
@@ -292,7 +292,7 @@ fn_connect(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwn
         parse_numeric(family, argv[1], &address, &length) < 0 ||
         (argv[2] != NULL && argv[2] != Py_None &&
          parse_numeric(family, argv[2], &local, &local_length) < 0) ||
-        tl_timer_deadline(s, argv[3], &deadline) < 0) {
+        tl_timer_deadline(argv[3], &deadline) < 0) {
         return NULL;
     }
     int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;

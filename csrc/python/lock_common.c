@@ -1,18 +1,20 @@
 // lock_common.c - shared by the Python types of the locks.
 #include "python/lock_common.h"
+#include "core/timer.h"
 #include "object/args.h"
 
 PyObject *
 tl_lock_wait_for_predicate(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
-                           PyObject *kwnames, int (*wait)(PyObject *, int64_t))
+                           PyObject *kwnames,
+                           enum tl_waited (*wait)(PyObject *, tl_deadline))
 {
     static const char *const names[] = {"predicate", "timeout", NULL};
     static const struct tl_argspec spec = {
         .fname = "wait_for", .names = names, .required = 1, .maxpos = 2};
     PyObject *argv[2];
-    int64_t deadline;
+    tl_deadline deadline;
     if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
-        tl_wait_queue_deadline_of(argv[1], &deadline) < 0) {
+        tl_timer_deadline_limited(argv[1], &deadline) < 0) {
         return NULL;
     }
     for (bool timed_out = false;;) {
@@ -25,11 +27,11 @@ tl_lock_wait_for_predicate(PyObject *self, PyObject *const *args, Py_ssize_t nar
             return result;
         }
         Py_DECREF(result);
-        int notified = wait(self, deadline);
-        if (notified < 0) {
+        enum tl_waited waited = wait(self, deadline);
+        if (waited == TL_WAITED_FAILED) {
             return NULL;
         }
-        timed_out = notified == 0;
+        timed_out = waited == TL_WAITED_TIMED_OUT;
     }
 }
 

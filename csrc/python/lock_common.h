@@ -2,14 +2,15 @@
 #ifndef TL_LOCK_COMMON_H
 #define TL_LOCK_COMMON_H
 
+#include "object/callback_list.h"
 #include "sync/lock.h"
 
-// wait_for(predicate, timeout=None) by calling wait, which returns 1, 0 if it timed
-// out, or -1 with an exception set. May run Python code.
+// wait_for(predicate, timeout=None) by calling wait. May run Python code.
 // Switch: may.
 PyObject *tl_lock_wait_for_predicate(PyObject *self, PyObject *const *args,
                                      Py_ssize_t nargs, PyObject *kwnames,
-                                     int (*wait)(PyObject *self, int64_t deadline));
+                                     enum tl_waited (*wait)(PyObject *self,
+                                                            tl_deadline deadline));
 
 // Parse the argument of notify(n=1). Returns 0, or -1 with an exception set. May run
 // Python code.
@@ -20,9 +21,8 @@ int tl_lock_count_arg(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames
 // Python code.
 PyObject *tl_lock_type_name(PyObject *self);
 
-// Add a callback to an Event. Returns 0; 1 if it is set, without calling func; or -1
-// with an exception set.
-int tl_event_listen(PyObject *event, PyObject *func);
+// Add a callback to an Event.
+enum tl_listening tl_event_listen(PyObject *event, PyObject *func);
 
 // Remove a callback from an Event.
 void tl_event_forget(PyObject *event, PyObject *func);

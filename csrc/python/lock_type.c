@@ -70,8 +70,8 @@ lock_dealloc(LockObject *self)
         PyObject_ClearWeakRefs((PyObject *)self);
     }
     assert(tl_link_is_single(&self->waiters));
-    if (self->property.owner != NULL) {
-        tl_os_thread_disown(&self->property);
+    if (self->ownership.owner != NULL) {
+        tl_os_thread_disown(&self->ownership);
     }
     tl_object_free(self, TL_LIVE_LOCK);
 }
@@ -98,19 +98,19 @@ static PyObject *
 lock_acquire(LockObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    int64_t deadline = 0;
+    tl_deadline deadline = TL_DEADLINE_NEVER;
     if ((nargs > 0 || kwnames != NULL) &&
         tl_wait_queue_acquire_args(args, nargs, kwnames, &deadline) < 0) {
         return NULL;
     }
-    int result = tl_lock_acquire(self, deadline);
-    return result < 0 ? NULL : PyBool_FromLong(result);
+    enum tl_waited result = tl_lock_acquire(self, deadline);
+    return result == TL_WAITED_FAILED ? NULL : PyBool_FromLong(result);
 }
 
 static PyObject *
 lock_enter(LockObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (tl_lock_acquire(self, 0) < 0) {
+    if (tl_lock_acquire(self, TL_DEADLINE_NEVER) == TL_WAITED_FAILED) {
         return NULL;
     }
     Py_RETURN_TRUE;
@@ -235,7 +235,7 @@ rlock_release_save(LockObject *self, PyObject *Py_UNUSED(ignored))
     }
     PyObject *count = PyLong_FromUnsignedLong(self->count);
     if (count != NULL) {
-        tl_lock_free(self);
+        tl_lock_release_all(self);
     }
     return count;
 }
@@ -256,7 +256,7 @@ rlock_acquire_restore(LockObject *self, PyObject *arg)
     if (me == NULL) {
         return NULL;
     }
-    if (self->property.owner == me) {
+    if (self->ownership.owner == me) {
         self->count += count;
         Py_RETURN_NONE;
     }
@@ -265,7 +265,7 @@ rlock_acquire_restore(LockObject *self, PyObject *arg)
         return NULL;
     }
     int result = tl_lock_regain(state, self, me, 0);
-    if (self->property.owner == me) {
+    if (self->ownership.owner == me) {
         self->count = count;
     }
     return result < 0 ? NULL : Py_NewRef(Py_None);
@@ -302,7 +302,7 @@ lock_repr(LockObject *self)
 static PyObject *
 owner_text(LockObject *self)
 {
-    struct tl_holder *owner = self->property.owner;
+    struct tl_holder *owner = self->ownership.owner;
     if (owner == NULL) {
         return PyUnicode_FromString("0");
     }

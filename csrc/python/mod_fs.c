@@ -108,7 +108,7 @@ static struct tl_file *
 call_do(struct call *call)
 {
     struct tl_sched *s = tl_sched_get(call->state);
-    if (s == NULL || tl_timer_deadline(s, call->timeout, &call->args.deadline) < 0) {
+    if (s == NULL || tl_timer_deadline(call->timeout, &call->args.deadline) < 0) {
         return NULL;
     }
     struct tl_file *file = tl_file_do(s, &call->args);

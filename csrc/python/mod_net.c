@@ -143,13 +143,13 @@ fn_getaddrinfo(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
     struct tl_resolve_hints hints = {0};
     struct tl_resolve *resolve = NULL;
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
-    int64_t deadline;
+    tl_deadline deadline;
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
         tl_args_int(argv[2], &hints.family) < 0 ||
         tl_args_int(argv[3], &hints.type) < 0 ||
         tl_args_int(argv[4], &hints.proto) < 0 ||
         tl_args_int(argv[5], &hints.flags) < 0 ||
-        tl_timer_deadline(s, argv[6], &deadline) < 0) {
+        tl_timer_deadline(argv[6], &deadline) < 0) {
         return NULL;
     }
     host = host_of(argv[0]);

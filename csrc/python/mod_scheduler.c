@@ -5,12 +5,11 @@
 #include "core/run.h"
 #include "core/run_frame.h"
 #include "core/thread.h"
+#include "core/timer.h"
 #include "cpython/gil.h"
 #include "object/args.h"
 #include "python/types.h"
 #include "base/clock.h"
-
-#include <math.h>
 
 // ---- the run queue
 
@@ -183,18 +182,14 @@ parse_duration(PyObject *arg, const char *name, struct tl_budget *budget,
     if (arg == NULL || arg == Py_None) {
         return 0;
     }
-    double seconds = PyFloat_AsDouble(arg);
-    if (seconds == -1 && PyErr_Occurred()) {
+    int64_t ns;
+    if (tl_timer_read_ns(arg, name, &ns) < 0) {
         return -1;
     }
-    if (isnan(seconds)) {
-        PyErr_Format(PyExc_ValueError, "%s must be a number of seconds, not NaN", name);
-        return -1;
-    }
-    if (seconds <= 0) {
+    if (ns <= 0) {
         note_spent(budget, end);
-    } else if (seconds < 1e8) { // more than three years: no limit
-        *value = seconds < 1e-9 ? 1 : (int64_t)(seconds * 1e9);
+    } else if (ns < TL_TIMER_MAX_NS) {
+        *value = ns;
     }
     return 0;
 }
@@ -358,7 +353,8 @@ schedule_remove(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
     if (value == NULL) {
         return NULL;
     }
-    struct tl_leave how = {.value = value, .classic = classic};
+    struct tl_leave how = {
+        .value = value, .deadline = TL_DEADLINE_NEVER, .classic = classic};
     return tl_sched_leave(s, &how);
 }
 
@@ -579,15 +575,15 @@ PyDoc_STRVAR(get_thread_info_doc,
 static PyObject *
 list_watches(struct tl_sched *s)
 {
-    if (s->watch == NULL) {
+    if (s->frames == NULL) {
         Py_RETURN_NONE;
     }
-    PyObject *list = PyList_New(s->nwatch + 1);
+    PyObject *list = PyList_New(s->nframes + 1);
     if (list != NULL) {
         TaskletObject *owner = tl_run_owner(s);
         PyList_SET_ITEM(list, 0, Py_NewRef(owner ? (PyObject *)owner : Py_None));
-        for (int i = 0; i < s->nwatch; i++) {
-            PyList_SET_ITEM(list, i + 1, Py_NewRef(s->watch[i]->who));
+        for (int i = 0; i < s->nframes; i++) {
+            PyList_SET_ITEM(list, i + 1, Py_NewRef(s->frames[i]->caller));
         }
     }
     return list;

@@ -186,7 +186,7 @@ end(struct mixed *mixed)
 
 // Like tl_stress_before_timed_wait(), with mixed->held visible to the collector.
 static inline int
-give_way(struct mixed *mixed, struct tl_sched *s, int64_t deadline)
+give_way(struct mixed *mixed, struct tl_sched *s, tl_deadline deadline)
 {
     if (!TL_STRESS_YIELDS) {
         return 0;
@@ -202,20 +202,20 @@ give_way(struct mixed *mixed, struct tl_sched *s, int64_t deadline)
 }
 
 static Py_ssize_t
-select_held(struct mixed *mixed, struct tl_sched *s, int64_t deadline, bool no_wait,
+select_held(struct mixed *mixed, struct tl_sched *s, tl_deadline deadline, bool no_wait,
             PyObject **value)
 {
     CaseObject *const *cases =
         (CaseObject *const *)((PyTupleObject *)mixed->held)->ob_item;
     if (!no_wait && give_way(mixed, s, deadline) < 0) {
-        return -1;
+        return TL_SELECT_FAILED;
     }
-    Py_ssize_t done = tl_select(s, cases, mixed->count, 0, true, value);
-    if (done != -2 || no_wait) {
+    Py_ssize_t done = tl_select(s, cases, mixed->count, TL_DEADLINE_NEVER, true, value);
+    if (done != TL_SELECT_NONE || no_wait) {
         return done;
     }
-    if (deadline >= 0 && listen_to_descriptors(mixed, s) < 0) {
-        return -1;
+    if (deadline != TL_DEADLINE_PAST && listen_to_descriptors(mixed, s) < 0) {
+        return TL_SELECT_FAILED;
     }
     TaskletObject *me = s->current;
     PyObject *outer = me->held;
@@ -229,7 +229,7 @@ select_held(struct mixed *mixed, struct tl_sched *s, int64_t deadline, bool no_w
 
 Py_ssize_t
 tl_select_mixed(struct tl_sched *s, PyObject *const *args, Py_ssize_t count,
-                int64_t deadline, bool no_wait, PyObject **value)
+                tl_deadline deadline, bool no_wait, PyObject **value)
 {
     if (find_classes(s->state) < 0) {
         return -1;
@@ -239,13 +239,13 @@ tl_select_mixed(struct tl_sched *s, PyObject *const *args, Py_ssize_t count,
     PyObject *held = mixed == NULL ? PyErr_NoMemory() : PyTuple_New(2 * count);
     if (held == NULL) {
         PyMem_Free(mixed);
-        return -1;
+        return TL_SELECT_FAILED;
     }
     mixed->state = s->state;
     mixed->held = held;
     mixed->count = count;
     Py_ssize_t done = add_all(mixed, s, args) < 0
-                          ? -1
+                          ? TL_SELECT_FAILED
                           : select_held(mixed, s, deadline, no_wait, value);
     bool stands = done >= 0 && !Py_IS_TYPE(args[done], s->state->case_type);
     bool closed = stands && tl_descriptor_has_closed(&mixed->ways[done].listener);
@@ -253,7 +253,7 @@ tl_select_mixed(struct tl_sched *s, PyObject *const *args, Py_ssize_t count,
     if ((end(mixed) < 0 || (closed && tl_descriptor_raise_closed(fd) < 0)) &&
         done >= 0) {
         Py_DECREF(*value);
-        return -1;
+        return TL_SELECT_FAILED;
     }
     if (stands) {
         Py_SETREF(*value, Py_NewRef(Py_None));

@@ -20,6 +20,6 @@ tl_case_new(struct tl_state *state, ChannelObject *channel, PyObject *value)
 // Like tl_select(), for all kinds of cases. May run Python code.
 // Switch: may.
 Py_ssize_t tl_select_mixed(struct tl_sched *s, PyObject *const *args, Py_ssize_t count,
-                           int64_t deadline, bool no_wait, PyObject **value);
+                           tl_deadline deadline, bool no_wait, PyObject **value);
 
 #endif // TL_MOD_SELECT_H

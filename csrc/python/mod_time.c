@@ -9,22 +9,6 @@
 #include "python/types.h"
 #include "base/clock.h"
 
-#include <math.h>
-
-// A finite number of seconds as nanoseconds, clipped to the longest possible wait.
-// Returns 0, or -1 with an exception set.
-static int
-nanoseconds_of(PyObject *arg, int64_t *result)
-{
-    double value;
-    if (tl_timer_seconds(arg, &value) < 0) {
-        return -1;
-    }
-    value = fmax(-TL_TIMER_MAX_SECONDS, fmin(value, TL_TIMER_MAX_SECONDS));
-    *result = (int64_t)ceil(value * 1e9);
-    return 0;
-}
-
 PyDoc_STRVAR(sleep_doc,
 "sleep($module, seconds=0, /)\n"
 "--\n"
@@ -44,7 +28,7 @@ fn_sleep(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
                      "sleep() takes at most 1 positional argument (%zd given)", nargs);
         return NULL;
     }
-    if (s == NULL || (nargs == 1 && nanoseconds_of(args[0], &time) < 0)) {
+    if (s == NULL || (nargs == 1 && tl_timer_read_ns(args[0], "seconds", &time) < 0)) {
         return NULL;
     }
     if (time < 0) {
@@ -97,12 +81,12 @@ fn_next_deadline(PyObject *mod, PyObject *Py_UNUSED(ignored))
     if (s == NULL) {
         return NULL;
     }
-    int64_t when = tl_timer_heap_next(&s->timers);
+    tl_deadline when = tl_timer_heap_next(&s->timers);
     if (!tl_link_is_single(&s->current->link)) {
         when = tl_timer_now(s);
     }
-    return when == INT64_MAX ? Py_NewRef(Py_None)
-                             : PyFloat_FromDouble((double)when / 1e9);
+    return when == TL_DEADLINE_NEVER ? Py_NewRef(Py_None)
+                                     : PyFloat_FromDouble((double)when / 1e9);
 }
 
 PyDoc_STRVAR(shift_clock_doc,
@@ -118,7 +102,7 @@ fn_shift_clock(PyObject *mod, PyObject *arg)
 {
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
     int64_t by;
-    if (s == NULL || nanoseconds_of(arg, &by) < 0) {
+    if (s == NULL || tl_timer_read_ns(arg, "seconds", &by) < 0) {
         return NULL;
     }
     tl_timer_heap_shift(&s->timers, by);
@@ -165,9 +149,9 @@ wait_for(PyObject *mod, const char *fname, int what, PyObject *const *args,
         .fname = fname, .names = names, .required = 1, .posonly = 1, .maxpos = 2};
     struct tl_sched *s = tl_sched_get(tl_state_of_module(mod));
     PyObject *argv[2];
-    int64_t deadline;
+    tl_deadline deadline;
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
-        tl_timer_deadline(s, argv[1], &deadline) < 0) {
+        tl_timer_deadline(argv[1], &deadline) < 0) {
         return NULL;
     }
     int fd = PyObject_AsFileDescriptor(argv[0]);
@@ -284,7 +268,7 @@ fn_fake_clock(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *
     }
     PyObject *arg = argv[0];
     int carry = argv[1] == NULL ? 0 : PyObject_IsTrue(argv[1]);
-    if (carry < 0 || (arg != Py_None && nanoseconds_of(arg, &now) < 0)) {
+    if (carry < 0 || (arg != Py_None && tl_timer_read_ns(arg, "seconds", &now) < 0)) {
         return NULL;
     }
     if (now < 0) {
@@ -335,7 +319,7 @@ fn_advance_fake_clock(PyObject *mod, PyObject *arg)
         PyErr_Format(PyExc_ValueError, "the clock cannot be advanced by %R ns", arg);
         return NULL;
     }
-    int64_t next = tl_timer_heap_next(&s->timers);
+    tl_deadline next = tl_timer_heap_next(&s->timers);
     int64_t step = next <= s->fake_now ? 0 : next - s->fake_now;
     step = step < left ? step : left;
     s->fake_now += step;

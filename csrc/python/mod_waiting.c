@@ -49,7 +49,7 @@ arrivals_of(struct tl_sched *s, PyObject *objects)
 // The next of arrivals. seen: the collector sees the caller's reference; otherwise the
 // tasklet holds one during the wait.
 static PyObject *
-take(ArrivalsObject *arrivals, struct tl_sched *s, int64_t deadline, bool seen)
+take(ArrivalsObject *arrivals, struct tl_sched *s, tl_deadline deadline, bool seen)
 {
     TaskletObject *me = s->current;
     PyObject *outer = me->held;
@@ -66,10 +66,10 @@ take(ArrivalsObject *arrivals, struct tl_sched *s, int64_t deadline, bool seen)
 // Whether the exception that is set means that the caller's timeout is over. (It may be
 // another TimeoutError.)
 static bool
-is_out_of_time(struct tl_sched *s, int64_t deadline)
+is_out_of_time(struct tl_sched *s, tl_deadline deadline)
 {
     return tl_sched_mine == s && PyErr_ExceptionMatches(PyExc_TimeoutError) &&
-           deadline != 0 && (deadline < 0 || tl_timer_now(s) >= deadline);
+           deadline <= tl_timer_now(s);
 }
 
 // ---- wait()
@@ -116,7 +116,7 @@ count_of(PyObject *arg, Py_ssize_t max)
 // or -1 with an exception set.
 static int
 take_many(ArrivalsObject *arrivals, struct tl_sched *s, Py_ssize_t wanted,
-          int64_t deadline)
+          tl_deadline deadline)
 {
     PyObject *taken = arrivals->taken;
     if (tl_arrivals_listen(arrivals) < 0) {
@@ -153,9 +153,9 @@ fn_wait(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwname
     }
     ArrivalsObject *arrivals = arrivals_of(s, argv[0]);
     Py_ssize_t wanted = arrivals == NULL ? -1 : count_of(argv[2], arrivals->count);
-    int64_t deadline;
+    tl_deadline deadline;
     PyObject *result = NULL;
-    if (wanted >= 0 && tl_timer_deadline(s, argv[1], &deadline) == 0) {
+    if (wanted >= 0 && tl_timer_deadline(argv[1], &deadline) == 0) {
         arrivals->taken = PyList_New(0);
         int failed =
             arrivals->taken == NULL || take_many(arrivals, s, wanted, deadline) < 0;
@@ -175,8 +175,8 @@ typedef struct {
     PyObject_HEAD
     ArrivalsObject *arrivals;
     Py_ssize_t left, count;
-    int64_t deadline; // from tl_timer_deadline()
-    bool waits;       // a tasklet is inside next()
+    tl_deadline deadline;
+    bool waits; // a tasklet is inside next()
 } CompletionsObject;
 
 PyDoc_STRVAR(as_completed_doc,
@@ -199,12 +199,12 @@ fn_as_completed(PyObject *mod, PyObject *const *args, Py_ssize_t nargs,
     struct tl_state *state = tl_state_of_module(mod);
     struct tl_sched *s = tl_sched_get(state);
     PyObject *argv[2];
-    int64_t deadline;
+    tl_deadline deadline;
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
         return NULL;
     }
     ArrivalsObject *arrivals = arrivals_of(s, argv[0]);
-    if (arrivals == NULL || tl_timer_deadline(s, argv[1], &deadline) < 0) {
+    if (arrivals == NULL || tl_timer_deadline(argv[1], &deadline) < 0) {
         Py_XDECREF(arrivals);
         return NULL;
     }

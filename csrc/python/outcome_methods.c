@@ -16,21 +16,20 @@ struct timed {
     PyObject *kwnames;
 };
 
-// Returns 1 if t has ended, 0 if it timed out, -1 with an exception set.
-static int
+static enum tl_waited
 wait_for_end(TaskletObject *t, const char *fname, const struct timed *call)
 {
     static const char *const names[] = {"timeout", NULL};
     const struct tl_argspec spec = {.fname = fname, .names = names, .maxpos = 1};
     PyObject *timeout;
-    int64_t deadline;
+    tl_deadline deadline;
     struct tl_sched *s = tl_sched_for((PyObject *)t);
     if (s == NULL ||
         tl_args_parse(&spec, call->args, call->nargs, call->kwnames, &timeout) < 0 ||
-        tl_timer_deadline(s, timeout, &deadline) < 0) {
-        return -1;
+        tl_timer_deadline(timeout, &deadline) < 0) {
+        return TL_WAITED_FAILED;
     }
-    return tl_outcome_is_over(t) ? 1 : tl_outcome_join(s, t, deadline);
+    return tl_outcome_is_over(t) ? TL_WAITED_DONE : tl_outcome_join(s, t, deadline);
 }
 
 PyDoc_STRVAR(join_doc,
@@ -163,8 +162,8 @@ tasklet_add_done_callback(TaskletObject *self, PyObject *func)
         PyErr_SetString(PyExc_TypeError, "the callback must be callable");
         return NULL;
     }
-    int over = tl_outcome_listen(self, func);
-    if (over > 0) {
+    enum tl_listening status = tl_outcome_listen(self, func);
+    if (status == TL_LISTENING_LATE) {
         PyObject *result = PyObject_CallOneArg(func, (PyObject *)self);
         if (result == NULL &&
             tl_errors_always_go_to_main(self->home->state, PyErr_Occurred())) {
@@ -175,7 +174,7 @@ tasklet_add_done_callback(TaskletObject *self, PyObject *func)
         }
         Py_XDECREF(result);
     }
-    return over < 0 ? NULL : Py_NewRef(Py_None);
+    return status == TL_LISTENING_FAILED ? NULL : Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(remove_done_callback_doc,

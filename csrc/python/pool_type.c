@@ -1,4 +1,5 @@
 // pool_type.c - the Python types of worker pools and of their jobs.
+#include "core/timer.h"
 #include "object/args.h"
 #include "object/live_counts.h"
 #include "python/arrivals_type.h"
@@ -114,13 +115,23 @@ pool_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
     PyObject *start, *on_abandoned = Py_None;
     long max_workers, most = 0;
     Py_ssize_t max_queued = 0;
-    double linger = 10;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Ol|nOld:worker_pool", names, &start,
+    PyObject *linger = NULL;
+    int64_t linger_ns = INT64_C(10000000000);
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Ol|nOlO:worker_pool", names, &start,
                                      &max_workers, &max_queued, &on_abandoned, &most,
                                      &linger)) {
         return NULL;
     }
-    if (max_workers < 1 || max_queued < 0 || !(linger >= 0 && linger < 1e9)) {
+    if (linger != NULL && tl_timer_read_ns(linger, "linger", &linger_ns) < 0) {
+        return NULL;
+    }
+    if (linger_ns < 0 || linger_ns >= TL_TIMER_MAX_NS) {
+        PyErr_Format(PyExc_ValueError,
+                     "linger must be a number of seconds from 0 to 1e9, not %R",
+                     linger);
+        return NULL;
+    }
+    if (max_workers < 1 || max_queued < 0) {
         PyErr_SetString(PyExc_ValueError, "a pool needs a positive number of workers");
         return NULL;
     }
@@ -141,7 +152,7 @@ pool_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
     self->on_abandoned = on_abandoned == Py_None ? NULL : Py_NewRef(on_abandoned);
     self->max_workers = self->limit = max_workers;
     self->most = most > max_workers ? most : max_workers;
-    self->linger = linger;
+    self->linger_ns = linger_ns;
     self->max_queued = max_queued;
     return (PyObject *)self;
 }
@@ -467,8 +478,10 @@ fn_future_listen(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
         PyErr_SetString(PyExc_TypeError, "a future and a function are needed");
         return NULL;
     }
-    int result = tl_arrivals_add_callback(state, args[0], args[1]);
-    return result == -1 ? NULL : PyBool_FromLong(result == 0);
+    enum tl_listening status = tl_arrivals_add_callback(state, args[0], args[1]);
+    return status == TL_LISTENING_FAILED
+               ? NULL
+               : PyBool_FromLong(status == TL_LISTENING_ADDED);
 }
 
 static PyObject *

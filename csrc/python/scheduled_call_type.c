@@ -80,7 +80,7 @@ fn_call_later(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
 {
     struct tl_state *state = tl_state_of_module(mod);
     struct tl_sched *s = tl_sched_get(state);
-    int64_t deadline;
+    int64_t delay;
     if (nargs == 0) {
         PyErr_SetString(PyExc_TypeError, "call_later() needs a delay and a callable");
         return NULL;
@@ -91,14 +91,12 @@ fn_call_later(PyObject *mod, PyObject *const *args, Py_ssize_t nargs)
                         "possible there is call_soon()");
         return NULL;
     }
-    if (s == NULL || tl_timer_deadline(s, args[0], &deadline) < 0) {
+    if (s == NULL || tl_timer_read_ns(args[0], "delay", &delay) < 0) {
         return NULL;
     }
-    if (deadline == 0) {
-        deadline = tl_timer_now(s) + (int64_t)TL_TIMER_MAX_SECONDS * 1000000000;
-    }
-    return start(state, s, "call_later", args + 1, nargs - 1,
-                 deadline < 0 ? 0 : deadline);
+    // A delay without end is a long one: the call stays pending.
+    int64_t when = delay > 0 ? tl_timer_now(s) + delay : 0;
+    return start(state, s, "call_later", args + 1, nargs - 1, when);
 }
 
 PyDoc_STRVAR(call_soon_threadsafe_doc,

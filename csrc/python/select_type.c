@@ -85,12 +85,12 @@ fn_select(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     struct tl_state *state = tl_state_of_module(mod);
     struct tl_sched *s = tl_sched_get(state);
     PyObject *argv[2] = {NULL}, *value;
-    int64_t deadline = 0;
+    tl_deadline deadline = TL_DEADLINE_NEVER;
     if (s == NULL) {
         return NULL;
     }
     if (kwnames != NULL && (tl_args_parse(&spec, args + nargs, 0, kwnames, argv) < 0 ||
-                            tl_timer_deadline(s, argv[0], &deadline) < 0)) {
+                            tl_timer_deadline(argv[0], &deadline) < 0)) {
         return NULL;
     }
     PyObject *otherwise = argv[1];
@@ -99,7 +99,7 @@ fn_select(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     for (Py_ssize_t i = 0; i < nargs; i++) {
         mixed |= Py_TYPE(args[i]) != type;
     }
-    if (nargs == 0 && deadline == 0 && otherwise == NULL) {
+    if (nargs == 0 && deadline == TL_DEADLINE_NEVER && otherwise == NULL) {
         PyErr_SetString(PyExc_ValueError, "select() of no cases would wait forever");
         return NULL;
     }
@@ -107,11 +107,11 @@ fn_select(PyObject *mod, PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
     Py_ssize_t done = mixed ? tl_select_mixed(s, args, nargs, deadline, no_wait, &value)
                             : tl_select(s, (CaseObject *const *)args, nargs, deadline,
                                         no_wait, &value);
-    if (done == -1) {
+    if (done == TL_SELECT_FAILED) {
         return NULL;
     }
-    return done < 0 ? result_of(Py_None, Py_NewRef(otherwise))
-                    : result_of(args[done], value);
+    return done == TL_SELECT_NONE ? result_of(Py_None, Py_NewRef(otherwise))
+                                  : result_of(args[done], value);
 }
 
 // ---- the type

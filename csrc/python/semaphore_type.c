@@ -1,5 +1,6 @@
 // semaphore_type.c - Semaphore and BoundedSemaphore.
 #include "core/stress_points.h"
+#include "core/timer.h"
 #include "object/args.h"
 #include "object/live_counts.h"
 #include "python/lock_common.h"
@@ -16,10 +17,8 @@ typedef struct SemaphoreObject {
     PyObject *weakrefs;
 } SemaphoreObject;
 
-static const struct tl_wait_kind semaphore_wait = {.verb = "acquire",
-                                                   .no_deadlock_check = true,
-                                                   .on_timeout =
-                                                       tl_wait_queue_timed_out};
+static const struct tl_wait_kind semaphore_wait = {
+    .verb = "acquire", .exempt = true, .on_timeout = tl_wait_queue_timed_out};
 
 #ifndef NDEBUG
 // Locks: the GIL.
@@ -144,12 +143,11 @@ is_available(struct tl_queued_wait *how)
     return ((SemaphoreObject *)how->on)->value > 0;
 }
 
-// Returns like tl_lock_wait_for(), and 0 if deadline is negative.
-static int
-wait_for(SemaphoreObject *self, int64_t deadline)
+static enum tl_waited
+wait_for(SemaphoreObject *self, tl_deadline deadline)
 {
     struct tl_state *state = tl_state_of_object((PyObject *)self);
-    while (deadline >= 0) {
+    while (deadline != TL_DEADLINE_PAST) {
         struct tl_queued_wait how = {.kind = &semaphore_wait,
                                      .on = (PyObject *)self,
                                      .queue = &self->waiters,
@@ -160,33 +158,34 @@ wait_for(SemaphoreObject *self, int64_t deadline)
             if (result < 0) {
                 release_permits(self, 1);
             }
-            return result < 0 ? -1 : 1;
+            return result < 0 ? TL_WAITED_FAILED : TL_WAITED_DONE;
         }
         if (result < 0) {
-            return -1;
+            return TL_WAITED_FAILED;
         }
         if (self->value > 0) {
             self->value--;
             check(self);
-            return 1;
+            return TL_WAITED_DONE;
         }
         if (how.given & TL_GIVEN_TIMED_OUT) {
-            return 0;
+            return TL_WAITED_TIMED_OUT;
         }
     }
-    return 0;
+    return TL_WAITED_TIMED_OUT;
 }
 
-static inline int
-acquire(SemaphoreObject *self, int64_t deadline)
+static inline enum tl_waited
+acquire(SemaphoreObject *self, tl_deadline deadline)
 {
     if (tl_stress_before_timed_wait(deadline) < 0) {
-        return -1;
+        return TL_WAITED_FAILED;
     }
-    if (TL_LIKELY(self->value > 0) && !(deadline >= 0 && tl_waits_anyway())) {
+    if (TL_LIKELY(self->value > 0) &&
+        !(deadline != TL_DEADLINE_PAST && tl_waits_anyway())) {
         self->value--;
         check(self);
-        return 1;
+        return TL_WAITED_DONE;
     }
     return wait_for(self, deadline);
 }
@@ -208,7 +207,7 @@ semaphore_acquire(SemaphoreObject *self, PyObject *const *args, Py_ssize_t nargs
     static const char *const names[] = {"blocking", "timeout", NULL};
     static const struct tl_argspec spec = {
         .fname = "acquire", .names = names, .maxpos = 2};
-    int64_t deadline = 0;
+    tl_deadline deadline = TL_DEADLINE_NEVER;
     if (nargs > 0 || kwnames != NULL) {
         PyObject *argv[2];
         if (tl_args_parse(&spec, args, nargs, kwnames, argv) < 0) {
@@ -221,19 +220,20 @@ semaphore_acquire(SemaphoreObject *self, PyObject *const *args, Py_ssize_t nargs
                             "can't specify timeout for non-blocking acquire");
             return NULL;
         }
-        if (blocking < 0 || tl_wait_queue_deadline_of(argv[1], &deadline) < 0) {
+        if (blocking < 0 || tl_timer_deadline_limited(argv[1], &deadline) < 0) {
             return NULL;
         }
-        deadline = blocking ? deadline : -1;
+        deadline = blocking ? deadline : TL_DEADLINE_PAST;
     }
-    int result = acquire(self, deadline);
-    return result < 0 ? NULL : PyBool_FromLong(result);
+    enum tl_waited result = acquire(self, deadline);
+    return result == TL_WAITED_FAILED ? NULL : PyBool_FromLong(result);
 }
 
 static PyObject *
 semaphore_enter(SemaphoreObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return acquire(self, 0) < 0 ? NULL : Py_NewRef(Py_True);
+    return acquire(self, TL_DEADLINE_NEVER) == TL_WAITED_FAILED ? NULL
+                                                                : Py_NewRef(Py_True);
 }
 
 // Returns 0, or -1 with ValueError set.

@@ -6,12 +6,10 @@
 #include "object/live_counts.h"
 #include "python/types.h"
 
-#include <math.h>
-
 typedef struct {
     PyObject_HEAD
     struct tl_scope scope;
-    int64_t limit_ns; // from the entry; 0: no limit; negative: holds nothing off
+    int64_t limit_ns; // from the entry; 0 or less: holds nothing off
 } ShieldObject;
 
 static PyObject *
@@ -19,21 +17,17 @@ shield_new(PyTypeObject *cls, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"seconds", NULL};
     PyObject *seconds = NULL;
-    double value = INFINITY;
+    int64_t limit_ns = TL_TIMER_MAX_NS;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:shield", names, &seconds) ||
-        (seconds != Py_None && tl_timer_seconds(seconds, &value) < 0)) {
+        (seconds != Py_None && tl_timer_read_ns(seconds, "seconds", &limit_ns) < 0)) {
         return NULL;
     }
     ShieldObject *self = (ShieldObject *)cls->tp_alloc(cls, 0);
     if (self == NULL) {
         return NULL;
     }
-    self->scope.kind = TL_SCOPE_SHIELD;
-    if (value <= 0) {
-        self->limit_ns = -1;
-    } else if (value < TL_TIMER_MAX_SECONDS) {
-        self->limit_ns = (int64_t)ceil(value * 1e9);
-    }
+    tl_scope_init(&self->scope, TL_SCOPE_SHIELD);
+    self->limit_ns = limit_ns;
     return (PyObject *)self;
 }
 
@@ -49,8 +43,7 @@ shield_enter(ShieldObject *self, PyObject *Py_UNUSED(ignored))
                         "this shield has been entered: each block needs its own");
         return NULL;
     }
-    int64_t limit = self->limit_ns;
-    self->scope.when = limit <= 0 ? limit : tl_timer_now(s) + limit;
+    self->scope.when = tl_timer_after(self->limit_ns);
     return tl_scope_enter(s, &self->scope) < 0 ? NULL : Py_NewRef(self);
 }
 

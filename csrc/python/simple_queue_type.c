@@ -123,7 +123,7 @@ simple_queue_get(SimpleQueueObject *self, PyObject *const *args, Py_ssize_t narg
                  PyObject *kwnames)
 {
     struct tl_queue_options options = {.block = true};
-    int64_t deadline = -1;
+    tl_deadline deadline = TL_DEADLINE_PAST;
     double seconds;
     if ((nargs > 0 || kwnames != NULL) &&
         tl_queue_parse(args, nargs, kwnames, NULL, &options) < 0) {
@@ -148,7 +148,7 @@ PyDoc_STRVAR(get_nowait_doc,
 static PyObject *
 simple_queue_get_nowait(SimpleQueueObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return tl_simple_queue_get(self, -1);
+    return tl_simple_queue_get(self, TL_DEADLINE_PAST);
 }
 
 // ---- sizes

@@ -14,13 +14,13 @@ enum { LINE_LIMIT = 65536 };
 // nanoseconds, or 0.
 static int
 deadline_of(struct tl_sched *s, PyObject *timeout, int64_t by_default,
-            int64_t *deadline)
+            tl_deadline *deadline)
 {
     if (TL_LIKELY(timeout == NULL)) {
-        *deadline = by_default > 0 ? tl_timer_now(s) + by_default : 0;
+        *deadline = by_default > 0 ? tl_timer_now(s) + by_default : TL_DEADLINE_NEVER;
         return 0;
     }
-    return tl_timer_deadline(s, timeout, deadline);
+    return tl_timer_deadline(timeout, deadline);
 }
 
 static int
@@ -59,7 +59,7 @@ stream_read(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
         .fname = "read", .names = names, .posonly = 1, .maxpos = 1};
     PyObject *argv[2] = {nargs > 0 ? args[0] : NULL, NULL};
     struct tl_sched *s = tl_sched_for((PyObject *)self);
-    int64_t deadline;
+    tl_deadline deadline;
     Py_ssize_t size = TL_SOCKET_SCRATCH;
     if (s == NULL ||
         ((nargs > 1 || kwnames != NULL) &&
@@ -103,7 +103,7 @@ stream_read_exactly(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
                                            .maxpos = 1};
     PyObject *argv[2];
     struct tl_sched *s = tl_sched_for((PyObject *)self);
-    int64_t deadline;
+    tl_deadline deadline;
     Py_ssize_t size;
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
         size_of(argv[0], "n", &size) < 0 ||
@@ -137,7 +137,7 @@ read_until(StreamObject *self, PyObject *separator, PyObject *limit, PyObject *t
 {
     struct tl_sched *s = tl_sched_for((PyObject *)self);
     Py_ssize_t most = LINE_LIMIT;
-    int64_t deadline;
+    tl_deadline deadline;
     if (s == NULL || (limit != NULL && size_of(limit, "limit", &most) < 0) ||
         deadline_of(s, timeout, self->read_timeout, &deadline) < 0) {
         return NULL;
@@ -215,7 +215,7 @@ stream_readinto(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
         .fname = "readinto", .names = names, .required = 1, .posonly = 1, .maxpos = 1};
     PyObject *argv[2];
     struct tl_sched *s = tl_sched_for((PyObject *)self);
-    int64_t deadline;
+    tl_deadline deadline;
     Py_buffer view;
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
         deadline_of(s, argv[1], self->read_timeout, &deadline) < 0 ||
@@ -244,8 +244,8 @@ note_sent(size_t written)
 }
 
 static int
-write_buffer(struct tl_sched *s, StreamObject *self, PyObject *data, int64_t deadline,
-             size_t *sent)
+write_buffer(struct tl_sched *s, StreamObject *self, PyObject *data,
+             tl_deadline deadline, size_t *sent)
 {
     Py_buffer view;
     size_t written;
@@ -281,7 +281,7 @@ stream_write(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
         .fname = "write", .names = names, .required = 1, .posonly = 1, .maxpos = 1};
     PyObject *argv[2] = {nargs > 0 ? args[0] : NULL, NULL};
     struct tl_sched *s = tl_sched_for((PyObject *)self);
-    int64_t deadline;
+    tl_deadline deadline;
     size_t sent = 0;
     if (s == NULL ||
         ((nargs != 1 || kwnames != NULL) &&
@@ -314,7 +314,7 @@ stream_writelines(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
                                            .maxpos = 1};
     PyObject *argv[2];
     struct tl_sched *s = tl_sched_for((PyObject *)self);
-    int64_t deadline;
+    tl_deadline deadline;
     size_t sent = 0;
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
         deadline_of(s, argv[1], self->write_timeout, &deadline) < 0) {
@@ -338,13 +338,13 @@ static PyObject *
 call_with_timeout(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames, const char *fname,
                   int (*func)(struct tl_sched *s, struct tl_stream *stream,
-                              int64_t deadline))
+                              tl_deadline deadline))
 {
     static const char *const names[] = {"timeout", NULL};
     const struct tl_argspec spec = {.fname = fname, .names = names, .maxpos = 0};
     PyObject *argv[1];
     struct tl_sched *s = tl_sched_for((PyObject *)self);
-    int64_t deadline;
+    tl_deadline deadline;
     if (s == NULL || tl_args_parse(&spec, args, nargs, kwnames, argv) < 0 ||
         deadline_of(s, argv[0], self->write_timeout, &deadline) < 0) {
         return NULL;

@@ -205,7 +205,7 @@ stream_detach(StreamObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct tl_stream *stream = &self->stream;
     struct tl_sched *s = tl_sched_for((PyObject *)self);
-    if (s == NULL || tl_stream_flush(s, stream, -1) < 0) {
+    if (s == NULL || tl_stream_flush(s, stream, TL_DEADLINE_PAST) < 0) {
         return NULL;
     }
     if (stream->in.end > 0) {
@@ -300,7 +300,7 @@ static int
 set_timeout(StreamObject *self, PyObject *value, void *offset)
 {
     int64_t *ns = (int64_t *)((char *)self + (intptr_t)offset);
-    double seconds;
+    int64_t given;
     if (value == NULL) {
         PyErr_SetString(PyExc_TypeError, "a timeout cannot be deleted: set it to None");
         return -1;
@@ -309,15 +309,15 @@ set_timeout(StreamObject *self, PyObject *value, void *offset)
         *ns = 0;
         return 0;
     }
-    if (tl_timer_seconds(value, &seconds) < 0) {
+    if (tl_timer_read_ns(value, "a default timeout", &given) < 0) {
         return -1;
     }
-    if (seconds <= 0) {
+    if (given <= 0) {
         PyErr_Format(PyExc_ValueError,
                      "a default timeout must be positive, or None, not %R", value);
         return -1;
     }
-    *ns = seconds < TL_TIMER_MAX_SECONDS ? (int64_t)ceil(seconds * 1e9) : 0;
+    *ns = given < TL_TIMER_MAX_NS ? given : 0;
     return 0;
 }
 

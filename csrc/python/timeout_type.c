@@ -7,8 +7,6 @@
 #include "object/live_counts.h"
 #include "python/types.h"
 
-#include <math.h>
-
 typedef struct {
     PyObject_HEAD
     struct tl_scope scope;
@@ -18,25 +16,13 @@ typedef struct {
     bool by_deadline; // created by deadline()
 } TimeoutObject;
 
-// A duration (or a time, if absolute) in nanoseconds: 0 for None, negative if it
-// expires at once. Returns 0, or -1 with an exception set.
+// Read a duration, or a time on the clock, in nanoseconds: TL_TIMER_MAX_NS for None.
+// Returns 0, or -1 with an exception set.
 static int
-parse_time(PyObject *arg, bool absolute, int64_t *result)
+read_time(PyObject *arg, const char *name, int64_t *ns)
 {
-    *result = 0;
-    if (arg == Py_None) {
-        return 0;
-    }
-    double value;
-    if (tl_timer_seconds(arg, &value) < 0) {
-        return -1;
-    }
-    if (value <= 0) {
-        *result = -1;
-    } else if (value < (absolute ? 8e9 : TL_TIMER_MAX_SECONDS)) {
-        *result = (int64_t)ceil(value * 1e9);
-    }
-    return 0;
+    *ns = TL_TIMER_MAX_NS;
+    return arg == Py_None ? 0 : tl_timer_read_ns(arg, name, ns);
 }
 
 static int
@@ -53,8 +39,8 @@ check_exc(PyObject *exc)
 static PyObject *
 make(PyTypeObject *type, PyObject *time, PyObject *exc, bool relative)
 {
-    int64_t parsed;
-    if (parse_time(time, !relative, &parsed) < 0 ||
+    int64_t ns;
+    if (read_time(time, relative ? "seconds" : "when", &ns) < 0 ||
         (exc != NULL && check_exc(exc) < 0)) {
         return NULL;
     }
@@ -64,8 +50,11 @@ make(PyTypeObject *type, PyObject *time, PyObject *exc, bool relative)
     }
     self->relative = relative;
     self->by_deadline = !relative;
-    self->scope.kind = TL_SCOPE_TIMEOUT;
-    *(relative ? &self->after : &self->scope.when) = parsed;
+    tl_scope_init(&self->scope, TL_SCOPE_TIMEOUT);
+    self->after = relative ? ns : TL_TIMER_MAX_NS;
+    if (!relative && ns < TL_TIMER_MAX_NS) {
+        self->scope.when = ns > 0 ? ns : TL_DEADLINE_PAST;
+    }
     self->exc = exc == NULL || exc == Py_None ? NULL : Py_NewRef(exc);
     return (PyObject *)self;
 }
@@ -130,8 +119,7 @@ timeout_enter(TimeoutObject *self, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     if (self->relative) {
-        self->scope.when =
-            self->after <= 0 ? self->after : tl_timer_now(s) + self->after;
+        self->scope.when = tl_timer_after(self->after);
     }
     return tl_scope_enter(s, &self->scope) < 0 ? NULL : Py_NewRef(self);
 }
@@ -200,7 +188,7 @@ timeout_reschedule(TimeoutObject *self, PyObject *arg)
 {
     struct tl_sched *s = tl_sched_for((PyObject *)self);
     int64_t after;
-    if (s == NULL || parse_time(arg, false, &after) < 0) {
+    if (s == NULL || read_time(arg, "seconds", &after) < 0) {
         return NULL;
     }
     if (self->scope.who != NULL && self->scope.who->home != s) {
@@ -213,8 +201,10 @@ timeout_reschedule(TimeoutObject *self, PyObject *arg)
         return NULL;
     }
     self->relative = false;
-    int64_t when = after <= 0 ? after : tl_timer_now(s) + after;
-    return tl_scope_move(s, &self->scope, when) < 0 ? NULL : Py_NewRef(Py_None);
+    self->after = TL_TIMER_MAX_NS;
+    return tl_scope_move(s, &self->scope, tl_timer_after(after)) < 0
+               ? NULL
+               : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -226,11 +216,11 @@ get_expired(TimeoutObject *self, void *Py_UNUSED(closure))
 static PyObject *
 get_when(TimeoutObject *self, void *Py_UNUSED(closure))
 {
-    int64_t when = self->scope.when;
-    if (when == 0) {
+    tl_deadline when = self->scope.when;
+    if (when == TL_DEADLINE_NEVER) {
         Py_RETURN_NONE;
     }
-    return PyFloat_FromDouble(when < 0 ? 0 : (double)when / 1e9);
+    return PyFloat_FromDouble(when == TL_DEADLINE_PAST ? 0 : (double)when / 1e9);
 }
 
 static PyObject *
@@ -241,7 +231,7 @@ timeout_repr(TimeoutObject *self)
     const char *word = self->scope.expired ? "expired" : words[self->scope.state];
     return tl_scope_repr((PyObject *)self,
                          self->by_deadline ? "tasklets.deadline" : NULL, word,
-                         &self->scope, self->relative ? self->after : 0);
+                         &self->scope, self->after);
 }
 
 static int

@@ -19,7 +19,7 @@ struct operation {
     PyObject *value; // borrowed; NULL for a receive
     int dir;
     const struct tl_wait_kind *kind; // for its wait; NULL: it must not wait
-    int64_t deadline;                // as in struct tl_leave
+    tl_deadline deadline;
 };
 
 // ---- the queue
@@ -81,7 +81,7 @@ receiver_left(struct tl_wait *wait)
 static const struct tl_wait_kind send_wait = {
     .verb = "send to", .joined = sender_joined, .left = sender_left};
 static bool
-receiver_skips_deadlock_check(const struct tl_wait *wait)
+receiver_is_exempt(const struct tl_wait *wait)
 {
     return ((const ChannelObject *)wait->on)->source == TL_FROM_HANDLERS;
 }
@@ -89,8 +89,7 @@ receiver_skips_deadlock_check(const struct tl_wait *wait)
 static const struct tl_wait_kind receive_wait = {.verb = "receive from",
                                                  .joined = receiver_joined,
                                                  .left = receiver_left,
-                                                 .skips_deadlock_check =
-                                                     receiver_skips_deadlock_check};
+                                                 .is_exempt = receiver_is_exempt};
 // In __next__: close(wake=True) ends the iteration.
 static const struct tl_wait_kind next_wait = {
     .verb = "receive from", .joined = receiver_joined, .left = receiver_left};
@@ -400,7 +399,7 @@ try_or_wait(const struct operation *op, bool *came)
                            .deadline = op->deadline,
                            .comes = source == TL_FROM_WORKERS,
                            .maybe_external = source == TL_FROM_THREADS,
-                           .no_deadlock_check = source == TL_FROM_HANDLERS,
+                           .exempt = source == TL_FROM_HANDLERS,
                            .last_check =
                                op->dir == SEND ? send_has_come : receive_has_come,
                            .came = came,
@@ -439,7 +438,7 @@ operate(const struct operation *op)
 // The slow path: callbacks, traps, other threads, an empty ring.
 TL_COLD static PyObject *
 operate_slowly(ChannelObject *ch, int dir, PyObject *value,
-               const struct tl_wait_kind *kind, int64_t deadline)
+               const struct tl_wait_kind *kind, tl_deadline deadline)
 {
     struct operation op = {.ch = ch,
                            .s = tl_sched_for((PyObject *)ch),
@@ -466,7 +465,7 @@ switch_to_partner(struct tl_sched *s, TaskletObject *partner, PyObject *value)
 // callback, a buffer, select(), other threads, traps, deadlines) goes the slow way.
 static inline PyObject *
 send_or_receive(ChannelObject *ch, int dir, PyObject *value,
-                const struct tl_wait_kind *kind, int64_t deadline)
+                const struct tl_wait_kind *kind, tl_deadline deadline)
 {
     struct tl_sched *s = tl_sched_mine;
     if (TL_LIKELY(s != NULL && s->state->channel_callback == NULL &&
@@ -482,8 +481,9 @@ send_or_receive(ChannelObject *ch, int dir, PyObject *value,
                     return switch_to_partner(s, partner, value);
                 }
             }
-        } else if (tl_sched_is_plain(s) && kind != NULL && !ch->closing &&
-                   !s->current->block_trap && deadline == 0) {
+        } else if (tl_sched_is_plain(s) && kind != NULL &&
+                   !(ch->closing | s->current->block_trap) &&
+                   deadline == TL_DEADLINE_NEVER) {
             return tl_sched_wait(s, kind, (PyObject *)ch, &ch->queue, value);
         }
     }
@@ -491,13 +491,13 @@ send_or_receive(ChannelObject *ch, int dir, PyObject *value,
 }
 
 PyObject *
-tl_channel_send(ChannelObject *ch, PyObject *value, int64_t deadline)
+tl_channel_send(ChannelObject *ch, PyObject *value, tl_deadline deadline)
 {
     return send_or_receive(ch, SEND, value, &send_wait, deadline);
 }
 
 PyObject *
-tl_channel_receive(ChannelObject *ch, int64_t deadline)
+tl_channel_receive(ChannelObject *ch, tl_deadline deadline)
 {
     return send_or_receive(ch, RECEIVE, NULL, &receive_wait, deadline);
 }
@@ -508,13 +508,13 @@ tl_channel_next(ChannelObject *ch)
     if (ch->closing && tl_channel_balance(ch) <= 0) {
         return NULL;
     }
-    return send_or_receive(ch, RECEIVE, NULL, &next_wait, 0);
+    return send_or_receive(ch, RECEIVE, NULL, &next_wait, TL_DEADLINE_NEVER);
 }
 
 int
 tl_channel_try_send(ChannelObject *ch, PyObject *value)
 {
-    PyObject *result = send_or_receive(ch, SEND, value, NULL, 0);
+    PyObject *result = send_or_receive(ch, SEND, value, NULL, TL_DEADLINE_NEVER);
     Py_XDECREF(result);
     return result != NULL ? 1 : PyErr_Occurred() ? -1 : 0;
 }
@@ -522,7 +522,7 @@ tl_channel_try_send(ChannelObject *ch, PyObject *value)
 PyObject *
 tl_channel_try_receive(ChannelObject *ch)
 {
-    return send_or_receive(ch, RECEIVE, NULL, NULL, 0);
+    return send_or_receive(ch, RECEIVE, NULL, NULL, TL_DEADLINE_NEVER);
 }
 
 // ---- values that are not sent by a tasklet

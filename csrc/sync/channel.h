@@ -83,12 +83,11 @@ typedef struct ChannelObject {
 TL_CHECKER(tl_channel_check, ChannelObject *ch);
 TL_CHECKER(tl_selection_check, const struct tl_selection *sel);
 
-// Send or receive, waiting until deadline (as in struct tl_leave). Return a new
-// reference, or NULL with an exception set; a send returns what its receiver left in
-// tempval, normally None.
+// Send or receive, waiting until deadline. Return a new reference, or NULL with an
+// exception set; a send returns what its receiver left in tempval, normally None.
 // Switch: may.
-PyObject *tl_channel_send(ChannelObject *ch, PyObject *value, int64_t deadline);
-PyObject *tl_channel_receive(ChannelObject *ch, int64_t deadline);
+PyObject *tl_channel_send(ChannelObject *ch, PyObject *value, tl_deadline deadline);
+PyObject *tl_channel_receive(ChannelObject *ch, tl_deadline deadline);
 
 // As tl_channel_receive() without a deadline, but NULL without an exception if the
 // channel is closed and empty.

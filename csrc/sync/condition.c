@@ -18,10 +18,8 @@
 //    with the lock acquired.
 #include "sync/condition.h"
 
-const struct tl_wait_kind tl_condition_wait_kind = {.verb = "be notified by",
-                                                    .no_deadlock_check = true,
-                                                    .on_timeout =
-                                                        tl_wait_queue_timed_out};
+const struct tl_wait_kind tl_condition_wait_kind = {
+    .verb = "be notified by", .exempt = true, .on_timeout = tl_wait_queue_timed_out};
 
 #ifndef NDEBUG
 static void
@@ -65,32 +63,32 @@ release(struct tl_queued_wait *block)
         return true;
     }
     wait->count = wait->lock->count;
-    tl_lock_free(wait->lock);
+    tl_lock_release_all(wait->lock);
     return false;
 }
 
 // Release the lock, which gives its waiters a chance, and re-acquire it.
-static int
+static enum tl_waited
 yield_lock(struct tl_state *state, LockObject *lock, struct tl_holder *me)
 {
     unsigned long count = lock->count;
-    tl_lock_free(lock);
+    tl_lock_release_all(lock);
     int result = tl_lock_regain(state, lock, me, 0);
-    if (lock->property.owner == me) {
+    if (lock->ownership.owner == me) {
         lock->count = count;
     }
-    return result;
+    return result < 0 ? TL_WAITED_FAILED : TL_WAITED_TIMED_OUT;
 }
 
-static int
+static enum tl_waited
 wait_and_reacquire(struct tl_state *state, ConditionObject *cond, LockObject *lock,
-                   int64_t deadline)
+                   tl_deadline deadline)
 {
     struct tl_holder *me = tl_os_thread_holder(Py_TYPE(lock));
     if (me == NULL) {
-        return -1;
+        return TL_WAITED_FAILED;
     }
-    if (deadline < 0) {
+    if (deadline == TL_DEADLINE_PAST) {
         return yield_lock(state, lock, me);
     }
     struct release wait = {.block = {.kind = &tl_condition_wait_kind,
@@ -106,28 +104,30 @@ wait_and_reacquire(struct tl_state *state, ConditionObject *cond, LockObject *lo
         PyErr_SetString(PyExc_RuntimeError, TL_CONDITION_NOT_OWNED);
     }
     if (wait.count == 0) {
-        return -1;
+        return TL_WAITED_FAILED;
     }
     if (TL_UNLIKELY(!(given & TL_GIVEN_OWNERSHIP))) {
         result = tl_lock_regain(state, lock, me, given) < 0 ? -1 : result;
     }
-    if (TL_LIKELY(lock->property.owner == me)) {
+    if (TL_LIKELY(lock->ownership.owner == me)) {
         lock->count = wait.count;
     }
     // If __init__() has given the condition another lock, its waiters use that one.
     if (result < 0 && (given & TL_GIVEN_NOTIFICATION) && cond->own == lock) {
         tl_condition_notify(cond, 1);
     }
-    return result < 0 ? -1 : !(given & TL_GIVEN_TIMED_OUT);
+    return result < 0                     ? TL_WAITED_FAILED
+           : (given & TL_GIVEN_TIMED_OUT) ? TL_WAITED_TIMED_OUT
+                                          : TL_WAITED_DONE;
 }
 
-int
-tl_condition_wait(struct tl_state *state, ConditionObject *cond, int64_t deadline)
+enum tl_waited
+tl_condition_wait(struct tl_state *state, ConditionObject *cond, tl_deadline deadline)
 {
     // A notified waiter still needs this lock when __init__() gives the condition
     // another.
     LockObject *lock = (LockObject *)Py_NewRef(cond->own);
-    int result = wait_and_reacquire(state, cond, lock, deadline);
+    enum tl_waited result = wait_and_reacquire(state, cond, lock, deadline);
     Py_DECREF(lock);
     return result;
 }
@@ -150,19 +150,21 @@ tl_condition_notify(ConditionObject *cond, Py_ssize_t count)
     tl_lock_check(lock);
 }
 
-int
+enum tl_waited
 tl_condition_wait_alone(struct tl_state *state, PyObject *on, struct tl_link *queue,
-                        int64_t deadline)
+                        tl_deadline deadline)
 {
     struct tl_queued_wait how = {.kind = &tl_condition_wait_kind,
                                  .on = on,
                                  .queue = queue,
                                  .deadline = deadline};
-    int result = deadline < 0 ? 0 : tl_wait_queue_wait(state, &how);
+    int result = deadline == TL_DEADLINE_PAST ? 0 : tl_wait_queue_wait(state, &how);
     if (result < 0 && (how.given & TL_GIVEN_NOTIFICATION)) {
         tl_wait_queue_wake_many(queue, 1, TL_GIVEN_NOTIFICATION);
     }
-    return result < 0 ? -1 : (how.given & TL_GIVEN_NOTIFICATION) != 0;
+    return result < 0                            ? TL_WAITED_FAILED
+           : (how.given & TL_GIVEN_NOTIFICATION) ? TL_WAITED_DONE
+                                                 : TL_WAITED_TIMED_OUT;
 }
 
 Py_ssize_t

@@ -30,20 +30,19 @@ TL_CHECKER(tl_condition_check, const ConditionObject *cond);
 extern const struct tl_wait_kind tl_condition_wait_kind;
 
 // Release own, which the caller owns, wait to be notified, and re-acquire own with the
-// count it had, also after an exception. deadline as in struct tl_queued_wait;
-// negative: release and re-acquire without a wait. Returns 1 if notified, 0 if timed
-// out, or -1 with an exception set.
+// count it had, also after an exception. If deadline is PAST: release and re-acquire
+// without a wait.
 // Switch: yes.
-int tl_condition_wait(struct tl_state *state, ConditionObject *cond, int64_t deadline);
+enum tl_waited tl_condition_wait(struct tl_state *state, ConditionObject *cond,
+                                 tl_deadline deadline);
 
 // Move the first count waiters to the queue of own, which is normally held.
 void tl_condition_notify(ConditionObject *cond, Py_ssize_t count);
 
-// Wait for TL_GIVEN_NOTIFICATION in queue, of an object on that has no lock. Returns as
-// above.
+// Wait for TL_GIVEN_NOTIFICATION in queue, of an object on that has no lock.
 // Switch: may.
-int tl_condition_wait_alone(struct tl_state *state, PyObject *on, struct tl_link *queue,
-                            int64_t deadline);
+enum tl_waited tl_condition_wait_alone(struct tl_state *state, PyObject *on,
+                                       struct tl_link *queue, tl_deadline deadline);
 
 // The number of waiters in queue.
 Py_ssize_t tl_condition_count(const struct tl_link *queue);

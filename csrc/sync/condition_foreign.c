@@ -139,48 +139,49 @@ static void
 undo_release(struct tl_state *state, LockObject *lock, unsigned long count)
 {
     struct tl_holder *me = tl_os_thread_seen_holder();
-    if (count > 0 && lock->property.owner != me) {
+    if (count > 0 && lock->ownership.owner != me) {
         (void)tl_lock_regain(state, lock, me, 0);
-        if (lock->property.owner == me) {
+        if (lock->ownership.owner == me) {
             lock->count = count;
         }
     }
 }
 
-// Release lock, wait for token, and re-acquire lock. Returns as tl_condition_wait().
-static int
+// Release lock, wait for token, and re-acquire lock.
+static enum tl_waited
 wait_for_token(struct tl_state *state, PyObject *lock, LockObject *token,
-               int64_t deadline)
+               tl_deadline deadline)
 {
     struct tl_holder *me = tl_os_thread_seen_holder();
     bool ours = PyObject_TypeCheck(lock, state->lock_type) ||
                 PyObject_TypeCheck(lock, state->rlock_type);
-    bool mine = ours && me != NULL && ((LockObject *)lock)->property.owner == me;
+    bool mine = ours && me != NULL && ((LockObject *)lock)->ownership.owner == me;
     unsigned long count = mine ? ((LockObject *)lock)->count : 0;
     PyObject *saved = tl_condition_release_save(lock);
     if (saved == NULL) {
         undo_release(state, (LockObject *)lock, count);
-        return -1;
+        return TL_WAITED_FAILED;
     }
-    int result = tl_lock_acquire(token, deadline);
+    enum tl_waited result = tl_lock_acquire(token, deadline);
     if (tl_condition_acquire_restore(state, lock, saved) < 0) {
-        result = -1;
+        result = TL_WAITED_FAILED;
     }
     Py_DECREF(saved);
     return result;
 }
 
-int
-tl_condition_wait_with(ConditionObject *cond, int64_t deadline)
+enum tl_waited
+tl_condition_wait_with(ConditionObject *cond, tl_deadline deadline)
 {
     struct tl_state *state = tl_state_of_object((PyObject *)cond);
     PyObject *lock = Py_NewRef(cond->lock); // it may be replaced during the wait
     LockObject *token = add_token(state, cond);
-    int result = token ? wait_for_token(state, lock, token, deadline) : -1;
+    enum tl_waited result =
+        token ? wait_for_token(state, lock, token, deadline) : TL_WAITED_FAILED;
     if (token != NULL && !remove_token(cond, token)) {
-        if (result == 0) {
-            result = 1; // notified while it waited for the lock
-        } else if (result < 0) {
+        if (result == TL_WAITED_TIMED_OUT) {
+            result = TL_WAITED_DONE; // notified while it waited for the lock
+        } else if (result == TL_WAITED_FAILED) {
             PyObject *exc = PyErr_GetRaisedException();
             if (cond->lock == lock && tl_condition_notify_with(cond, 1) < 0 &&
                 !tl_errors_interrupt_main(state)) {

@@ -28,7 +28,7 @@ int tl_condition_acquire_restore(struct tl_state *state, PyObject *lock,
 // the caller holds the lock, except for RuntimeError: the lock could not be
 // re-acquired.
 // Switch: may.
-int tl_condition_wait_with(ConditionObject *cond, int64_t deadline);
+enum tl_waited tl_condition_wait_with(ConditionObject *cond, tl_deadline deadline);
 int tl_condition_notify_with(ConditionObject *cond, Py_ssize_t count);
 
 #endif // TL_CONDITION_FOREIGN_H

@@ -118,8 +118,10 @@ tl_group_take_place(struct tl_sched *s, GroupObject *group)
         tl_errors_no_switch(s);
         return -1;
     }
-    struct tl_queued_wait how = {
-        .kind = &place_wait, .on = (PyObject *)group, .queue = &group->places};
+    struct tl_queued_wait how = {.kind = &place_wait,
+                                 .on = (PyObject *)group,
+                                 .queue = &group->places,
+                                 .deadline = TL_DEADLINE_NEVER};
     int result = tl_wait_queue_wait(s->state, &how);
     bool has_place = how.given & TL_GIVEN_NOTIFICATION;
     if (result < 0 && has_place) {
@@ -266,6 +268,7 @@ wait_for_last_child(struct tl_sched *s, GroupObject *group)
     struct tl_leave how = {.kind = &end_wait,
                            .on = (PyObject *)group,
                            .queue = &group->enders,
+                           .deadline = TL_DEADLINE_NEVER,
                            .last_check = has_no_children};
     PyObject *value = tl_sched_leave(s, &how);
     Py_XDECREF(value);

@@ -23,24 +23,15 @@ enum { WAKE_GRACE_NS = TL_STRESS_OR(1000000, 0) };
 enum { MAX_FAILED_WAITS = 100 };
 
 const struct tl_wait_kind tl_lock_wait = {.verb = "acquire",
-                                          .no_deadlock_check = true,
+                                          .exempt = true,
                                           .is_lock = true,
                                           .on_timeout = tl_wait_queue_timed_out};
 
-// A waiter that has lost a race joins the queue: at its head.
-static void
-requeue_at_head(struct tl_wait *wait)
-{
-    struct tl_waiter *waiter = TL_CONTAINER(wait, struct tl_waiter, wait);
-    tl_link_remove(&waiter->link);
-    tl_link_insert_before(&waiter->link, wait->queue->next);
-}
-
 static const struct tl_wait_kind requeue_wait = {.verb = "acquire",
-                                                 .no_deadlock_check = true,
+                                                 .exempt = true,
                                                  .is_lock = true,
                                                  .on_timeout = tl_wait_queue_timed_out,
-                                                 .joined = requeue_at_head};
+                                                 .joined = tl_wait_queue_to_head};
 
 // Another thread is running the import, and will end this wait: run(wait=True) goes on.
 static void
@@ -67,7 +58,7 @@ import_left(struct tl_wait *wait)
 }
 
 static const struct tl_wait_kind import_wait = {.verb = "acquire",
-                                                .no_deadlock_check = true,
+                                                .exempt = true,
                                                 .is_lock = true,
                                                 .on_timeout = tl_wait_queue_timed_out,
                                                 .joined = import_joined,
@@ -77,8 +68,8 @@ static const struct tl_wait_kind import_wait = {.verb = "acquire",
 void
 tl_lock_check(const LockObject *lock)
 {
-    TL_CHECK("I1", "lock", lock, lock->count > 0 || lock->property.owner == NULL);
-    tl_ownership_check(&lock->property); // I2: an owner that goes away disowns it
+    TL_CHECK("I1", "lock", lock, lock->count > 0 || lock->ownership.owner == NULL);
+    tl_ownership_check(&lock->ownership); // I2: an owner that goes away disowns it
     TL_CHECK("I3", "lock", lock,
              lock->count > 0 || lock->woken_at != 0 ||
                  tl_wait_queue_first_active((struct tl_link *)&lock->waiters) == NULL);
@@ -140,7 +131,7 @@ int
 tl_lock_release(LockObject *lock)
 {
     struct tl_holder *me = tl_os_thread_seen_holder();
-    bool mine = lock->property.owner == me && me != NULL;
+    bool mine = lock->ownership.owner == me && me != NULL;
     if (lock->reentrant && !mine) {
         PyErr_SetString(PyExc_RuntimeError, "cannot release un-acquired lock");
         return -1;
@@ -153,7 +144,7 @@ tl_lock_release(LockObject *lock)
         lock->released_by_other = true;
     }
     if (--lock->count == 0) {
-        tl_lock_free(lock);
+        tl_lock_release_all(lock);
     }
     tl_lock_check(lock);
     return 0;
@@ -172,7 +163,7 @@ is_free(struct tl_queued_wait *how)
 static bool
 is_owned_here(struct tl_sched *s, LockObject *lock)
 {
-    struct tl_holder *owner = lock->property.owner;
+    struct tl_holder *owner = lock->ownership.owner;
     return owner->native ? s->native != NULL && owner == &s->native->holder
                          : TL_CONTAINER(owner, TaskletObject, holder)->home == s;
 }
@@ -184,7 +175,7 @@ static int
 check_owner(LockObject *lock)
 {
     struct tl_sched *s = tl_sched_mine;
-    struct tl_holder *owner = lock->property.owner;
+    struct tl_holder *owner = lock->ownership.owner;
     if (s == NULL || !tl_sched_is_held(s) || owner == NULL || lock->released_by_other) {
         return 0;
     }
@@ -200,29 +191,39 @@ check_owner(LockObject *lock)
 static bool
 is_abandoned(const LockObject *lock)
 {
-    const struct tl_holder *owner = lock->property.owner;
+    const struct tl_holder *owner = lock->ownership.owner;
     return lock->is_strict && lock->count > 0 &&
            (owner == NULL ||
             (!owner->native && TL_CONTAINER(owner, TaskletObject, holder)->home->dead));
 }
 
-int
+// A waiter with that result has found the lock held. If it was woken and another was
+// faster, it has lost a race.
+static void
+note_lost_race(LockObject *lock, unsigned char given, int *lost_races)
+{
+    if ((given & TL_GIVEN_RETRY) && ++*lost_races >= MAX_LOST_RACES) {
+        lock->must_hand_off = true;
+    }
+}
+
+enum tl_waited
 tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
-                 int64_t deadline)
+                 tl_deadline deadline)
 {
     int lost_races = 0;
     for (;;) {
         if (tl_lock_free_if_lost(lock) && lock->count == 0) {
             tl_lock_take(lock, me);
-            return 1;
+            return TL_WAITED_DONE;
         }
-        if (deadline == 0 &&
+        if (deadline == TL_DEADLINE_NEVER &&
             (check_owner(lock) < 0 || tl_lock_cycle_check(state, lock, me) < 0)) {
-            return -1;
+            return TL_WAITED_FAILED;
         }
         struct tl_sched *s = lock->is_strict ? tl_sched_mine : NULL;
         bool elsewhere =
-            s != NULL && lock->property.owner != NULL && !is_owned_here(s, lock);
+            s != NULL && lock->ownership.owner != NULL && !is_owned_here(s, lock);
         struct tl_queued_wait how = {.kind = elsewhere        ? &import_wait
                                              : lost_races > 0 ? &requeue_wait
                                                               : &tl_lock_wait,
@@ -234,26 +235,24 @@ tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
         int result = tl_wait_queue_wait(state, &how);
         if (how.given & TL_GIVEN_OWNERSHIP) {
             if (result < 0) {
-                tl_lock_free(lock);
+                tl_lock_release_all(lock);
             }
-            return result < 0 ? -1 : 1;
+            return result < 0 ? TL_WAITED_FAILED : TL_WAITED_DONE;
         }
         if (how.given & TL_GIVEN_RETRY) {
             woken_waiter_arrived(lock, result < 0);
         }
         if (result < 0) {
-            return -1;
+            return TL_WAITED_FAILED;
         }
         if (lock->count == 0) {
             tl_lock_take(lock, me);
-            return 1;
+            return TL_WAITED_DONE;
         }
         if (how.given & TL_GIVEN_TIMED_OUT) {
-            return 0;
+            return TL_WAITED_TIMED_OUT;
         }
-        if ((how.given & TL_GIVEN_RETRY) && ++lost_races >= MAX_LOST_RACES) {
-            lock->must_hand_off = true;
-        }
+        note_lost_race(lock, how.given, &lost_races);
     }
 }
 
@@ -274,13 +273,12 @@ tl_lock_regain(struct tl_state *state, LockObject *lock, struct tl_holder *me,
             tl_lock_take(lock, me);
             break;
         }
-        if ((given & TL_GIVEN_RETRY) && ++lost_races >= MAX_LOST_RACES) {
-            lock->must_hand_off = true;
-        }
+        note_lost_race(lock, given, &lost_races);
         struct tl_queued_wait how = {.kind =
                                          lost_races > 0 ? &requeue_wait : &tl_lock_wait,
                                      .on = (PyObject *)lock,
                                      .queue = &lock->waiters,
+                                     .deadline = TL_DEADLINE_NEVER,
                                      .last_check = is_free,
                                      .is_mandatory = true};
         failed += check_owner(lock) < 0 ||
@@ -302,7 +300,7 @@ tl_lock_new(PyTypeObject *type, bool reentrant)
     LockObject *lock = (LockObject *)type->tp_alloc(type, 0); // zeroed
     if (lock != NULL) {
         tl_live_add(TL_LIVE_LOCK, 1);
-        tl_link_init(&lock->property.held);
+        tl_link_init(&lock->ownership.held);
         tl_link_init(&lock->waiters);
         lock->reentrant = reentrant;
     }
@@ -314,7 +312,7 @@ tl_lock_reset(LockObject *lock)
 {
     lock->woken_at = 0;
     lock->must_hand_off = lock->released_by_other = false;
-    tl_lock_free(lock);
+    tl_lock_release_all(lock);
 }
 
 bool
@@ -327,18 +325,19 @@ tl_lock_free_if_lost(LockObject *lock)
     return is_lost;
 }
 
-int
-tl_lock_acquire_slow(LockObject *self, struct tl_holder *me, int64_t deadline)
+enum tl_waited
+tl_lock_acquire_slow(LockObject *self, struct tl_holder *me, tl_deadline deadline)
 {
-    if (self->reentrant && self->property.owner == me) {
+    if (self->reentrant && self->ownership.owner == me) {
         if (self->count == ULONG_MAX) {
             PyErr_SetString(PyExc_OverflowError, "internal lock count overflowed");
-            return -1;
+            return TL_WAITED_FAILED;
         }
         self->count++;
-        return 1;
+        return TL_WAITED_DONE;
     }
-    return deadline < 0 ? 0
-                        : tl_lock_wait_for(tl_state_of_object((PyObject *)self), self,
-                                           me, deadline);
+    return deadline == TL_DEADLINE_PAST
+               ? TL_WAITED_TIMED_OUT
+               : tl_lock_wait_for(tl_state_of_object((PyObject *)self), self, me,
+                                  deadline);
 }

@@ -37,8 +37,8 @@
 //     has been woken (woken_at is set).
 typedef struct LockObject {
     PyObject_HEAD
-    struct tl_ownership property; // the owner
-    struct tl_link waiters;       // a queue of wait_queue.h
+    struct tl_ownership ownership; // the owner
+    struct tl_link waiters;        // a queue of wait_queue.h
     int64_t woken_at;    // when a waiter was woken that has not arrived; 0: none
     unsigned long count; // number of acquires by the owner that were not released
     unsigned forks;      // state->forks at woken_at: a fork leaves that waiter behind
@@ -60,7 +60,7 @@ static inline void
 tl_lock_take(LockObject *lock, struct tl_holder *me)
 {
     lock->count = 1;
-    tl_os_thread_own(me, &lock->property);
+    tl_os_thread_own(me, &lock->ownership);
     tl_lock_check(lock);
 }
 
@@ -70,10 +70,10 @@ void tl_lock_pass_on(LockObject *lock);
 // Release the lock, whatever its count. Does not call into Python.
 // Thread: any.
 static inline void
-tl_lock_free(LockObject *lock)
+tl_lock_release_all(LockObject *lock)
 {
-    if (TL_LIKELY(lock->property.owner != NULL)) {
-        tl_os_thread_disown(&lock->property);
+    if (TL_LIKELY(lock->ownership.owner != NULL)) {
+        tl_os_thread_disown(&lock->ownership);
     }
     lock->count = 0;
     if (TL_UNLIKELY(!tl_link_is_single(&lock->waiters))) {
@@ -87,18 +87,17 @@ tl_lock_free(LockObject *lock)
 static inline bool
 tl_lock_is_owned(const LockObject *lock)
 {
-    return lock->reentrant ? lock->property.owner != NULL &&
-                                 lock->property.owner == tl_os_thread_seen_holder()
+    return lock->reentrant ? lock->ownership.owner != NULL &&
+                                 lock->ownership.owner == tl_os_thread_seen_holder()
                            : lock->count > 0;
 }
 
 // Slow path of acquire: wait for a lock that is held, and that the caller, me, cannot
-// re-enter. deadline as in struct tl_queued_wait. Returns 1 if acquired, 0 if timed
-// out, or -1 with an exception set: DeadlockError if the wait would close a cycle of
-// owners.
+// re-enter. deadline is not PAST. Fails with DeadlockError if the wait would close a
+// cycle of owners.
 // Switch: yes.
-int tl_lock_wait_for(struct tl_state *state, LockObject *lock, struct tl_holder *me,
-                     int64_t deadline);
+enum tl_waited tl_lock_wait_for(struct tl_state *state, LockObject *lock,
+                                struct tl_holder *me, tl_deadline deadline);
 
 // Re-acquire the lock unconditionally, after a wait that ended with given. An exception
 // that is set on entry, or occurs during the call, is raised in the end, as by
@@ -125,29 +124,29 @@ void tl_lock_reset(LockObject *lock);
 // its waiters. Returns whether that was so.
 bool tl_lock_free_if_lost(LockObject *lock);
 
-// Acquire a lock that is not free. Returns as tl_lock_wait_for(), and 0 if deadline is
-// negative: it must not block.
+// Acquire a lock that is not free. If deadline is PAST it does not wait.
 // Switch: may.
-int tl_lock_acquire_slow(LockObject *lock, struct tl_holder *me, int64_t deadline);
+enum tl_waited tl_lock_acquire_slow(LockObject *lock, struct tl_holder *me,
+                                    tl_deadline deadline);
 
-// Acquire any lock. Returns the same, and -1 with MemoryError set if there is no memory
-// for the thread's first lock.
+// Acquire any lock. Fails with MemoryError, too, if there is no memory for the thread's
+// first lock.
 // Switch: may.
-static inline int
-tl_lock_acquire(LockObject *lock, int64_t deadline)
+static inline enum tl_waited
+tl_lock_acquire(LockObject *lock, tl_deadline deadline)
 {
     struct tl_holder *me = tl_os_thread_holder(Py_TYPE(lock));
     if (TL_UNLIKELY(me == NULL)) {
-        return -1;
+        return TL_WAITED_FAILED;
     }
-    bool may_wait = TL_STRESSED && deadline >= 0 && !lock->is_strict &&
-                    !(lock->reentrant && lock->property.owner == me);
+    bool may_wait = TL_STRESSED && deadline != TL_DEADLINE_PAST && !lock->is_strict &&
+                    !(lock->reentrant && lock->ownership.owner == me);
     if (may_wait && tl_stress_before_wait() < 0) {
-        return -1;
+        return TL_WAITED_FAILED;
     }
     if (TL_LIKELY(lock->count == 0) && !(may_wait && tl_waits_anyway())) {
         tl_lock_take(lock, me);
-        return 1;
+        return TL_WAITED_DONE;
     }
     return tl_lock_acquire_slow(lock, me, deadline);
 }
@@ -156,11 +155,11 @@ tl_lock_acquire(LockObject *lock, int64_t deadline)
 static inline PyObject *
 tl_lock_leave(LockObject *lock)
 {
-    struct tl_holder *owner = lock->property.owner;
+    struct tl_holder *owner = lock->ownership.owner;
     if (TL_LIKELY(lock->count == 1 && owner != NULL &&
                   owner == tl_os_thread_seen_holder() &&
                   tl_link_is_single(&lock->waiters))) {
-        tl_os_thread_disown(&lock->property);
+        tl_os_thread_disown(&lock->ownership);
         lock->count = 0;
         tl_lock_check(lock);
         Py_RETURN_NONE;

@@ -43,9 +43,10 @@ awaited_by(struct tl_holder *holder)
     struct tl_sleeper *sleeper = native->asleep;
     if (sleeper != NULL) {
         struct tl_wait *wait = &sleeper->waiter.wait;
-        bool waits = tl_wait_is_armed(wait) && wait->kind->is_lock &&
-                     (sleeper->deadline == 0 || wait->queue != sleeper->queue) &&
-                     sleeper->holder == holder;
+        bool waits =
+            tl_wait_is_armed(wait) && wait->kind->is_lock &&
+            (sleeper->deadline == TL_DEADLINE_NEVER || wait->queue != sleeper->queue) &&
+            sleeper->holder == holder;
         return waits ? (LockObject *)wait->on : NULL;
     }
     return native->sched != NULL && native->sched->main != NULL
@@ -57,7 +58,7 @@ awaited_by(struct tl_holder *holder)
 static struct tl_holder *
 owner_of(LockObject *lock)
 {
-    return lock->released_by_other ? NULL : lock->property.owner;
+    return lock->released_by_other ? NULL : lock->ownership.owner;
 }
 
 // The number of locks in the cycle that a wait of me for lock would close, or 0.
@@ -88,7 +89,7 @@ note_cycle(LockObject *lock, int length, struct found *found)
 {
     int count = length < MAX_LISTED ? length : MAX_LISTED;
     for (int i = 0; i < count; i++) {
-        struct tl_holder *holder = lock->property.owner;
+        struct tl_holder *holder = lock->ownership.owner;
         found[i] = (struct found){.lock = (LockObject *)Py_NewRef(lock)};
         if (holder->native) {
             found[i].ident = TL_CONTAINER(holder, struct tl_os_thread, holder)->ident;

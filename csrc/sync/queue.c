@@ -32,37 +32,24 @@
 // hands it the mutex. As in lock.c: the smaller, the fairer and the slower.
 enum { MAX_LOST_RACES = TL_STRESS_OR(2, 1) };
 
-// A waiter that has lost a race joins the queue: at its head.
-static void
-requeue_at_head(struct tl_wait *wait)
-{
-    struct tl_waiter *waiter = TL_CONTAINER(wait, struct tl_waiter, wait);
-    tl_link_remove(&waiter->link);
-    tl_link_insert_before(&waiter->link, wait->queue->next);
-}
-
 // The three kinds of caller that wait.
 enum side { GET, PUT, JOIN };
 
 // By side: for the first wait, and after a lost race.
 static const struct tl_wait_kind kinds[][2] = {
     [GET] = {{.verb = "get from",
-              .no_deadlock_check = true,
+              .exempt = true,
               .on_timeout = tl_wait_queue_timed_out},
              {.verb = "get from",
-              .no_deadlock_check = true,
+              .exempt = true,
               .on_timeout = tl_wait_queue_timed_out,
-              .joined = requeue_at_head}},
-    [PUT] = {{.verb = "put to",
-              .no_deadlock_check = true,
-              .on_timeout = tl_wait_queue_timed_out},
+              .joined = tl_wait_queue_to_head}},
+    [PUT] = {{.verb = "put to", .exempt = true, .on_timeout = tl_wait_queue_timed_out},
              {.verb = "put to",
-              .no_deadlock_check = true,
+              .exempt = true,
               .on_timeout = tl_wait_queue_timed_out,
-              .joined = requeue_at_head}},
-    [JOIN] = {{.verb = "join",
-               .no_deadlock_check = true,
-               .on_timeout = tl_wait_queue_timed_out}},
+              .joined = tl_wait_queue_to_head}},
+    [JOIN] = {{.verb = "join", .exempt = true, .on_timeout = tl_wait_queue_timed_out}},
 };
 
 // Whether waiter waits in a method of the queue, and not in a condition's wait().
@@ -156,7 +143,7 @@ hold(struct visit *visit)
     }
     if (q->mutex->count == 0) {
         tl_lock_take(q->mutex, visit->me);
-    } else if (tl_lock_wait_for(q->state, q->mutex, visit->me, 0) < 0) {
+    } else if (tl_lock_wait_for(q->state, q->mutex, visit->me, TL_DEADLINE_NEVER) < 0) {
         return -1;
     }
     visit->is_held = true;
@@ -185,8 +172,8 @@ leave(struct visit *visit)
     if (visit->is_held) {
         visit->is_held = false;
         // Unless a method of a subclass has released it.
-        if (visit->q->mutex->property.owner == visit->me) {
-            tl_lock_free(visit->q->mutex);
+        if (visit->q->mutex->ownership.owner == visit->me) {
+            tl_lock_release_all(visit->q->mutex);
         }
     }
     tl_queue_check(visit->q);
@@ -220,14 +207,14 @@ leave_and_wake(struct visit *visit, enum side side)
         }
         return;
     }
-    struct tl_ownership *property = &q->mutex->property;
-    bool mine = visit->is_held && property->owner == visit->me;
+    struct tl_ownership *ownership = &q->mutex->ownership;
+    bool mine = visit->is_held && ownership->owner == visit->me;
     if (must_hand_off != NULL && *must_hand_off && is_method_waiter(waiter) &&
         (mine || q->mutex->count == 0)) {
         *must_hand_off = false;
         if (mine) {
             visit->is_held = false;
-            tl_os_thread_disown(property);
+            tl_os_thread_disown(ownership);
         }
         tl_lock_take(q->mutex, tl_os_thread_holder_of(waiter));
         tl_wait_queue_wake(waiter, TL_GIVEN_NOTIFICATION | TL_GIVEN_OWNERSHIP);
@@ -329,7 +316,7 @@ release_or_look(struct tl_queued_wait *block)
 // Wait to be woken. visit->is_held says afterwards whether the caller holds the mutex.
 // Returns what was given, or -1 with an exception set.
 static int
-wait_once(struct visit *visit, int64_t deadline, bool again)
+wait_once(struct visit *visit, tl_deadline deadline, bool again)
 {
     QueueObject *q = visit->q;
     ConditionObject *cond = condition_of(q, visit->side);
@@ -355,7 +342,7 @@ wait_once(struct visit *visit, int64_t deadline, bool again)
         result = -1;
     }
     if (given & (TL_GIVEN_RETRY | TL_GIVEN_OWNERSHIP)) {
-        visit->is_held = q->mutex->property.owner == visit->me;
+        visit->is_held = q->mutex->ownership.owner == visit->me;
     }
     return result < 0 ? -1 : given;
 }
@@ -367,7 +354,7 @@ tl_queue_read_timeout(PyObject *timeout, double *seconds)
     if (timeout == NULL || timeout == Py_None) {
         return 0;
     }
-    if (tl_timer_seconds(timeout, seconds) < 0) {
+    if (tl_timer_seconds(timeout, "timeout", seconds) < 0) {
         return -1;
     }
     if (*seconds == INFINITY) {
@@ -377,17 +364,16 @@ tl_queue_read_timeout(PyObject *timeout, double *seconds)
 }
 
 int
-tl_queue_deadline(double seconds, int64_t *deadline)
+tl_queue_deadline(double seconds, tl_deadline *deadline)
 {
     if (seconds < 0) {
         PyErr_SetString(PyExc_ValueError, "'timeout' must be a non-negative number");
         return -1;
     }
-    if (seconds > TL_WAIT_QUEUE_MAX_SECONDS && seconds != INFINITY) {
-        PyErr_SetString(PyExc_OverflowError, "timeout value is too large");
+    if (seconds != INFINITY && tl_timer_check_longest(seconds) < 0) {
         return -1;
     }
-    *deadline = tl_wait_queue_deadline_in(seconds);
+    *deadline = tl_timer_after(tl_timer_ns_of(seconds));
     return 0;
 }
 
@@ -399,7 +385,7 @@ wait_until_ready(struct visit *visit, bool block, double seconds)
     QueueObject *q = visit->q;
     enum side side = visit->side;
     bool has_timed_out = !block, has_waited = false;
-    int64_t deadline = 0;
+    tl_deadline deadline = TL_DEADLINE_NEVER;
     int lost_races = 0;
     for (;;) {
         int ready = is_ready(q, side);
@@ -414,7 +400,7 @@ wait_until_ready(struct visit *visit, bool block, double seconds)
         if (ready) {
             return 0;
         }
-        if (has_timed_out || deadline < 0) {
+        if (has_timed_out || deadline == TL_DEADLINE_PAST) {
             visit->is_notified = false;
             PyErr_SetNone(side == GET ? q->state->queue.empty : q->state->queue.full);
             return -1;

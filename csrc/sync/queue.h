@@ -52,9 +52,9 @@ void tl_queue_raise_bare(QueueObject *q);
 // code.
 int tl_queue_read_timeout(PyObject *timeout, double *seconds);
 
-// The deadline that is that many seconds from now, as in struct tl_queued_wait;
-// negative: do not wait. Returns 0, or -1 with ValueError or OverflowError set.
-int tl_queue_deadline(double seconds, int64_t *deadline);
+// The deadline that is that many seconds from now. Returns 0, or -1 with ValueError (it
+// is negative) or OverflowError set.
+int tl_queue_deadline(double seconds, tl_deadline *deadline);
 
 // The methods of these names. timeout is the argument, in seconds; NULL or None: no
 // limit. tl_queue_get() returns a new reference; the others return -1 with an exception

@@ -129,7 +129,7 @@ owns_lock(struct tl_state *state, PyObject *lock)
     struct tl_holder *me = tl_os_thread_seen_holder();
     bool ours = PyObject_TypeCheck(lock, state->lock_type) ||
                 PyObject_TypeCheck(lock, state->rlock_type);
-    return ours && me != NULL && ((LockObject *)lock)->property.owner == me;
+    return ours && me != NULL && ((LockObject *)lock)->ownership.owner == me;
 }
 
 // Returns 1; 0 if acquire() returned False; or -1 with an exception set.

@@ -49,7 +49,7 @@ selection_left(struct tl_wait *wait)
 }
 
 static bool
-selection_skips_deadlock_check(const struct tl_wait *wait)
+selection_is_exempt(const struct tl_wait *wait)
 {
     return selection_of(wait)->source == TL_FROM_HANDLERS;
 }
@@ -58,7 +58,7 @@ static const struct tl_wait_kind selection_wait = {
     .verb = "waits for the first of several channels",
     .joined = selection_joined,
     .left = selection_left,
-    .skips_deadlock_check = selection_skips_deadlock_check};
+    .is_exempt = selection_is_exempt};
 
 // The index at which the search begins: at random, so that no channel starves another.
 static Py_ssize_t
@@ -68,8 +68,7 @@ pick(struct tl_sched *s, Py_ssize_t count)
     return (Py_ssize_t)(((s->chance >> 32) * (uint64_t)count) >> 32);
 }
 
-// Do an operation that can be done now. Returns its index; -1 with an exception set, or
-// -2 if there is none.
+// Do an operation that can be done now. Returns its index, or TL_SELECT_...
 static Py_ssize_t
 do_now(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count, PyObject **value)
 {
@@ -88,10 +87,10 @@ do_now(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count, PyObject 
             return i;
         }
         if (PyErr_Occurred()) {
-            return -1;
+            return TL_SELECT_FAILED;
         }
     }
-    return -2;
+    return TL_SELECT_NONE;
 }
 
 static struct tl_selection *
@@ -132,20 +131,20 @@ any_is_ready(const struct tl_leave *how)
 
 Py_ssize_t
 tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
-          int64_t deadline, bool no_wait, PyObject **value)
+          tl_deadline deadline, bool no_wait, PyObject **value)
 {
     for (;;) {
         *value = NULL;
-        Py_ssize_t done = count > 0 ? do_now(s, cases, count, value) : -2;
-        if (done != -2 || no_wait) {
+        Py_ssize_t done = count > 0 ? do_now(s, cases, count, value) : TL_SELECT_NONE;
+        if (done != TL_SELECT_NONE || no_wait) {
             return done;
         }
         if (tl_errors_block_trap(s)) {
-            return -1;
+            return TL_SELECT_FAILED;
         }
         struct tl_selection *sel = selection_new(cases, count);
         if (sel == NULL) {
-            return -1;
+            return TL_SELECT_FAILED;
         }
         bool came = false;
         struct tl_leave how = {.kind = &selection_wait,
@@ -153,11 +152,11 @@ tl_select(struct tl_sched *s, CaseObject *const *cases, Py_ssize_t count,
                                .deadline = deadline,
                                .comes = sel->source == TL_FROM_WORKERS,
                                .maybe_external = sel->source == TL_FROM_THREADS,
-                               .no_deadlock_check = sel->source == TL_FROM_HANDLERS,
+                               .exempt = sel->source == TL_FROM_HANDLERS,
                                .last_check = any_is_ready,
                                .came = &came};
         *value = tl_sched_leave(s, &how);
-        done = *value != NULL ? sel->chosen : -1;
+        done = *value != NULL ? sel->chosen : TL_SELECT_FAILED;
         PyMem_Free(sel);
         if (!came) {
             return done;

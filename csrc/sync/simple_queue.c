@@ -7,9 +7,8 @@
 #include "sync/simple_queue.h"
 #include "core/stress_points.h"
 
-static const struct tl_wait_kind get_wait = {.verb = "get from",
-                                             .no_deadlock_check = true,
-                                             .on_timeout = tl_wait_queue_timed_out};
+static const struct tl_wait_kind get_wait = {
+    .verb = "get from", .exempt = true, .on_timeout = tl_wait_queue_timed_out};
 
 // ---- items
 
@@ -125,10 +124,10 @@ has_free_item(struct tl_queued_wait *how)
 }
 
 PyObject *
-tl_simple_queue_get(SimpleQueueObject *q, int64_t deadline)
+tl_simple_queue_get(SimpleQueueObject *q, tl_deadline deadline)
 {
-    while (unpromised(q) <= 0 || (deadline >= 0 && tl_waits_anyway())) {
-        if (deadline < 0) {
+    while (unpromised(q) <= 0 || (deadline != TL_DEADLINE_PAST && tl_waits_anyway())) {
+        if (deadline == TL_DEADLINE_PAST) {
             PyErr_SetNone(q->state->queue.empty);
             return NULL;
         }
@@ -147,7 +146,7 @@ tl_simple_queue_get(SimpleQueueObject *q, int64_t deadline)
             return NULL;
         }
         if (how.given & TL_GIVEN_TIMED_OUT) {
-            deadline = -1;
+            deadline = TL_DEADLINE_PAST;
         }
     }
     PyObject *item = take_first(q);

@@ -27,9 +27,9 @@ TL_CHECKER(tl_simple_queue_check, const SimpleQueueObject *q);
 // set. Does not call into Python.
 int tl_simple_queue_put(SimpleQueueObject *q, PyObject *item);
 
-// Take the first item, waiting for it unless deadline is negative. Returns it (a new
-// reference), or NULL with an exception set: Empty if it timed out.
+// Take the first item, waiting for it until deadline. Returns it (a new reference), or
+// NULL with an exception set: Empty if it timed out.
 // Switch: may.
-PyObject *tl_simple_queue_get(SimpleQueueObject *q, int64_t deadline);
+PyObject *tl_simple_queue_get(SimpleQueueObject *q, tl_deadline deadline);
 
 #endif // TL_SIMPLE_QUEUE_H

@@ -1,4 +1,4 @@
-// wait_queue.c - waiting in a queue, waking, and the deadlines of such waits.
+// wait_queue.c - waiting in a queue, and waking.
 #include "sync/wait_queue.h"
 #include "core/errors.h"
 #include "core/interrupt.h"
@@ -7,8 +7,6 @@
 #include "object/args.h"
 #include "base/clock.h"
 
-#include <math.h>
-
 // ---- waiting
 
 PyObject *
@@ -16,6 +14,14 @@ tl_wait_queue_timed_out(struct tl_wait *wait)
 {
     wait->given |= TL_GIVEN_TIMED_OUT;
     return NULL;
+}
+
+void
+tl_wait_queue_to_head(struct tl_wait *wait)
+{
+    struct tl_waiter *waiter = TL_CONTAINER(wait, struct tl_waiter, wait);
+    tl_link_remove(&waiter->link);
+    tl_link_insert_before(&waiter->link, wait->queue->next);
 }
 
 static bool
@@ -33,8 +39,8 @@ block_thread(struct tl_state *state, struct tl_queued_wait *how)
     if (sleeper == NULL) {
         return -1;
     }
-    int64_t deadline = how->deadline;
-    if (deadline > 0 && s != NULL && s->fake_clock) {
+    tl_deadline deadline = how->deadline;
+    if (deadline != TL_DEADLINE_NEVER && s != NULL && s->fake_clock) {
         deadline += tl_clock_now() - tl_timer_now(s);
     }
     int result = 0;
@@ -81,7 +87,8 @@ block_tasklet(struct tl_sched *s, struct tl_queued_wait *how)
     PyObject *value;
     bool came = false;
     me->left_waiting = false;
-    if (tl_sched_is_plain(s) && how->deadline == 0 && !tl_takes_detour()) {
+    if (tl_sched_is_plain(s) && how->deadline == TL_DEADLINE_NEVER &&
+        !tl_takes_detour()) {
         me->wait.given = 0;
         came = run_last_check(how);
         value = came ? Py_NewRef(Py_None)
@@ -113,7 +120,7 @@ int
 tl_wait_queue_wait(struct tl_state *state, struct tl_queued_wait *how)
 {
     struct tl_sched *s = tl_sched_mine;
-    assert(how->deadline >= 0);
+    assert(how->deadline > 0);
     how->given = 0;
     how->asked = false;
     return s == NULL || tl_sched_is_held(s) ? block_thread(state, how)
@@ -202,62 +209,11 @@ tl_wait_queue_traverse(const struct tl_link *queue, visitproc visit, void *arg)
     return 0;
 }
 
-// ---- deadlines
-
-int64_t
-tl_wait_queue_deadline(int64_t nanoseconds)
-{
-    struct tl_sched *s = tl_sched_mine;
-    if (nanoseconds <= 0) {
-        return -1;
-    }
-    return (s != NULL ? tl_timer_now(s) : tl_clock_now()) + nanoseconds;
-}
-
-// Returns 0, or -1 with an exception set.
-static int
-parse_seconds(PyObject *arg, double *seconds)
-{
-    if (tl_timer_seconds(arg, seconds) < 0) {
-        return -1;
-    }
-    if (*seconds > TL_WAIT_QUEUE_MAX_SECONDS) {
-        PyErr_Format(PyExc_OverflowError,
-                     "a timeout must not exceed threading.TIMEOUT_MAX, %R does", arg);
-        return -1;
-    }
-    return 0;
-}
-
-int64_t
-tl_wait_queue_deadline_in(double seconds)
-{
-    if (seconds <= 0) {
-        return -1;
-    }
-    return seconds < TL_TIMER_MAX_SECONDS
-               ? tl_wait_queue_deadline((int64_t)ceil(seconds * 1e9))
-               : 0;
-}
-
-int
-tl_wait_queue_deadline_of(PyObject *seconds, int64_t *deadline)
-{
-    double value;
-    *deadline = 0;
-    if (seconds == NULL || seconds == Py_None) {
-        return 0;
-    }
-    if (parse_seconds(seconds, &value) < 0) {
-        return -1;
-    }
-    *deadline = tl_wait_queue_deadline_in(value);
-    return 0;
-}
+// ---- arguments
 
 int
 tl_wait_queue_acquire_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames,
-                           int64_t *deadline)
+                           tl_deadline *deadline)
 {
     static const char *const names[] = {"blocking", "timeout", NULL};
     static const struct tl_argspec spec = {
@@ -268,7 +224,9 @@ tl_wait_queue_acquire_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kw
         return -1;
     }
     int blocking = argv[0] == NULL ? 1 : PyObject_IsTrue(argv[0]);
-    if (blocking < 0 || (argv[1] != NULL && parse_seconds(argv[1], &timeout) < 0)) {
+    if (blocking < 0 ||
+        (argv[1] != NULL && (tl_timer_seconds(argv[1], "timeout", &timeout) < 0 ||
+                             tl_timer_check_longest(timeout) < 0))) {
         return -1;
     }
     if (!blocking && timeout != -1) {
@@ -281,6 +239,8 @@ tl_wait_queue_acquire_args(PyObject *const *args, Py_ssize_t nargs, PyObject *kw
                         "timeout value must be a non-negative number");
         return -1;
     }
-    *deadline = !blocking ? -1 : timeout == -1 ? 0 : tl_wait_queue_deadline_in(timeout);
+    *deadline = !blocking       ? TL_DEADLINE_PAST
+                : timeout == -1 ? TL_DEADLINE_NEVER
+                                : tl_timer_after(tl_timer_ns_of(timeout));
     return 0;
 }

@@ -45,12 +45,12 @@
 
 // One wait.
 struct tl_queued_wait {
-    // With no_deadlock_check, unless the wait is a DeadlockError when nothing is
+    // With exempt, unless the wait is a DeadlockError when nothing is
     // runnable. With a deadline, on_timeout must be tl_wait_queue_timed_out().
     const struct tl_wait_kind *kind;
     PyObject *on;          // borrowed: the caller holds it
     struct tl_link *queue; // the queue of on
-    int64_t deadline;      // from tl_wait_queue_deadline(), not negative; 0: none
+    tl_deadline deadline;  // on tl_timer_now()'s clock; not TL_DEADLINE_PAST
     // The last check, at most once: returns true if there is no need to wait. No Python
     // code runs between it and the wait. May wake waiters of other queues. May be NULL.
     bool (*last_check)(struct tl_queued_wait *how);
@@ -70,6 +70,10 @@ int tl_wait_queue_wait(struct tl_state *state, struct tl_queued_wait *how);
 
 // For tl_wait_kind.on_timeout: records TL_GIVEN_TIMED_OUT.
 PyObject *tl_wait_queue_timed_out(struct tl_wait *wait);
+
+// For tl_wait_kind.joined of a waiter that has lost a race: it waits at the head of the
+// queue.
+void tl_wait_queue_to_head(struct tl_wait *wait);
 
 // End the wait of waiter, add given to what it has been given, and make it runnable or
 // wake its thread. Does not call into Python.
@@ -106,24 +110,9 @@ tl_wait_queue_is_mine(const struct tl_waiter *waiter)
     return !waiter->wait.native && tl_task_of_waiter(waiter)->home == tl_sched_mine;
 }
 
-// The deadline that is that many nanoseconds from now; -1 if nanoseconds <= 0: do not
-// wait.
-int64_t tl_wait_queue_deadline(int64_t nanoseconds);
-
-// The longest timeout, threading.TIMEOUT_MAX: its nanoseconds fit into 64 bits.
-#define TL_WAIT_QUEUE_MAX_SECONDS 9223372036.0
-
-// The same for seconds, which may be infinite. From TL_TIMER_MAX_SECONDS on there is no
-// deadline: 0.
-int64_t tl_wait_queue_deadline_in(double seconds);
-
-// The same for a timeout argument of threading's: seconds, or None or NULL for no
-// deadline. Returns 0, or -1 with TypeError, ValueError (NaN) or OverflowError set.
-int tl_wait_queue_deadline_of(PyObject *seconds, int64_t *deadline);
-
 // Read the arguments (blocking=True, timeout=-1) of a lock's acquire(). *deadline is
-// negative if it must not block. Returns 0, or -1 with an exception set.
+// PAST if it must not block. Returns 0, or -1 with an exception set.
 int tl_wait_queue_acquire_args(PyObject *const *args, Py_ssize_t nargs,
-                               PyObject *kwnames, int64_t *deadline);
+                               PyObject *kwnames, tl_deadline *deadline);
 
 #endif // TL_WAIT_QUEUE_H

@@ -47,8 +47,8 @@ const struct tl_wait_kind tl_job_end_wait = {
 int
 tl_job_wait_for_workers(struct tl_sched *s, const struct tl_leave *how)
 {
-    bool plain = tl_sched_is_plain(s) && how->deadline == 0 && !tl_takes_detour() &&
-                 !how->last_check(how);
+    bool plain = tl_sched_is_plain(s) && how->deadline == TL_DEADLINE_NEVER &&
+                 !tl_takes_detour() && !how->last_check(how);
     PyObject *value = plain ? tl_sched_wait(s, how->kind, how->on, how->queue, NULL)
                             : tl_sched_leave(s, how);
     Py_XDECREF(value);
@@ -361,10 +361,10 @@ run_it_here(JobObject *job)
     }
 }
 
-// Wait until job is over; deadline as in struct tl_leave. The caller holds a reference
-// to job. Returns 0, or -1 with an exception set.
+// Wait until job is over, or until deadline. The caller holds a reference to job.
+// Returns 0, or -1 with an exception set.
 static int
-wait_for_job(struct tl_sched *s, JobObject *job, int64_t deadline)
+wait_for_job(struct tl_sched *s, JobObject *job, tl_deadline deadline)
 {
     if (tl_errors_check_may_wait(s) < 0) {
         return -1;
@@ -411,8 +411,8 @@ int
 tl_job_wait(JobObject *job, PyObject *timeout)
 {
     struct tl_sched *s = tl_sched_for((PyObject *)job);
-    int64_t deadline;
-    if (s == NULL || tl_timer_deadline(s, timeout, &deadline) < 0 ||
+    tl_deadline deadline;
+    if (s == NULL || tl_timer_deadline(timeout, &deadline) < 0 ||
         (!is_over(job) && wait_for_job(s, job, deadline) < 0)) {
         return -1;
     }
@@ -424,8 +424,8 @@ tl_pool_call(PoolObject *pool, PyObject *func, PyObject *args, PyObject *kwargs,
              PyObject *timeout)
 {
     struct tl_sched *s = tl_sched_get(pool->state);
-    int64_t deadline;
-    if (s == NULL || tl_timer_deadline(s, timeout, &deadline) < 0 ||
+    tl_deadline deadline;
+    if (s == NULL || tl_timer_deadline(timeout, &deadline) < 0 ||
         tl_errors_check_may_wait(s) < 0) {
         return NULL;
     }
@@ -470,6 +470,7 @@ tl_pool_submit(PoolObject *pool, PyObject *func, PyObject *args, PyObject *kwarg
     struct tl_leave how = {.kind = &room_wait,
                            .on = (PyObject *)job,
                            .queue = &job->waiters,
+                           .deadline = TL_DEADLINE_NEVER,
                            .comes = true,
                            .last_check = job_has_room};
     if (s == NULL || tl_job_wait_for_workers(s, &how) < 0) {

@@ -110,13 +110,13 @@ struct PoolObject {
     Py_ssize_t max_queued; // capacity for submit(); 0: no limit
     struct tl_link workers, idle;
     long nworkers, nidle, nbusy;
-    long starting;          // threads that were started and are not workers yet
-    long nwoken;            // idle workers that were woken and do not run yet
-    long max_workers;       // maximum number of workers for calls that compute
-    long limit;             // maximum number of busy workers now
-    long most;              // maximum number of threads, even if all calls only wait
-    bool has_monitor;       // a worker watches the busy ones
-    double linger;          // seconds
+    long starting;    // threads that were started and are not workers yet
+    long nwoken;      // idle workers that were woken and do not run yet
+    long max_workers; // maximum number of workers for calls that compute
+    long limit;       // maximum number of busy workers now
+    long most;        // maximum number of threads, even if all calls only wait
+    bool has_monitor; // a worker watches the busy ones
+    int64_t linger_ns;
     unsigned generation;    // state->forks when the pool was made or last reset
     bool closed;            // submits raise; workers end when the queue is empty
     struct tl_link waiters; // tasklets that wait for the end of the last worker

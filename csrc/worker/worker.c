@@ -60,14 +60,15 @@ is_surplus(const PoolObject *pool)
 }
 
 // Sleep until there is work or the pool is closed. asleep is as in park_worker().
-// Returns false if the worker is surplus and has been idle for pool->linger: it must
+// Returns false if the worker is surplus and has been idle for pool->linger_ns: it must
 // end.
 static bool
 wait_for_work(struct tl_worker *worker, struct tl_sched *asleep)
 {
     PoolObject *pool = worker->pool;
     worker->woken = false;
-    int64_t end = is_surplus(pool) ? tl_clock_now() + (int64_t)(pool->linger * 1e9) : 0;
+    tl_deadline end =
+        is_surplus(pool) ? tl_clock_now() + pool->linger_ns : TL_DEADLINE_NEVER;
     // First in the list: its caches are the warmest.
     tl_link_insert_before(&worker->idle, pool->idle.next);
     pool->nidle++;
@@ -75,8 +76,8 @@ wait_for_work(struct tl_worker *worker, struct tl_sched *asleep)
     tl_idle_threads_begin(&worker->idle_thread, pool->state);
     do {
         tl_park_reset(&worker->park);
-        int64_t left = end == 0 ? -1 : end - tl_clock_now();
-        if (end != 0 && left <= 0 && is_surplus(pool)) {
+        int64_t left = end == TL_DEADLINE_NEVER ? -1 : end - tl_clock_now();
+        if (end != TL_DEADLINE_NEVER && left <= 0 && is_surplus(pool)) {
             break;
         }
         (void)park_worker(worker, asleep, left);
@@ -315,6 +316,7 @@ tl_pool_join(PoolObject *pool)
         struct tl_leave how = {.kind = &tl_job_end_wait,
                                .on = (PyObject *)pool,
                                .queue = &pool->waiters,
+                               .deadline = TL_DEADLINE_NEVER,
                                .comes = true,
                                .last_check = pool_has_ended};
         if (tl_job_wait_for_workers(s, &how) < 0) {

@@ -31,7 +31,7 @@ MUTANTS = {
     ),
     "a_lock_is_free_and_has_an_owner": (
         "sync/lock.c",
-        "    if (--lock->count == 0) {\n        tl_lock_free(lock);\n    }\n",
+        "    if (--lock->count == 0) {\n        tl_lock_release_all(lock);\n    }\n",
         "    --lock->count;\n",
         "I1 of lock",
     ),
@@ -55,7 +55,7 @@ MUTANTS = {
     ),
     "a_call_of_run_that_is_over_is_still_listed": (
         "core/run.c",
-        "    watch->listed = false;\n",
+        "    frame->listed = false;\n",
         "",
         "I1 of tl_run_frame",
     ),

@@ -263,8 +263,8 @@ MUTANTS = {
     ),
     "a_lock_that_was_given_to_a_killed_waiter_stays_locked": (
         "sync/lock.c",
-        "            if (result < 0) {\n                tl_lock_free(lock);\n",
-        "            if (false) {\n                tl_lock_free(lock);\n",
+        "            if (result < 0) {\n                tl_lock_release_all(lock);\n",
+        "            if (false) {\n                tl_lock_release_all(lock);\n",
     ),
     "the_value_of_a_receiver_that_gave_way_is_lost": (
         "sync/channel.c",
@@ -283,8 +283,8 @@ MUTANTS = {
     ),
     "a_value_that_comes_with_a_signal_is_lost": (
         "core/sched.c",
-        "            tl_sched_drop_later(s, tl_interrupt_displace(me));",
-        "            tl_sched_drop_later(s, tl_task_swap(me, NULL));",
+        "        tl_sched_drop_later(s, tl_interrupt_displace(me));",
+        "        tl_sched_drop_later(s, tl_task_swap(me, NULL));",
     ),
     "a_kill_replaces_the_end_of_the_program_at_the_tasklets_end": (
         "core/tasklet_end.c",

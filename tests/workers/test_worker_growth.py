@@ -140,5 +140,5 @@ def test_bursts_come_and_go(small):
 
 @pytest.mark.parametrize("linger", [-1, float("nan"), 1e300])
 def test_a_time_to_linger_is_a_number_of_seconds(linger):
-    with pytest.raises(ValueError, match="positive"):
+    with pytest.raises(ValueError, match="linger must be a number of seconds"):
         _core.worker_pool(int, 1, linger=linger)
