@@ -130,7 +130,8 @@ add_types(PyObject *mod, struct tl_state *state)
         return -1;
     }
     if (add_methods(state->tasklet_type, tl_outcome_methods) < 0 ||
-        add_methods(state->stream_type, tl_stream_methods) < 0) {
+        add_methods(state->stream_type, tl_stream_methods) < 0 ||
+        add_methods(state->stream_type, tl_stream_tls_methods) < 0) {
         return -1;
     }
     state->classic_channel_type = (PyTypeObject *)PyType_FromModuleAndSpec(
@@ -444,6 +445,12 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->readable_type);
     Py_VISIT(state->writable_type);
     Py_VISIT(state->future.type);
+    Py_VISIT(state->tls.context_type);
+    Py_VISIT(state->tls.memory_bio);
+    Py_VISIT(state->tls.error);
+    Py_VISIT(state->tls.want_read);
+    Py_VISIT(state->tls.zero_return);
+    Py_VISIT(state->tls.eof_error);
     return tl_queue_visit_tools(state, visit, arg);
 }
 
