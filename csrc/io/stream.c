@@ -178,8 +178,8 @@ check_output(struct tl_stream *stream)
     return 0;
 }
 
-// Output is possible, and more than `most` bytes are left. Send some, or wait. Returns 0,
-// or -1 with an exception set.
+// Output is possible, and more than `most` bytes are left. Send some, or wait. Returns
+// 0, or -1 with an exception set.
 static inline int
 make_room(struct tl_sched *s, struct tl_stream *stream, int64_t deadline)
 {
@@ -247,7 +247,8 @@ encrypt(struct tl_sched *s, struct tl_stream *stream, const char *data, size_t s
         *written += n;
         tl_stream_send_later(s, stream);
         if (result == TL_TLS_WANTS) {
-            // A change of keys is under way; OpenSSL insists on the same bytes after it.
+            // A change of keys is under way; after it OpenSSL takes only the same
+            // bytes.
             stream->cut_short = true;
             if (tl_tls_fill(s, stream->tls, &stream->socket, deadline) < 0) {
                 return -1;
@@ -453,7 +454,7 @@ tl_stream_close(struct tl_sched *s, struct tl_stream *stream, int64_t linger_ns)
             PyErr_Clear();
         }
         if (socket->state == TL_SOCKET_CLOSED || socket->closing) {
-            return 0; // by another thread, meanwhile
+            return 0; // another thread has closed it, while this one waited for OpenSSL
         }
     }
     tl_flush_forget(&stream->flush);

@@ -54,9 +54,9 @@ void tl_stream_init(struct tl_stream *stream, PyObject *owner, int fd);
 // The object goes away, or only its memory does (after tl_stream_close()).
 void tl_stream_fini(struct tl_stream *stream);
 
-// Write all of it. After an exception, *written bytes have been written or collected; if
-// these are a part, nothing more can be written, except with TLS: there the rest can.
-// Returns 0, or -1 with an exception set.
+// Write all of it. After an exception, *written bytes have been written or collected;
+// if these are a part, nothing more can be written, except with TLS: there the rest
+// can. Returns 0, or -1 with an exception set.
 // Switch: may.
 int tl_stream_write(struct tl_sched *s, struct tl_stream *stream, const char *data,
                     size_t size, int64_t deadline, size_t *written);
@@ -73,16 +73,16 @@ int tl_stream_flush(struct tl_sched *s, struct tl_stream *stream, int64_t deadli
 // Switch: may.
 int tl_stream_write_eof(struct tl_sched *s, struct tl_stream *stream, int64_t deadline);
 
-// Begin TLS. *tls is the stream's from then on, and NULL. Checks first that nobody reads
-// or writes, and that nothing has come that was not read; if that is so and the handshake
-// fails, the stream is closed. Returns 0, or -1 with an exception set.
+// Begin TLS. *tls is the stream's from then on, and NULL. Checks first that nobody
+// reads or writes, and that nothing has come that was not read; if that is so and the
+// handshake fails, the stream is closed. Returns 0, or -1 with an exception set.
 // Switch: may.
 int tl_stream_start_tls(struct tl_sched *s, struct tl_stream *stream,
                         struct tl_tls **tls, int64_t deadline);
 
 // Close the stream. Output that the system does not take at once is sent in the
-// background for up to linger_ns; 0: it is dropped, and with TLS the peer is not told of
-// the end. Does not wait. Returns 0 or an errno.
+// background for up to linger_ns; 0: it is dropped, and with TLS the peer is not told
+// of the end. Does not wait. Returns 0 or an errno.
 int tl_stream_close(struct tl_sched *s, struct tl_stream *stream, int64_t linger_ns);
 
 // Drop the output, and close: the peer of a TCP connection gets a reset.

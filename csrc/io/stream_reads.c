@@ -117,8 +117,8 @@ fill(struct tl_sched *s, struct tl_stream *stream, size_t wanted, int64_t deadli
     if (scratch == NULL) {
         return -1;
     }
-    // Not with TLS, as another thread may close the stream, which frees the buffer, while
-    // OpenSSL writes into it.
+    // Not with TLS, as another thread may close the stream, which frees the buffer,
+    // while OpenSSL writes into it.
     if (wanted >= DIRECT_READ && stream->tls == NULL) {
         if (tl_bytes_reserve(&stream->in, wanted) < 0) {
             return -1;

@@ -109,8 +109,8 @@ wrap(struct tl_tls *tls, const struct tl_tls_options *options)
     return object;
 }
 
-// Refuse what wrap_bio() of some versions ignores: above all a client that would verify a
-// name and has none. Returns 0, or -1 with an exception set.
+// Refuse what wrap_bio() of some versions ignores: above all a client that would verify
+// a name and has none. Returns 0, or -1 with an exception set.
 static int
 check_name(const struct tl_tls_options *options)
 {
@@ -328,8 +328,8 @@ copy_attribute(PyObject *from, PyObject *to, const char *name)
     return result;
 }
 
-// Raise the error that has ended the connection once more: a new one, as the old one has
-// its own traceback. Returns -1.
+// Raise the error that has ended the connection once more: a new one, as the old one
+// has its own traceback. Returns -1.
 static int
 fail_again(struct tl_tls *tls)
 {
@@ -414,8 +414,8 @@ read_once(struct tl_tls *tls, char *memory, size_t size)
     return got;
 }
 
-// Read all records that have come whole, as far as there is room: who waits for the
-// socket to be readable, and then reads, must not leave any behind.
+// Read all records that have come whole, as far as there is room: a caller that
+// waits for the socket to be readable, and then reads, must not leave any behind.
 static ssize_t
 read_records(struct tl_tls *tls, char *memory, size_t size)
 {
@@ -488,8 +488,8 @@ tl_tls_write(struct tl_sched *s, struct tl_tls *tls, const void *data, size_t si
     return result;
 }
 
-// Decrypt what has come, which a shutdown would lose. Returns 0, or -1 with an exception
-// set.
+// Decrypt what has come, which a shutdown would lose. Returns 0, or -1 with an
+// exception set.
 static int
 read_rest(struct tl_tls *tls, struct tl_bytes *in)
 {

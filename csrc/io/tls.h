@@ -61,7 +61,8 @@ void tl_tls_clear(struct tl_tls *tls);
 // Go on with the handshake. Returns 0 when it is complete, or TL_TLS_WANTS.
 int tl_tls_handshake(struct tl_sched *s, struct tl_tls *tls, struct tl_bytes *out);
 
-// Decrypt up to size bytes into memory. Returns how many, 0 at the end, or TL_TLS_WANTS.
+// Decrypt up to size bytes into memory. Returns how many, 0 at the end, or
+// TL_TLS_WANTS.
 ssize_t tl_tls_read(struct tl_sched *s, struct tl_tls *tls, void *memory, size_t size,
                     struct tl_bytes *out);
 

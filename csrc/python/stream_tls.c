@@ -3,8 +3,8 @@
 #include "object/args.h"
 #include "python/stream_methods.h"
 
-// Default limit of a handshake: a client on a bad line needs seconds, and one that
-// sends nothing must not keep a descriptor for ever.
+// Default limit of a handshake: a client on a bad line needs seconds, and a silent
+// client must not keep a descriptor forever.
 static const int64_t handshake_ns = 60000000000;
 
 // The text by which errors of a handshake name the peer: the name that was to be

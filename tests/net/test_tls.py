@@ -93,7 +93,7 @@ def test_reads(ends):
 
 
 def test_a_read_leaves_no_record_behind(ends):
-    # Who waits for the descriptor to be readable would not see it.
+    # A caller that waits for the descriptor to be readable would not see it.
     one, other = ends
     for i in range(5):
         other.write(b"%d" % i * 1000)

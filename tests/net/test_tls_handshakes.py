@@ -183,7 +183,7 @@ class TestAServer:
     def test_silence(self):
         with self.plain() as client:
             name = "{}:{}".format(*client.getsockname())
-            self.serves()  # meanwhile
+            self.serves()  # while that handshake lasts
             record = self.until_logged()
             assert str(record.exc_info[1]) == (
                 f"the TLS handshake with {name} has timed out"
