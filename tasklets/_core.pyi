@@ -4,6 +4,7 @@ from concurrent.futures import Future
 from contextvars import Context
 from os import PathLike, stat_result
 from socket import socket
+from ssl import SSLContext, SSLObject, SSLSession
 from threading import Thread
 from types import FrameType, GenericAlias, TracebackType
 from typing import (
@@ -1820,7 +1821,7 @@ class Stream:
         timeout seconds, by default write_timeout, then raises TimeoutError. Raises OSError
         if the connection breaks, also for an earlier write. If an exception cuts a write
         short, its attribute sent is the number of bytes that have gone, and later writes
-        raise BrokenPipeError.
+        raise BrokenPipeError; with TLS they go on, so that the rest can be written.
         """
     def writelines(
         self, pieces: Iterable[Buffer], /, *, timeout: float | None = None
@@ -1834,14 +1835,16 @@ class Stream:
     def write_eof(self, *, timeout: float | None = None) -> None:
         """Flush, and tell the peer that nothing follows; reading goes on.
 
+        With TLS the peer gets a close_notify; up to TLS 1.2 it may end the connection then.
         Raises what write() raises. Calling it again does nothing.
         """
     def close(self) -> None:
         """Close the stream, without waiting. Tasklets that wait for it get ClosedError.
 
         What was written and has not gone yet is sent in the background for up to five
-        seconds; call flush() first to be sure of it. Raises OSError if an earlier write has
-        failed: the stream is closed all the same. Calling it again does nothing.
+        seconds; call flush() first to be sure of it. With TLS the peer is told of the end,
+        unless the last write was cut short. Raises OSError if an earlier write has failed:
+        the stream is closed all the same. Calling it again does nothing.
         """
     def abort(self) -> None:
         """Close the stream, and drop what has not been sent. The peer of a TCP connection gets
@@ -1851,7 +1854,32 @@ class Stream:
         """Close the stream without closing its descriptor, which is returned.
 
         The descriptor is non-blocking. Raises ValueError, and changes nothing, if bytes that
-        have come or were written would be lost.
+        have come or were written would be lost, or with TLS.
+        """
+    def start_tls(
+        self,
+        context: SSLContext,
+        /,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        session: SSLSession | None = None,
+        suppress_ragged_eofs: bool = False,
+        timeout: float | None = 60,
+    ) -> None:
+        """Begin TLS on this connection, and wait until the handshake is complete.
+
+        context is an ssl.SSLContext; server_side says which end this is. A client gives
+        server_hostname, which is sent to the server, and which its certificate must be for;
+        session is one of an earlier connection, to resume it. If the peer ends the
+        connection without saying so in TLS, reads raise ssl.SSLEOFError, because somebody
+        may have cut it; with suppress_ragged_eofs they return b"".
+
+        Raises RuntimeError, and changes nothing, if TLS has begun, if another tasklet reads
+        or writes, or if bytes were received that nobody has read. If the handshake fails or
+        is interrupted, the stream is closed: raises ssl.SSLError, of which
+        ssl.SSLCertVerificationError is a kind, OSError, or TimeoutError after timeout
+        seconds (None: no limit).
         """
     def fileno(self) -> int:
         """Return the descriptor, -1 once the stream is closed."""
@@ -1864,6 +1892,11 @@ class Stream:
     @property
     def closed(self) -> bool:
         """Whether the stream was closed."""
+    @property
+    def tls(self) -> SSLObject | None:
+        """The ssl.SSLObject of the connection, to ask for version(), cipher(),
+        getpeercert(), selected_alpn_protocol(), session and the like; None: no TLS.
+        """
     @property
     def read_timeout(self) -> float | None:
         """The timeout of reads without one, in seconds; None: none."""

@@ -20,6 +20,7 @@ from tasklets.locks import Event, Semaphore
 if TYPE_CHECKING:
     from logging import Logger
     from socket import AddressFamily, SocketKind
+    from ssl import SSLContext, SSLSession
     from types import TracebackType
 
 __all__ = [
@@ -143,10 +144,30 @@ def _by_turns(lists: list[list[_Place]]) -> Iterator[_Place]:
 # ---- connecting
 
 
+_default_context: "SSLContext | None" = None
+
+
+def _context(tls: object) -> "SSLContext":
+    """Return the context that the argument tls of connect() means."""
+    global _default_context
+    if tls is not True:
+        return tls  # type: ignore[return-value]  # start_tls() checks it
+    if _default_context is None:
+        from ssl import create_default_context  # slow, and often not needed
+
+        _default_context = create_default_context()
+    return _default_context
+
+
 def connect(
     address: Address,
     *,
     local_address: tuple[Any, ...] | None = None,
+    tls: "SSLContext | bool | None" = None,
+    server_hostname: str | None = None,
+    session: "SSLSession | None" = None,
+    suppress_ragged_eofs: bool = False,
+    tls_timeout: float | None = 60,
     timeout: float | None = None,
 ) -> Stream:
     """Return a Stream that is connected to address.
@@ -156,10 +177,46 @@ def connect(
     one when an attempt has failed or takes longer than 250 ms. The first that answers
     wins. local_address is the own (host, port), with a numeric host.
 
-    timeout, in seconds, covers the lookup and all attempts; then TimeoutError is
-    raised. Raises OSError if no attempt succeeds: it lists each address and reason.
-    After an error no descriptor is left.
+    tls is an ssl.SSLContext, or True for one with the system's certificates: TLS begins
+    at once, and the server's certificate must be for server_hostname, by default the
+    host of address. See Stream.start_tls() for session and suppress_ragged_eofs; the
+    handshake may take tls_timeout seconds.
+
+    timeout, in seconds, covers the lookup, all attempts and the handshake; then
+    TimeoutError is raised. Raises OSError if no attempt succeeds: it lists each address
+    and reason; and what Stream.start_tls() raises. After an error no descriptor is
+    left.
     """
+    if tls is None or tls is False:
+        if server_hostname is not None or session is not None:
+            raise ValueError("server_hostname and session are for tls")
+        return _connect(address, local_address, timeout)
+    context = _context(tls)
+    if server_hostname is None and _is_pair(address):
+        assert isinstance(address, tuple)
+        host = address[0]
+        server_hostname = host.decode() if isinstance(host, bytes) else host
+    if timeout is not None and timeout <= 0:
+        raise TimeoutError("timed out")
+    with _core.timeout(timeout):
+        stream = _connect(address, local_address, None)
+        try:
+            stream.start_tls(
+                context,
+                server_hostname=server_hostname,
+                session=session,
+                suppress_ragged_eofs=suppress_ragged_eofs,
+                timeout=tls_timeout,
+            )
+        except BaseException:
+            stream.abort()  # after an alert, if the handshake had begun
+            raise
+        return stream
+
+
+def _connect(
+    address: Address, local_address: tuple[Any, ...] | None, timeout: float | None
+) -> Stream:
     if not _is_pair(address):
         assert not isinstance(address, tuple)
         if local_address is not None:
@@ -437,6 +494,14 @@ def _logger() -> "Logger":
     return logging.getLogger("tasklets.net")
 
 
+def _is_of_peer(exc: Exception) -> bool:
+    """Return whether a handler got exc because the peer has broken TLS."""
+    from ssl import SSLCertVerificationError, SSLError
+
+    # The handler itself may be the client of another server, which has no certificate.
+    return isinstance(exc, SSLError) and not isinstance(exc, SSLCertVerificationError)
+
+
 class Server:
     """What serve() returns: accepts connections, and runs a handler for each.
 
@@ -451,8 +516,12 @@ class Server:
         handler: Callable[[Stream], object],
         listeners: list[Listener],
         max_connections: int | None,
+        tls: "SSLContext | None" = None,
+        tls_timeout: float | None = 60,
     ) -> None:
         self._handler = handler
+        self._tls = tls
+        self._tls_timeout = tls_timeout
         self._listeners = listeners
         self._running: dict[_core.tasklet[Any], Stream] = {}
         self._room = None if max_connections is None else Semaphore(max_connections)
@@ -485,13 +554,28 @@ class Server:
                 return
             self._running[_core.spawn(self._handle, stream)] = stream
 
+    def _start_tls(self, stream: Stream) -> bool:
+        """Return whether the connection may go on."""
+        if self._tls is None:
+            return True
+        try:
+            stream.start_tls(self._tls, server_side=True, timeout=self._tls_timeout)
+        except OSError:  # which includes those of ssl, and a timeout
+            _logger().debug("the TLS handshake of %r has failed", stream, exc_info=True)
+            return False
+        return True
+
     def _handle(self, stream: Stream) -> None:
         try:
-            self._handler(stream)
+            if self._start_tls(stream):
+                self._handler(stream)
         except (ConnectionError, ClosedError):
             _logger().debug("the connection %r has broken", stream, exc_info=True)
-        except Exception:
-            _logger().exception("the handler of %r has failed", stream)
+        except Exception as exc:
+            if stream.tls is not None and _is_of_peer(exc):
+                _logger().debug("the connection %r has broken", stream, exc_info=True)
+            else:
+                _logger().exception("the handler of %r has failed", stream)
         finally:
             try:
                 stream.close()
@@ -574,6 +658,8 @@ def serve(
     handler: Callable[[Stream], object],
     address: Address | Listener,
     *,
+    tls: "SSLContext | None" = None,
+    tls_timeout: float | None = 60,
     max_connections: int | None = None,
     backlog: int | None = None,
     reuse_port: bool = False,
@@ -585,11 +671,20 @@ def serve(
     clients wait in the system's queue. The stream is closed when its handler returns.
     An exception of a handler is logged, to the logger "tasklets.net", with the peer's
     address, at the level DEBUG if the connection has broken, and the server goes on.
+
+    With tls, an ssl.SSLContext for servers, the handler gets the stream when the TLS
+    handshake is complete. A handshake that fails, or takes longer than tls_timeout
+    seconds (None: no limit), is logged at the level DEBUG.
     """
     if not callable(handler):
         raise TypeError(f"the handler must be callable, not {handler!r}")
     if max_connections is not None and max_connections < 1:
         raise ValueError(f"max_connections must be at least 1, not {max_connections}")
+    if tls is not None:
+        from ssl import SSLContext
+
+        if not isinstance(tls, SSLContext):
+            raise TypeError(f"tls must be an ssl.SSLContext, not {type(tls).__name__}")
     if not isinstance(address, Listener):
         address = listen(address, backlog=backlog, reuse_port=reuse_port)
-    return Server(handler, [address], max_connections)
+    return Server(handler, [address], max_connections, tls, tls_timeout)

@@ -551,6 +551,35 @@ tl_socket_raise(struct tl_socket *socket, int error)
 
 // ---- reading and writing
 
+// tl_socket_try_read(), inline.
+static inline ssize_t
+try_read(struct tl_socket *socket, void *buffer, size_t size)
+{
+    while (socket->ready & TL_EDGE_READ) {
+        ssize_t n = socket->is_socket ? recv(socket->fd, buffer, size, 0)
+                                      : read(socket->fd, buffer, size);
+        if (n >= 0) {
+            if (n > 0 && (size_t)n < size && socket->is_tcp && !socket->careful) {
+                socket->ready &= ~TL_EDGE_READ;
+            }
+            return n;
+        }
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            socket->ready &= ~TL_EDGE_READ;
+        } else if (errno != EINTR) {
+            return -1;
+        }
+    }
+    errno = EAGAIN;
+    return -1;
+}
+
+ssize_t
+tl_socket_try_read(struct tl_socket *socket, void *buffer, size_t size)
+{
+    return try_read(socket, buffer, size);
+}
+
 ssize_t
 tl_socket_read(struct tl_sched *s, struct tl_socket *socket, void *buffer, size_t size,
                tl_deadline deadline)
@@ -559,22 +588,12 @@ tl_socket_read(struct tl_sched *s, struct tl_socket *socket, void *buffer, size_
         if (socket->state == TL_SOCKET_CLOSED || socket->closing) {
             return tl_socket_raise_closed(socket);
         }
-        if (socket->ready & TL_EDGE_READ) {
-            ssize_t n = socket->is_socket ? recv(socket->fd, buffer, size, 0)
-                                          : read(socket->fd, buffer, size);
-            if (n >= 0) {
-                if (n > 0 && (size_t)n < size && socket->is_tcp && !socket->careful) {
-                    socket->ready &= ~TL_EDGE_READ;
-                }
-                return n;
-            }
-            if (errno == EINTR) {
-                continue;
-            }
-            if (errno != EAGAIN && errno != EWOULDBLOCK) {
-                return tl_socket_raise(socket, errno);
-            }
-            socket->ready &= ~TL_EDGE_READ;
+        ssize_t n = try_read(socket, buffer, size);
+        if (n >= 0) {
+            return n;
+        }
+        if (errno != EAGAIN) {
+            return tl_socket_raise(socket, errno);
         }
         if (tl_socket_wait(s, socket, TL_EDGE_READ, deadline) < 0) {
             return -1;

@@ -80,6 +80,10 @@ int tl_socket_raise(struct tl_socket *socket, int error);
 int tl_socket_wait(struct tl_sched *s, struct tl_socket *socket, int what,
                    tl_deadline deadline);
 
+// Try to read once. Returns the number of bytes, 0 at the end, or -1 with errno set;
+// EAGAIN: nothing can be read now, and a report will follow once the socket is watched.
+ssize_t tl_socket_try_read(struct tl_socket *socket, void *buffer, size_t size);
+
 // Read up to size bytes, at least one. Returns how many, 0 at the end, or -1 with an
 // exception set.
 // Switch: may.

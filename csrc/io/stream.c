@@ -65,6 +65,20 @@ flush_before_switch(struct tl_flush *flush)
     }
 }
 
+// Drop what has come and nobody will read: session tickets, which a server sends after
+// the handshake. If they were left, the system would reset the connection, and the peer
+// could lose what was written last.
+static void
+drop_input(struct tl_stream *stream)
+{
+    char memory[1024];
+    int pieces = 64; // a peer that goes on sending is reset
+    if (stream->tls != NULL && stream->tls->is_open && stream->socket.is_socket) {
+        while (pieces-- > 0 && recv(stream->socket.fd, memory, sizeof memory, 0) > 0) {
+        }
+    }
+}
+
 // The output of a stream that is being closed has been sent, or its time is over.
 static void
 finish_close(struct tl_stream *stream)
@@ -74,6 +88,7 @@ finish_close(struct tl_stream *stream)
         tl_timer_cancel(s, &stream->linger);
     }
     tl_bytes_drop(&stream->out, tl_bytes_size(&stream->out));
+    drop_input(stream);
     (void)tl_socket_close(&stream->socket);
     tl_sched_drop_later(s, stream->socket.owner); // of tl_stream_close()
 }
@@ -135,6 +150,14 @@ open_gate(struct tl_stream *stream)
     }
 }
 
+static int
+raise_finished(void)
+{
+    PyErr_SetString(PyExc_BrokenPipeError,
+                    "cannot write after write_eof() of this stream");
+    return -1;
+}
+
 // Check that output is possible. Returns 0, or -1 with an exception set.
 static int
 check_output(struct tl_stream *stream)
@@ -146,9 +169,7 @@ check_output(struct tl_stream *stream)
         return tl_socket_raise(&stream->socket, stream->out_error);
     }
     if (stream->finished) {
-        PyErr_SetString(PyExc_BrokenPipeError,
-                        "cannot write after write_eof() of this stream");
-        return -1;
+        return raise_finished();
     }
     if (stream->cut_short) {
         PyErr_SetString(PyExc_BrokenPipeError,
@@ -156,6 +177,18 @@ check_output(struct tl_stream *stream)
         return -1;
     }
     return 0;
+}
+
+// Output is possible, and more than `most` bytes are left. Send some, or wait. Returns
+// 0, or -1 with an exception set.
+static inline int
+make_room(struct tl_sched *s, struct tl_stream *stream, tl_deadline deadline)
+{
+    if (!stream->socket.output_waits) {
+        send_output(s, stream);
+        return 0;
+    }
+    return tl_socket_wait(s, &stream->socket, TL_EDGE_WRITE, deadline);
 }
 
 // Wait until no other tasklet is inside a write, and at most `most` bytes of output are
@@ -188,14 +221,67 @@ wait_for_room(struct tl_sched *s, struct tl_stream *stream, size_t most,
         if (tl_bytes_size(&stream->out) <= most) {
             return 0;
         }
-        if (!stream->socket.output_waits) {
-            send_output(s, stream);
-            continue;
-        }
-        if (tl_socket_wait(s, &stream->socket, TL_EDGE_WRITE, deadline) < 0) {
+        if (make_room(s, stream, deadline) < 0) {
             return -1;
         }
     }
+}
+
+void
+tl_stream_send_later(struct tl_sched *s, struct tl_stream *stream)
+{
+    if (stream->out.end > 0 && !stream->socket.output_waits) {
+        tl_flush_later(s, &stream->flush);
+    }
+}
+
+// Encrypt and collect all of it. As tl_stream_write(), inside a write.
+static int
+encrypt(struct tl_sched *s, struct tl_stream *stream, const char *data, size_t size,
+        tl_deadline deadline, size_t *written)
+{
+    while (*written < size) {
+        size_t left = size - *written, n;
+        size_t most = left < TL_STREAM_MAX_OUTPUT ? left : TL_STREAM_MAX_OUTPUT;
+        int result =
+            tl_tls_write(s, stream->tls, data + *written, most, &stream->out, &n);
+        *written += n;
+        tl_stream_send_later(s, stream);
+        if (result == TL_TLS_WANTS) {
+            // A change of keys is under way; after it OpenSSL takes only the same
+            // bytes.
+            stream->cut_short = true;
+            if (tl_tls_fill(s, stream->tls, &stream->socket, deadline) < 0) {
+                return -1;
+            }
+            stream->cut_short = false;
+        } else if (result < 0) {
+            return -1;
+        }
+        while (*written < size && tl_bytes_size(&stream->out) > TL_STREAM_LOW_OUTPUT) {
+            if (check_output(stream) < 0 || make_room(s, stream, deadline) < 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
+}
+
+static int
+write_with_tls(struct tl_sched *s, struct tl_stream *stream, const char *data,
+               size_t size, tl_deadline deadline, size_t *written)
+{
+    if (stream->tls->is_shut) {
+        return raise_finished();
+    }
+    stream->writing = true;
+    int result = encrypt(s, stream, data, size, deadline, written);
+    if (*written > 0) {
+        stream->has_part = *written < size;
+    }
+    open_gate(stream);
+    tl_stream_check(stream);
+    return result;
 }
 
 int
@@ -212,6 +298,9 @@ tl_stream_write(struct tl_sched *s, struct tl_stream *stream, const char *data,
     if ((waits ? wait_for_room(s, stream, is_huge ? 0 : TL_STREAM_LOW_OUTPUT, deadline)
                : check_output(stream)) < 0) {
         return -1;
+    }
+    if (stream->tls != NULL) {
+        return write_with_tls(s, stream, data, size, deadline, written);
     }
     if (is_huge) {
         stream->writing = true;
@@ -235,8 +324,8 @@ tl_stream_write(struct tl_sched *s, struct tl_stream *stream, const char *data,
         return -1;
     }
     *written = size;
-    if (sent < size && !stream->socket.output_waits) {
-        tl_flush_later(s, &stream->flush);
+    if (sent < size) {
+        tl_stream_send_later(s, stream);
     }
     tl_stream_check(stream);
     return 0;
@@ -257,11 +346,82 @@ tl_stream_write_eof(struct tl_sched *s, struct tl_stream *stream, tl_deadline de
     if (wait_for_room(s, stream, 0, deadline) < 0) {
         return -1;
     }
+    if (stream->tls != NULL &&
+        (tl_tls_shut(s, stream->tls, stream->reading ? NULL : &stream->in,
+                     &stream->out) < 0 ||
+         wait_for_room(s, stream, 0, deadline) < 0)) {
+        return -1;
+    }
     if (shutdown(stream->socket.fd, SHUT_WR) < 0 && errno != ENOTCONN) {
         return tl_socket_raise(&stream->socket, errno);
     }
     stream->finished = true;
     return 0;
+}
+
+// ---- TLS
+
+// Check that TLS may begin. Returns 0, or -1 with an exception set.
+static int
+check_start(struct tl_stream *stream)
+{
+    const char *problem = stream->tls != NULL ? "this stream has TLS already"
+                          : stream->reading   ? "another tasklet is reading"
+                          : stream->writing   ? "another tasklet is writing"
+                          : stream->at_end    ? "the peer has ended the stream"
+                                              : NULL;
+    if (check_output(stream) < 0) {
+        return -1;
+    }
+    if (problem != NULL) {
+        PyErr_Format(PyExc_RuntimeError, "cannot start TLS: %s", problem);
+        return -1;
+    }
+    if (stream->in.end > 0) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "cannot start TLS with %zu bytes in the read buffer: they came "
+                     "before TLS began, and must be read first",
+                     tl_bytes_size(&stream->in));
+        return -1;
+    }
+    return 0;
+}
+
+int
+tl_stream_start_tls(struct tl_sched *s, struct tl_stream *stream, struct tl_tls **tls,
+                    tl_deadline deadline)
+{
+    if (check_start(stream) < 0) {
+        return -1;
+    }
+    stream->tls = *tls;
+    *tls = NULL;
+    stream->reading = stream->writing = true;
+    int result;
+    do {
+        result = tl_tls_handshake(s, stream->tls, &stream->out);
+        if (stream->out.end > 0 && !stream->socket.output_waits &&
+            stream->socket.state != TL_SOCKET_CLOSED) {
+            send_output(s, stream); // at once: the peer waits for it
+        }
+        if (result == TL_TLS_WANTS &&
+            tl_tls_fill(s, stream->tls, &stream->socket, deadline) < 0) {
+            result = -1;
+        }
+    } while (result == TL_TLS_WANTS);
+    stream->reading = false;
+    open_gate(stream);
+    if (result == 0 &&
+        (stream->socket.state == TL_SOCKET_CLOSED || stream->socket.closing)) {
+        result = tl_socket_raise_closed(&stream->socket); // by a callback
+    }
+    if (result < 0) {
+        PyObject *exc = PyErr_GetRaisedException();
+        (void)tl_stream_close(s, stream, 0); // an alert has gone, if there is one
+        PyErr_SetRaisedException(exc);
+    }
+    tl_stream_check(stream);
+    return result;
 }
 
 // ---- life
@@ -286,11 +446,24 @@ tl_stream_close(struct tl_sched *s, struct tl_stream *stream, int64_t linger_ns)
     if (socket->state == TL_SOCKET_CLOSED || socket->closing) {
         return 0;
     }
+    bool has_output = stream->out.end > 0;
+    // Not after a part of a write, which would seem to be whole.
+    bool sends_notice = stream->tls != NULL && linger_ns > 0 &&
+                        stream->out_error == 0 && !stream->writing && !stream->has_part;
+    if (sends_notice) {
+        if (tl_tls_shut(s, stream->tls, NULL, &stream->out) < 0) {
+            PyErr_Clear();
+        }
+        if (socket->state == TL_SOCKET_CLOSED || socket->closing) {
+            return 0; // another thread has closed it, while this one waited for OpenSSL
+        }
+    }
     tl_flush_forget(&stream->flush);
     if (stream->out.end > 0 && !socket->output_waits && !stream->writing) {
         send_output(s, stream);
     }
-    int error = stream->out_error;
+    // That the peer cannot be told of the end is no error.
+    int error = has_output || !sends_notice ? stream->out_error : 0;
     open_gate(stream);
     tl_bytes_drop(&stream->in, tl_bytes_size(&stream->in));
     if (stream->out.end > 0 && linger_ns > 0 &&
@@ -304,6 +477,7 @@ tl_stream_close(struct tl_sched *s, struct tl_stream *stream, int64_t linger_ns)
         return error;
     }
     tl_bytes_drop(&stream->out, tl_bytes_size(&stream->out));
+    drop_input(stream);
     int closed = tl_socket_close(socket);
     return error != 0 ? error : closed;
 }
@@ -332,6 +506,8 @@ tl_stream_fini(struct tl_stream *stream)
 {
     tl_flush_forget(&stream->flush);
     (void)tl_socket_close(&stream->socket);
+    tl_tls_free(stream->tls);
+    stream->tls = NULL;
     PyMem_Free(stream->in.data);
     PyMem_Free(stream->out.data);
 }

@@ -13,7 +13,7 @@
 #include "core/flush.h"
 #include "core/timer.h"
 #include "io/byte_buffer.h"
-#include "io/socket.h"
+#include "io/tls.h"
 
 // Output is collected up to TL_STREAM_MAX_OUTPUT bytes; then writers wait until at most
 // TL_STREAM_LOW_OUTPUT are left. A write of more than TL_STREAM_MAX_OUTPUT is never
@@ -43,6 +43,8 @@ struct tl_stream {
     bool cut_short;         // a write was interrupted in the middle: nothing may follow
     bool wants_more;        // the last read filled the scratch memory
     int in_error;           // errno that ended the reads, or 0: raised again by each
+    struct tl_tls *tls;     // owned: encrypts and decrypts; NULL: no TLS
+    bool has_part;          // TLS: the last write was interrupted in the middle
 };
 
 // Locks: the GIL.
@@ -54,11 +56,14 @@ void tl_stream_init(struct tl_stream *stream, PyObject *owner, int fd);
 void tl_stream_fini(struct tl_stream *stream);
 
 // Write all of it. After an exception, *written bytes have been written or collected;
-// if these are a part, nothing more can be written.
-// Returns 0, or -1 with an exception set.
+// if these are a part, nothing more can be written, except with TLS: there the rest
+// can. Returns 0, or -1 with an exception set.
 // Switch: may.
 int tl_stream_write(struct tl_sched *s, struct tl_stream *stream, const char *data,
                     size_t size, tl_deadline deadline, size_t *written);
+
+// Output may have been collected: send it before the next switch.
+void tl_stream_send_later(struct tl_sched *s, struct tl_stream *stream);
 
 // Wait until all output has been given to the system. Returns 0, or -1 with an
 // exception set.
@@ -70,8 +75,16 @@ int tl_stream_flush(struct tl_sched *s, struct tl_stream *stream, tl_deadline de
 int tl_stream_write_eof(struct tl_sched *s, struct tl_stream *stream,
                         tl_deadline deadline);
 
+// Begin TLS. *tls is the stream's from then on, and NULL. Checks first that nobody
+// reads or writes, and that nothing has come that was not read; if that is so and the
+// handshake fails, the stream is closed. Returns 0, or -1 with an exception set.
+// Switch: may.
+int tl_stream_start_tls(struct tl_sched *s, struct tl_stream *stream,
+                        struct tl_tls **tls, tl_deadline deadline);
+
 // Close the stream. Output that the system does not take at once is sent in the
-// background for up to linger_ns. Does not wait. Returns 0 or an errno.
+// background for up to linger_ns; 0: it is dropped, and with TLS the peer is not told
+// of the end. Does not wait. Returns 0 or an errno.
 int tl_stream_close(struct tl_sched *s, struct tl_stream *stream, int64_t linger_ns);
 
 // Drop the output, and close: the peer of a TCP connection gets a reset.

@@ -62,6 +62,29 @@ end_read(struct tl_stream *stream, PyObject *result)
     return result;
 }
 
+// receive() with TLS.
+static ssize_t
+decrypt(struct tl_sched *s, struct tl_stream *stream, void *memory, size_t size,
+        tl_deadline deadline)
+{
+    struct tl_tls *tls = stream->tls;
+    for (;;) {
+        if (stream->socket.state == TL_SOCKET_CLOSED || stream->socket.closing) {
+            return tl_socket_raise_closed(&stream->socket);
+        }
+        if (tls->may_have || tls->failure != NULL) {
+            ssize_t n = tl_tls_read(s, tls, memory, size, &stream->out);
+            tl_stream_send_later(s, stream);
+            if (n != TL_TLS_WANTS) {
+                return n;
+            }
+        }
+        if (tl_tls_fill(s, tls, &stream->socket, deadline) < 0) {
+            return -1;
+        }
+    }
+}
+
 // Read from the peer. Returns the number of bytes, 0 at the end, or -1 with an
 // exception set.
 static ssize_t
@@ -74,7 +97,9 @@ receive(struct tl_sched *s, struct tl_stream *stream, void *memory, size_t size,
     if (stream->at_end) {
         return 0;
     }
-    ssize_t n = tl_socket_read(s, &stream->socket, memory, size, deadline);
+    ssize_t n = stream->tls != NULL
+                    ? decrypt(s, stream, memory, size, deadline)
+                    : tl_socket_read(s, &stream->socket, memory, size, deadline);
     if (n == 0) {
         stream->at_end = true;
     } else if (n < 0 && PyErr_ExceptionMatches(PyExc_ConnectionError)) {
@@ -92,7 +117,9 @@ fill(struct tl_sched *s, struct tl_stream *stream, size_t wanted, tl_deadline de
     if (scratch == NULL) {
         return -1;
     }
-    if (wanted >= DIRECT_READ) {
+    // Not with TLS, as another thread may close the stream, which frees the buffer,
+    // while OpenSSL writes into it.
+    if (wanted >= DIRECT_READ && stream->tls == NULL) {
         if (tl_bytes_reserve(&stream->in, wanted) < 0) {
             return -1;
         }

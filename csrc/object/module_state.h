@@ -37,6 +37,14 @@ struct tl_queue_tools {
     PyObject *block;                       // ("block",)
 };
 
+// What TLS uses of the module ssl, looked up when it is first needed.
+struct tl_tls_tools {
+    PyTypeObject *window_type; // see tls.c; NULL: nothing has been looked up
+    PyObject *context_type, *memory_bio;
+    PyObject *error, *want_read, *zero_return, *eof_error; // exceptions
+    PyObject *read, *write, *pending;                      // names
+};
+
 // What the callbacks use of concurrent.futures.Future.
 struct tl_future_tools {
     PyTypeObject *type;
@@ -92,6 +100,7 @@ struct tl_state {
         collector; // ident of the thread that collects now; 0: none or not known
     struct tl_queue_tools queue;
     struct tl_future_tools future;
+    struct tl_tls_tools tls;
     unsigned forks; // number of forks that this process descends from
     struct tl_stack
         *lost;           // stacks that outlived their thread; most can never be unwound

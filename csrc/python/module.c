@@ -312,6 +312,12 @@ module_traverse(PyObject *mod, visitproc visit, void *arg)
     Py_VISIT(state->readable_type);
     Py_VISIT(state->writable_type);
     Py_VISIT(state->future.type);
+    Py_VISIT(state->tls.context_type);
+    Py_VISIT(state->tls.memory_bio);
+    Py_VISIT(state->tls.error);
+    Py_VISIT(state->tls.want_read);
+    Py_VISIT(state->tls.zero_return);
+    Py_VISIT(state->tls.eof_error);
     int result = tl_types_visit(state, visit, arg);
     return result != 0 ? result : tl_queue_visit_tools(state, visit, arg);
 }

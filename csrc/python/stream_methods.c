@@ -270,7 +270,7 @@ PyDoc_STRVAR(write_doc,
 "timeout seconds, by default write_timeout, then raises TimeoutError. Raises OSError\n"
 "if the connection breaks, also for an earlier write. If an exception cuts a write\n"
 "short, its attribute sent is the number of bytes that have gone, and later writes\n"
-"raise BrokenPipeError.");
+"raise BrokenPipeError; with TLS they go on, so that the rest can be written.");
 
 static PyObject *
 stream_write(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -373,6 +373,7 @@ PyDoc_STRVAR(write_eof_doc,
 "\n"
 "Flush, and tell the peer that nothing follows; reading goes on.\n"
 "\n"
+"With TLS the peer gets a close_notify; up to TLS 1.2 it may end the connection then.\n"
 "Raises what write() raises. Calling it again does nothing.");
 
 static PyObject *

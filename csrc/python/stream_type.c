@@ -104,12 +104,29 @@ stream_finalize(StreamObject *self)
     PyErr_SetRaisedException(exc);
 }
 
+static int
+stream_traverse(StreamObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return self->stream.tls == NULL ? 0 : tl_tls_traverse(self->stream.tls, visit, arg);
+}
+
+static int
+stream_clear(StreamObject *self)
+{
+    if (self->stream.tls != NULL) {
+        tl_tls_clear(self->stream.tls);
+    }
+    return 0;
+}
+
 static void
 stream_dealloc(StreamObject *self)
 {
     if (PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0) {
         return;
     }
+    PyObject_GC_UnTrack(self);
     PyTypeObject *cls = Py_TYPE(self);
     if (self->weakrefs != NULL) {
         PyObject_ClearWeakRefs((PyObject *)self);
@@ -152,8 +169,9 @@ PyDoc_STRVAR(close_doc,
 "Close the stream, without waiting. Tasklets that wait for it get ClosedError.\n"
 "\n"
 "What was written and has not gone yet is sent in the background for up to five\n"
-"seconds; call flush() first to be sure of it. Raises OSError if an earlier write has\n"
-"failed: the stream is closed all the same. Calling it again does nothing.");
+"seconds; call flush() first to be sure of it. With TLS the peer is told of the end,\n"
+"unless the last write was cut short. Raises OSError if an earlier write has failed:\n"
+"the stream is closed all the same. Calling it again does nothing.");
 
 static PyObject *
 stream_close(StreamObject *self, PyObject *Py_UNUSED(ignored))
@@ -198,13 +216,19 @@ PyDoc_STRVAR(detach_doc,
 "Close the stream without closing its descriptor, which is returned.\n"
 "\n"
 "The descriptor is non-blocking. Raises ValueError, and changes nothing, if bytes that\n"
-"have come or were written would be lost.");
+"have come or were written would be lost, or with TLS.");
 
 static PyObject *
 stream_detach(StreamObject *self, PyObject *Py_UNUSED(ignored))
 {
     struct tl_stream *stream = &self->stream;
     struct tl_sched *s = tl_sched_for((PyObject *)self);
+    if (s != NULL && stream->tls != NULL && stream->socket.state != TL_SOCKET_CLOSED) {
+        PyErr_SetString(PyExc_ValueError,
+                        "cannot detach a stream with TLS: nobody could read what comes "
+                        "from its descriptor");
+        return NULL;
+    }
     if (s == NULL || tl_stream_flush(s, stream, TL_DEADLINE_PAST) < 0) {
         return NULL;
     }
@@ -290,6 +314,13 @@ get_closed(StreamObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+get_tls(StreamObject *self, void *Py_UNUSED(closure))
+{
+    const struct tl_tls *tls = self->stream.tls;
+    return Py_NewRef(tls == NULL || tls->object == NULL ? Py_None : tls->object);
+}
+
+static PyObject *
 get_timeout(StreamObject *self, void *offset)
 {
     int64_t ns = *(int64_t *)((char *)self + (intptr_t)offset);
@@ -324,9 +355,12 @@ set_timeout(StreamObject *self, PyObject *value, void *offset)
 int
 tl_stream_ready(PyTypeObject *type)
 {
+    PyMethodDef *tables[] = {tl_stream_methods, tl_stream_tls_methods};
     int result = 0;
-    for (PyMethodDef *def = tl_stream_methods; result == 0 && def->ml_name; def++) {
-        result = tl_add_method(type, def);
+    for (int i = 0; i < 2; i++) {
+        for (PyMethodDef *def = tables[i]; result == 0 && def->ml_name; def++) {
+            result = tl_add_method(type, def);
+        }
     }
     return result;
 }
@@ -349,6 +383,10 @@ static PyGetSetDef stream_getset[] = {
     {"local_address", (getter)get_local_address, NULL,
      "The own address, in the form that socket.getsockname() returns.", NULL},
     {"closed", (getter)get_closed, NULL, "Whether the stream was closed.", NULL},
+    {"tls", (getter)get_tls, NULL,
+     "The ssl.SSLObject of the connection, to ask for version(), cipher(),\n"
+     "getpeercert(), selected_alpn_protocol(), session and the like; None: no TLS.",
+     NULL},
     {"read_timeout", (getter)get_timeout, (setter)set_timeout,
      "The timeout of reads without one, in seconds; None: none.",
      (void *)offsetof(StreamObject, read_timeout)},
@@ -381,6 +419,8 @@ static PyType_Slot stream_slots[] = {
     {Py_tp_iter, PyObject_SelfIter},
     {Py_tp_iternext, tl_stream_next},
     {Py_tp_finalize, stream_finalize},
+    {Py_tp_traverse, stream_traverse},
+    {Py_tp_clear, stream_clear},
     {Py_tp_dealloc, stream_dealloc},
     {Py_tp_methods, stream_methods},
     {Py_tp_members, stream_members},
@@ -391,6 +431,6 @@ static PyType_Slot stream_slots[] = {
 PyType_Spec tl_stream_spec = {
     .name = "tasklets.net.Stream",
     .basicsize = sizeof(StreamObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = stream_slots,
 };
