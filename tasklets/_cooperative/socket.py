@@ -1,0 +1,109 @@
+"""The module socket, over sockets whose calls let other tasklets run.
+
+What is written in Python in the standard library's module runs here over our class.
+"""
+
+import socket as _standard
+from collections.abc import Callable
+from socket import *  # noqa: F403
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tasklets import _core, net
+from tasklets._cooperative import selectors as _selectors
+from tasklets.workers import call_on_worker as _call_on_worker
+
+__all__ = _standard.__all__  # type: ignore[attr-defined]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+# The global names of the functions that are taken over.
+_names: dict[str, Any] = dict(vars(_standard))
+
+
+def _taken_over(function: _F) -> _F:
+    """Return a function of the standard library's that uses the names of ours."""
+    assert isinstance(function, FunctionType)
+    ours = FunctionType(
+        function.__code__,
+        _names,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    ours.__kwdefaults__ = function.__kwdefaults__
+    ours.__annotations__ = function.__annotations__
+    ours.__qualname__ = function.__qualname__
+    ours.__doc__ = function.__doc__
+    ours.__module__ = __name__
+    return ours  # type: ignore[return-value]
+
+
+if TYPE_CHECKING:
+    _Base = _standard.socket
+else:
+    _Base = _core.net_socket_type()
+
+
+class socket(_Base):
+    """A socket.socket whose calls let other tasklets run while they wait.
+
+    Its descriptor is always non-blocking.
+    """
+
+    __slots__ = ()
+
+    accept = _taken_over(_standard.socket.accept)
+    if hasattr(_standard.socket, "_sendfile_use_sendfile"):
+        _sendfile_use_sendfile = _taken_over(_standard.socket._sendfile_use_sendfile)
+
+
+def getaddrinfo(
+    host: bytes | str | None,
+    port: bytes | str | int | None,
+    family: int = 0,
+    type: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+) -> list[Any]:
+    """Return what `socket.getaddrinfo` returns, while other tasklets run."""
+    return net.getaddrinfo(host, port, family, type, proto, flags)
+
+
+def _on_worker(function: _F) -> _F:
+    """Return a function that calls this one on a worker thread."""
+
+    def call(*args: Any) -> Any:
+        return _call_on_worker(function, *args)
+
+    call.__name__ = call.__qualname__ = function.__name__
+    call.__doc__ = function.__doc__
+    return call  # type: ignore[return-value]
+
+
+gethostbyname = _on_worker(_standard.gethostbyname)
+gethostbyname_ex = _on_worker(_standard.gethostbyname_ex)
+gethostbyaddr = _on_worker(_standard.gethostbyaddr)
+getnameinfo = _on_worker(_standard.getnameinfo)
+
+_names.update(
+    socket=socket,
+    selectors=_selectors,
+    getaddrinfo=getaddrinfo,
+    gethostbyname=gethostbyname,
+    gethostbyname_ex=gethostbyname_ex,
+    gethostbyaddr=gethostbyaddr,
+    getnameinfo=getnameinfo,
+)
+for _name, _value in vars(_standard).items():
+    if (
+        isinstance(_value, FunctionType)
+        and _value.__module__ == _standard.__name__
+        and _names[_name] is _value
+    ):
+        _names[_name] = globals()[_name] = _taken_over(_value)
+del _name, _value
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_standard, name)
