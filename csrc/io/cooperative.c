@@ -70,6 +70,16 @@ tl_cooperative_wait_once(struct tl_sched *s, struct tl_cooperative *socket, int 
     return result;
 }
 
+// The same for an operation that uses ready.
+static int
+wait_elsewhere(struct tl_sched *s, struct tl_cooperative *socket, int what,
+               int64_t deadline)
+{
+    int result = tl_cooperative_wait_once(s, socket, what, deadline);
+    socket->io.ready |= what;
+    return result;
+}
+
 int
 tl_cooperative_wait(struct tl_sched *s, struct tl_cooperative *socket, int what,
                     int64_t deadline)
@@ -81,7 +91,7 @@ tl_cooperative_wait(struct tl_sched *s, struct tl_cooperative *socket, int what,
     if (io->state == TL_SOCKET_WATCHED && tl_socket_home(io) != s) {
         // The other thread may be busy with something else, and not look.
         if (!tl_link_is_single(&io->readers) || !tl_link_is_single(&io->writers)) {
-            return tl_cooperative_wait_once(s, socket, what, deadline);
+            return wait_elsewhere(s, socket, what, deadline);
         }
         // Nobody waits there: it moves here, where the set reports its state anew.
         int ready = io->ready;
@@ -93,7 +103,7 @@ tl_cooperative_wait(struct tl_sched *s, struct tl_cooperative *socket, int what,
     }
     // Another object may be watched with the same descriptor, for example.
     if (tl_socket_watch(s, io) != 0) {
-        return tl_cooperative_wait_once(s, socket, what, deadline);
+        return wait_elsewhere(s, socket, what, deadline);
     }
     return tl_socket_wait(s, io, what, deadline);
 }

@@ -69,8 +69,8 @@ tl_socket_goes_on(const SocketPart *part, int flags)
 
 // Call the method of the base class until it would not block.
 static PyObject *
-repeat(PyObject *self, SocketPart *part, const struct tl_socket_call *call, PyObject *const *args,
-       Py_ssize_t nargs, PyObject *kwnames)
+repeat(PyObject *self, SocketPart *part, const struct tl_socket_call *call,
+       PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
 {
     struct tl_cooperative *socket = &part->socket;
     struct tl_sched *s = tl_socket_begin(self, part);
@@ -114,7 +114,7 @@ repeat(PyObject *self, SocketPart *part, const struct tl_socket_call *call, PyOb
 
 PyObject *
 tl_socket_call(PyObject *self, const struct tl_socket_call *call, PyObject *const *args,
-          Py_ssize_t nargs, PyObject *kwnames)
+               Py_ssize_t nargs, PyObject *kwnames)
 {
     SocketPart *part = tl_socket_part(self);
     if (part == NULL) {

@@ -195,8 +195,8 @@ PyDoc_STRVAR(recvfrom_doc,
 static PyObject *
 socket_recvfrom(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    struct tl_socket_call call = {TL_BASE_RECVFROM, TL_EDGE_READ, tl_socket_flags(args, nargs, NULL, 1),
-                        false};
+    struct tl_socket_call call = {TL_BASE_RECVFROM, TL_EDGE_READ,
+                                  tl_socket_flags(args, nargs, NULL, 1), false};
     PyObject *result = tl_socket_call(self, &call, args, nargs, NULL);
     return result == NULL ? NULL : complete_bytes(self, result, args[0], call.flags);
 }
@@ -212,7 +212,7 @@ socket_recvfrom_into(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
     struct tl_socket_call call = {TL_BASE_RECVFROM_INTO, TL_EDGE_READ,
-                        tl_socket_flags(args, nargs, kwnames, 2), false};
+                                  tl_socket_flags(args, nargs, kwnames, 2), false};
     PyObject *result = tl_socket_call(self, &call, args, nargs, kwnames);
     SocketPart *part;
     Py_ssize_t size = 0;
@@ -238,8 +238,8 @@ PyDoc_STRVAR(recvmsg_doc,
 static PyObject *
 socket_recvmsg(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    struct tl_socket_call call = {TL_BASE_RECVMSG, TL_EDGE_READ, tl_socket_flags(args, nargs, NULL, 2),
-                        false};
+    struct tl_socket_call call = {TL_BASE_RECVMSG, TL_EDGE_READ,
+                                  tl_socket_flags(args, nargs, NULL, 2), false};
     PyObject *result = tl_socket_call(self, &call, args, nargs, NULL);
     return result == NULL ? NULL : complete_bytes(self, result, args[0], call.flags);
 }
@@ -255,7 +255,7 @@ static PyObject *
 socket_recvmsg_into(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     struct tl_socket_call call = {TL_BASE_RECVMSG_INTO, TL_EDGE_READ,
-                        tl_socket_flags(args, nargs, NULL, 2), false};
+                                  tl_socket_flags(args, nargs, NULL, 2), false};
     PyObject *first = nargs > 0 ? PySequence_Tuple(args[0]) : NULL;
     if (first == NULL) {
         PyErr_Clear(); // the base class raises the error
@@ -282,8 +282,8 @@ send_data(PyObject *self, PyObject *const *args, Py_ssize_t nargs, bool all)
     if (!plain || PyObject_GetBuffer(args[0], &view, PyBUF_SIMPLE) < 0) {
         Py_XDECREF(part);
         PyErr_Clear(); // the base class raises the error
-        struct tl_socket_call call = {all ? TL_BASE_SENDALL : TL_BASE_SEND, TL_EDGE_WRITE, 0,
-                            false};
+        struct tl_socket_call call = {all ? TL_BASE_SENDALL : TL_BASE_SEND,
+                                      TL_EDGE_WRITE, 0, false};
         return tl_socket_call_base(self, call.method, args, nargs, NULL);
     }
     struct tl_sched *s = tl_socket_begin(self, part);
@@ -354,8 +354,9 @@ PyDoc_STRVAR(sendto_doc,
 static PyObject *
 socket_sendto(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    struct tl_socket_call call = {TL_BASE_SENDTO, TL_EDGE_WRITE,
-                        nargs == 3 ? tl_socket_flags(args, nargs, NULL, 1) : 0, true};
+    struct tl_socket_call call = {
+        TL_BASE_SENDTO, TL_EDGE_WRITE,
+        nargs == 3 ? tl_socket_flags(args, nargs, NULL, 1) : 0, true};
     if (nargs < 2 || nargs > 3) {
         return tl_socket_call(self, &call, args, nargs, NULL);
     }
@@ -389,8 +390,9 @@ PyDoc_STRVAR(sendmsg_doc,
 static PyObject *
 socket_sendmsg(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
-    struct tl_socket_call call = {TL_BASE_SENDMSG, TL_EDGE_WRITE, tl_socket_flags(args, nargs, NULL, 2),
-                        nargs == 4 && args[3] != Py_None};
+    struct tl_socket_call call = {TL_BASE_SENDMSG, TL_EDGE_WRITE,
+                                  tl_socket_flags(args, nargs, NULL, 2),
+                                  nargs == 4 && args[3] != Py_None};
     // Iterators are used up by the first attempt.
     PyObject *again[4] = {NULL}, *result = NULL;
     for (Py_ssize_t i = 0; i < nargs && i < 4; i++) {
@@ -450,7 +452,7 @@ socket_sendmsg_afalg(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
                      PyObject *kwnames)
 {
     struct tl_socket_call call = {TL_BASE_SENDMSG_AFALG, TL_EDGE_WRITE,
-                        tl_socket_flags(args, nargs, kwnames, -1), false};
+                                  tl_socket_flags(args, nargs, kwnames, -1), false};
     return tl_socket_call(self, &call, args, nargs, kwnames);
 }
 

@@ -9,6 +9,7 @@
 #include "python/types.h"
 
 #include <stdalign.h>
+#include <sys/ioctl.h>
 
 static const char *const method_names[TL_BASE_METHODS] = {
     [TL_BASE_ACCEPT] = "_accept",
@@ -178,8 +179,14 @@ socket_settimeout(PyObject *self, PyObject *arg)
         // Rounded up: a positive timeout is not 0.
         int64_t ns = (int64_t)(seconds * 1e9);
         ns += (double)ns < seconds * 1e9;
-        part->socket.timeout_ns = arg == Py_None ? TL_COOPERATIVE_NO_TIMEOUT : ns;
-        result = Py_NewRef(Py_None);
+        // It is non-blocking already, unless somebody else has changed that.
+        int on = 1;
+        if (ioctl(part->socket.io.fd, FIONBIO, &on) < 0) {
+            result = PyErr_SetFromErrno(PyExc_OSError);
+        } else {
+            part->socket.timeout_ns = arg == Py_None ? TL_COOPERATIVE_NO_TIMEOUT : ns;
+            result = Py_NewRef(Py_None);
+        }
     } else {
         result = set_timeout_by_base(self, part, arg);
     }

@@ -17,16 +17,18 @@ __all__ = _standard.__all__  # type: ignore[attr-defined]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-# The global names of the functions that are taken over.
-_names: dict[str, Any] = dict(vars(_standard))
+# The functions that are taken over find in this module what they use of theirs.
+for _name, _value in vars(_standard).items():
+    if not _name.startswith("__"):
+        globals()[_name] = _value
 
 
 def _taken_over(function: _F) -> _F:
-    """Return a function of the standard library's that uses the names of ours."""
+    """Return a function of the standard library's that uses the names of this module."""
     assert isinstance(function, FunctionType)
     ours = FunctionType(
         function.__code__,
-        _names,
+        globals(),
         function.__name__,
         function.__defaults__,
         function.__closure__,
@@ -58,6 +60,9 @@ class socket(_Base):
         _sendfile_use_sendfile = _taken_over(_standard.socket._sendfile_use_sendfile)
 
 
+selectors = _selectors
+
+
 def getaddrinfo(
     host: bytes | str | None,
     port: bytes | str | int | None,
@@ -86,22 +91,13 @@ gethostbyname_ex = _on_worker(_standard.gethostbyname_ex)
 gethostbyaddr = _on_worker(_standard.gethostbyaddr)
 getnameinfo = _on_worker(_standard.getnameinfo)
 
-_names.update(
-    socket=socket,
-    selectors=_selectors,
-    getaddrinfo=getaddrinfo,
-    gethostbyname=gethostbyname,
-    gethostbyname_ex=gethostbyname_ex,
-    gethostbyaddr=gethostbyaddr,
-    getnameinfo=getnameinfo,
-)
 for _name, _value in vars(_standard).items():
     if (
         isinstance(_value, FunctionType)
         and _value.__module__ == _standard.__name__
-        and _names[_name] is _value
+        and globals()[_name] is _value
     ):
-        _names[_name] = globals()[_name] = _taken_over(_value)
+        globals()[_name] = _taken_over(_value)
 del _name, _value
 
 
