@@ -3,6 +3,7 @@
 What is written in Python in the standard library's module runs here over our class.
 """
 
+import os as _os
 import socket as _standard
 from collections.abc import Callable
 from socket import *  # noqa: F403
@@ -10,7 +11,6 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tasklets import _core, net
-from tasklets._cooperative import selectors as _selectors
 from tasklets.workers import call_on_worker as _call_on_worker
 
 __all__ = _standard.__all__  # type: ignore[attr-defined]
@@ -24,7 +24,7 @@ for _name, _value in vars(_standard).items():
 
 
 def _taken_over(function: _F) -> _F:
-    """Return a function of the standard library's that uses the names of this module."""
+    """Return a function of the standard library's that uses the names of ours."""
     assert isinstance(function, FunctionType)
     ours = FunctionType(
         function.__code__,
@@ -47,6 +47,14 @@ else:
     _Base = _core.net_socket_type()
 
 
+# Raised where a file cannot be sent by the system.
+_give_up: Any = _standard._GiveupOnSendfile  # type: ignore[attr-defined]
+
+# Maximum number of bytes of one call of os.sendfile(): larger ones overflow on some
+# systems.
+_MAX_SENDFILE = 1 << 30
+
+
 class socket(_Base):
     """A socket.socket whose calls let other tasklets run while they wait.
 
@@ -56,11 +64,42 @@ class socket(_Base):
     __slots__ = ()
 
     accept = _taken_over(_standard.socket.accept)
-    if hasattr(_standard.socket, "_sendfile_use_sendfile"):
-        _sendfile_use_sendfile = _taken_over(_standard.socket._sendfile_use_sendfile)
 
-
-selectors = _selectors
+    # The base class's sendfile() calls this, and sends by send() if it gives up.
+    def _sendfile_use_sendfile(
+        self, file: Any, offset: int = 0, count: int | None = None
+    ) -> int:
+        self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]
+        try:
+            number = file.fileno()
+            size = _os.fstat(number).st_size
+        except (AttributeError, OSError) as exc:
+            raise _give_up(exc) from None  # it is no regular file
+        timeout = self.gettimeout()
+        if size and timeout == 0:
+            raise ValueError("non-blocking sockets are not supported")
+        sent = 0
+        try:
+            while size and (count is None or sent < count):
+                part = min(size if count is None else count - sent, _MAX_SENDFILE)
+                try:
+                    n = _os.sendfile(self.fileno(), number, offset + sent, part)
+                except BlockingIOError:
+                    n = -1
+                except OSError as exc:
+                    if sent == 0:
+                        raise _give_up(exc) from None
+                    raise
+                if n < 0:
+                    _core.wait_writable(self.fileno(), timeout)
+                    continue
+                if n == 0:
+                    break
+                sent += n
+        finally:
+            if sent and hasattr(file, "seek"):
+                file.seek(offset + sent)
+        return sent
 
 
 def getaddrinfo(
