@@ -139,7 +139,7 @@ would_block(void)
     return errno == EAGAIN || errno == EWOULDBLOCK;
 }
 
-// Whether a call with that errno is to be tried again. Otherwise an exception is set.
+// Whether a call with that errno will be tried again. Otherwise an exception is set.
 static bool
 tries_again(const struct tl_cooperative *socket, int flags)
 {

@@ -32,7 +32,7 @@ int64_t tl_cooperative_deadline(struct tl_sched *s,
 
 // An operation in direction what (TL_EDGE_READ or TL_EDGE_WRITE) would have blocked,
 // and ready has been without that direction since before it was tried: wait until it
-// may succeed. Returns 0, also when the socket was closed meanwhile, or -1 with an
+// may succeed. Returns 0, also if the socket is closed during the wait, or -1 with an
 // exception set.
 // Switch: may.
 int tl_cooperative_wait(struct tl_sched *s, struct tl_cooperative *socket, int what,

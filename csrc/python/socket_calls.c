@@ -269,7 +269,7 @@ PyDoc_STRVAR(connect_doc,
 "connect($self, address, /)\n"
 "--\n"
 "\n"
-"As socket.socket.connect(); other tasklets run meanwhile.");
+"As socket.socket.connect(); other tasklets run while it waits.");
 
 static PyObject *
 socket_connect(PyObject *self, PyObject *arg)
@@ -281,7 +281,7 @@ PyDoc_STRVAR(connect_ex_doc,
 "connect_ex($self, address, /)\n"
 "--\n"
 "\n"
-"As socket.socket.connect_ex(); other tasklets run meanwhile.");
+"As socket.socket.connect_ex(); other tasklets run while it waits.");
 
 static PyObject *
 socket_connect_ex(PyObject *self, PyObject *arg)

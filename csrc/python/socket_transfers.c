@@ -64,7 +64,7 @@ PyDoc_STRVAR(recv_doc,
 "recv($self, bufsize, flags=0, /)\n"
 "--\n"
 "\n"
-"As socket.socket.recv(); other tasklets run meanwhile.");
+"As socket.socket.recv(); other tasklets run while it waits.");
 
 static PyObject *
 socket_recv(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -110,7 +110,7 @@ PyDoc_STRVAR(recv_into_doc,
 "recv_into($self, buffer, nbytes=0, flags=0)\n"
 "--\n"
 "\n"
-"As socket.socket.recv_into(); other tasklets run meanwhile.");
+"As socket.socket.recv_into(); other tasklets run while it waits.");
 
 static PyObject *
 socket_recv_into(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -153,7 +153,7 @@ socket_recv_into(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
     return result;
 }
 
-// A tuple whose first item, bytes, is to be completed to size: steals result.
+// Complete the first item of a tuple, bytes, to size: steals result.
 static PyObject *
 complete_bytes(PyObject *self, PyObject *result, PyObject *size_arg, int flags)
 {
@@ -190,7 +190,7 @@ PyDoc_STRVAR(recvfrom_doc,
 "recvfrom($self, bufsize, flags=0, /)\n"
 "--\n"
 "\n"
-"As socket.socket.recvfrom(); other tasklets run meanwhile.");
+"As socket.socket.recvfrom(); other tasklets run while it waits.");
 
 static PyObject *
 socket_recvfrom(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -205,7 +205,7 @@ PyDoc_STRVAR(recvfrom_into_doc,
 "recvfrom_into($self, buffer, nbytes=0, flags=0)\n"
 "--\n"
 "\n"
-"As socket.socket.recvfrom_into(); other tasklets run meanwhile.");
+"As socket.socket.recvfrom_into(); other tasklets run while it waits.");
 
 static PyObject *
 socket_recvfrom_into(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
@@ -233,7 +233,7 @@ PyDoc_STRVAR(recvmsg_doc,
 "recvmsg($self, bufsize, ancbufsize=0, flags=0, /)\n"
 "--\n"
 "\n"
-"As socket.socket.recvmsg(); other tasklets run meanwhile.");
+"As socket.socket.recvmsg(); other tasklets run while it waits.");
 
 static PyObject *
 socket_recvmsg(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -248,7 +248,7 @@ PyDoc_STRVAR(recvmsg_into_doc,
 "recvmsg_into($self, buffers, ancbufsize=0, flags=0, /)\n"
 "--\n"
 "\n"
-"As socket.socket.recvmsg_into(); other tasklets run meanwhile. With MSG_WAITALL it may\n"
+"As socket.socket.recvmsg_into(); other tasklets run while it waits. With MSG_WAITALL it may\n"
 "return less than the buffers take.");
 
 static PyObject *
@@ -300,7 +300,7 @@ PyDoc_STRVAR(send_doc,
 "send($self, data, flags=0, /)\n"
 "--\n"
 "\n"
-"As socket.socket.send(); other tasklets run meanwhile.");
+"As socket.socket.send(); other tasklets run while it waits.");
 
 static PyObject *
 socket_send(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -312,7 +312,7 @@ PyDoc_STRVAR(sendall_doc,
 "sendall($self, data, flags=0, /)\n"
 "--\n"
 "\n"
-"As socket.socket.sendall(); other tasklets run meanwhile.");
+"As socket.socket.sendall(); other tasklets run while it waits.");
 
 static PyObject *
 socket_sendall(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -349,7 +349,7 @@ PyDoc_STRVAR(sendto_doc,
 "sendto($self, data, /, *args)\n"
 "--\n"
 "\n"
-"As socket.socket.sendto(data[, flags], address); other tasklets run meanwhile.");
+"As socket.socket.sendto(data[, flags], address); other tasklets run while it waits.");
 
 static PyObject *
 socket_sendto(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -385,7 +385,7 @@ PyDoc_STRVAR(sendmsg_doc,
 "sendmsg($self, buffers, ancdata=(), flags=0, address=None, /)\n"
 "--\n"
 "\n"
-"As socket.socket.sendmsg(); other tasklets run meanwhile.");
+"As socket.socket.sendmsg(); other tasklets run while it waits.");
 
 static PyObject *
 socket_sendmsg(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
@@ -445,7 +445,7 @@ PyDoc_STRVAR(sendmsg_afalg_doc,
 "sendmsg_afalg($self, msg=(), *, op, iv=None, assoclen=0, flags=0)\n"
 "--\n"
 "\n"
-"As socket.socket.sendmsg_afalg(); other tasklets run meanwhile.");
+"As socket.socket.sendmsg_afalg(); other tasklets run while it waits.");
 
 static PyObject *
 socket_sendmsg_afalg(PyObject *self, PyObject *const *args, Py_ssize_t nargs,

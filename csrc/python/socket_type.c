@@ -11,62 +11,7 @@
 #include <stdalign.h>
 #include <sys/ioctl.h>
 
-static const char *const method_names[TL_BASE_METHODS] = {
-    [TL_BASE_ACCEPT] = "_accept",
-    [TL_BASE_BIND] = "bind",
-    [TL_BASE_CONNECT] = "connect",
-    [TL_BASE_CONNECT_EX] = "connect_ex",
-    [TL_BASE_DETACH] = "detach",
-    [TL_BASE_FILENO] = "fileno",
-    [TL_BASE_GETTIMEOUT] = "gettimeout",
-    [TL_BASE_INIT] = "__init__",
-    [TL_BASE_REAL_CLOSE] = "_real_close",
-    [TL_BASE_RECV] = "recv",
-    [TL_BASE_RECV_INTO] = "recv_into",
-    [TL_BASE_RECVFROM] = "recvfrom",
-    [TL_BASE_RECVFROM_INTO] = "recvfrom_into",
-    [TL_BASE_RECVMSG] = "recvmsg",
-    [TL_BASE_RECVMSG_INTO] = "recvmsg_into",
-    [TL_BASE_SEND] = "send",
-    [TL_BASE_SENDALL] = "sendall",
-    [TL_BASE_SENDMSG] = "sendmsg",
-    [TL_BASE_SENDMSG_AFALG] = "sendmsg_afalg",
-    [TL_BASE_SENDTO] = "sendto",
-    [TL_BASE_SETTIMEOUT] = "settimeout",
-};
-
-// ---- the part
-
-// Offset of the slot in an object, the same in all subclasses; set with the type.
-static Py_ssize_t part_offset;
-
-static void
-part_dealloc(SocketPart *part)
-{
-    PyTypeObject *cls = Py_TYPE(part);
-    (void)tl_socket_detach(&part->socket.io); // nobody waits: a waiter has a reference
-    cls->tp_free(part);
-    Py_DECREF(cls);
-}
-
-static PyObject **
-slot_of(PyObject *self)
-{
-    return (PyObject **)((char *)self + part_offset);
-}
-
-SocketPart *
-tl_socket_part(PyObject *self)
-{
-    SocketPart *part = (SocketPart *)*slot_of(self);
-    // Python code could put something else into the slot.
-    if (TL_UNLIKELY(part == NULL ||
-                    Py_TYPE(part)->tp_dealloc != (destructor)part_dealloc ||
-                    part->socket.io.owner != self)) {
-        return NULL;
-    }
-    return (SocketPart *)Py_NewRef(part);
-}
+// ---- parts
 
 // The descriptor is about to be closed, or given away.
 static void
@@ -77,32 +22,6 @@ end_part(PyObject *self)
         tl_cooperative_end(tl_state_of_object(self), &part->socket);
         Py_DECREF(part);
     }
-}
-
-// ---- the base class
-
-PyObject *
-tl_socket_call_base(PyObject *self, enum tl_socket_method method, PyObject *const *args,
-                    Py_ssize_t nargs, PyObject *kwnames)
-{
-    enum { MAX_ARGS = 9 }; // more than any of them takes
-    PyObject *function = tl_state_of_object(self)->socket_tools->methods[method];
-    PyObject *all[1 + MAX_ARGS] = {self};
-    Py_ssize_t n = nargs + (kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames));
-    if (function == NULL) {
-        PyErr_Format(PyExc_AttributeError, "this system has no %s()",
-                     method_names[method]);
-        return NULL;
-    }
-    if (n > MAX_ARGS) {
-        PyErr_Format(PyExc_TypeError, "%s() takes at most %d arguments (%zd given)",
-                     method_names[method], MAX_ARGS, n);
-        return NULL;
-    }
-    for (Py_ssize_t i = 0; i < n; i++) {
-        all[1 + i] = args[i];
-    }
-    return PyObject_Vectorcall(function, all, (size_t)nargs + 1, kwnames);
 }
 
 static PyObject *
@@ -140,7 +59,7 @@ base_never_blocks(PyObject *self)
     return done == NULL ? -1 : 0;
 }
 
-// Have the base class read arg, which raises what is to be raised.
+// Have the base class read arg: it raises the error for a bad one.
 static PyObject *
 set_timeout_by_base(PyObject *self, SocketPart *part, PyObject *arg)
 {
@@ -299,7 +218,7 @@ socket_init(PyObject *self, PyObject *args, PyObject *kwargs)
     }
     tl_cooperative_init(&part->socket, self, fd);
     part->socket.timeout_ns = timeout_ns;
-    PyObject **slot = slot_of(self), *old = *slot;
+    PyObject **slot = tl_socket_slot(self), *old = *slot;
     *slot = (PyObject *)part;
     Py_XDECREF(old);
     return 0;
@@ -360,18 +279,6 @@ static PyGetSetDef socket_getset[] = {
 PyDoc_STRVAR(socket_doc,
 "A socket.socket whose calls let other tasklets run while they wait.");
 
-static PyType_Slot part_slots[] = {
-    {Py_tp_dealloc, part_dealloc},
-    {0, NULL},
-};
-
-static PyType_Spec part_spec = {
-    .name = "tasklets._core.SocketPart",
-    .basicsize = sizeof(SocketPart),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = part_slots,
-};
-
 // clang-format on
 
 static int
@@ -419,7 +326,7 @@ make_type(PyObject *mod, PyTypeObject *base)
                          add_methods(type, tl_socket_transfers) < 0)) {
         Py_CLEAR(type);
     }
-    part_offset = offset;
+    tl_socket_part_offset = offset;
     return type;
 }
 
@@ -427,7 +334,8 @@ static int
 find_methods(struct tl_socket_tools *tools)
 {
     for (int i = 0; i < TL_BASE_METHODS; i++) {
-        tools->methods[i] = tl_getattr((PyObject *)tools->base, method_names[i]);
+        tools->methods[i] =
+            tl_getattr((PyObject *)tools->base, tl_socket_method_names[i]);
         if (tools->methods[i] == NULL) {
             if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
                 return -1;
@@ -451,7 +359,7 @@ make_tools(PyObject *mod)
     Py_XDECREF(socket);
     if (tools->base != NULL && find_methods(tools) == 0) {
         tools->part_type =
-            (PyTypeObject *)PyType_FromModuleAndSpec(mod, &part_spec, NULL);
+            (PyTypeObject *)PyType_FromModuleAndSpec(mod, &tl_socket_part_spec, NULL);
         tools->type = tools->part_type == NULL ? NULL : make_type(mod, tools->base);
     }
     if (tools->type != NULL) {

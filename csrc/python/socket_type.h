@@ -1,4 +1,4 @@
-// socket_type.h - the parts of the cooperative socket, for its two files.
+// socket_type.h - the parts of the cooperative socket, for its four files.
 #ifndef TL_SOCKET_TYPE_H
 #define TL_SOCKET_TYPE_H
 
@@ -46,6 +46,13 @@ typedef struct {
     PyObject_HEAD
     struct tl_cooperative socket;
 } SocketPart;
+
+extern PyType_Spec tl_socket_part_spec;
+extern const char *const tl_socket_method_names[TL_BASE_METHODS];
+
+// Offset of the slot in an object, the same in all subclasses; set with the type.
+extern Py_ssize_t tl_socket_part_offset;
+PyObject **tl_socket_slot(PyObject *self);
 
 // Our part of self: a new reference, for a call; or NULL, without an exception, before
 // its __init__().

@@ -30,7 +30,7 @@ def _wait(awaited: dict[int, int], timeout: float | None) -> None:
     """Wait until a descriptor may have one of its events; timeout is in seconds.
 
     awaited maps descriptors to events. May return earlier, or if a descriptor is closed
-    meanwhile. Raises TimeoutError.
+    during the wait. Raises TimeoutError.
     """
     if len(awaited) == 1:
         [(fd, events)] = awaited.items()
