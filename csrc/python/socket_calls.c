@@ -185,8 +185,8 @@ socket_bind(PyObject *self, PyObject *arg)
     return result;
 }
 
-// Begin to connect, or try again. Returns 0 if it is done, the errno of connect(), or -1
-// with an exception set. With connect(), exceptions of another kind than
+// Begin to connect, or try again. Returns 0 if it is done, the errno of connect(), or
+// -1 with an exception set. With connect(), exceptions of another kind than
 // BlockingIOError stay set: they are those of the base class.
 static int
 begin_connect(PyObject *self, enum tl_socket_method method, PyObject *address)

@@ -4,8 +4,8 @@
 // call the method of the base class, which never waits, and repeat that after a wait.
 #include "python/socket_type.h"
 
-// Read a size that is a plain int, not negative. Returns false otherwise: the base class
-// raises the error, if it is one.
+// Read a size that is a plain int, not negative. Returns false otherwise: the base
+// class raises the error, if it is one.
 static bool
 read_size(PyObject *arg, Py_ssize_t *size)
 {
