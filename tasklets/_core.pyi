@@ -2008,6 +2008,14 @@ def net_connect(
     an error no descriptor is left.
     """
 
+def net_socket_type() -> type[socket]:
+    """Return the class derived from socket.socket whose calls let other tasklets run."""
+
+def net_give_way() -> None:
+    """Count an operation that did not wait. After 16 of them in one slice the other tasklets
+    get their turn, if the caller may switch.
+    """
+
 def net_getaddrinfo(
     host: bytes | str | None,
     port: bytes | str | int | None,

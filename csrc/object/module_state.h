@@ -10,6 +10,7 @@
 struct tl_sched;
 struct tl_stack;
 struct tl_places;
+struct tl_socket_tools;
 
 // The methods of Queue that a subclass may override, and that the queue then calls:
 // _qsize(), _put(), _get() and _init(), which hold the items, and put() and get(),
@@ -99,6 +100,7 @@ struct tl_state {
     unsigned long
         collector; // ident of the thread that collects now; 0: none or not known
     struct tl_queue_tools queue;
+    struct tl_socket_tools *socket_tools; // NULL: not used yet
     struct tl_future_tools future;
     struct tl_tls_tools tls;
     unsigned forks; // number of forks that this process descends from

@@ -243,6 +243,7 @@ module_exec(PyObject *mod)
         add_functions(mod, tl_watch_functions, "fs_") < 0 ||
         add_functions(mod, tl_resolve_functions, "net_") < 0 ||
         add_functions(mod, tl_net_functions, "net_") < 0 ||
+        add_functions(mod, tl_socket_functions, "net_") < 0 ||
         add_functions(mod, tl_statistics_functions, "") < 0 ||
         add_functions(mod, tl_scheduler_functions, "scheduler_") < 0 ||
         add_functions(mod, tl_survey_functions, "") < 0 ||

@@ -27,6 +27,7 @@ extern PyMethodDef tl_select_functions[], tl_file_functions[], tl_resolve_functi
 extern PyMethodDef tl_statistics_functions[], tl_waiting_functions[];
 extern PyMethodDef tl_worker_functions[], tl_setting_functions[], tl_kill_functions[];
 extern PyMethodDef tl_survey_functions[], tl_net_functions[], tl_watch_functions[];
+extern PyMethodDef tl_socket_functions[];
 extern PyMethodDef tl_outcome_methods[];                         // of tasklet
 extern PyMethodDef tl_stream_methods[], tl_stream_tls_methods[]; // of Stream
 extern PyMethodDef tl_classic_functions[], tl_classic_settings[];

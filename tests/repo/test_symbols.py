@@ -18,6 +18,9 @@ HEADERS = {
     "core/sched_check": ["core/sched_state.h", "core/run_frame.h"],
     "cpython/ticks_monitoring": ["cpython/ticks.h"],
     "cpython/ticks_settrace": ["cpython/ticks.h"],
+    "python/socket_part": ["python/socket_type.h"],
+    "python/socket_calls": ["python/socket_type.h"],
+    "python/socket_transfers": ["python/socket_type.h"],
     "core/timer": ["core/timer.h", "core/tasklet.h"],  # tl_task_end_wait() is inline
 }
 OF_TYPES = [
