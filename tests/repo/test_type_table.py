@@ -3,6 +3,7 @@
 import copy
 import gc
 import pickle
+import re
 import socket
 import sys
 from concurrent.futures import Future
@@ -103,10 +104,15 @@ def test_the_table_is_read_completely():
     assert list(_core.live_counts()) == KINDS
 
 
+# Made at first use, because its base is a class of the module socket.
+LATE = {"socket_part"}
+
+
 def test_every_spec_is_in_the_table():
     sources = (ROOT / "csrc" / "python").glob("*.c")
-    specs = "".join(path.read_text() for path in sources).count("\nPyType_Spec ")
-    assert specs == len(TYPES)
+    text = "".join(path.read_text() for path in sources)
+    specs = re.findall(r"^PyType_Spec tl_(\w+)_spec ", text, re.M)
+    assert sorted(specs) == sorted({row.noun for row in TYPES} | LATE)
 
 
 @every_type
