@@ -403,7 +403,6 @@ tl_thread_after_fork(struct tl_state *state, struct tl_sched *mine)
     for (struct tl_link *i = state->scheds.next; i != &state->scheds; i = i->next) {
         struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
         if (s != mine) {
-            tl_park_use_edges(&s->park, NULL); // the parent's thread sleeps in that set
             die(s);
         }
     }

@@ -90,12 +90,16 @@ release_leavers(bool in_child)
     }
 }
 
+// In the child. Its copies of the edge sets are the parent's: from here on nothing must
+// be removed from them.
 static void
-forget_wakers(void)
+forget_parent(void)
 {
     struct tl_link *i = the_state->scheds.next;
     for (; i != &the_state->scheds; i = i->next) {
-        TL_CONTAINER(i, struct tl_sched, all)->wakers = 0;
+        struct tl_sched *s = TL_CONTAINER(i, struct tl_sched, all);
+        s->wakers = 0;
+        tl_park_use_edges(&s->park, NULL);
     }
 }
 
@@ -103,7 +107,7 @@ static void
 release_threads(bool in_child)
 {
     if (in_child && has_gil) {
-        forget_wakers();
+        forget_parent();
     }
 }
 

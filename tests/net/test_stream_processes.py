@@ -96,3 +96,37 @@ print(answers)
 def test_a_program_ends_with_connections_open():
     status, output, errors = run_program(SETUP + "print('done')\n")
     assert (status, output, errors) == (0, "done\n", [])
+
+
+@needs_own_allocator
+def test_a_fork_takes_nothing_from_the_set_in_which_the_parent_sleeps():
+    status, output, errors = run_program(
+        SETUP
+        + """
+from tasklets import fs, scheduler
+
+def look(path):  # libuv's descriptor, and that of the poller, wake the sleeping thread
+    fs.stat(path, timeout=30)
+    reading, writing = os.pipe()
+    writer = spawn(lambda: (sleep(0.002), os.write(writing, b"x")))
+    scheduler.wait_readable(reading, timeout=30)
+    os.close(reading), os.close(writing)
+
+for path in ("/", "/tmp"):
+    assert ask(client, b"x") == b"x"
+    look(path)
+pid = os.fork()
+if pid == 0:
+    look("/")
+    assert ask(client, b"child") == b"child"
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+for path in ("/", "/tmp"):
+    look(path)
+    assert ask(client, b"parent") == b"parent"
+client.close()
+server.kill()
+print("done")
+"""
+    )
+    assert (status, output, errors) == (0, "done\n", [])
