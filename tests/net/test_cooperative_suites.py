@@ -42,6 +42,8 @@ def load(name):
         return OURS.get(name, found)
 
     module = ModuleType(f"cooperative_{name}")
+    module.__spec__ = spec  # for tracebacks, which look for the source
+    module.__loader__ = spec.loader
     module.__builtins__ = vars(builtins) | {"__import__": import_other}
     code = compile(Path(spec.origin).read_text(), spec.origin, "exec")
     exec(code, vars(module))
