@@ -428,6 +428,8 @@ def _kill_and_reap(process: "Popen[Any]") -> None:
         wait = cast(Any, subprocess.Popen)._wait
         try:
             call_on_worker(wait, process, None)
-        except (_core.BlockTrapError, _core.SwitchTrapError):
-            # The thread blocks for as long as the kernel takes to end the child.
+        except RuntimeError:
+            # The tasklet must not wait (BlockTrapError, SwitchTrapError), or the
+            # program ends and no worker can start any more: the thread blocks for as
+            # long as the kernel takes to end the child.
             wait(process, None)
