@@ -39,6 +39,16 @@ def pytest_collection_finish(session):
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def descriptors_of_the_thread():
+    """Let the thread make the descriptors that it keeps: some tests count them."""
+    reading, writing = os.pipe()
+    with pytest.raises(TimeoutError):
+        tasklets.scheduler.wait_readable(reading, timeout=0.02)
+    os.close(reading)
+    os.close(writing)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def what_stays_is_frozen():
     """Leave what a module leaves, reports for the most part, out of the later ones."""
