@@ -1872,7 +1872,7 @@ class Stream:
         context is an ssl.SSLContext; server_side says which end this is. A client gives
         server_hostname, which is sent to the server, and which its certificate must be for;
         session is one of an earlier connection, to resume it. If the peer ends the
-        connection without saying so in TLS, reads raise ssl.SSLEOFError, because somebody
+        connection without saying so in TLS, reads raise ssl.SSLEOFError, because an attacker
         may have cut it; with suppress_ragged_eofs they return b"".
 
         Raises RuntimeError, and changes nothing, if TLS has begun, if another tasklet reads

@@ -103,7 +103,7 @@ def _act(signum: int) -> None:
 
 
 def _begin(signum: int) -> None:
-    """Set the handler of a signal if somebody listens to it, on the main thread."""
+    """Set the handler of a signal that has a listener, on the main thread."""
     with _core.atomic():
         before = signal.getsignal(signum)
         if not _listening.get(signum) or isinstance(before, _Handler):
@@ -347,7 +347,7 @@ def listen(*signals: int) -> SignalListener:
     may listen to a signal; each listener gets it. Any thread may listen.
 
     A handler that the program has set by `signal.signal` still runs. A default action,
-    SIGINT's KeyboardInterrupt among them, is replaced while somebody listens, and is
+    SIGINT's KeyboardInterrupt among them, is replaced while a listener is open, and is
     restored with the end of the last block. A signal that its only listener has not
     taken at the end of the block has its default action then.
 

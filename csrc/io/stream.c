@@ -465,7 +465,9 @@ tl_stream_close(struct tl_sched *s, struct tl_stream *stream, int64_t linger_ns)
     // That the peer cannot be told of the end is no error.
     int error = has_output || !sends_notice ? stream->out_error : 0;
     open_gate(stream);
-    tl_bytes_drop(&stream->in, tl_bytes_size(&stream->in));
+    if (stream->tls == NULL) { // else another thread may be decrypting into it
+        tl_bytes_drop(&stream->in, tl_bytes_size(&stream->in));
+    }
     if (stream->out.end > 0 && linger_ns > 0 &&
         tl_timer_heap_reserve(&tl_socket_home(socket)->timers)) {
         socket->closing = true;

@@ -98,7 +98,7 @@ socket_settimeout(PyObject *self, PyObject *arg)
         // Rounded up: a positive timeout is not 0.
         int64_t ns = (int64_t)(seconds * 1e9);
         ns += (double)ns < seconds * 1e9;
-        // It is non-blocking already, unless somebody else has changed that.
+        // It is non-blocking already, unless the program has changed that.
         int on = 1;
         if (ioctl(part->socket.io.fd, FIONBIO, &on) < 0) {
             result = PyErr_SetFromErrno(PyExc_OSError);

@@ -57,7 +57,7 @@ PyDoc_STRVAR(start_tls_doc,
 "context is an ssl.SSLContext; server_side says which end this is. A client gives\n"
 "server_hostname, which is sent to the server, and which its certificate must be for;\n"
 "session is one of an earlier connection, to resume it. If the peer ends the\n"
-"connection without saying so in TLS, reads raise ssl.SSLEOFError, because somebody\n"
+"connection without saying so in TLS, reads raise ssl.SSLEOFError, because an attacker\n"
 "may have cut it; with suppress_ragged_eofs they return b\"\".\n"
 "\n"
 "Raises RuntimeError, and changes nothing, if TLS has begun, if another tasklet reads\n"

@@ -361,7 +361,7 @@ def test_while_one_sleeps_inside_all_others_take_turns():
                 before = [counter.count for counter in counters]
                 while any(c.count == b for c, b in zip(counters, before, strict=True)):
                     time.sleep(0.05)
-                    assert time.monotonic() < end, "somebody starves"
+                    assert time.monotonic() < end, "a thread starves"
         for counter in counters:
             counter.ending = True
 

@@ -212,7 +212,7 @@ def test_threads_that_compute_all_go_on_beside_threads_that_talk():
             while talk.count == said or any(
                 hog.count == count for hog, count in zip(hogs, before, strict=True)
             ):
-                assert time.monotonic() < end, "somebody starves"
+                assert time.monotonic() < end, "a thread starves"
                 time.sleep(0.05)
 
 

@@ -146,7 +146,7 @@ def test_a_budget_needs_one_of_the_six_tools(budget):
         from tasklets import run, scheduler, tasklet
 
         for number in range(6):
-            sys.monitoring.use_tool_id(number, "somebody")
+            sys.monitoring.use_tool_id(number, "another tool")
 
         def forever():
             while True:

@@ -326,7 +326,7 @@ def test_without_ignore_nesting_what_python_calls_is_stopped(runaway):
 
 @pytest.mark.parametrize("runaway", NESTED, ids=lambda f: f.__name__.strip("_"))
 def test_without_ignore_nesting_what_c_code_calls_is_not_stopped(runaway):
-    """Somebody else, who ends the budget first, lets it off then."""
+    """Another tasklet ends the budget first, and spares it."""
     leash = Leash()
 
     def work():

@@ -229,7 +229,7 @@ def test_a_cycle_of_owners_is_reported_and_not_raised(report):
     task = spawn(cross)
     schedule()
     schedule()
-    # It waits as threading's do: somebody else may release.
+    # It waits as threading's do: another thread may release.
     spawn(first.release)
     with pytest.warns(RuntimeWarning, match="[Ll]ock"):
         second.acquire()

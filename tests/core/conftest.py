@@ -31,7 +31,7 @@ def make():
 
 @pytest.fixture
 def entity(log):
-    """Return a function that spawns somebody who logs its name once a turn."""
+    """Return a function that spawns a tasklet that logs its name once a turn."""
 
     def live(name):
         while True:

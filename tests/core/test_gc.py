@@ -482,7 +482,7 @@ def test_the_tasklets_of_other_threads_are_listed():
 
 
 def acquired(lock):
-    """Return a way to wait for a lock that somebody has who is gone."""
+    """Return a way to wait for a lock whose owner is gone."""
     spawn(lock.acquire)
     run()
     return lock.acquire

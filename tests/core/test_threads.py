@@ -538,7 +538,7 @@ for t in scheduler.getuncollectables():
         t.kill()
 for ch in shared:
     # A tasklet that was thrown something as its thread ended may wait again: it stays
-    # there until somebody kills it.
+    # there until another tasklet kills it.
     for t in list(iter_queue(ch)):
         assert t.thread_id == -1 and not t.alive, t
         t.kill()

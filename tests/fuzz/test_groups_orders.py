@@ -178,7 +178,7 @@ def test_budgets_that_end_anywhere_do_no_harm(ticks):
         members = []
         with seeded(seed):
             top = spawn(parent)
-            top.add_done_callback(lambda _: None)  # somebody hears its error
+            top.add_done_callback(lambda _: None)  # a callback hears its error
             while not top.done():
                 stopped = scheduler.run(ticks, wait=True)
                 if stopped is not None:

@@ -36,7 +36,7 @@ COUNT = int(os.environ.get("TASKLETS_STRESS", 1500))
 # How many actors on each thread.
 TASKLETS, PLAIN = 4, 2
 
-# Seconds without progress after which somebody must have been forgotten: longer than
+# Seconds without progress after which a waiter must have been forgotten: longer than
 # any timeout here, and in real time than any stall of the machine.
 STUCK_FAKE, STUCK_REAL = 1.0, 60.0
 

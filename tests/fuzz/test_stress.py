@@ -100,7 +100,7 @@ def owned(kind):
 
 
 def waited_for():
-    """Return a channel without a preference on which somebody waits to receive."""
+    """Return a channel without a preference on which a receiver waits."""
     made = tasklets.channel()
     made.preference = 0
     tasklets.spawn(made.receive)

@@ -209,7 +209,7 @@ class Model:
             rounds.turns.discard(here.ring[0])
 
     def name_next(self, tasklet):
-        """Give it a turn in the present round, because somebody asks for that."""
+        """Give it a turn in the present round, because a program asks for that."""
         for rounds in tasklet.thread.counted():
             rounds.turns.add(tasklet)
 

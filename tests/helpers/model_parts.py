@@ -85,7 +85,7 @@ class Thread:
         return [self.rounds[one] for one in self.watchdogs if one in self.rounds]
 
     def idle(self):
-        """Whether the thread waits for somebody else to fill its ring."""
+        """Whether the thread waits for another thread to fill its ring."""
         return self.current is None
 
 

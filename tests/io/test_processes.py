@@ -528,7 +528,7 @@ def test_children_of_subprocess_and_multiprocessing_are_left_alone(pidfd):
     multiprocessing.resource_tracker._resource_tracker._stop()
 
 
-def test_a_status_that_somebody_has_taken_is_0_as_in_subprocess(pidfd):
+def test_a_status_that_another_wait_has_taken_is_0_as_in_subprocess(pidfd):
     child = process.Popen(SILENT)
     os.waitpid(child.pid, 0)
     assert child.wait() == 0

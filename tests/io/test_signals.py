@@ -62,7 +62,7 @@ def waiting(*args, **options):
 
 
 def send_when_listened(signum):
-    """Send a signal, on another thread, as soon as somebody listens to it."""
+    """Send a signal, on another thread, as soon as it has a listener."""
 
     def send():
         block_until(lambda: signals._listening.get(signum))
@@ -373,7 +373,7 @@ def test_an_ignored_signal_arrives_and_is_ignored_again():
         signal.signal(SIGUSR1, before)
 
 
-def test_ctrl_c_is_a_signal_only_while_somebody_listens():
+def test_ctrl_c_is_a_signal_only_while_it_has_a_listener():
     with signals.listen(SIGINT) as arrivals:
         raise_signal(SIGINT)
         assert arrivals.wait() is SIGINT

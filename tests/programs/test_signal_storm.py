@@ -387,7 +387,7 @@ def test_a_waiter_that_leaves_does_not_keep_others_from_being_told():
 
 
 def test_the_future_of_a_call_needs_no_lock():
-    """Somebody may have been interrupted behind its acquisition."""
+    """A waiter may have been interrupted behind its acquisition."""
     gate = threading.Event()
     with WorkerPool(1) as pool:
         first, second = pool.submit(gate.wait), pool.submit(int)

@@ -24,13 +24,13 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 def checkout(tmp_path_factory):
     """Return a copy of the checkout, in a folder with a space in its name."""
     checkout = tmp_path_factory.mktemp("copy") / "the checkout"
-    # The last is the archive that somebody may be making there just now.
+    # The last is the archive that another process may be making there just now.
     unwanted = shutil.ignore_patterns(
         *(".git", ".venv*", ".*_cache", ".hypothesis", "build", "dist", "*.egg-info"),
         *("__pycache__", "tasklets-*"),
     )
     shutil.copytree(ROOT, checkout, ignore=unwanted)
-    # What somebody has left there.
+    # What an earlier build has left there.
     for name in ("tasklets/_core.old.so", "tests/old.pyc", "examples/build/x"):
         path = checkout / name
         path.parent.mkdir(exist_ok=True)

@@ -71,6 +71,7 @@ PHRASES = [
     Phrase(r"let go off?", "write 'release' or 'drop'", "Let go of the lock."),
     Phrase(r"one that", ACTOR, "The one that waits."),
     Phrase(r"one who", ACTOR, "One who waits."),
+    Phrase(r"somebody", ACTOR, "Somebody listens."),
     Phrase(r"those (?:who|that)", ACTOR, "Those who wait, those that run."),
     Phrase(r"who waits", ACTOR, "Who waits is told."),
     Phrase(r"whoever", ACTOR, "Whoever comes first."),

@@ -481,9 +481,9 @@ def check_health():
         if tasklets.getruncount() == 1:
             break
     assert tasklets.getcurrent() is main, "main is not current"
-    assert tasklets.getruncount() == 1, "somebody stays in the queue"
+    assert tasklets.getruncount() == 1, "a tasklet stays in the queue"
     watches = tasklets.get_thread_info(-1, 1 << 31)[3]
-    assert watches in (None, [None]), "somebody is still inside run()"
+    assert watches in (None, [None]), "a tasklet is still inside run()"
     ch = channel()
     t = tasklet(ch.send)("healthy")
     assert ch.receive() == "healthy", "a value was lost"
